@@ -1,0 +1,236 @@
+"""The values that travel between stages: frozen, plain, and each saveable as a file.
+
+Times are milliseconds throughout. Densities are kept weights / all weights, in [0, 1].
+A *group* here is what ALCS section III-B calls a SIMD group: `simd_group` vertically
+adjacent weights, one per output channel of a block, at one column of the weight matrix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite, prod
+
+import numpy as np
+import numpy.typing as npt
+
+from alcs_onnx.errors import AlcsError
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Shape = tuple[int, ...]
+
+#: Densities at which every layer is measured (ALCS section III-C: 0, 0.1, ..., 1).
+DENSITIES: tuple[float, ...] = tuple(i / 10 for i in range(11))
+
+
+@dataclass(frozen=True)
+class ConvLayer:
+    """One convolution with constant weights, of one or two spatial dimensions.
+
+    `pads` follows ONNX: all begins, then all ends. Shapes are static, N first.
+    """
+
+    name: str
+    weight: str
+    bias: str | None
+    out_channels: int
+    in_channels: int
+    group: int
+    kernel_shape: Shape
+    strides: Shape
+    pads: Shape
+    dilations: Shape
+    input_shape: Shape
+    output_shape: Shape
+
+    @property
+    def columns(self) -> int:
+        """Columns of the weight matrix of one conv group: C/group * prod(kernel)."""
+        return self.in_channels // self.group * prod(self.kernel_shape)
+
+    @property
+    def rows_per_group(self) -> int:
+        """Output channels of one conv group."""
+        return self.out_channels // self.group
+
+    @property
+    def weight_shape(self) -> Shape:
+        return (self.out_channels, self.in_channels // self.group, *self.kernel_shape)
+
+    @property
+    def weight_count(self) -> int:
+        return prod(self.weight_shape)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the dense layer at its input shape, batch included."""
+        return prod(self.output_shape) * self.columns
+
+    @property
+    def depthwise(self) -> bool:
+        return self.group == self.in_channels and self.group > 1
+
+    def blocks_per_group(self, simd_group: int) -> int:
+        """Blocks of `simd_group` output channels in one conv group, the last one padded."""
+        return -(-self.rows_per_group // simd_group)
+
+    def group_count(self, simd_group: int) -> int:
+        """SIMD groups of the layer: blocks of all conv groups times columns."""
+        return self.group * self.blocks_per_group(simd_group) * self.columns
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The fused activation y = clip(max(x, slope * x), low, high).
+
+    Covers the identity, Relu (low = 0), Clip and LeakyRelu (slope < 1).
+    """
+
+    slope: float = 1.0
+    low: float = -float(np.finfo(np.float32).max)
+    high: float = float(np.finfo(np.float32).max)
+
+    @property
+    def is_identity(self) -> bool:
+        return self == Activation()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where latencies were measured; two tables are comparable only if these agree."""
+
+    cpu: str
+    isa: str
+    threads: int
+    onnxruntime: str
+    library: str
+    governor: str
+    load: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Latency of one model over repeated runs, in milliseconds."""
+
+    median: float
+    p90: float
+    p99: float
+    mean: float
+    stddev: float
+    runs: int
+
+    @classmethod
+    def from_samples(cls, samples_ms: npt.ArrayLike) -> Timing:
+        """Summarise samples in milliseconds; raises `AlcsError` on an empty sequence."""
+        samples = np.asarray(samples_ms, dtype=np.float64)
+        if samples.size == 0:
+            raise AlcsError("no latency samples to summarise")
+        median, p90, p99 = np.percentile(samples, (50, 90, 99))
+        return cls(
+            float(median),
+            float(p90),
+            float(p99),
+            float(samples.mean()),
+            float(samples.std()),
+            int(samples.size),
+        )
+
+
+@dataclass(frozen=True)
+class LayerCurve:
+    """Measured run time of one layer against its number of stored groups (ALCS eq. 3).
+
+    `groups` increases strictly from 0 to the layer's group count; `times` in ms.
+    `dense_time` is what the runtime's own Conv takes in the dense model.
+    """
+
+    layer: str
+    groups: tuple[int, ...]
+    times: tuple[float, ...]
+    dense_time: float
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Per-layer curves of one model on one machine, and the constant rest tau (eq. 2)."""
+
+    model_digest: str
+    simd_group: int
+    machine: Machine
+    tau: float
+    dense: Timing
+    curves: tuple[LayerCurve, ...]
+    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    #: Layers that measured faster as the runtime's own Conv, with the reason.
+    left_alone: Mapping[str, str] = field(default_factory=dict)
+
+    def curve(self, layer: str) -> LayerCurve:
+        """The curve of `layer`; raises `KeyError` when it was not measured."""
+        for curve in self.curves:
+            if curve.layer == layer:
+                return curve
+        raise KeyError(layer)
+
+
+@dataclass(frozen=True)
+class PruningPlan:
+    """Which SIMD groups each layer keeps.
+
+    `keep[layer]` has shape [group * blocks_per_group, columns]: True where the group of
+    `simd_group` weights stays. Layers absent from `keep` stay dense, and `reasons` says why.
+    """
+
+    model_digest: str
+    simd_group: int
+    keep: Mapping[str, BoolArray]
+    reasons: Mapping[str, str]
+    predicted_ms: float
+
+    def density(self, layer: str) -> float:
+        """Kept groups / all groups of `layer`; 1.0 for a layer that was left dense."""
+        mask = self.keep.get(layer)
+        return 1.0 if mask is None else float(mask.mean())
+
+
+_BUDGET = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*(ms|us|s|%|x)\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A latency budget, absolute or relative to the dense model.
+
+    Accepted texts: `62ms`, `800us`, `0.1s`, `40%` (of the dense latency), `2x` (faster).
+    """
+
+    text: str
+    milliseconds: float | None
+    fraction: float | None
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Parse a budget; raises `AlcsError` for anything but the forms above."""
+        match = _BUDGET.match(text)
+        value = float(match.group(1)) if match else 0.0
+        if match is None or not isfinite(value) or value <= 0:
+            raise AlcsError(
+                f"budget '{text}' is not understood: write a latency (62ms), "
+                "a share of the dense latency (40%) or a speed-up (2x)"
+            )
+        unit = match.group(2).lower()
+        if unit in ("ms", "us", "s"):
+            return cls(text.strip(), value * {"ms": 1.0, "us": 1e-3, "s": 1e3}[unit], None)
+        return cls(text.strip(), None, value / 100 if unit == "%" else 1 / value)
+
+    def resolve(self, dense_ms: float) -> float:
+        """The budget in milliseconds for a model whose dense latency is `dense_ms`."""
+        if self.milliseconds is not None:
+            return self.milliseconds
+        assert self.fraction is not None
+        return self.fraction * dense_ms
+
+    def share_of(self, dense_ms: float) -> float:
+        """The budget as a fraction of `dense_ms`."""
+        return self.resolve(dense_ms) / dense_ms
