@@ -2,11 +2,14 @@
 //
 // The adapter asks the runtime for API 18 (ONNX Runtime 1.18), whatever header it is built with:
 // newer runtimes serve it, older ones are refused with a clear status.
-#pragma once
+#ifndef ALCS_CUSTOM_OPS_ORT_API_H_
+#define ALCS_CUSTOM_OPS_ORT_API_H_
 
 #include <onnxruntime_c_api.h>
 
-#include <memory>
+#include <cstddef>
+#include <cstdint>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -15,25 +18,26 @@ namespace alcs::ort {
 inline constexpr uint32_t kApiVersion = 18;
 inline constexpr const char* kMinimumRuntime = "1.18";
 
-// OrtCustomOp as API 18 has it. The header of API 17 lacks the last four callbacks, so they are
-// declared here when it does: a runtime that reads `version == 18` finds them behind the others.
-struct CustomOp18 {
-  OrtCustomOp base;
+// OrtCustomOp as API 18 has it. A runtime that reads `version == 18` also reads the last four
+// callbacks, which the header of API 17 lacks: with such a header they are declared here.
 #if ORT_API_VERSION < 18
-  size_t(ORT_API_CALL* GetMayInplace)(int** input_index, int** output_index);
+struct CustomOp18 : OrtCustomOp {
+  std::size_t(ORT_API_CALL* GetMayInplace)(int** input_index, int** output_index);
   void(ORT_API_CALL* ReleaseMayInplace)(int* input_index, int* output_index);
-  size_t(ORT_API_CALL* GetAliasMap)(int** input_index, int** output_index);
+  std::size_t(ORT_API_CALL* GetAliasMap)(int** input_index, int** output_index);
   void(ORT_API_CALL* ReleaseAliasMap)(int* input_index, int* output_index);
-  CustomOp18& in_place() { return *this; }
-#else
-  OrtCustomOp& in_place() { return base; }
-#endif
 };
+static_assert(sizeof(CustomOp18) == sizeof(OrtCustomOp) + 4 * sizeof(void*),
+              "the callbacks of API 18 lie directly behind those of API 17");
+#else
+using CustomOp18 = OrtCustomOp;
+#endif
 
 // A failure on its way to becoming a status. It never leaves the library: see Guard.
 class Error : public std::runtime_error {
  public:
-  Error(OrtErrorCode code, const std::string& what) : std::runtime_error(what), code_(code) {}
+  explicit Error(const std::string& what, OrtErrorCode code = ORT_INVALID_ARGUMENT)
+      : std::runtime_error(what), code_(code) {}
   OrtErrorCode code() const { return code_; }
 
  private:
@@ -43,9 +47,16 @@ class Error : public std::runtime_error {
 // Throws the failure that `status` describes, if it describes one, and releases it.
 inline void Check(const OrtApi& api, OrtStatus* status) {
   if (status == nullptr) return;
-  Error error(api.GetErrorCode(status), api.GetErrorMessage(status));
+  const Error error(api.GetErrorMessage(status), api.GetErrorCode(status));
   api.ReleaseStatus(status);
   throw error;
+}
+
+// Whether `status` is success; releases it.
+inline bool Succeeded(const OrtApi& api, OrtStatus* status) {
+  if (status == nullptr) return true;
+  api.ReleaseStatus(status);
+  return false;
 }
 
 // Runs `body` and turns whatever it throws into a status: no exception crosses the C interface.
@@ -70,7 +81,7 @@ template <typename T>
 class Owned {
  public:
   using Release = void(ORT_API_CALL*)(T*);
-  Owned(Release release, T* object = nullptr) : release_(release), object_(object) {}
+  explicit Owned(Release release) : release_(release) {}
   ~Owned() {
     if (object_ != nullptr) release_(object_);
   }
@@ -78,11 +89,13 @@ class Owned {
   Owned& operator=(const Owned&) = delete;
 
   T* get() const { return object_; }
-  T** out() { return &object_; }
+  T** out() { return &object_; }  // for the call that creates the object
 
  private:
   Release release_;
-  T* object_;
+  T* object_ = nullptr;
 };
 
 }  // namespace alcs::ort
+
+#endif  // ALCS_CUSTOM_OPS_ORT_API_H_

@@ -3,6 +3,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ort_api.h"
@@ -21,7 +22,7 @@ struct Registration {
     Owned<OrtCustomOpDomain> created(api.ReleaseCustomOpDomain);
     Check(api, api.CreateCustomOpDomain(kDomain, created.out()));
     for (SparseConvOp* op : {&conv, &conv_add}) {
-      Check(api, api.CustomOpDomain_Add(created.get(), op->custom_op()));
+      Check(api, api.CustomOpDomain_Add(created.get(), op));
     }
     domain = std::exchange(*created.out(), nullptr);
   }
@@ -48,9 +49,9 @@ Registration& RegistrationFor(const OrtApi& api) {
 OrtStatus* RefuseOldRuntime(const OrtApiBase& base) {
   const OrtApi* oldest = base.GetApi(1);
   if (oldest == nullptr) return nullptr;
-  const std::string message =
-      std::string("ai.alcs: this library needs ONNX Runtime ") + kMinimumRuntime +
-      " or newer, and this is ONNX Runtime " + base.GetVersionString();
+  const std::string message = std::string("ai.alcs: this library needs ONNX Runtime ") +
+                              kMinimumRuntime + " or newer, and this is ONNX Runtime " +
+                              base.GetVersionString();
   return oldest->CreateStatus(ORT_NOT_IMPLEMENTED, message.c_str());
 }
 
@@ -62,7 +63,6 @@ RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) noexcept {
   using namespace alcs::ort;
   const OrtApi* api = base->GetApi(kApiVersion);
   if (api == nullptr) return RefuseOldRuntime(*base);
-  return Guard(*api, [&] {
-    Check(*api, api->AddCustomOpDomain(options, RegistrationFor(*api).domain));
-  });
+  return Guard(*api,
+               [&] { Check(*api, api->AddCustomOpDomain(options, RegistrationFor(*api).domain)); });
 }
