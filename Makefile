@@ -16,6 +16,7 @@ BUILD_INPUTS := pyproject.toml CMakeLists.txt $(CXX_SOURCES) \
 
 export PIP_CONSTRAINT := tools/constraints.txt
 export PIP_BUILD_CONSTRAINT := tools/constraints.txt
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # The package with what the demo needs, or with the developers' tools if they are there already.

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from alcs_onnx.ort import get_library_path
 from op_models import Case, Tensors, dense_twin, expected, make_model, random_tensors
+
+from alcs_onnx.ort import get_library_path
 
 ORT_ERRORS = tuple(
     getattr(ort.capi.onnxruntime_pybind11_state, name)
