@@ -46,7 +46,7 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	cmake --preset bench
 	cmake --build --preset bench
-	build/bench/runtime/bench/alcs_bench
+	build/bench/runtime/bench_conv
 
 clean:
 	rm -rf build dist $(VENV) alcs_onnx/lib
