@@ -33,7 +33,8 @@ function(alcs_download_ort_header out)
     message(STATUS "ONNX Runtime C header: downloading ${ALCS_ORT_HEADER_WHEEL}")
     # -I: inside pip's isolated builds PYTHONPATH hides the environment that has pip.
     execute_process(
-      COMMAND "${Python3_EXECUTABLE}" -I -m pip download --quiet --no-deps
+      COMMAND "${CMAKE_COMMAND}" -E env --unset=PIP_CONSTRAINT
+              "${Python3_EXECUTABLE}" -I -m pip download --quiet --no-deps
               --only-binary=:all: --dest "${root}" ${ALCS_ORT_HEADER_WHEEL}
       RESULT_VARIABLE status ERROR_VARIABLE error)
     if(NOT status EQUAL 0)
