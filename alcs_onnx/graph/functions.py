@@ -13,6 +13,7 @@ for slope <= 1, followed by Clip, which runtimes know how to fuse.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -32,7 +33,7 @@ class _Body:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
 
-    def op(self, op_type: str, *inputs: str, out: str | None = None, **attributes: object) -> str:
+    def op(self, op_type: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
         out = out or f"{op_type.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op_type, inputs, [out], **attributes))
         return out
