@@ -80,8 +80,7 @@ def project(
     )
     counts = SOLVERS[method](problem)
     return {
-        layer.name: layer.keep_mask(int(count))
-        for layer, count in zip(layers, counts, strict=True)
+        layer.name: layer.keep_mask(int(count)) for layer, count in zip(layers, counts, strict=True)
     }
 
 

@@ -42,9 +42,7 @@ def energy(problem: Problem, *, normalise: bool = False) -> IntArray:
             high, counts = price, trial
         else:
             low, over = price, trial
-    return max(
-        (sweep.fill(counts), sweep.fill(sweep.cut(counts, over))), key=sweep.kept_energy
-    )
+    return max((sweep.fill(counts), sweep.fill(sweep.cut(counts, over))), key=sweep.kept_energy)
 
 
 class _Sweep:
@@ -110,8 +108,12 @@ class _Sweep:
     def cut(self, counts: IntArray, over: IntArray) -> IntArray:
         """`over`, with those layers reduced to `counts` that lose least energy per ms."""
         cut = over.copy()
-        saved = np.array([self._time(row, over[row]) - self._time(row, counts[row])
-                          for row in range(len(counts))])
+        saved = np.array(
+            [
+                self._time(row, over[row]) - self._time(row, counts[row])
+                for row in range(len(counts))
+            ]
+        )
         lost = self._kept(over) - self._kept(counts)
         with np.errstate(divide="ignore", invalid="ignore"):
             rate = np.where(saved > 0, lost / saved, np.inf)

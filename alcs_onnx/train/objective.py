@@ -91,7 +91,9 @@ class Objective:
             t = self._config.temperature
             student = functional.log_softmax(self._log_probabilities(outputs[0]) / t, 1)
             teacher = functional.log_softmax(self._log_probabilities(taught[0]) / t, 1)
-            return functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * t * t
+            return (
+                functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * t * t
+            )
         errors = [
             functional.mse_loss(output, target) / target.var(correction=0).clamp_min(1e-12)
             for output, target in zip(outputs, taught, strict=True)
