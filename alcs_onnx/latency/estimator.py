@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import LatencyTable, LayerCurve
+from alcs_onnx.types import IntArray, LatencyTable, LayerCurve
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class LayerEstimate:
         """alpha_i of eq. 6, in ms per group."""
         return np.asarray(np.diff(self.times) / np.diff(self.knots))
 
-    def time(self, groups: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def time(self, groups: int | IntArray) -> npt.NDArray[np.float64]:
         """Run time (ms) with that many stored groups: eq. 4, for any array of counts."""
         return np.asarray(np.interp(groups, self.knots, self.times))
 

@@ -17,7 +17,7 @@ from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.latency import Estimator
 from alcs_onnx.solve.bisection import bisection
 from alcs_onnx.solve.energy import energy
-from alcs_onnx.solve.problem import Problem, Solver, floor_groups, sort_layers
+from alcs_onnx.solve.problem import Solver, floor_groups, make_problem
 from alcs_onnx.types import BoolArray
 
 __all__ = ["DEFAULT_METHOD", "MIN_DENSITY", "SOLVERS", "project", "reachable_range"]
@@ -70,17 +70,12 @@ def project(
             f"a latency of {budget_ms:.4g} ms cannot be reached: "
             f"this model can take {low:.4g} to {high:.4g} ms"
         )
-    layers = sort_layers(norms, estimator, min_density)
-    problem = Problem(
-        layers=layers,
-        constant_ms=estimator.model_ms(dict.fromkeys(sizes, 0))
-        - sum(float(layer.estimate.times[0]) for layer in layers),
-        budget_ms=budget_ms,
-        tolerance_ms=budget_ms / 1e4 if tolerance_ms is None else tolerance_ms,
-    )
+    tolerance = budget_ms / 1e4 if tolerance_ms is None else tolerance_ms
+    problem = make_problem(norms, estimator, budget_ms, tolerance, min_density)
     counts = SOLVERS[method](problem)
     return {
-        layer.name: layer.keep_mask(int(count)) for layer, count in zip(layers, counts, strict=True)
+        name: ranking.keep_mask(int(count))
+        for name, ranking, count in zip(norms, problem.rankings, counts, strict=True)
     }
 
 

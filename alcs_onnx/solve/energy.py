@@ -46,47 +46,38 @@ def energy(problem: Problem, *, normalise: bool = False) -> IntArray:
 
 
 class _Sweep:
-    """The layers' pieces as arrays [layers, pieces], and what a price selects in them."""
+    """What a price selects, and the energy and time of a selection."""
 
     def __init__(self, problem: Problem, normalise: bool) -> None:
         self._problem = problem
-        self._layers = problem.layers
         self._scale = np.array(
             [
-                1.0 / layer.energy[-1] if normalise and layer.energy[-1] > 0 else 1.0
-                for layer in self._layers
+                1.0 / ranking.energy[0] if normalise and ranking.energy[0] > 0 else 1.0
+                for ranking in problem.rankings
             ]
         )
-        self._offset = np.cumsum([0, *(layer.groups + 1 for layer in self._layers)])[:-1]
-        self._energy = np.concatenate([layer.energy for layer in self._layers])
-        pieces = max(layer.estimate.knots.size - 1 for layer in self._layers)
-        shape = (len(self._layers), pieces)
-        self._first = np.zeros(shape, dtype=np.int64)
-        self._last = np.zeros(shape, dtype=np.int64)
-        self._start = np.zeros(shape)
-        self._slope = np.zeros(shape)
-        for row, layer in enumerate(self._layers):
-            # A layer of fewer pieces repeats its last one.
-            index = np.minimum(np.arange(pieces), layer.estimate.knots.size - 2)
-            self._first[row] = layer.estimate.knots[index]
-            self._last[row] = layer.estimate.knots[index + 1]
-            self._start[row] = layer.estimate.times[index]
-            self._slope[row] = layer.estimate.slopes[index]
+        # Counts and energies from the largest group down, for interpolation.
+        self._knots = [
+            (ranking.at_least[::-1], ranking.energy[::-1] * scale)
+            for ranking, scale in zip(problem.rankings, self._scale, strict=True)
+        ]
 
     def best(self, price: float) -> IntArray:
         """Groups per layer that maximise energy - price * time (energy per ms)."""
+        pieces, floors = self._problem.pieces, self._problem.floors[:, None]
         with np.errstate(over="ignore"):  # above all norms is above all norms
-            least = np.sqrt(price * self._slope / self._scale[:, None]).astype(np.float32)
+            least = np.sqrt(price * pieces.slope / self._scale[:, None]).astype(np.float32)
         counts = np.stack(
-            [layer.count_from(row) for layer, row in zip(self._layers, least, strict=True)]
+            [
+                ranking.count_from(row)
+                for ranking, row in zip(self._problem.rankings, least, strict=True)
+            ]
         )
-        floors = self._problem.floors[:, None]
-        counts = np.maximum(np.clip(counts, self._first, self._last), floors)
-        time = self._start + self._slope * (counts - self._first)
+        counts = np.maximum(np.clip(counts, pieces.first, pieces.last), floors)
+        time = pieces.start + pieces.slope * (counts - pieces.first)
         # A floor beyond a piece gives that piece a point off its line: never choose it.
-        time[counts > self._last] = np.inf
-        gain = self._energy[self._offset[:, None] + counts] * self._scale[:, None]
-        choice = np.argmax(gain - price * time, axis=1)
+        time[counts > pieces.last] = np.inf
+        choice = np.argmax(self._kept(counts) - price * time, axis=1)
         return np.asarray(counts[np.arange(len(counts)), choice])
 
     def bracket(self) -> tuple[float, float]:
@@ -94,8 +85,8 @@ class _Sweep:
 
         They are equal when every price above 0 is within it: the rest has no energy.
         """
-        within = float(self._energy[-1] * self._scale[-1]) or 1.0
-        within /= max(self._problem.budget_ms, 1e-12)
+        total = float(self._kept(self._problem.groups).sum())
+        within = (total or 1.0) / self._problem.budget_ms
         over = within
         while not self._fits(within):
             over, within = within, within * 16
@@ -108,15 +99,9 @@ class _Sweep:
     def cut(self, counts: IntArray, over: IntArray) -> IntArray:
         """`over`, with those layers reduced to `counts` that lose least energy per ms."""
         cut = over.copy()
-        saved = np.array(
-            [
-                self._time(row, over[row]) - self._time(row, counts[row])
-                for row in range(len(counts))
-            ]
-        )
+        saved = self._problem.pieces.times(over) - self._problem.pieces.times(counts)
         lost = self._kept(over) - self._kept(counts)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rate = np.where(saved > 0, lost / saved, np.inf)
+        rate = np.where(saved > 0, lost / np.where(saved > 0, saved, 1.0), np.inf)
         for row in np.argsort(rate, kind="stable"):
             if self._problem.time(cut) <= self._problem.budget_ms:
                 break
@@ -125,27 +110,25 @@ class _Sweep:
 
     def fill(self, counts: IntArray) -> IntArray:
         """Spend what is left of the budget, always where it buys most energy."""
-        counts = counts.copy()
-        left = self._problem.budget_ms - self._problem.time(counts)
-        while left > self._problem.tolerance_ms:
+        problem = self._problem
+        while (left := problem.budget_ms - problem.time(counts)) > problem.tolerance_ms:
+            reach = problem.pieces.times(counts) + left
             more = np.array(
                 [
-                    layer.estimate.groups_within(self._time(row, counts[row]) + left)
-                    for row, layer in enumerate(self._layers)
+                    layer.groups_within(time)
+                    for layer, time in zip(problem.estimates, reach, strict=True)
                 ]
             )
-            gain = self._kept(np.maximum(more, counts)) - self._kept(counts)
+            more = np.maximum(more, counts)
+            gain = self._kept(more) - self._kept(counts)
             row = int(np.argmax(gain))
-            if gain[row] <= 0:
-                break
             trial = counts.copy()
             trial[row] = more[row]
-            if self._problem.time(trial) > self._problem.budget_ms:  # rounding of the sum
-                trial[row] = max(counts[row], trial[row] - 1)
-                if self._problem.time(trial) > self._problem.budget_ms:
-                    break
+            # The sum of rounded times may exceed the budget where the layer's own did not.
+            trial[row] -= problem.time(trial) > problem.budget_ms
+            if gain[row] <= 0 or trial[row] <= counts[row]:
+                break
             counts = trial
-            left = self._problem.budget_ms - self._problem.time(counts)
         return counts
 
     def kept_energy(self, counts: IntArray) -> float:
@@ -153,10 +136,10 @@ class _Sweep:
         return float(self._kept(counts).sum())
 
     def _kept(self, counts: IntArray) -> npt.NDArray[np.float64]:
-        return np.asarray(self._energy[self._offset + counts] * self._scale)
-
-    def _time(self, row: int, count: int) -> float:
-        return float(self._layers[row].estimate.time(count))
+        """(Scaled) energy of the `counts` largest groups of each layer, [layers, ...]."""
+        return np.stack(
+            [np.interp(row, *knots) for row, knots in zip(counts, self._knots, strict=True)]
+        )
 
     def _fits(self, price: float) -> bool:
         return self._problem.time(self.best(price)) <= self._problem.budget_ms

@@ -120,13 +120,13 @@ class Worker:
         assert process.stdout is not None
         with suppress(OSError):  # it died with a request in the pipe
             process.stdin.close()
-        for stop in (lambda: None, process.terminate, process.kill):
-            stop()
+        for force in (process.terminate, process.kill):
             try:
                 process.wait(_GRACE_SECONDS)
                 break
             except subprocess.TimeoutExpired:
-                continue
+                force()
+        process.wait()
         self._reader.join(_GRACE_SECONDS)
         process.stdout.close()
         self._stderr.close()
