@@ -55,7 +55,11 @@ def conv_transpose(build: Build) -> Step:
     flat = build.ints("pads", (0,) * (2 * rank))
     pads = tuple(zip(flat[:rank], flat[rank:], strict=True))
     group = int(build.attribute("group", 1))
-    function = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)[rank - 1]
+    function = (
+        functional.conv_transpose1d,
+        functional.conv_transpose2d,
+        functional.conv_transpose3d,
+    )[rank - 1]
     symmetric = is_symmetric(pads)
     amount = tuple(begin for begin, _ in pads) if symmetric else (0,) * rank
 

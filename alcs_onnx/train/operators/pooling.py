@@ -49,7 +49,9 @@ def max_pool(build: Build) -> Step:
     if len([name for name in build.node.outputs if name]) > 1:
         raise build.unsupported("the Indices output")
     window = _Window(build)
-    function = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[len(window.kernel) - 1]
+    function = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[
+        len(window.kernel) - 1
+    ]
 
     def step(x: Tensor) -> Tensor:
         pads, extra = window.layout(tuple(x.shape[2:]))
@@ -72,7 +74,9 @@ def average_pool(build: Build) -> Step:
     if any(d != 1 for d in window.dilations):
         raise build.unsupported("dilations")
     include = bool(build.attribute("count_include_pad", 0))
-    function = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[len(window.kernel) - 1]
+    function = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[
+        len(window.kernel) - 1
+    ]
 
     def share(x: Tensor, pads: Pads, extra: Pads) -> Tensor:
         """Counted elements of each window as a share of the kernel, to divide by."""
