@@ -5,14 +5,20 @@ weight is rebuilt from `values` and `positions` and given to an ordinary Conv. A
 derived from the attributes by arithmetic on constants, and the stored weights are constants
 too, so that a runtime folds everything but Conv and the activation when it loads the file.
 
-A body cannot branch on an attribute or a missing input; hence the residual form has its own
-name. The activation clip(max(v, slope * v), low, high) is LeakyRelu(slope), the same thing
-for slope <= 1, followed by Clip, which runtimes know how to fuse.
+A body cannot branch on a missing input; hence the residual form has its own name. It can
+branch on attributes through If with a constant condition, which ONNX Runtime (1.18 and newer
+tried) replaces by the branch taken, before it fuses activations into Conv. So the activation
+clip(max(v, slope * v), low, high) costs what it did in the original model:
+
+    t = v                    if slope = 1           else LeakyRelu(v, slope)   (slope <= 1)
+    y = t                    if low, high are the float limits
+      = Relu(t)              if low = 0 and high is the limit                 else Clip(t)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,6 +26,7 @@ from onnx import helper, numpy_helper
 
 from alcs_onnx.graph.model import Node
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN
+from alcs_onnx.types import Activation
 
 INT_ATTRIBUTES = ("out_channels", "in_channels", "simd_group", "group")
 LIST_ATTRIBUTES = ("kernel_shape", "strides", "pads", "dilations")
@@ -32,7 +39,7 @@ class _Body:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
 
-    def op(self, op_type: str, *inputs: str, out: str | None = None, **attributes: object) -> str:
+    def op(self, op_type: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
         out = out or f"{op_type.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op_type, inputs, [out], **attributes))
         return out
@@ -85,6 +92,44 @@ def _rebuilt_weight(body: _Body) -> str:
     return body.op("Reshape", stored, body.op("Concat", m, channels, kernel, axis=0))
 
 
+def _branch(node: onnx.NodeProto) -> onnx.GraphProto:
+    """A branch of If that consists of one node."""
+    output = helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, None)
+    return helper.make_graph([node], "branch", [], [output])
+
+
+def _either(
+    condition: str, then: onnx.NodeProto, otherwise: onnx.NodeProto, out: str
+) -> onnx.NodeProto:
+    branches = {"then_branch": _branch(then), "else_branch": _branch(otherwise)}
+    return helper.make_node("If", [condition], [out], **branches)
+
+
+def _activation(body: _Body, result: str) -> None:
+    """Nodes for Y = clip(max(result, slope * result), low, high)."""
+    slope, low, high = (
+        body.referred(name, "value_float", onnx.AttributeProto.FLOAT) for name in FLOAT_ATTRIBUTES
+    )
+    none = Activation()
+    limits = {
+        name: body.op("Constant", value_float=value)
+        for name, value in (("one", 1.0), ("zero", 0.0), ("low", none.low), ("high", none.high))
+    }
+    flat = body.op("Equal", slope, limits["one"])
+    open_high = body.op("Equal", high, limits["high"])
+    unbounded = body.op("And", body.op("Equal", low, limits["low"]), open_high)
+    rectified = body.op("And", body.op("Equal", low, limits["zero"]), open_high)
+    leaky = helper.make_node("LeakyRelu", [result], ["leaky"])
+    _refer(leaky, "alpha", onnx.AttributeProto.FLOAT, to="slope")
+    kept = helper.make_node("Identity", [result], ["kept"])
+    body.nodes.append(_either(flat, kept, leaky, "sloped"))
+    relu = helper.make_node("Relu", ["sloped"], ["relu"])
+    clip = helper.make_node("Clip", ["sloped", low, high], ["clip"])
+    kept = helper.make_node("Identity", ["sloped"], ["unclipped"])
+    bounded = _either(rectified, relu, clip, "bounded")
+    body.nodes.append(_either(unbounded, kept, bounded, "Y"))
+
+
 def _refer(node: onnx.NodeProto, name: str, kind: int, to: str | None = None) -> None:
     node.attribute.append(
         onnx.AttributeProto(name=name, ref_attr_name=to or name, type=kind)  # type: ignore[arg-type]
@@ -103,11 +148,7 @@ def sparse_conv_function(op_type: str, opset: int) -> onnx.FunctionProto:
     if op_type == OP_CONV_ADD:
         inputs.append("residual")
         result = body.op("Add", result, "residual")
-    result = body.op("LeakyRelu", result)
-    _refer(body.nodes[-1], "alpha", onnx.AttributeProto.FLOAT, to="slope")
-    low = body.referred("low", "value_float", onnx.AttributeProto.FLOAT)
-    high = body.referred("high", "value_float", onnx.AttributeProto.FLOAT)
-    body.op("Clip", result, low, high, out="Y")
+    _activation(body, result)
     return helper.make_function(
         OP_DOMAIN,
         op_type,

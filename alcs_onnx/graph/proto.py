@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from alcs_onnx.types import Shape
 #: shapes, axes, scales and the like from them; larger ones are only declared.
 SMALL_TENSOR = 1024
 
-_SCALARS = {
+_PLAIN: dict[int, Callable[[onnx.AttributeProto], AttributeValue]] = {
     onnx.AttributeProto.FLOAT: lambda a: float(a.f),
     onnx.AttributeProto.INT: lambda a: int(a.i),
     onnx.AttributeProto.FLOATS: lambda a: tuple(float(v) for v in a.floats),
@@ -28,9 +28,8 @@ _SCALARS = {
 
 def read_attribute(attribute: onnx.AttributeProto) -> AttributeValue:
     """One attribute as a plain value; what has no plain form is kept as `Opaque`."""
-    if attribute.type in _SCALARS:
-        value: AttributeValue = _SCALARS[attribute.type](attribute)
-        return value
+    if attribute.type in _PLAIN:
+        return _PLAIN[attribute.type](attribute)
     try:
         if attribute.type == onnx.AttributeProto.STRING:
             return attribute.s.decode()
@@ -72,7 +71,9 @@ def read_node(proto: onnx.NodeProto) -> Node:
 def write_attribute(node: Node, name: str, value: AttributeValue) -> onnx.AttributeProto:
     """The attribute message of `node`'s attribute `name`."""
     if isinstance(value, Opaque):
-        return onnx.AttributeProto.FromString(value.data)
+        kept = onnx.AttributeProto()
+        kept.ParseFromString(value.data)
+        return kept
     if isinstance(value, np.ndarray):
         return helper.make_attribute(name, numpy_helper.from_array(value))
     if value == ():
@@ -84,7 +85,7 @@ def _empty_list_type(node: Node, name: str) -> int:
     """An empty list does not show its type: ask the operator's schema, else integers."""
     try:
         schema = onnx.defs.get_schema(node.op_type, domain=node.domain)
-        return int(schema.attributes[name].type.value)
+        return int(schema.attributes[name].type.value)  # type: ignore[attr-defined]
     except (onnx.defs.SchemaError, KeyError):
         return int(onnx.AttributeProto.INTS)
 

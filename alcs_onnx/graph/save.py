@@ -67,7 +67,8 @@ def serialize(model: Model) -> bytes:
     """The model as ONNX bytes, function definitions included; `ModelError` beyond 2 GB."""
     if model.weight_bytes > _LIMIT:
         raise ModelError("the model is larger than 2 GB and can only be saved to a file")
-    return _finished_proto(model).SerializeToString(deterministic=True)
+    data: bytes = _finished_proto(model).SerializeToString(deterministic=True)
+    return data
 
 
 def save(model: Model, path: Path) -> None:

@@ -30,8 +30,9 @@ def constant_conv(editor: GraphEditor, node: Node | None) -> bool:
 def out_channels(editor: GraphEditor, node: Node) -> int:
     """Output channels of a convolution that `constant_conv` accepts."""
     weight = editor.initializers[node.inputs[1]]
-    transposed = node.is_op("ConvTranspose")
-    return weight.shape[1] * node.int_attribute("group", 1) if transposed else weight.shape[0]
+    if node.is_op("ConvTranspose"):
+        return int(weight.shape[1]) * node.int_attribute("group", 1)
+    return int(weight.shape[0])
 
 
 def apply_affine(editor: GraphEditor, node: Node, scale: Float64, shift: Float64) -> Node:
