@@ -156,8 +156,7 @@ def _state(trainer: Trainer, now: _Variables, epoch: int, history: TrainHistory)
         history,
         now.predicted_ms,
         {
-            "parameters": dict(trainer.module.named_parameters()),
-            "momenta": trainer.momenta(),
+            **trainer.tensors(),
             "projected": now.projected,
             "dual": now.dual,
             "masks": now.masks,
@@ -255,7 +254,7 @@ def _iteration(
 
 def _restored(trainer: Trainer, state: State) -> _Variables:
     tensors = state.tensors
-    trainer.restore(tensors["parameters"], tensors["momenta"])
+    trainer.restore(tensors)
 
     def like(kind: str) -> dict[str, Tensor]:
         return {

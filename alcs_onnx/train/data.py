@@ -179,9 +179,9 @@ def check_labels(labels: Array, samples: int, classes: int | None, where: str) -
         raise DataError(
             f"{where}: expected {samples} labels, one per sample, found shape {list(found.shape)}"
         )
-    if found.dtype.kind not in "iub":
-        if found.dtype.kind != "f" or not np.array_equal(found, np.round(found)):
-            raise DataError(f"{where}: labels must be integers, found {found.dtype}")
+    whole = found.dtype.kind == "f" and np.array_equal(found, np.round(found))
+    if found.dtype.kind not in "iub" and not whole:
+        raise DataError(f"{where}: labels must be integers, found {found.dtype}")
     result = found.astype(np.int64)
     bad = (result < 0) if classes is None else (result < 0) | (result >= classes)
     if bad.any():

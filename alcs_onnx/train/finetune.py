@@ -95,7 +95,7 @@ def finetune(
                 store.clear()
         epoch, history = 0, TrainHistory()
         if state is not None:
-            trainer.restore(state.tensors["parameters"], state.tensors["momenta"])
+            trainer.restore(state.tensors)
             epoch, history = state.epoch, state.history
         mask_weights()
         total = config.finetune_epochs
@@ -104,9 +104,7 @@ def finetune(
             record = _epoch(trainer, epoch, total, start, mask_gradients)
             history += TrainHistory((record,))
             if store is not None:
-                parameters = dict(trainer.module.named_parameters())
-                tensors = {"parameters": parameters, "momenta": trainer.momenta()}
-                store.save(State(epoch, history, None, tensors))
+                store.save(State(epoch, history, None, trainer.tensors()))
         return TrainResult(trainer.module.arrays(), dict(keep), history)
 
 

@@ -141,16 +141,19 @@ class Trainer:
             raise AlcsError("there are no samples to evaluate on")
         return Evaluation(self.objective.kind, total / count, count)
 
-    def momenta(self) -> dict[str, Tensor]:
-        """The optimizer's momentum buffers by parameter key."""
-        return {
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Parameters and the optimizer's momentum buffers, by parameter key, for `restore`."""
+        parameters: dict[str, Tensor] = dict(self.module.named_parameters())
+        momenta = {
             key: self.optimizer.state[parameter]["momentum_buffer"]
             for key, parameter in self.module.named_parameters()
             if self.optimizer.state[parameter].get("momentum_buffer") is not None
         }
+        return {"parameters": parameters, "momenta": momenta}
 
-    def restore(self, parameters: Mapping[str, Tensor], momenta: Mapping[str, Tensor]) -> None:
-        """Continue from saved parameters and momentum buffers."""
+    def restore(self, saved: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Continue from what `tensors` gave."""
+        parameters, momenta = saved["parameters"], saved["momenta"]
         with torch.no_grad():
             for key, parameter in self.module.named_parameters():
                 parameter.copy_(parameters[key])

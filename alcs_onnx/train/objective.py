@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -125,7 +126,7 @@ class Objective:
             return float((outputs[0].argmax(1) == taught[0].argmax(1)).float().mean())
         error = sum(float(((o - t) ** 2).sum()) for o, t in zip(outputs, taught, strict=True))
         power = sum(float((t**2).sum()) for t in taught)
-        return 1 - (error / max(power, 1e-12)) ** 0.5
+        return 1 - math.sqrt(error / max(power, 1e-12))
 
 
 def check_targets(targets: Any, classes: int) -> None:

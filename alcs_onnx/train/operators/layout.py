@@ -208,7 +208,7 @@ def expand(build: Build) -> Step:
 
     def step(x: Tensor, shape: Tensor) -> Tensor:
         target = wanted if wanted is not None else int_list(shape)
-        return x.expand(torch.broadcast_shapes(x.shape, tuple(target)))
+        return x.expand(np.broadcast_shapes(tuple(x.shape), tuple(target)))
 
     return step
 

@@ -72,7 +72,8 @@ def _matrix(build: Build, size: int, out: int, scale: float) -> Positions:
         if build.attribute("exclude_outside", 0):
             weight = np.where((low + offset < 0) | (low + offset > size - 1), 0, weight)
         put(low + offset, weight)
-    return matrix / matrix.sum(1, keepdims=True)
+    matrix /= matrix.sum(1, keepdims=True)
+    return matrix
 
 
 def _check(build: Build) -> None:

@@ -79,6 +79,7 @@ class FileStore:
         return len(self.paths)
 
     def images(self, indices: IntArray) -> Tensor:
+        """The chosen files, decoded."""
         chosen = [self.paths[i] for i in indices]
         return torch.from_numpy(np.stack(list(self.pool.map(self.decode, chosen))))
 
