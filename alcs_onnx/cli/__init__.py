@@ -25,6 +25,18 @@ _EXIT_STATUS = (
 )
 
 
+class _PrintVersion(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
+        try:
+            version = metadata.version("alcs-onnx")
+        except metadata.PackageNotFoundError:
+            version = "(not installed: running from its source folder)"
+        print(f"alcs-onnx {version}")
+        parser.exit()
+
+
 def _parser(command: str | None) -> argparse.ArgumentParser:
     """The parser, with only `command`'s own arguments filled in (imports stay cheap)."""
     parser = argparse.ArgumentParser(
@@ -32,9 +44,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
         description="Make a trained ONNX CNN meet a latency budget on an ordinary CPU.",
         epilog=_EXIT_STATUS,
     )
-    parser.add_argument(
-        "--version", action="version", version=f"alcs-onnx {metadata.version('alcs-onnx')}"
-    )
+    parser.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         module = import_module(f"alcs_onnx.cli.{name}") if name == command else None
