@@ -24,7 +24,7 @@ from alcs_onnx.pipeline.profiling import measure_table
 from alcs_onnx.pipeline.scene import Measuring, open_scene
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (after the backend is chosen)
+from matplotlib import pyplot as plt
 
 
 def main() -> None:
