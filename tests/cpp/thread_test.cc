@@ -57,7 +57,7 @@ std::vector<Layer> Layers() {
     std::fill_n(spec.pads, 4, kernel / 2);
     return Layer{name, spec, size};
   };
-  return {layer("rows of tiles", 32, 32, 1, 3, 1, 4, 29), layer("one run", 64, 64, 1, 1, 1, 8, 27),
+  return {layer("rows of tiles", 32, 32, 1, 3, 1, 4, 29), layer("one run", 128, 128, 1, 1, 1, 8, 27),
           layer("blocks", 96, 192, 1, 3, 1, 4, 7), layer("stride", 64, 64, 1, 3, 2, 4, 30),
           layer("depthwise", 96, 96, 96, 3, 1, 1, 60)};
 }

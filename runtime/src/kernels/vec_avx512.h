@@ -90,6 +90,14 @@ struct Avx512F32 {
     const __m128 four = _mm_maskz_loadu_ps(static_cast<__mmask8>((1U << pixels) - 1U), p);
     return _mm512_permutexvar_ps(index, _mm512_castps128_ps512(four));
   }
+  template <int kQuarter>
+  static ALCS_INLINE void StoreFew(T* p, Reg v, __mmask8 mask) {
+    __m128 quarter = _mm512_extractf32x4_ps(v, kQuarter);
+    // The compiler would fold this into a masked extraction to memory, which, unlike a masked
+    // store, faults on the lanes that it does not write.
+    ALCS_KEEP_IN_REGISTER(quarter);
+    _mm_mask_storeu_ps(p, mask, quarter);
+  }
   static ALCS_INLINE void FinishQuad(Reg v, const Epilogue<T>& e, int pixels, const T* residual,
                                      T* out, int64_t stride) {
     const __m512i transpose = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
@@ -105,10 +113,10 @@ struct Avx512F32 {
     if (e.has_slope) v = Max(v, Mul(v, Set1(e.slope)));
     v = Max(v, Set1(e.low));
     if (e.has_high) v = Min(v, Set1(e.high));
-    _mm_mask_storeu_ps(out, mask, _mm512_castps512_ps128(v));
-    _mm_mask_storeu_ps(out + stride, mask, _mm512_extractf32x4_ps(v, 1));
-    _mm_mask_storeu_ps(out + 2 * stride, mask, _mm512_extractf32x4_ps(v, 2));
-    _mm_mask_storeu_ps(out + 3 * stride, mask, _mm512_extractf32x4_ps(v, 3));
+    StoreFew<0>(out, v, mask);
+    StoreFew<1>(out + stride, v, mask);
+    StoreFew<2>(out + 2 * stride, v, mask);
+    StoreFew<3>(out + 3 * stride, v, mask);
   }
 };
 
