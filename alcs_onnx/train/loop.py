@@ -101,7 +101,9 @@ class Trainer:
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate(min(index / count, 1.0) if count else 0.0)
             self.optimizer.zero_grad(set_to_none=True)
-            loss = self.objective.loss(self.module(*batch.inputs), batch)
+            with self._autocast():
+                outputs = self.module(*batch.inputs)
+            loss = self.objective.loss(tuple(o.float() for o in outputs), batch)
             loss.backward()  # type: ignore[no-untyped-call]
             adjust()
             if self.config.clip_gradient is not None:
@@ -118,6 +120,10 @@ class Trainer:
         if samples == 0:
             raise AlcsError(f"the training data gave no batches in {stage} epoch {number}")
         return loss_sum / samples
+
+    def _autocast(self) -> torch.autocast:
+        kind = torch.device(self.config.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.config.bfloat16)
 
     def _on_device(self, batch: Batch) -> Batch:
         if self.config.device == "cpu":

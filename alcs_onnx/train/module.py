@@ -78,6 +78,36 @@ class OnnxModule(nn.Module):
             )
         self._program = _with_frees(calls, {self._slots[name] for name in self.output_names})
         self._add_initializers(model, trainable)
+        self._input_shapes = tuple(info.shape for info in model.inputs)
+        #: The model's own batch, and whether others work too, which is tried when needed.
+        self._batch = self._input_shapes[0][0] if self._input_shapes[0] else 0
+        self._takes_any_batch: bool | None = None if self._probable(model) else True
+
+    def _probable(self, model: Model) -> bool:
+        """Whether random inputs can show how the model treats its batch."""
+        return self._batch > 0 and all(
+            info.shape[:1] == (self._batch,) and info.dtype == np.float32 for info in model.inputs
+        )
+
+    @torch.no_grad()
+    def _takes_batches(self) -> bool:
+        """Whether two batches at once give the two batches' outputs."""
+        generator = torch.Generator().manual_seed(0)
+        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        double = [
+            torch.randn(2 * self._batch, *shape[1:], generator=generator).to(device)
+            for shape in self._input_shapes
+        ]
+        second = self._run(*(tensor[self._batch :] for tensor in double))
+        try:
+            both = self._run(*double)
+        except RuntimeError:
+            return False
+        return all(
+            b.shape[:1] == (2 * len(s),)
+            and torch.allclose(b[len(s) :].float(), s.float(), rtol=1e-3, atol=1e-3)
+            for b, s in zip(both, second, strict=True)
+        )
 
     def _slot(self, model: Model, name: str) -> int | None:
         if not name:
@@ -114,7 +144,21 @@ class OnnxModule(nn.Module):
         return values
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """All graph outputs, in order, for one batch of all graph inputs, in order."""
+        """All graph outputs, in order, for one batch of all graph inputs, in order.
+
+        A model whose graph is written for its own batch only (a channel shuffle that merges
+        the batch with the channels) is run piece by piece, which is slower.
+        """
+        if self._takes_any_batch or inputs[0].shape[0] == self._batch:
+            return self._run(*inputs)
+        if self._takes_any_batch is None:
+            self._takes_any_batch = self._takes_batches()
+            return self(*inputs)  # type: ignore[no-any-return]
+        pieces = zip(*(tensor.split(self._batch) for tensor in inputs), strict=True)
+        results = [self._run(*piece) for piece in pieces]
+        return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+
+    def _run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         values = self._start(inputs)
         for call in self._program:
             result = call.step(*[None if i is None else values[i] for i in call.reads])

@@ -33,7 +33,7 @@ def runtime_reference(model: Model, feeds: Feeds, names: Sequence[str]) -> Mappi
 
     exposed = replace(model, outputs=tuple(_info(model, name) for name in names))
     session = ort.create_session(exposed.serialize(), library=False)
-    return dict(zip(names, ort.run(session, feeds), strict=True))
+    return ort.run(session, feeds)
 
 
 def _info(model: Model, name: str) -> TensorInfo:

@@ -120,7 +120,8 @@ def resize(build: Build) -> Step:
             else:
                 assert scales is not None
                 scale = float(scales[i])
-                out = int(np.floor(shape[axis] * scale))
+                # In float32, as the runtime does: 5 * 1.8 is 9, not 8.
+                out = int(np.float32(shape[axis]) * np.float32(scales[i]))
             # The batch is whatever is fed, even where the sizes were written for one sample.
             if (out != shape[axis] or scale != 1) and not (sizes and axis == 0):
                 found.append((axis, out, scale))
