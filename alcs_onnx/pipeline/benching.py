@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alcs_onnx import ort
 from alcs_onnx.errors import ModelError
 from alcs_onnx.pipeline.results import BenchResult, BenchRow
 from alcs_onnx.pipeline.scene import MIN_SECONDS, Measuring
@@ -21,22 +22,24 @@ def bench(
     measuring: Measuring | None = None,
     seed: int = 0,
 ) -> BenchResult:
-    """Time `models` in turns, each on the same reproducible random inputs where they agree.
+    """Time `models` in turns, each on reproducible random inputs that depend on its own input shapes.
 
     With one thread all run in this process; with more each has a process of its own. Raises
     `ModelError` for a file that is missing or that the runtime refuses.
     """
     how = measuring or Measuring()
     target = get_target(how.target)
+    files = [_read(Path(path)) for path in models]
+    feeds = [
+        ort.random_feeds(ort.create_session(Path(path)), seed, input_shapes) for path in models
+    ]
     samples = target.time(
-        [_read(Path(path)) for path in models],
+        files,
         threads=how.threads,
         iterations=how.iterations,
         warmup=how.warmup,
         min_seconds=MIN_SECONDS,
-        feeds=None,
-        input_shapes=input_shapes,
-        seed=seed,
+        feeds=feeds,
     )
     first = float(np.median(samples[0]))
     rows = tuple(

@@ -115,7 +115,8 @@ class _Trained:
 
         def project(weights: Mapping[str, FloatArray]) -> Projection:
             plan = loop.project(weights)
-            return self._train.Projection(loop.weight_masks(plan), plan.predicted_ms)
+            found: Projection = self._train.Projection(loop.weight_masks(plan), plan.predicted_ms)
+            return found
 
         candidate, weights = first, None
         if self.config.admm_epochs:
