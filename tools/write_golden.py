@@ -1,9 +1,10 @@
-"""Write tests/golden/sparse_weights.json, the weight format's contract in numbers.
+"""Write tests/golden/sparse_weights.txt, the weight format's contract in numbers.
 
 Both the Python and the C++ tests read the file. Everything is spelled out by plain loops here,
 independently of `alcs_onnx.sparse_format`, and all numbers are small integers, so that every
 convolution result is exact. Per case: the dense weight, its stored form, one input and the
-convolution's output with bias (unit stride and dilation unless given).
+convolution's output with bias. A case is a line `case NAME`, then lines `key number ...`;
+cases are separated by an empty line.
 
     python tools/write_golden.py
 """
@@ -11,12 +12,11 @@ convolution's output with bias (unit stride and dilation unless given).
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from math import prod
 from pathlib import Path
 
-GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "sparse_weights.json"
+GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "sparse_weights.txt"
 
 
 def stored_form(dense, shape, group, g, keep_all):
@@ -119,8 +119,16 @@ def main() -> None:
         case("nothing stored", [4, 2, 1, 1], 1, 4, [2, 2], 1.0),
     ]  # fmt: skip
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-    rows = ",\n".join(json.dumps(row) for row in cases)
-    GOLDEN.write_text(f'{{"cases": [\n{rows}\n]}}\n')
+    GOLDEN.write_text("\n".join(text(row) for row in cases))
+
+
+def text(row) -> str:
+    """One case: its name, then a line `key number number ...` for everything else."""
+    lines = [f"case {row.pop('name')}\n"]
+    for key, value in row.items():
+        numbers = value if isinstance(value, list) else [int(value)]
+        lines.append(" ".join([key, *map(str, numbers)]) + "\n")
+    return "".join(lines)
 
 
 if __name__ == "__main__":

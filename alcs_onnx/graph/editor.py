@@ -17,7 +17,6 @@ from alcs_onnx.graph.proto import ONNX_ERRORS, one_line, write_proto
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_VERSION
 from alcs_onnx.types import Shape
 
-
 #: Place of a node in the order of the file, then order of insertion.
 _Rank = tuple[int, int]
 

@@ -12,6 +12,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 Array = np.ndarray
+GOLDEN = Path(__file__).parents[1] / "golden" / "sparse_weights.txt"
 FLOAT = TensorProto.FLOAT
 
 
@@ -89,3 +90,18 @@ def vector(rng: np.random.Generator, size: int, low: float = -1, high: float = 1
 def feed(proto_or_shape: Any, rng: np.random.Generator) -> dict[str, Array]:
     """A random float32 input `x` of the given shape."""
     return {"x": rng.standard_normal(tuple(proto_or_shape)).astype(np.float32)}
+
+
+def golden_cases() -> list[dict[str, Any]]:
+    """The cases of the golden file: `name`, scalars as int, everything else as lists of int."""
+    cases = []
+    for block in GOLDEN.read_text().split("\n\n"):
+        first, *lines = block.strip().splitlines()
+        case: dict[str, Any] = {"name": first.removeprefix("case ")}
+        for line in lines:
+            key, *numbers = line.split()
+            case[key] = [int(n) for n in numbers]
+        for key in ("group", "simd_group", "all_zero_groups_dropped"):
+            (case[key],) = case[key]
+        cases.append(case)
+    return cases

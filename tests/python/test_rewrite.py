@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from graph_helpers import assert_same, conv_weight, feed, model, op, run, store, vector
+from graph_helpers import (
+    assert_same,
+    conv_weight,
+    feed,
+    golden_cases,
+    model,
+    op,
+    run,
+    store,
+    vector,
+)
 
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph import GraphEditor, Model, Node, load_model
@@ -18,7 +27,6 @@ from alcs_onnx.types import Activation, PruningPlan
 
 Rng = np.random.Generator
 NONE = Activation()
-GOLDEN = Path(__file__).parents[1] / "golden" / "sparse_weights.json"
 
 
 def load(tmp_path: Path, nodes: list, weights: dict, shape=(1, 8, 9, 9), **kwargs) -> Model:
@@ -425,10 +433,6 @@ def test_pruned_file_is_small(tmp_path: Path, rng: Rng) -> None:
     loaded = load(tmp_path, nodes, {"w": conv_weight(rng, 256, 64, 3, 3)}, (1, 64, 9, 9))
     dense, sparse = (random_model(loaded, {"conv": d}, 8, 0).model.serialize() for d in (1.0, 0.25))
     assert len(sparse) < 0.27 * len(dense)
-
-
-def golden_cases() -> list[dict]:
-    return json.loads(GOLDEN.read_text())["cases"]
 
 
 def golden_model(case: dict, residual: bool) -> onnx.ModelProto:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from graph_helpers import golden_cases
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,8 +22,6 @@ from alcs_onnx.sparse_format import (
     unpack,
     validate,
 )
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "sparse_weights.json"
 
 
 @st.composite
@@ -190,7 +187,7 @@ def test_largest_fitting() -> None:
 
 def test_golden_file() -> None:
     """The bytes that the C++ test reads too mean the same here."""
-    cases = json.loads(GOLDEN.read_text())["cases"]
+    cases = golden_cases()
     assert len(cases) >= 5
     for case in cases:
         shape = tuple(case["weight_shape"])
