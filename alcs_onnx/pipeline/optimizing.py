@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from alcs_onnx import latency
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
@@ -196,10 +198,11 @@ def optimize(
     candidate = loop.meet(loop.weights())
     if loop.leave_slower_alone(candidate):
         candidate = loop.meet(loop.weights())
-    final_model = _masked(scene.model, loop, candidate)
+    one_shot = _masked_weights(scene.model, loop, candidate)
+    final_model = scene.model.with_initializers(one_shot)
     if trained is not None:
         trained.evaluate("dense", None)
-        trained.evaluate("one-shot", final_model.initializers)
+        trained.evaluate("one-shot", one_shot)
         if output is not None:
             candidate, final_model = trained.run(loop, candidate)
     else:
@@ -223,13 +226,14 @@ def _table(scene: Scene, path: str | Path | None, progress: Progress | None) -> 
     return table
 
 
-def _masked(model: Model, loop: BudgetLoop, candidate: Candidate) -> Model:
-    """The dense model with the removed weights set to zero."""
+def _masked_weights(model: Model, loop: BudgetLoop, candidate: Candidate) -> dict[str, FloatArray]:
+    """The weights of the pruned layers with the removed ones set to zero, by initializer."""
     masks = loop.weight_masks(candidate.plan)
     weights = {layer.name: layer.weight for layer in model.conv_layers}
-    return model.with_initializers(
-        {weights[name]: model.initializers[weights[name]] * mask for name, mask in masks.items()}
-    )
+    return {
+        weights[name]: np.asarray(model.initializers[weights[name]] * mask, np.float32)
+        for name, mask in masks.items()
+    }
 
 
 def _finish(
@@ -247,7 +251,8 @@ def _finish(
     plan = candidate.plan
     rewritten = rewrite(final_model, plan, loop.left_alone, scene.simd_group)
     written = written_form(rewritten.model)
-    check = numeric_check(rewritten.model, _masked(final_model, loop, candidate), seed)
+    reference = final_model.with_initializers(_masked_weights(final_model, loop, candidate))
+    check = numeric_check(rewritten.model, reference, seed)
     if not check.passed:
         raise AlcsError(
             f"{scene.path}: the rewritten model differs from the masked dense one by "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,8 +16,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-#: Results go to standard output, so that they can be piped.
-out = Console(highlight=False, soft_wrap=False)
+#: Results go to standard output, so that they can be piped. Logs and pipes get wide tables:
+#: nothing in them should be cropped to a terminal that is not there.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 #: Progress and notes go to standard error.
 err = Console(stderr=True, highlight=False)
 

@@ -32,11 +32,6 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _print(table: Table) -> None:
-    """Print in full width where the output is no terminal: logs should not be cropped."""
-    out.print(table, width=None if out.is_terminal else 160)
-
-
 def _ms(value: float | None) -> str:
     if value is None or not np.isfinite(value):
         return "-"
@@ -72,7 +67,7 @@ def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
         if timed:
             cells += [_ms(row.dense_ms), _ms(row.predicted_ms), _ms(row.measured_ms)]
         table.add_row(*cells, row.fused, row.reason or "")
-    _print(table)
+    out.print(table)
 
 
 def _print_check(check: NumericCheck) -> None:
@@ -119,7 +114,7 @@ def print_bench(result: BenchResult, percentiles: Sequence[float]) -> None:
             str(timing.runs),
             f"{row.speedup:.2f}x",
         )
-    _print(table)
+    out.print(table)
     out.print(describe_machine(result.machine), markup=False)
 
 
@@ -131,7 +126,7 @@ def print_table(table: LatencyTable) -> None:
         last = curve.groups[-1]
         at = np.interp(np.linspace(0, last, 11), curve.groups, curve.times)
         view.add_row(curve.layer, *(_ms(float(t)) for t in at), _ms(curve.dense_time))
-    _print(view)
+    out.print(view)
     out.print(
         f"rest of the run (tau): {_ms(table.tau)} ms | dense model: {_ms(table.dense.median)} ms\n"
         f"{describe_machine(table.machine)}",
@@ -146,7 +141,7 @@ def print_optimize(result: OptimizeResult) -> None:
     latency.add_row("dense", *_timing_cells(result.dense, result.dense))
     if result.sparse is not None:
         latency.add_row("sparse", *_timing_cells(result.sparse, result.dense))
-    _print(latency)
+    out.print(latency)
     out.print(describe_machine(result.machine), markup=False)
     if result.accuracy is not None:
         accuracy = _table(
@@ -156,7 +151,7 @@ def print_optimize(result: OptimizeResult) -> None:
         )
         for stage, value in result.accuracy.stages.items():
             accuracy.add_row(stage, f"{value:.2f}")
-        _print(accuracy)
+        out.print(accuracy)
     if result.check is not None:
         _print_check(result.check)
     low, high = result.reachable_ms
