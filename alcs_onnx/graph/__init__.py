@@ -1,0 +1,7 @@
+"""ONNX graphs: load, normalise, shape-infer, edit, save. The only user of `onnx`."""
+
+from alcs_onnx.graph.editor import GraphEditor
+from alcs_onnx.graph.load import load_model
+from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
+
+__all__ = ["AttributeValue", "GraphEditor", "Model", "Node", "Opaque", "TensorInfo", "load_model"]

@@ -1,0 +1,91 @@
+"""Which nodes are convolutions that can be made sparse, and what every node costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+import numpy as np
+
+from alcs_onnx.graph.model import Model, Node
+from alcs_onnx.types import ConvLayer, Shape
+
+
+def find_conv_layers(model: Model) -> tuple[tuple[ConvLayer, ...], Mapping[str, str]]:
+    """Conv nodes as `ConvLayer`s in topological order, and the others with a reason."""
+    layers: list[ConvLayer] = []
+    skipped: dict[str, str] = {}
+    for node in model.nodes:
+        if not node.is_op("Conv"):
+            continue
+        found = _conv_layer(model, node)
+        if isinstance(found, str):
+            skipped[node.name] = found
+        else:
+            layers.append(found)
+    return tuple(layers), skipped
+
+
+def _conv_layer(model: Model, node: Node) -> ConvLayer | str:
+    weight = model.initializers.get(node.input(1))
+    if weight is None:
+        return "its weights are computed at run time"
+    if weight.dtype != np.float32:
+        return f"its weights are {weight.dtype.name}, only float32 is supported"
+    if not np.isfinite(weight).all():
+        return "its weights hold NaN or infinite values"
+    spatial = weight.ndim - 2
+    if spatial not in (1, 2):
+        return f"it has {spatial} spatial dimensions, only 1 and 2 are supported"
+    bias = node.input(2)
+    if bias and bias not in model.initializers:
+        return "its bias is computed at run time"
+    input_shape = model.shapes.get(node.input(0))
+    output_shape = model.shapes.get(node.outputs[0])
+    if input_shape is None or output_shape is None:
+        return "its input shape is not known"
+    if node.str_attribute("auto_pad", "NOTSET") != "NOTSET":
+        return "its automatic padding could not be resolved"
+    group = node.int_attribute("group", 1)
+    expected = weight.shape[1] * group
+    if input_shape[1] != expected or weight.shape[0] % group:
+        return f"its weights expect {expected} input channels, the input has {input_shape[1]}"
+    if min(output_shape) < 1:
+        return "its output is empty"
+    return ConvLayer(
+        name=node.name,
+        weight=node.input(1),
+        bias=bias or None,
+        out_channels=weight.shape[0],
+        in_channels=input_shape[1],
+        group=group,
+        kernel_shape=tuple(weight.shape[2:]),
+        strides=node.ints_attribute("strides", (1,) * spatial),
+        pads=node.ints_attribute("pads", (0,) * 2 * spatial),
+        dilations=node.ints_attribute("dilations", (1,) * spatial),
+        input_shape=input_shape,
+        output_shape=output_shape,
+    )
+
+
+def node_macs(model: Model, node: Node) -> int:
+    """Multiply-accumulates of one node; 0 for operators without products of weights.
+
+    Counts Conv, ConvTranspose, Gemm and MatMul whose shapes are known.
+    """
+    shapes = [model.shapes.get(name) for name in (*node.inputs[:2], node.outputs[0])]
+    if not node.is_op("Conv", "ConvTranspose", "Gemm", "MatMul") or len(shapes) < 3:
+        return 0
+    first, second, output = shapes
+    if first is None or second is None or output is None:
+        return 0
+    if node.op_type == "Conv":
+        return prod(output) * prod(second[1:])
+    if node.op_type == "ConvTranspose":
+        return prod(first) * prod(second[1:])
+    return prod(output) * _inner(node, first)
+
+
+def _inner(node: Node, first: Shape) -> int:
+    """Length of the summed axis of a Gemm or MatMul."""
+    return first[0] if node.int_attribute("transA", 0) else first[-1]

@@ -1,0 +1,103 @@
+"""Resolving the dynamic dimensions of graph inputs to numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from alcs_onnx.errors import ModelError
+from alcs_onnx.graph.model import Model
+from alcs_onnx.types import Shape
+
+Dims = tuple[int | str | None, ...]
+
+
+def resolve_inputs(
+    model: Model,
+    dims: Mapping[str, Dims | None],
+    given: Mapping[str, Shape],
+    note: Callable[[str], None],
+) -> Model:
+    """The model with static inputs: `given` where named, else as declared, batch 1.
+
+    `dims` are the declared dimensions of each input (None: unknown rank). A symbolic name
+    that a given shape settles is settled for every input. Raises `ModelError` for a given
+    name that is no input, a shape that contradicts the file, and for dimensions left open.
+    """
+    for name, shape in given.items():
+        _check_given(name, tuple(shape), dims)
+    bound = {
+        dim: value
+        for name, shape in given.items()
+        for dim, value in zip(dims[name] or (), shape, strict=False)
+        if isinstance(dim, str)
+    }
+    inputs = []
+    batch_name: str | None = None
+    batch_inputs = []
+    for info in model.inputs:
+        declared = dims[info.name]
+        if declared and not isinstance(declared[0], int):
+            batch_name = batch_name or declared[0] or "N"
+            batch_inputs.append(info.name)
+        shape = (
+            tuple(given[info.name])
+            if info.name in given
+            else _resolve(info.name, declared, bound, note)
+        )
+        inputs.append(replace(info, shape=shape))
+    return replace(
+        model,
+        inputs=tuple(inputs),
+        batch_axis_name=batch_name,
+        batch_inputs=tuple(batch_inputs),
+    )
+
+
+def _flag(name: str, shape: Shape) -> str:
+    return f"--input-shapes {name}:{','.join(map(str, shape))}"
+
+
+def _check_given(name: str, shape: Shape, dims: Mapping[str, Dims | None]) -> None:
+    if name not in dims:
+        known = ", ".join(f"'{other}'" for other in dims)
+        raise ModelError(f"{_flag(name, shape)}: the model has no input '{name}', only {known}")
+    if any(dim < 1 for dim in shape):
+        raise ModelError(f"{_flag(name, shape)}: every dimension must be at least 1")
+    declared = dims[name]
+    if declared is None:
+        return
+    if len(declared) != len(shape):
+        raise ModelError(
+            f"{_flag(name, shape)}: input '{name}' has {len(declared)} dimensions, not {len(shape)}"
+        )
+    for axis, (dim, value) in enumerate(zip(declared, shape, strict=True)):
+        if isinstance(dim, int) and dim != value:
+            raise ModelError(
+                f"{_flag(name, shape)}: dimension {axis} of input '{name}' is fixed to {dim}"
+            )
+
+
+def _resolve(
+    name: str, declared: Dims | None, bound: Mapping[str, int], note: Callable[[str], None]
+) -> Shape:
+    if declared is None:
+        raise ModelError(
+            f"input '{name}' has no shape: give one, as in --input-shapes {name}:1,3,224,224"
+        )
+    shape: list[int] = []
+    for axis, dim in enumerate(declared):
+        if isinstance(dim, int):
+            shape.append(dim)
+        elif dim in bound:
+            shape.append(bound[str(dim)])
+        elif axis == 0:
+            note(f"input '{name}': dynamic batch {dim or '?'} is taken as 1")
+            shape.append(1)
+        else:
+            text = ", ".join("?" if d is None else str(d) for d in declared)
+            raise ModelError(
+                f"input '{name}' has dynamic dimensions [{text}]: "
+                f"give its shape, as in --input-shapes {name}:1,3,224,224"
+            )
+    return tuple(shape)

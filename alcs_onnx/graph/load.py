@@ -1,0 +1,70 @@
+"""Loading a model file into a normalised `Model`, with one clear line for every fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from alcs_onnx.errors import AlcsError, ModelError
+from alcs_onnx.graph.editor import GraphEditor, check
+from alcs_onnx.graph.input_shapes import resolve_inputs
+from alcs_onnx.graph.model import Model
+from alcs_onnx.graph.parse import read_model
+from alcs_onnx.graph.passes import PASSES
+from alcs_onnx.graph.shapes import Declared, infer
+from alcs_onnx.types import Shape
+
+#: Passes enable one another; real models settle within three rounds.
+_MAX_ROUNDS = 12
+
+Note = Callable[[str], None]
+
+
+def load_model(
+    path: str | Path,
+    input_shapes: Mapping[str, Shape] | None = None,
+    on_note: Note | None = None,
+) -> Model:
+    """Read, check and normalise the ONNX file at `path`.
+
+    `input_shapes` gives static shapes to inputs with dynamic dimensions. A batch (first
+    dimension) that alone is dynamic becomes 1. `on_note` receives one line for each thing
+    worth telling. Raises `ModelError` for a file that is missing, not ONNX, damaged, invalid,
+    or without a Conv node, and `UnsupportedError` for what is valid but not handled.
+    """
+    note = on_note or (lambda _: None)
+    try:
+        given = {name: tuple(shape) for name, shape in (input_shapes or {}).items()}
+        raw = read_model(Path(path))
+        model = resolve_inputs(raw.model, raw.input_dims, given, note)
+        # Declared shapes hold only for the inputs they were declared for.
+        same = all(raw.input_dims[name] == shape for name, shape in given.items())
+        declared = {
+            name: (dtype, shape if same else None) for name, (dtype, shape) in raw.declared.items()
+        }
+        model = GraphEditor(model).snapshot()  # refuses dangling tensors and cycles
+        model = normalise(infer(model, declared), declared, note)
+    except AlcsError as error:
+        # Names from the file may hold anything, line breaks included.
+        raise type(error)(" ".join(f"{path}: {error}".split())) from error
+    if not any(node.is_op("Conv") for node in model.nodes):
+        raise ModelError(f"{path}: the model has no Conv node, so there is nothing to optimize")
+    return model
+
+
+def normalise(model: Model, declared: Declared, note: Note) -> Model:
+    """Run the registered passes in order until none changes anything, then check."""
+    for _ in range(_MAX_ROUNDS):
+        changes = 0
+        for normalisation in PASSES:
+            editor = GraphEditor(model)
+            changed = normalisation.run(editor, note)
+            if changed:
+                changes += changed
+                model = editor.snapshot()
+                if normalisation.changes_shapes:
+                    model = infer(model, declared)
+        if not changes:
+            break
+    check(model)
+    return infer(model, declared)

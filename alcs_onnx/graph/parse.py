@@ -1,0 +1,299 @@
+"""Reading an ONNX file: bytes to values, every fault of the file named in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
+from onnx import external_data_helper, inliner, version_converter
+
+from alcs_onnx.errors import ModelError, UnsupportedError
+from alcs_onnx.graph.model import Array, Model, Node, TensorInfo
+from alcs_onnx.graph.proto import (
+    ONNX_ERRORS,
+    SMALL_TENSOR,
+    numpy_dtype,
+    one_line,
+    read_initializers,
+    read_node,
+    static_shape,
+    value_info,
+)
+from alcs_onnx.sparse_format import OP_DOMAIN
+from alcs_onnx.types import Shape
+
+#: Opset of every loaded model: the first one with the operators that function bodies need.
+MIN_OPSET = 13
+#: The first IR version with functions.
+MIN_IR_VERSION = 8
+
+#: A declared shape: numbers, names of symbolic dimensions, None for an unnamed one.
+Dims = tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class RawModel:
+    """A model as read: opset and names settled, shapes not yet.
+
+    `input_dims` has the declared dimensions of each input, None for an unknown rank.
+    `declared` has what the file says of intermediate tensors and outputs.
+    """
+
+    model: Model
+    input_dims: Mapping[str, Dims | None]
+    declared: Mapping[str, tuple[np.dtype[Any], Shape | None]]
+
+
+def read_model(path: Path) -> RawModel:
+    """Read the file at `path`; `ModelError` or `UnsupportedError` for anything wrong with it."""
+    proto = _parse(path)
+    try:
+        _check_text(proto)
+        _check_opsets(proto)
+        _load_external_data(proto, path)
+        arrays = read_initializers(proto.graph)
+        _declare_large(proto, arrays)
+        proto = _inline_functions(proto)
+        _check_operators(proto)
+        _check_tensors(proto)
+        proto = _upgrade(proto)
+        arrays.update(read_initializers(proto.graph))
+        return _raw_model(proto, arrays)
+    except (TypeError, ValueError) as error:
+        # Damage inside a well-formed message: names that are no text, impossible sizes.
+        raise ModelError(f"the ONNX file is damaged: {one_line(error)}") from error
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    if path.is_dir():
+        raise ModelError("it is a directory, not an ONNX file")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError("the file does not exist") from error
+    except OSError as error:
+        raise ModelError(f"the file cannot be read: {error.strerror}") from error
+    if not data:
+        raise ModelError("the file is empty")
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError as error:
+        # Every ONNX writer puts ir_version (field 1, a small number) first.
+        looks_right = len(data) > 2 and data[0] == 0x08 and data[1] < 0x20
+        reason = "the ONNX file is truncated or damaged" if looks_right else "not an ONNX file"
+        raise ModelError(reason) from error
+    if not proto.ir_version or not proto.HasField("graph"):
+        raise ModelError("not an ONNX file: it holds no graph")
+    return proto
+
+
+def _check_text(proto: onnx.ModelProto) -> None:
+    """Refuse names that are not UTF-8; protobuf hands them out as bytes."""
+    graph = proto.graph
+    names: list[object] = [graph.name, *(o.domain for o in proto.opset_import)]
+    names += [text for entry in proto.metadata_props for text in (entry.key, entry.value)]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        names += [info.name, *(d.dim_param for d in info.type.tensor_type.shape.dim)]
+    names += [tensor.name for tensor in graph.initializer]
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"{name!r} is not a name")
+
+
+def _check_opsets(proto: onnx.ModelProto) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    version = _opset(proto)
+    if version < 1:
+        raise ModelError("the file does not say which opset it uses")
+    if version > newest:
+        raise UnsupportedError(
+            f"opset {version} is newer than the installed onnx package knows ({newest})"
+        )
+
+
+def _opset(proto: onnx.ModelProto) -> int:
+    return max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
+
+
+def _load_external_data(proto: onnx.ModelProto, path: Path) -> None:
+    for tensor in _tensors(proto.graph):
+        if not external_data_helper.uses_external_data(tensor):
+            continue
+        info = {entry.key: entry.value for entry in tensor.external_data}
+        place = info.get("location", "")
+        try:
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+        except (OSError, ValueError, *ONNX_ERRORS) as error:
+            exists = (path.parent / place).is_file()
+            reason = one_line(error) if exists else "the file is missing"
+            raise ModelError(
+                f"external data '{place}' of initializer '{tensor.name}': {reason}"
+            ) from error
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+        expected = info.get("length")
+        if expected and len(tensor.raw_data) != int(expected):
+            raise ModelError(
+                f"external data '{place}' of initializer '{tensor.name}': the file is truncated"
+            )
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a graph: initializers and attributes, subgraphs included."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
+            inner = [attribute.g] if attribute.HasField("g") else []
+            for subgraph in (*attribute.graphs, *inner):
+                yield from _tensors(subgraph)
+
+
+def _declare_large(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
+    """Turn large initializers into plain inputs: nothing below has to copy weights."""
+    inputs = {info.name for info in proto.graph.input}
+    small = [t for t in proto.graph.initializer if arrays[t.name].size <= SMALL_TENSOR]
+    # Sparse initializers have become dense arrays; they are declared like large ones.
+    declared = arrays.keys() - {t.name for t in small} - inputs
+    del proto.graph.initializer[:]
+    del proto.graph.sparse_initializer[:]
+    proto.graph.initializer.extend(small)
+    proto.graph.input.extend(
+        value_info(name, arrays[name].dtype, arrays[name].shape) for name in sorted(declared)
+    )
+
+
+def _inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Inline the file's own functions, but not ours: our nodes are read as they are."""
+    ours = [(f.domain, f.name) for f in proto.functions if f.domain == OP_DOMAIN]
+    if len(ours) < len(proto.functions):
+        try:
+            proto = inliner.inline_selected_functions(proto, ours, exclude=True)
+        except ONNX_ERRORS as error:
+            raise ModelError(f"a local function is invalid: {one_line(error)}") from error
+    del proto.functions[:]
+    return proto
+
+
+def _check_operators(proto: onnx.ModelProto) -> None:
+    version = _opset(proto)
+    known = {o.domain for o in proto.opset_import} | {"", "ai.onnx"}
+    for index, node in enumerate(proto.graph.node):
+        label = f"node '{node.name or index}' ({node.op_type or 'no operator'})"
+        if node.domain not in known:
+            raise ModelError(f"{label} uses domain '{node.domain}', which the file does not import")
+        if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type, version):
+            raise ModelError(f"{label} is no operator of ONNX opset {version}")
+
+
+def _check_tensors(proto: onnx.ModelProto) -> None:
+    """Refuse nodes and outputs that read what nothing produces."""
+    graph = proto.graph
+    known = {"", *(t.name for t in graph.initializer), *(info.name for info in graph.input)}
+    known.update(name for node in graph.node for name in node.output)
+    for index, node in enumerate(graph.node):
+        for name in node.input:
+            if name not in known:
+                raise ModelError(
+                    f"node '{node.name or index}' ({node.op_type}) reads tensor '{name}', "
+                    "which nothing produces"
+                )
+    for info in graph.output:
+        if info.name not in known:
+            raise ModelError(f"graph output '{info.name}' is produced by no node")
+
+
+def _upgrade(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Bring the default domain to at least `MIN_OPSET`."""
+    proto.ir_version = max(proto.ir_version, MIN_IR_VERSION)
+    version = _opset(proto)
+    if version >= MIN_OPSET:
+        return proto
+    try:
+        return version_converter.convert_version(proto, MIN_OPSET)
+    except ONNX_ERRORS as error:
+        raise UnsupportedError(
+            f"opset {version} cannot be upgraded to {MIN_OPSET}: {one_line(error)}"
+        ) from error
+
+
+def _raw_model(proto: onnx.ModelProto, arrays: dict[str, Array]) -> RawModel:
+    graph = proto.graph
+    inputs = [info for info in graph.input if info.name not in arrays]
+    for info in (*inputs, *graph.output):
+        kind = info.type.WhichOneof("value")
+        if kind not in (None, "tensor_type"):
+            raise UnsupportedError(f"'{info.name}' is a {kind.removesuffix('_type')}, not a tensor")
+    dims = {info.name: _dims(info) for info in inputs}
+    names = [info.name for info in inputs]
+    if len(set(names)) != len(names):
+        raise ModelError("two graph inputs have the same name")
+    declared = {
+        info.name: (numpy_dtype(info.type.tensor_type.elem_type), static_shape(info))
+        for info in (*graph.value_info, *graph.output)
+        if info.type.HasField("tensor_type") and info.type.tensor_type.elem_type
+    }
+    model = Model(
+        nodes=tuple(_named([read_node(node) for node in graph.node])),
+        inputs=tuple(
+            TensorInfo(info.name, numpy_dtype(info.type.tensor_type.elem_type), ())
+            for info in inputs
+        ),
+        outputs=tuple(
+            TensorInfo(info.name, declared.get(info.name, (np.dtype(np.float32), None))[0], (-1,))
+            for info in graph.output
+        ),
+        opset=_opset(proto),
+        initializers=arrays,
+        shapes={},
+        dtypes={},
+        other_opsets={
+            o.domain: o.version for o in proto.opset_import if o.domain not in ("", "ai.onnx")
+        },
+        ir_version=proto.ir_version,
+        name=graph.name or "model",
+        metadata={entry.key: entry.value for entry in proto.metadata_props},
+    )
+    return RawModel(model, dims, declared)
+
+
+def _dims(info: onnx.ValueInfoProto) -> Dims | None:
+    tensor = info.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(
+        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param or None
+        for d in tensor.shape.dim
+    )
+
+
+def _named(nodes: list[Node]) -> list[Node]:
+    """The nodes with unique, non-empty names; a name that is unique already is kept."""
+    count = Counter(node.name for node in nodes)
+    good = {name for name in count if name and count[name] == 1}
+    taken = set(good)
+    named: list[Node] = []
+    for index, node in enumerate(nodes):
+        if node.name in good:
+            named.append(node)
+            continue
+        base = node.name or f"{node.op_type}_{index}"
+        name, suffix = base, 0
+        while name in taken:
+            suffix += 1
+            name = f"{base}_{suffix}"
+        taken.add(name)
+        named.append(
+            Node(name, node.op_type, node.inputs, node.outputs, node.attributes, node.domain)
+        )
+    return named

@@ -1,0 +1,57 @@
+"""Normalisation passes, in the order in which they run.
+
+A pass is one file with one function `run(editor, note) -> int`, the number of changes. Its
+docstring states the precondition and, where weights change, the algebra. To add a pass, write
+the file and add one row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alcs_onnx.graph.editor import GraphEditor
+from alcs_onnx.graph.passes import (
+    batch_free_reshape,
+    batch_free_resize,
+    canonical_conv,
+    constant_nodes,
+    expand_sparse_conv,
+    fold_affine,
+    fold_batch_norm,
+    fold_constants,
+    fold_pad,
+    remove_identity,
+    remove_unused,
+)
+
+Run = Callable[[GraphEditor, Callable[[str], None]], int]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One row of the registry.
+
+    `changes_shapes`: whether shapes must be inferred anew after a change, because the pass
+    adds tensors or makes more shapes known.
+    """
+
+    name: str
+    run: Run
+    changes_shapes: bool = False
+
+
+PASSES: tuple[Pass, ...] = (
+    Pass("constant nodes", constant_nodes.run),
+    Pass("remove unused", remove_unused.run),
+    Pass("expand sparse conv", expand_sparse_conv.run, changes_shapes=True),
+    Pass("remove identity", remove_identity.run),
+    Pass("fold constants", fold_constants.run, changes_shapes=True),
+    Pass("canonical conv", canonical_conv.run),
+    Pass("fold pad", fold_pad.run),
+    Pass("fold batch norm", fold_batch_norm.run),
+    Pass("fold affine", fold_affine.run),
+    Pass("batch-free reshape", batch_free_reshape.run),
+    Pass("batch-free resize", batch_free_resize.run),
+    Pass("remove unused", remove_unused.run),
+)

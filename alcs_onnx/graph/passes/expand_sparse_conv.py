@@ -1,0 +1,95 @@
+"""SimdSparseConv nodes of a file written earlier become Conv, Add and activation again.
+
+Precondition: values, positions and bias are constant and valid. So a written file can be
+inspected, compiled or optimized again like the model it came from:
+
+    clip(max(v, slope * v), low, high) -> LeakyRelu (slope != 1), then Relu or Clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from alcs_onnx.errors import AlcsError, ModelError
+from alcs_onnx.graph.editor import GraphEditor
+from alcs_onnx.graph.model import AttributeValue, Node
+from alcs_onnx.sparse_format import OP_CONV_ADD, OP_DOMAIN, SparseWeights, unpack
+from alcs_onnx.types import Activation
+
+
+def _weight(editor: GraphEditor, node: Node) -> str:
+    values, positions = (editor.constant(name) for name in node.inputs[1:3])
+    if values is None or positions is None:
+        raise ModelError(f"node '{node.name}' ({node.op_type}): its weights are not constant")
+    kernel = node.ints_attribute("kernel_shape")
+    group = node.int_attribute("group", 1)
+    out_channels = node.int_attribute("out_channels", 0)
+    shape = (out_channels, node.int_attribute("in_channels", 0) // max(group, 1), *kernel)
+    sparse = SparseWeights(
+        values=values,
+        positions=positions,
+        out_channels=out_channels,
+        group=group,
+        columns=int(np.prod(shape[1:])),
+        simd_group=node.int_attribute("simd_group", 0),
+    )
+    try:
+        return editor.add_initializer(f"{node.name}.weight", unpack(sparse, shape))
+    except AlcsError as error:
+        raise ModelError(f"node '{node.name}' ({node.op_type}): {error}") from error
+
+
+def _activation_nodes(
+    editor: GraphEditor, node: Node, activation: Activation
+) -> list[tuple[str, dict[str, AttributeValue], tuple[str, ...]]]:
+    """Operator, attributes and further inputs of each activation node."""
+    found: list[tuple[str, dict[str, AttributeValue], tuple[str, ...]]] = []
+    if activation.slope != 1:
+        found.append(("LeakyRelu", {"alpha": activation.slope}, ()))
+    none = Activation()
+    if activation.low == 0 and activation.high == none.high:
+        found.append(("Relu", {}, ()))
+    elif (activation.low, activation.high) != (none.low, none.high):
+        low, high = (
+            editor.add_initializer(f"{node.name}.{name}", np.asarray(value, np.float32))
+            for name, value in (("low", activation.low), ("high", activation.high))
+        )
+        found.append(("Clip", {}, (low, high)))
+    return found
+
+
+def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
+    """Expand such nodes; returns how many."""
+    changes = 0
+    for node in editor.nodes:
+        if node.domain != OP_DOMAIN:
+            continue
+        weight = _weight(editor, node)
+        activation = Activation(
+            slope=node.float_attribute("slope", 1.0),
+            low=node.float_attribute("low", Activation.low),
+            high=node.float_attribute("high", Activation.high),
+        )
+        conv_attributes = ("dilations", "group", "kernel_shape", "pads", "strides")
+        chain: list[tuple[str, dict[str, AttributeValue], tuple[str, ...]]] = [
+            (
+                "Conv",
+                {name: node.attributes[name] for name in conv_attributes},
+                (weight, node.inputs[3]),
+            )
+        ]
+        if node.op_type == OP_CONV_ADD:
+            chain.append(("Add", {}, (node.inputs[4],)))
+        chain += _activation_nodes(editor, node, activation)
+        editor.remove_nodes([node.name])
+        tensor = node.inputs[0]
+        for index, (op_type, attributes, inputs) in enumerate(chain):
+            name = node.name if op_type == "Conv" else f"{node.name}.{op_type.lower()}"
+            last = index == len(chain) - 1
+            output = node.outputs[0] if last else editor.unique_name(f"{name}.out")
+            editor.insert_node(Node(name, op_type, (tensor, *inputs), (output,), attributes))
+            tensor = output
+        changes += 1
+    return changes

@@ -1,0 +1,156 @@
+"""Measures the latency table of a model (ALCS section III-C), in context.
+
+The whole model is built at each of the 11 densities with random sparse weights, all eleven
+and the dense model run in turns on the target, and the runtime's profiler gives the time of
+every node. So each layer is measured with the caches, the allocator and the neighbours that
+it will really have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+
+from alcs_onnx.errors import TargetError
+from alcs_onnx.graph import Model
+from alcs_onnx.latency.estimator import Estimator
+from alcs_onnx.latency.fused import dense_times
+from alcs_onnx.latency.isotonic import non_decreasing
+from alcs_onnx.ort import Feeds
+from alcs_onnx.sparse_format import block_count, largest_fitting
+from alcs_onnx.target import ModelTimes, Target
+from alcs_onnx.types import DENSITIES, ConvLayer, LatencyTable, LayerCurve, Timing
+
+#: Makes the serialised sparse model whose layers have these densities, at random positions
+#: that depend on the seed: exactly `kept_groups(density, groups)` groups in each layer.
+Build = Callable[[Mapping[str, float], int], bytes]
+#: Told what is being done and the share of it that is done, in [0, 1].
+Progress = Callable[[str, float], None]
+
+
+def kept_groups(density: float, groups: int) -> int:
+    """How many of a layer's `groups` are stored at `density`: to the nearest, halves to even."""
+    return round(density * groups)
+
+
+def profile(
+    model: Model,
+    build: Build,
+    target: Target,
+    simd_group: int,
+    *,
+    threads: int = 1,
+    iterations: int = 40,
+    warmup: int = 3,
+    seed: int = 0,
+    left_alone: Mapping[str, str] | None = None,
+    feeds: Feeds | None = None,
+    library: bool = True,
+    progress: Progress | None = None,
+) -> LatencyTable:
+    """The latency table of `model` on `target`, with `threads` threads.
+
+    `build` makes the sparse models; a node that replaces a layer has its name. Layers in
+    `left_alone` (name -> reason) stay the runtime's own Conv there and get no curve: they
+    are part of tau. `iterations` are the recorded runs per model.
+
+    Raises `TargetError` if the target cannot measure, or does not run a layer as a node
+    of the layer's name (the custom-op library was not used).
+    """
+    left_alone = dict(left_alone or {})
+    layers = {
+        layer.name: _group_count(layer, simd_group)
+        for layer in model.conv_layers
+        if layer.name not in left_alone
+    }
+    tell = progress or (lambda stage, share: None)
+    models = [model.serialize()]
+    for index, density in enumerate(DENSITIES):
+        tell("building sparse models", index / len(DENSITIES))
+        models.append(build(dict.fromkeys(layers, density), seed + index))
+    machine = target.machine(threads)
+    dense, *sparse = target.node_times(
+        models,
+        threads=threads,
+        iterations=iterations,
+        warmup=warmup,
+        feeds=feeds,
+        library=library,
+        progress=lambda share: tell("measuring", share),
+    )
+    dense_ms = dense_times(model, dense.profile)
+    overhead = _profiler_overhead([dense, *sparse])
+    curves = tuple(
+        _curve(name, groups, sparse, overhead, max(dense_ms[name] - overhead, 0.0))
+        for name, groups in layers.items()
+    )
+    table = LatencyTable(
+        model_digest=model.digest,
+        simd_group=simd_group,
+        machine=machine,
+        tau=0.0,
+        dense=Timing.from_samples(dense.wall),
+        curves=curves,
+        input_shapes={value.name: value.shape for value in model.inputs},
+        left_alone=left_alone,
+    )
+    return _with_tau(table, sparse)
+
+
+def _group_count(layer: ConvLayer, simd_group: int) -> int:
+    """Groups of `layer`, of as many weights up to `simd_group` as its conv groups have rows."""
+    fitting = largest_fitting(layer.rows_per_group, simd_group)
+    return block_count(layer.out_channels, layer.group, fitting) * layer.columns
+
+
+def _profiler_overhead(times: Collection[ModelTimes]) -> float:
+    """What the profiler adds to the duration of each node (ms).
+
+    The durations of all nodes sum up to more than a run without the profiler takes: its
+    own work between the two clock readings, about two microseconds per node. A constant
+    per node cancels out in the estimate of a model, because tau is what the nodes leave
+    over; it is removed so that the times of single layers can be believed.
+    """
+    excess = [
+        (item.profile.total - float(np.median(item.wall))) / max(1, len(item.profile.nodes))
+        for item in times
+    ]
+    return max(0.0, median(excess))
+
+
+def _curve(
+    layer: str, groups: int, sparse: Sequence[ModelTimes], overhead: float, dense_ms: float
+) -> LayerCurve:
+    """The rising curve through one layer's measurements.
+
+    A layer of few groups stores equally many at several densities: those are averaged.
+    """
+    measured: dict[int, list[float]] = {}
+    for density, item in zip(DENSITIES, sparse, strict=True):
+        if layer not in item.profile.nodes:
+            raise TargetError(
+                f"layer '{layer}' did not run as one node at density {density:g}: "
+                "was the custom-op library used?"
+            )
+        time = max(item.profile.nodes[layer] - overhead, 0.0)
+        measured.setdefault(kept_groups(density, groups), []).append(time)
+    times = non_decreasing([float(np.mean(group)) for group in measured.values()])
+    return LayerCurve(layer, tuple(measured), tuple(times), dense_ms)
+
+
+def _with_tau(table: LatencyTable, sparse: Sequence[ModelTimes]) -> LatencyTable:
+    """`table` with tau of eq. 2: the median of what the layers leave of a whole run.
+
+    So the estimate has no bias at the eleven models that were measured.
+    """
+    estimator = Estimator.from_curves(0.0, table.curves)
+    rest = []
+    for density, item in zip(DENSITIES, sparse, strict=True):
+        stored = {
+            name: kept_groups(density, layer.groups) for name, layer in estimator.layers.items()
+        }
+        rest.append(float(np.median(item.wall)) - estimator.model_ms(stored))
+    return replace(table, tau=median(rest))

@@ -1,0 +1,346 @@
+"""ONNX Runtime sessions on the CPU: creation, the custom-op library, feeds and timing.
+
+The only module that imports onnxruntime. Everything it raises for a bad model or an
+unsuitable runtime is a child of `AlcsError` with a one-line text.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from alcs_onnx.errors import AlcsError, DataError, ModelError, TargetError
+from alcs_onnx.types import Shape
+
+#: Oldest runtime whose C API has what the custom-op library needs (in-place outputs,
+#: scratch buffers).
+MINIMUM_VERSION = (1, 18)
+
+#: Milliseconds, one entry per recorded run.
+Samples = npt.NDArray[np.float64]
+Feeds = Mapping[str, npt.NDArray[Any]]
+#: Told the share of the work that is done, in (0, 1].
+Progress = Callable[[float], None]
+
+_PROVIDERS = ["CPUExecutionProvider"]
+_LOG_ERRORS_ONLY = 3
+_LIBRARY_NAMES = {"Darwin": "libalcs_ort.dylib", "Windows": "alcs_ort.dll"}
+_INPUT_DTYPES: dict[str, npt.DTypeLike] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
+
+
+def get_library_path() -> Path:
+    """Path of the custom-op library for `SessionOptions.register_custom_ops_library`.
+
+    The environment variable ALCS_LIBRARY overrides the one shipped in the package.
+    Raises `TargetError` when there is none.
+    """
+    override = os.environ.get("ALCS_LIBRARY")
+    if override:
+        path = Path(override)
+        if not path.is_file():
+            raise TargetError(f"ALCS_LIBRARY={override}: no such file")
+        return path
+    name = _LIBRARY_NAMES.get(platform.system(), "libalcs_ort.so")
+    path = Path(__file__).resolve().parent / "lib" / name
+    if not path.is_file():
+        raise TargetError(
+            f"the custom-op library {name} is not installed with this package: "
+            "reinstall alcs-onnx, or build it and set ALCS_LIBRARY to its path"
+        )
+    return path
+
+
+def runtime_version() -> str:
+    """Version of the imported ONNX Runtime."""
+    return str(onnxruntime.__version__)
+
+
+def check_runtime(version: str | None = None) -> None:
+    """Raise `TargetError` if ONNX Runtime `version` (default: the imported one) is too old."""
+    found = version or runtime_version()
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    if numbers < MINIMUM_VERSION:
+        needed = ".".join(map(str, MINIMUM_VERSION))
+        raise TargetError(
+            f"ONNX Runtime {found} is too old: the sparse kernels need {needed} or newer"
+        )
+
+
+@dataclass(frozen=True)
+class Value:
+    """An input or output of a session; an axis without a fixed size is `None`."""
+
+    name: str
+    type: str
+    shape: tuple[int | None, ...]
+
+
+class Session:
+    """One model loaded in ONNX Runtime on the CPU. Made by `create_session`."""
+
+    def __init__(self, raw: Any, threads: int) -> None:
+        self.threads = threads
+        self.inputs = tuple(_value(item) for item in raw.get_inputs())
+        self.outputs = tuple(_value(item) for item in raw.get_outputs())
+        self._raw = raw
+
+    def run(self, feeds: Feeds) -> list[npt.NDArray[Any]]:
+        """All outputs in model order. Raises `DataError` if `feeds` do not fit the model."""
+        try:
+            return list(self._raw.run(None, dict(feeds)))
+        except Exception as error:  # the binding raises a dozen unrelated types
+            raise DataError(f"the model does not run on this input: {_one_line(error)}") from error
+
+    def bind(self, feeds: Feeds) -> Callable[[], None]:
+        """A function that runs this model once on `feeds`, for timing.
+
+        Inputs are bound once and outputs stay with the runtime, so that Python adds
+        microseconds only. Raises `DataError` if `feeds` do not fit the model.
+        """
+        self.run(feeds)
+        binding = self._raw.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for value in self.outputs:
+            binding.bind_output(value.name)
+        return partial(self._raw.run_with_iobinding, binding)
+
+    def end_profiling(self) -> Path:
+        """Write the profile of a session made with `profile_prefix`; returns its path."""
+        return Path(self._raw.end_profiling())
+
+
+def create_session(
+    model: bytes | Path,
+    threads: int = 1,
+    library: bool = True,
+    profile_prefix: Path | None = None,
+    disable_optimisations: bool = False,
+) -> Session:
+    """Load `model` with `threads` intra-op threads and all of the runtime's optimisations.
+
+    With `library` the custom-op library is registered. With `profile_prefix` the runtime
+    records the duration of every node until `Session.end_profiling`.
+
+    Raises `TargetError` for an unsuitable runtime or library, `ModelError` for a model
+    that the runtime refuses.
+    """
+    check_runtime()
+    if threads < 1:
+        raise TargetError(f"{threads} threads: at least one is needed")
+    if isinstance(model, Path) and not model.is_file():
+        raise ModelError(f"{model}: no such file")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    if disable_optimisations:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_prefix)
+    if library:
+        path = get_library_path()
+        try:
+            options.register_custom_ops_library(str(path))
+        except Exception as error:  # the binding raises a dozen unrelated types
+            raise TargetError(
+                f"{path.name} does not load in ONNX Runtime {runtime_version()}: {_one_line(error)}"
+            ) from error
+    source = str(model) if isinstance(model, Path) else model
+    name = f"{model}: " if isinstance(model, Path) else ""
+    try:
+        raw = onnxruntime.InferenceSession(source, options, providers=_PROVIDERS)
+    except Exception as error:  # as above
+        kind = TargetError if "NOT_IMPLEMENTED" in str(error) else ModelError
+        raise kind(f"{name}ONNX Runtime refuses the model: {_one_line(error)}") from error
+    return Session(raw, threads)
+
+
+def run(session: Session, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+    """The outputs of `session` on `feeds`, by name."""
+    names = (value.name for value in session.outputs)
+    return dict(zip(names, session.run(feeds), strict=True))
+
+
+def random_feeds(
+    session: Session, seed: int = 0, input_shapes: Mapping[str, Shape] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """Reproducible inputs: normal floats, zeros for integers and booleans.
+
+    An unknown leading axis is taken as a batch of 1. Raises `ModelError`, naming the
+    input, when another axis is unknown and `input_shapes` does not give it.
+    """
+    generator = np.random.default_rng(seed)
+    feeds: dict[str, npt.NDArray[Any]] = {}
+    for value in session.inputs:
+        dtype = _INPUT_DTYPES.get(value.type)
+        if dtype is None:
+            raise ModelError(f"input '{value.name}' is a {value.type}, which cannot be made up")
+        shape = _resolve_shape(value, (input_shapes or {}).get(value.name))
+        if np.issubdtype(dtype, np.floating):
+            feeds[value.name] = generator.standard_normal(shape).astype(dtype)
+        else:
+            feeds[value.name] = np.zeros(shape, dtype)
+    return feeds
+
+
+class Runner(Protocol):
+    """A loaded model that `interleave` can time, here or in another process."""
+
+    def warm(self, count: int) -> None:
+        """Run `count` times without recording."""
+        ...
+
+    def run(self, count: int) -> Samples:
+        """Run `count` times in a row; returns the duration of each run (ms)."""
+        ...
+
+
+class SessionRunner:
+    """Times a session of this process.
+
+    Before the recorded runs of each turn come a pause, in which thread pools of models
+    that ran before stop spinning, and `lead_in` unrecorded runs, which bring the model's
+    own data back into the caches. `turns` lists the lengths of all sequences of runs so
+    far, those that were not recorded as negative numbers.
+    """
+
+    def __init__(
+        self, session: Session, feeds: Feeds, lead_in: int = 0, pause_seconds: float = 0.0
+    ) -> None:
+        self.session = session
+        self.turns = [-1]  # binding runs the model once, to check the feeds
+        self._once = session.bind(feeds)
+        self._lead_in = lead_in
+        self._pause_seconds = pause_seconds
+
+    def warm(self, count: int) -> None:
+        """Run `count` times without recording."""
+        for _ in range(count):
+            self._once()
+        self.turns.append(-count)
+
+    def run(self, count: int) -> Samples:
+        """Pause, lead in, then run `count` times; returns the duration of each run (ms)."""
+        if self._pause_seconds:
+            time.sleep(self._pause_seconds)
+        self.warm(self._lead_in)
+        once, clock = self._once, time.perf_counter_ns
+        samples = np.empty(count)
+        for index in range(count):
+            start = clock()
+            once()
+            samples[index] = clock() - start
+        self.turns.append(count)
+        return samples / 1e6
+
+
+def interleave(
+    runners: Sequence[Runner],
+    iterations: int,
+    warmup: int,
+    min_seconds: float = 0.0,
+    turn: int = 1,
+    progress: Progress | None = None,
+) -> list[Samples]:
+    """Time several models in turns, so that all of them see the same machine.
+
+    First every model runs `warmup` times. Then they take turns of `turn` recorded runs
+    until each has at least `iterations` samples and `min_seconds` of recorded time per
+    model have passed on average. Returns the samples (ms) of each model, all of one length.
+    """
+    if iterations < 1 or turn < 1 or warmup < 0:
+        raise AlcsError(f"{iterations} iterations after {warmup} of warm-up cannot be timed")
+    rows: list[list[Samples]] = [[] for _ in runners]
+    for runner in runners:
+        runner.warm(warmup)
+    recorded, total_ms = 0, 0.0
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        while runners and (recorded < iterations or total_ms < 1e3 * min_seconds * len(runners)):
+            count = turn if recorded >= iterations else min(turn, iterations - recorded)
+            for runner, row in zip(runners, rows, strict=True):
+                row.append(runner.run(count))
+                total_ms += float(row[-1].sum())
+            recorded += count
+            if progress is not None:
+                progress(min(1.0, recorded / iterations))
+    finally:
+        if collecting:
+            gc.enable()
+    return [np.concatenate(row) for row in rows]
+
+
+def time_interleaved(
+    sessions: Sequence[Session],
+    feeds: Sequence[Feeds],
+    iterations: int = 50,
+    warmup: int = 5,
+    min_seconds: float = 0.0,
+) -> list[Samples]:
+    """Time sessions of this process one run each in rotation: A, B, A, B, ... (ms)."""
+    runners = [SessionRunner(*pair) for pair in zip(sessions, feeds, strict=True)]
+    return interleave(runners, iterations, warmup, min_seconds)
+
+
+def _resolve_shape(value: Value, given: Shape | None) -> Shape:
+    """The static shape of an input, or a `ModelError` that says how to give it."""
+    if given is not None:
+        fits = len(given) == len(value.shape) and all(
+            known is None or known == size for known, size in zip(value.shape, given, strict=True)
+        )
+        if not fits:
+            raise ModelError(
+                f"input '{value.name}' has shape {_text(value.shape)}, not {_text(given)}"
+            )
+        return given
+    resolved = tuple(
+        1 if size is None and axis == 0 else size for axis, size in enumerate(value.shape)
+    )
+    if None in resolved:
+        raise ModelError(
+            f"input '{value.name}' has shape {_text(value.shape)}: "
+            f"give it, for example --input-shapes {value.name}:1,3,224,224"
+        )
+    return tuple(size for size in resolved if size is not None)
+
+
+def _text(shape: Sequence[int | None]) -> str:
+    return "[" + ",".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def _value(item: Any) -> Value:
+    """The runtime's own description of an input or output, in plain types."""
+    shape = tuple(size if isinstance(size, int) else None for size in item.shape)
+    return Value(str(item.name), str(item.type), shape)
+
+
+def _one_line(error: BaseException) -> str:
+    """The runtime's message without its status prefix, source location and line breaks."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"^(Exception during \w+: )?\S*\.(cc|h|hpp):\d+ ", "", text)
+    return text[:500] or type(error).__name__

@@ -1,0 +1,221 @@
+"""Conv -> SimdSparseConv on a copy of the model, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from alcs_onnx.errors import AlcsError, ModelError
+from alcs_onnx.graph import AttributeValue, GraphEditor, Model, Node
+from alcs_onnx.rewrite.fusions import match_epilogue
+from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
+from alcs_onnx.sparse_format import (
+    OP_CONV,
+    OP_CONV_ADD,
+    OP_DOMAIN,
+    SparseWeights,
+    find_simd_group,
+    group_mask_to_weight_mask,
+    largest_fitting,
+    pack,
+)
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, PruningPlan
+
+#: Group size where neither a plan nor the caller asks for another.
+DEFAULT_SIMD_GROUP = 8
+#: Group sizes looked for in a model that another tool made sparse.
+_COMPILE_GROUPS = (8, 4, 2, 1)
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """How one layer is to be stored: group size, and which groups (None: non-zero ones)."""
+
+    simd_group: int
+    keep: BoolArray | None
+
+
+def rewrite(
+    model: Model,
+    plan: PruningPlan | None = None,
+    leave_alone: Collection[str] = (),
+    simd_group: int | None = None,
+) -> RewriteResult:
+    """Turn every conv layer into the sparse op, pruned as `plan` says.
+
+    A planned layer stores exactly the groups that the plan keeps. Any other layer stores
+    every group, of `simd_group` weights (default: the plan's, else 8) or of the largest size
+    that its conv groups have rows for; depthwise layers thus use 1. Layers in `leave_alone`
+    stay Conv nodes, masked if planned; as a mapping it gives the reasons. Raises `ModelError`
+    for a name that is no conv layer or a mask of the wrong shape.
+    """
+    default = simd_group or (plan.simd_group if plan else DEFAULT_SIMD_GROUP)
+    keep = plan.keep if plan else {}
+    _check_names(model, keep, "plan")
+
+    def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
+        if plan is not None and layer.name in keep:
+            return _Storage(plan.simd_group, keep[layer.name])
+        g = largest_fitting(layer.rows_per_group, default)
+        return _Storage(g, _all_groups(layer, g))
+
+    return _rewrite(model, storage, leave_alone)
+
+
+def compile_sparse(
+    model: Model, simd_group: int | None = None, leave_alone: Collection[str] = ()
+) -> RewriteResult:
+    """Take up the zeros of a model that another tool made sparse.
+
+    Each layer stores its groups that are not all zero. The group size is the one that suits
+    the layer's zeros best, or `simd_group` where the layer has rows for it.
+    """
+
+    def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
+        if simd_group is not None:
+            return _Storage(largest_fitting(layer.rows_per_group, simd_group), None)
+        return _Storage(find_simd_group(weight, layer.group, _COMPILE_GROUPS), None)
+
+    return _rewrite(model, storage, leave_alone)
+
+
+def random_model(
+    model: Model,
+    densities: Mapping[str, float],
+    simd_group: int,
+    seed: int,
+    leave_alone: Collection[str] = (),
+) -> RewriteResult:
+    """The model with random groups kept, for measuring latencies at given densities.
+
+    Layer l keeps exactly round(densities[l] * groups) groups; layers not named stay dense.
+    The same arguments always give the same model. The weights are the model's own.
+    """
+    _check_names(model, densities, "densities")
+    order = {layer.name: index for index, layer in enumerate(model.conv_layers)}
+
+    def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
+        g = largest_fitting(layer.rows_per_group, simd_group)
+        keep = _all_groups(layer, g)
+        if layer.name in densities:
+            density = densities[layer.name]
+            if not 0 <= density <= 1:
+                raise AlcsError(f"layer '{layer.name}': density {density} is not in 0..1")
+            generator = np.random.default_rng((seed, order[layer.name]))
+            dropped = keep.size - round(density * keep.size)
+            keep.reshape(-1)[generator.permutation(keep.size)[:dropped]] = False
+        return _Storage(g, keep)
+
+    return _rewrite(model, storage, leave_alone)
+
+
+def _all_groups(layer: ConvLayer, simd_group: int) -> BoolArray:
+    blocks = layer.group * layer.blocks_per_group(simd_group)
+    return np.ones((blocks, layer.columns), dtype=np.bool_)
+
+
+def _check_names(model: Model, names: Collection[str], what: str) -> None:
+    unknown = sorted(set(names) - {layer.name for layer in model.conv_layers})
+    if unknown:
+        reason = model.skipped_convs.get(unknown[0], "there is no such convolution")
+        raise ModelError(f"the {what} names layer '{unknown[0]}': {reason}")
+
+
+def _rewrite(
+    model: Model,
+    storage: Callable[[ConvLayer, FloatArray], _Storage],
+    leave_alone: Collection[str],
+) -> RewriteResult:
+    _check_names(model, leave_alone, "list of layers to leave alone")
+    reasons = leave_alone if isinstance(leave_alone, Mapping) else {}
+    editor = GraphEditor(model)
+    rows: dict[str, LayerRewrite] = {
+        name: LayerRewrite(name, "Conv", 0, 0, 0, 0, reason=reason)
+        for name, reason in model.skipped_convs.items()
+    }
+    # Last layer first: where both operands of an Add are convolutions, the later one takes
+    # the Add, and the earlier one has long produced the residual.
+    for layer in reversed(model.conv_layers):
+        weight = model.initializers[layer.weight]
+        how = storage(layer, weight)
+        if layer.name in leave_alone:
+            masked = _leave(editor, layer, weight, how)
+            reason = str(reasons.get(layer.name, "left alone as asked"))
+            row = LayerRewrite(layer.name, "Conv", 0, 0, 0, layer.macs, reason=reason + masked)
+        else:
+            row = _replace(editor, layer, weight, how)
+        rows[layer.name] = row
+    order = [node.name for node in model.nodes if node.name in rows]
+    return RewriteResult(editor.build(), tuple(rows[name] for name in order), model.macs)
+
+
+def _leave(editor: GraphEditor, layer: ConvLayer, weight: FloatArray, how: _Storage) -> str:
+    """Keep the Conv node; a pruned one gets its mask applied."""
+    if how.keep is None or how.keep.all():
+        return ""
+    mask = group_mask_to_weight_mask(how.keep, weight.shape, layer.group, how.simd_group)
+    name = editor.add_initializer(f"{layer.name}.masked", np.where(mask, weight, np.float32(0)))
+    node = editor.node(layer.name)
+    assert node is not None
+    editor.update_node(node, inputs=(node.inputs[0], name, *node.inputs[2:]))
+    return ", its pruned weights are zeros"
+
+
+def _replace(
+    editor: GraphEditor, layer: ConvLayer, weight: FloatArray, how: _Storage
+) -> LayerRewrite:
+    """Put the sparse op in place of the Conv and of all that fuses into it."""
+    conv = editor.node(layer.name)
+    assert conv is not None
+    try:
+        sparse = pack(weight, layer.group, how.simd_group, how.keep)
+    except AlcsError as error:
+        raise ModelError(f"layer '{layer.name}': {error}") from error
+    epilogue = match_epilogue(editor, conv)
+    bias = editor.constant(layer.bias) if layer.bias else None
+    if bias is None:
+        bias = np.zeros(layer.out_channels, np.float32)
+    inputs = [
+        conv.inputs[0],
+        editor.add_initializer(f"{layer.name}.values", sparse.values),
+        editor.add_initializer(f"{layer.name}.positions", sparse.positions),
+        editor.add_initializer(f"{layer.name}.bias", bias),
+    ]
+    if epilogue.residual is not None:
+        inputs.append(epilogue.residual)
+    editor.remove_nodes([layer.name, *epilogue.absorbed])
+    op_type = OP_CONV if epilogue.residual is None else OP_CONV_ADD
+    attributes: dict[str, AttributeValue] = {
+        **_geometry(layer, sparse),
+        "slope": epilogue.activation.slope,
+        "low": epilogue.activation.low,
+        "high": epilogue.activation.high,
+    }
+    editor.insert_node(
+        Node(layer.name, op_type, tuple(inputs), (epilogue.output,), attributes, OP_DOMAIN)
+    )
+    return LayerRewrite(
+        layer=layer.name,
+        op=op_type,
+        simd_group=sparse.simd_group,
+        groups=sparse.group_count,
+        stored_groups=sparse.stored_groups,
+        macs=layer.macs,
+        fused=epilogue.fused,
+        unfused=epilogue.unfused,
+    )
+
+
+def _geometry(layer: ConvLayer, sparse: SparseWeights) -> dict[str, AttributeValue]:
+    return {
+        "out_channels": layer.out_channels,
+        "in_channels": layer.in_channels,
+        "simd_group": sparse.simd_group,
+        "group": layer.group,
+        "kernel_shape": layer.kernel_shape,
+        "strides": layer.strides,
+        "pads": layer.pads,
+        "dilations": layer.dilations,
+    }

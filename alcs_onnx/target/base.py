@@ -1,0 +1,79 @@
+"""What every target offers: describe the machine, time models, time their nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from alcs_onnx.ort import Feeds, Progress, Samples
+from alcs_onnx.types import Machine
+
+
+@dataclass(frozen=True)
+class NodeTimes:
+    """What the runtime's profiler says about the nodes of one model.
+
+    `nodes[name]` is the node's duration in ms: the mean over the recorded runs without
+    the shortest and the longest quarter. `op_types[name]` is what ran, after the
+    runtime's own fusions. The profiler counts whole microseconds and its own overhead of
+    about two per node; see `alcs_onnx.latency.profile`.
+    """
+
+    nodes: Mapping[str, float]
+    op_types: Mapping[str, str]
+
+    @property
+    def total(self) -> float:
+        """Sum over the nodes, in ms."""
+        return sum(self.nodes.values())
+
+
+@dataclass(frozen=True)
+class ModelTimes:
+    """One model timed twice in the same turns: node by node, and as a whole (ms)."""
+
+    profile: NodeTimes
+    wall: Samples
+
+
+class Target(Protocol):
+    """A machine on which ONNX models are run. Models are serialised ModelProtos.
+
+    Every method raises `TargetError` if the machine, its runtime or its library is
+    unsuitable, and `ModelError` if the runtime refuses a model. `feeds` are the
+    inputs of every model, or one set per model; None means reproducible random ones. With `library` the custom-op library is registered.
+    """
+
+    def machine(self, threads: int = 1) -> Machine:
+        """The machine as it is now."""
+        ...
+
+    def time(
+        self,
+        models: Sequence[bytes],
+        *,
+        threads: int = 1,
+        iterations: int = 50,
+        warmup: int = 5,
+        min_seconds: float = 0.0,
+        feeds: Feeds | Sequence[Feeds] | None = None,
+        library: bool = True,
+        progress: Progress | None = None,
+    ) -> list[Samples]:
+        """Run all models in turns; returns the duration of each recorded run (ms)."""
+        ...
+
+    def node_times(
+        self,
+        models: Sequence[bytes],
+        *,
+        threads: int = 1,
+        iterations: int = 50,
+        warmup: int = 5,
+        feeds: Feeds | None = None,
+        library: bool = True,
+        progress: Progress | None = None,
+    ) -> list[ModelTimes]:
+        """As `time`, and node by node: profiled and plain runs alternate."""
+        ...

@@ -1,0 +1,61 @@
+"""Training: an ONNX model in torch, ADMM towards a sparse set, masked retraining.
+
+torch is imported in this package only, and only names and arrays leave it. Importing it
+without torch raises `AlcsError` with the command that installs it.
+"""
+
+from __future__ import annotations
+
+from alcs_onnx.errors import AlcsError
+
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise AlcsError(f"training needs torch ({error}): pip install alcs-onnx[train]") from None
+
+from alcs_onnx.train.admm import admm, initial_dual
+from alcs_onnx.train.config import (
+    EpochRecord,
+    Evaluation,
+    Project,
+    Projection,
+    TrainConfig,
+    TrainHistory,
+    TrainResult,
+)
+from alcs_onnx.train.data import Batch, Data, DataOptions, Samples, load_data
+from alcs_onnx.train.evaluation import evaluate
+from alcs_onnx.train.finetune import finetune
+from alcs_onnx.train.module import OnnxModule
+from alcs_onnx.train.preprocess import Augment, Preprocess
+from alcs_onnx.train.progress import Progress, RichProgress, Silent
+from alcs_onnx.train.prune import prune
+from alcs_onnx.train.verify import Reference, verify
+
+__all__ = [
+    "Augment",
+    "Batch",
+    "Data",
+    "DataOptions",
+    "EpochRecord",
+    "Evaluation",
+    "OnnxModule",
+    "Preprocess",
+    "Progress",
+    "Project",
+    "Projection",
+    "Reference",
+    "RichProgress",
+    "Samples",
+    "Silent",
+    "TrainConfig",
+    "TrainHistory",
+    "TrainResult",
+    "admm",
+    "evaluate",
+    "finetune",
+    "initial_dual",
+    "load_data",
+    "prune",
+    "verify",
+]

@@ -1,0 +1,147 @@
+"""Checkpoints: one file per stage, replaced atomically after every epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alcs_onnx.errors import AlcsError, OutputError
+from alcs_onnx.graph import Model
+from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory
+from alcs_onnx.types import BoolArray, FloatArray
+
+_FORMAT = 1
+#: Settings that do not change what is computed, or only its rounding.
+_FREE = frozenset({"threads", "device", "evaluate"})
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything needed to go on after `epoch` epochs of a stage.
+
+    Random numbers need no entry: each epoch is seeded by its own number.
+    """
+
+    epoch: int
+    history: TrainHistory
+    predicted_ms: float | None
+    tensors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+class Checkpoint:
+    """The checkpoint file of one stage in a folder, tied to what is being trained."""
+
+    def __init__(self, folder: Path, stage: str, identity: Mapping[str, Any]) -> None:
+        self.path = folder / f"{stage}.pt"
+        self._identity = {"format": _FORMAT, **identity}
+
+    def clear(self) -> None:
+        """Forget an earlier run."""
+        self.path.unlink(missing_ok=True)
+
+    def save(self, state: State) -> None:
+        """Write `state` beside the file and move it into place; raises `OutputError`."""
+        meta = {
+            "identity": self._identity,
+            "epoch": state.epoch,
+            "predicted_ms": state.predicted_ms,
+            "records": [asdict(record) for record in state.history.records],
+        }
+        value = {
+            "meta": json.dumps(meta),
+            "tensors": {
+                kind: {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+                for kind, tensors in state.tensors.items()
+            },
+        }
+        temporary = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=self.path.parent, prefix=self.path.name, delete=False
+            ) as file:
+                temporary = file.name
+                torch.save(value, file)
+            Path(temporary).replace(self.path)
+        except (OSError, RuntimeError) as error:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
+            raise OutputError(f"checkpoint '{self.path}' cannot be written: {error}") from None
+
+    def load(self) -> State | None:
+        """The saved state; None where there is no file.
+
+        Raises `AlcsError` for a damaged file, or one of another model or other settings.
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            value = torch.load(self.path, map_location="cpu", weights_only=True)
+            meta = json.loads(value["meta"])
+            records = tuple(EpochRecord(**record) for record in meta["records"])
+            state = State(
+                meta["epoch"], TrainHistory(records), meta["predicted_ms"], value["tensors"]
+            )
+            found = meta["identity"]
+        except (
+            OSError,
+            RuntimeError,
+            EOFError,
+            KeyError,
+            TypeError,
+            ValueError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise AlcsError(
+                f"checkpoint '{self.path}' cannot be read: {' '.join(str(error).split())[:200]}"
+            ) from None
+        expected = json.loads(json.dumps(self._identity))
+        for key in sorted(expected.keys() | found.keys()):
+            if expected.get(key) != found.get(key):
+                raise AlcsError(
+                    f"checkpoint '{self.path}' is of another run: "
+                    f"{_difference(key, found.get(key), expected.get(key))}"
+                )
+        return state
+
+
+def _difference(key: str, found: Any, expected: Any) -> str:
+    texts = [str(found), str(expected)]
+    if max(map(len, texts)) > 40:
+        return f"{key} differs"
+    return f"{key} was {texts[0]}, is now {texts[1]}"
+
+
+def identity(
+    model: Model,
+    config: TrainConfig,
+    prunable: Mapping[str, str],
+    fingerprint: str,
+    arrays: Mapping[str, FloatArray] | None = None,
+    masks: Mapping[str, BoolArray] | None = None,
+) -> dict[str, Any]:
+    """What a checkpoint must agree on: model, settings, layers, start, and `fingerprint`,
+    the caller's description of the rest (budget, data).
+    """
+    digest = hashlib.sha256()
+    for group in (arrays or {}, masks or {}):
+        for name in sorted(group):
+            digest.update(name.encode() + b"\0" + np.ascontiguousarray(group[name]).tobytes())
+    settings = {k: v for k, v in config.as_dict().items() if k not in _FREE}
+    return {
+        "model": model.digest,
+        "layers": hashlib.sha256(repr(sorted(prunable.items())).encode()).hexdigest(),
+        "purpose": fingerprint,
+        "start": digest.hexdigest(),
+        **settings,
+    }

@@ -1,0 +1,38 @@
+"""The quality of a model in torch, without training it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from alcs_onnx.errors import DataError
+from alcs_onnx.graph import Model
+from alcs_onnx.train.config import Evaluation, TrainConfig
+from alcs_onnx.train.data import Data, Samples
+from alcs_onnx.train.loop import Trainer, torch_threads
+from alcs_onnx.train.progress import Silent
+from alcs_onnx.types import FloatArray
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    weights: Mapping[str, FloatArray] | None = None,
+    config: TrainConfig | None = None,
+    *,
+    samples: Samples | None = None,
+) -> Evaluation:
+    """The metric of `model` with `weights` in place of its own, on the test samples.
+
+    Data without labels gives the agreement with `model` as it is, the dense teacher. Raises
+    `DataError` where there are no test samples; `samples` may name others.
+    """
+    config = config or TrainConfig()
+    if samples is None and data.test is None:
+        raise DataError("the data has no test samples to evaluate on")
+    with torch_threads(config.threads):
+        trainer = Trainer(
+            model, {}, data, config, Silent(), weights=weights, weight_decay=0, lr=config.lr
+        )
+        found = trainer.measure(samples)
+    assert found is not None
+    return found

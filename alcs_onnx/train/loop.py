@@ -1,0 +1,196 @@
+"""What ADMM and fine-tuning share: the module, SGD, one epoch, and measuring."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from alcs_onnx.errors import AlcsError, UnsupportedError
+from alcs_onnx.graph import Model
+from alcs_onnx.train.config import Evaluation, TrainConfig
+from alcs_onnx.train.data import Batch, Data, Samples
+from alcs_onnx.train.module import OnnxModule
+from alcs_onnx.train.objective import Objective
+from alcs_onnx.train.progress import Progress
+from alcs_onnx.types import BoolArray, FloatArray
+
+
+def epoch_seed(seed: int, stage: str, epoch: int) -> int:
+    """A seed for one epoch of one stage, so that no random state outlives an epoch."""
+    entropy = (seed % 2**63, zlib.crc32(stage.encode()), epoch)
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Run with `count` torch threads and restore the setting; None changes nothing."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Trainer:
+    """A module with its optimizer, objective and data, for one stage of training."""
+
+    def __init__(
+        self,
+        model: Model,
+        prunable: Mapping[str, str],
+        data: Data,
+        config: TrainConfig,
+        progress: Progress,
+        *,
+        weights: Mapping[str, FloatArray] | None = None,
+        weight_decay: float,
+        lr: float,
+    ) -> None:
+        self.config, self.data, self.progress = config, data, progress
+        self.module = OnnxModule(model, channels_last=config.channels_last)
+        self.module.load(weights or {})
+        self.module.to(config.device)
+        self.objective = Objective(model, data, config)
+        self.pruned = _pruned_parameters(self.module, prunable)
+        self.optimizer = torch.optim.SGD(
+            self.module.parameters(),
+            lr=lr,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=weight_decay,
+        )
+
+    def tensor(self, array: FloatArray | BoolArray, like: Tensor) -> Tensor:
+        """An array as a tensor placed and laid out like `like`."""
+        tensor = torch.from_numpy(np.array(array, order="C")).to(like.device)
+        return torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
+
+    def epoch(
+        self,
+        stage: str,
+        number: int,
+        total: int,
+        *,
+        adjust: Callable[[], None],
+        rate: Callable[[float], float] | None = None,
+    ) -> float:
+        """One pass of SGD over the training samples; returns the mean loss.
+
+        `adjust` changes gradients before each step. `rate` gives the learning rate for the
+        share of the epoch that is done, in [0, 1). Raises `AlcsError` when the loss stops
+        being finite.
+        """
+        seed = epoch_seed(self.config.seed, stage, number)
+        torch.manual_seed(seed)
+        size = self.config.batch_size
+        count = self.data.train.batch_count(size, training=True)
+        self.progress.start(f"{stage} {number}/{total}", count)
+        loss_sum, samples = 0.0, 0
+        for index, found in enumerate(self.data.train.batches(size, training=True, seed=seed)):
+            batch = self._on_device(found)
+            if rate is not None:
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate(min(index / count, 1.0) if count else 0.0)
+            self.optimizer.zero_grad(set_to_none=True)
+            with self._autocast():
+                outputs = self.module(*batch.inputs)
+            loss = self.objective.loss(tuple(o.float() for o in outputs), batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            adjust()
+            if self.config.clip_gradient is not None:
+                nn.utils.clip_grad_norm_(self.module.parameters(), self.config.clip_gradient)
+            self.optimizer.step()
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise AlcsError(
+                    f"training diverged: the loss is {value} in {stage} epoch {number}, "
+                    f"batch {index + 1}; lower the learning rate"
+                )
+            loss_sum, samples = loss_sum + value * batch.size, samples + batch.size
+            self.progress.advance(loss_sum / samples)
+        if samples == 0:
+            raise AlcsError(f"the training data gave no batches in {stage} epoch {number}")
+        return loss_sum / samples
+
+    def _autocast(self) -> torch.autocast:
+        kind = torch.device(self.config.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.config.bfloat16)
+
+    def _on_device(self, batch: Batch) -> Batch:
+        if self.config.device == "cpu":
+            return batch
+        move = torch.device(self.config.device)
+        targets = batch.targets.to(move) if isinstance(batch.targets, Tensor) else batch.targets
+        return replace(batch, inputs=tuple(x.to(move) for x in batch.inputs), targets=targets)
+
+    def measure(self, samples: Samples | None = None) -> Evaluation | None:
+        """The metric of the module as it is, on the test samples unless others are given."""
+        samples = samples or self.data.test
+        if samples is None:
+            return None
+        total, count = 0.0, 0
+        with torch.no_grad():
+            for found in samples.batches(self.config.batch_size, training=False):
+                batch = self._on_device(found)
+                total += self.objective.metric(self.module(*batch.inputs), batch) * batch.size
+                count += batch.size
+        if count == 0:
+            raise AlcsError("there are no samples to evaluate on")
+        return Evaluation(self.objective.kind, total / count, count)
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Parameters and the optimizer's momentum buffers, by parameter key, for `restore`."""
+        parameters: dict[str, Tensor] = dict(self.module.named_parameters())
+        momenta = {
+            key: self.optimizer.state[parameter]["momentum_buffer"]
+            for key, parameter in self.module.named_parameters()
+            if self.optimizer.state[parameter].get("momentum_buffer") is not None
+        }
+        return {"parameters": parameters, "momenta": momenta}
+
+    def restore(self, saved: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Continue from what `tensors` gave."""
+        parameters, momenta = saved["parameters"], saved["momenta"]
+        with torch.no_grad():
+            for key, parameter in self.module.named_parameters():
+                parameter.copy_(parameters[key])
+                if key in momenta:
+                    buffer = torch.empty_like(parameter).copy_(momenta[key])
+                    self.optimizer.state[parameter]["momentum_buffer"] = buffer
+
+
+def _pruned_parameters(module: OnnxModule, prunable: Mapping[str, str]) -> dict[str, nn.Parameter]:
+    owners: dict[str, str] = {}
+    for layer, weight in prunable.items():
+        if weight in owners:
+            raise UnsupportedError(
+                f"layers '{owners[weight]}' and '{layer}' share the weight '{weight}' "
+                "and cannot be pruned separately"
+            )
+        owners[weight] = layer
+    return {layer: module.parameter(weight) for layer, weight in prunable.items()}
+
+
+def gradient(parameter: nn.Parameter) -> Tensor:
+    """The parameter's gradient, zeros where the loss did not reach it."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
+
+
+def percent(evaluation: Evaluation | None) -> str:
+    """ "  accuracy 88.54 %" for progress lines, nothing for None."""
+    if evaluation is None:
+        return ""
+    if evaluation.kind == "metric":
+        return f"  metric {evaluation.value:.4f}"
+    return f"  {evaluation.kind} {evaluation.value:.2%}"

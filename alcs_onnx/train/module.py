@@ -1,0 +1,237 @@
+"""An ONNX model as a torch module that interprets it node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from alcs_onnx.errors import AlcsError, ModelError
+from alcs_onnx.graph import Model
+from alcs_onnx.train.operators import Build, find
+from alcs_onnx.train.operators.registry import Step
+from alcs_onnx.types import FloatArray
+
+
+def escape(name: str) -> str:
+    """A tensor name as torch accepts it for a parameter: no dots, no clash with attributes."""
+    return "onnx:" + name.replace("%", "%25").replace(".", "%2E")
+
+
+def unescape(name: str) -> str:
+    """The tensor name behind `escape`."""
+    return name.removeprefix("onnx:").replace("%2E", ".").replace("%25", "%")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One node, compiled: which slots it reads and writes, which are free afterwards."""
+
+    step: Step
+    reads: tuple[int | None, ...]
+    writes: tuple[int | None, ...]
+    frees: tuple[int, ...]
+
+
+class OnnxModule(nn.Module):
+    """`Model` in torch. Inputs and outputs keep their ONNX order and layout.
+
+    Float initializers that feed a weight-like input of a node (its operator says which) are
+    parameters, everything else is a constant buffer. `channels_last` computes 4-D tensors
+    in that memory format, which only changes speed. `inplace` lets a Relu overwrite its
+    input where nothing else needs it.
+
+    Raises `UnsupportedError`, naming the node, for an operator that is not in the table.
+    """
+
+    def __init__(self, model: Model, *, channels_last: bool = False, inplace: bool = True) -> None:
+        super().__init__()
+        self._channels_last = channels_last
+        self.input_names = tuple(info.name for info in model.inputs)
+        self.output_names = tuple(info.name for info in model.outputs)
+        self._slots: dict[str, int] = {}
+        calls: list[tuple[Step, tuple[int | None, ...], tuple[int | None, ...]]] = []
+        trainable: set[str] = set()
+        for name in (*self.input_names, *model.initializers):
+            self._slots.setdefault(name, len(self._slots))
+        for node in model.nodes:
+            operator = find(node, model.opset)
+            build = Build(node, model, inplace)
+            trainable |= {
+                build.input(index)
+                for index in operator.parameter_inputs(build)
+                if _is_float(model, build.input(index))
+            }
+            calls.append(
+                (
+                    operator.build(build),
+                    tuple(self._slot(model, name) for name in node.inputs),
+                    tuple(
+                        self._slots.setdefault(name, len(self._slots)) if name else None
+                        for name in node.outputs
+                    ),
+                )
+            )
+        self._program = _with_frees(calls, {self._slots[name] for name in self.output_names})
+        self._add_initializers(model, trainable)
+        self._input_shapes = tuple(info.shape for info in model.inputs)
+        #: The model's own batch, and whether others work too, which is tried when needed.
+        self._batch = self._input_shapes[0][0] if self._input_shapes[0] else 0
+        self._takes_any_batch: bool | None = None if self._probable(model) else True
+
+    def _probable(self, model: Model) -> bool:
+        """Whether random inputs can show how the model treats its batch."""
+        return self._batch > 0 and all(
+            info.shape[:1] == (self._batch,) and info.dtype == np.float32 for info in model.inputs
+        )
+
+    @torch.no_grad()
+    def _takes_batches(self) -> bool:
+        """Whether two batches at once give the two batches' outputs."""
+        generator = torch.Generator().manual_seed(0)
+        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        double = [
+            torch.randn(2 * self._batch, *shape[1:], generator=generator).to(device)
+            for shape in self._input_shapes
+        ]
+        second = self._run(*(tensor[self._batch :] for tensor in double))
+        try:
+            both = self._run(*double)
+        except RuntimeError:
+            return False
+        return all(
+            b.shape[:1] == (2 * len(s),)
+            and torch.allclose(b[len(s) :].float(), s.float(), rtol=1e-3, atol=1e-3)
+            for b, s in zip(both, second, strict=True)
+        )
+
+    def _slot(self, model: Model, name: str) -> int | None:
+        if not name:
+            return None
+        if name not in self._slots:
+            raise ModelError(f"tensor '{name}' is used before it is computed")
+        return self._slots[name]
+
+    def _add_initializers(self, model: Model, trainable: set[str]) -> None:
+        self._constants: list[tuple[int, str, bool]] = []
+        for name, array in model.initializers.items():
+            if array.dtype == object:
+                continue
+            tensor = torch.from_numpy(np.array(array, order="C"))
+            if self._channels_last and tensor.dim() == 4:
+                tensor = tensor.contiguous(memory_format=torch.channels_last)
+            key = escape(name)
+            if name in trainable:
+                self.register_parameter(key, nn.Parameter(tensor))
+            else:
+                self.register_buffer(key, tensor)
+            self._constants.append((self._slots[name], key, name in trainable))
+
+    def _start(self, inputs: Sequence[Tensor]) -> list[Any]:
+        if len(inputs) != len(self.input_names):
+            raise AlcsError(f"the model takes {len(self.input_names)} inputs, got {len(inputs)}")
+        values: list[Any] = [None] * len(self._slots)
+        for slot, key, trained in self._constants:
+            values[slot] = self._parameters[key] if trained else self._buffers[key]
+        for slot, tensor in enumerate(inputs):
+            if self._channels_last and tensor.dim() == 4:
+                tensor = tensor.contiguous(memory_format=torch.channels_last)
+            values[slot] = tensor
+        return values
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """All graph outputs, in order, for one batch of all graph inputs, in order.
+
+        A model whose graph is written for its own batch only (a channel shuffle that merges
+        the batch with the channels) is run piece by piece, which is slower.
+        """
+        if self._takes_any_batch or inputs[0].shape[0] == self._batch:
+            return self._run(*inputs)
+        if self._takes_any_batch is None:
+            self._takes_any_batch = self._takes_batches()
+            return self(*inputs)  # type: ignore[no-any-return]
+        pieces = zip(*(tensor.split(self._batch) for tensor in inputs), strict=True)
+        results = [self._run(*piece) for piece in pieces]
+        return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+
+    def _run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        values = self._start(inputs)
+        for call in self._program:
+            result = call.step(*[None if i is None else values[i] for i in call.reads])
+            if isinstance(result, (tuple, list)):
+                for slot, value in zip(call.writes, result, strict=False):
+                    if slot is not None:
+                        values[slot] = value
+            elif call.writes[0] is not None:
+                values[call.writes[0]] = result
+            for slot in call.frees:
+                values[slot] = None
+        return tuple(values[self._slots[name]] for name in self.output_names)
+
+    @torch.no_grad()
+    def tensors(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Every tensor by its name; needs a module made with `inplace=False`."""
+        values = self._start(inputs)
+        for call in self._program:
+            result = call.step(*[None if i is None else values[i] for i in call.reads])
+            results = result if isinstance(result, (tuple, list)) else (result,)
+            for slot, value in zip(call.writes, results, strict=False):
+                if slot is not None:
+                    values[slot] = value
+        return {name: values[slot] for name, slot in self._slots.items()}
+
+    def parameter(self, name: str) -> nn.Parameter:
+        """The parameter of initializer `name`; raises `ModelError` where it is not trained."""
+        found = self._parameters.get(escape(name))
+        if found is None:
+            raise ModelError(f"initializer '{name}' is not a trained weight of the model")
+        return found
+
+    @property
+    def trained_names(self) -> tuple[str, ...]:
+        """Names of the initializers that are parameters, in the model's order."""
+        return tuple(unescape(key) for key in self._parameters)
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """All trained initializers as fresh arrays in the model's layout."""
+        return {name: to_array(self.parameter(name)) for name in self.trained_names}
+
+    @torch.no_grad()
+    def load(self, arrays: Mapping[str, FloatArray]) -> None:
+        """Set parameters by initializer name; raises `ModelError` for a name or shape amiss."""
+        for name, array in arrays.items():
+            parameter = self.parameter(name)
+            if tuple(parameter.shape) != tuple(array.shape):
+                raise ModelError(
+                    f"initializer '{name}' has shape {list(parameter.shape)}, "
+                    f"got an array of shape {list(array.shape)}"
+                )
+            parameter.copy_(torch.from_numpy(np.array(array, dtype=np.float32, order="C")))
+
+
+def to_array(tensor: Tensor) -> FloatArray:
+    """A fresh, C-ordered float32 copy of a tensor."""
+    return np.array(tensor.detach().cpu().numpy(), dtype=np.float32, order="C")
+
+
+def _is_float(model: Model, name: str) -> bool:
+    array = model.initializers.get(name)
+    return array is not None and array.dtype == np.float32 and array.size > 0
+
+
+def _with_frees(
+    calls: Sequence[tuple[Step, tuple[int | None, ...], tuple[int | None, ...]]],
+    keep: set[int],
+) -> tuple[_Call, ...]:
+    """Attach to each call the slots that no later call reads."""
+    later = set(keep)
+    program = []
+    for step, reads, writes in reversed(calls):
+        touched = {slot for slot in (*reads, *writes) if slot is not None}
+        program.append(_Call(step, reads, writes, tuple(touched - later)))
+        later |= {slot for slot in reads if slot is not None}
+    return tuple(reversed(program))

@@ -1,0 +1,59 @@
+"""Arrays in one .npz file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from alcs_onnx.errors import DataError
+from alcs_onnx.graph import Model
+from alcs_onnx.train.data import (
+    ArrayStore,
+    Data,
+    DataOptions,
+    ImageInput,
+    ImageSamples,
+    check_images,
+    check_labels,
+    class_count,
+    source,
+    split_samples,
+)
+
+
+@source(lambda spec: spec.lower().endswith(".npz"))
+def load(spec: str, model: Model, options: DataOptions) -> Data:
+    """`x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y`, which are split with the seed.
+
+    Labels may be missing throughout: then the dense model is the teacher.
+    """
+    path = Path(spec)
+    if not path.is_file():
+        raise DataError(f"data file '{spec}' does not exist")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"data file '{spec}' cannot be read: {error}") from None
+    image = ImageInput.of(model, options.preprocess.layout)
+    options.preprocess.check_channels(image.channels)
+
+    def samples(x: str, y: str) -> ImageSamples:
+        pixels = check_images(arrays[x], image, f"{spec}: {x}")
+        labels = None
+        if y in arrays:
+            labels = check_labels(arrays[y], len(pixels), class_count(model), f"{spec}: {y}")
+        return ImageSamples(
+            ArrayStore(pixels), labels, options.preprocess, options.augment, image.channels_first
+        )
+
+    if "x_train" in arrays:
+        test = samples("x_test", "y_test") if "x_test" in arrays else None
+        train = samples("x_train", "y_train")
+        return Data(train, test) if test is not None else Data(*split_samples(train, options))
+    if "x" in arrays:
+        return Data(*split_samples(samples("x", "y"), options))
+    found = ", ".join(sorted(arrays)) or "nothing"
+    raise DataError(f"data file '{spec}' has neither x_train nor x, found {found}")
