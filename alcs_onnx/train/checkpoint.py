@@ -47,7 +47,8 @@ class Checkpoint:
 
     def clear(self) -> None:
         """Forget an earlier run."""
-        self.path.unlink(missing_ok=True)
+        if self.path.is_file():
+            self.path.unlink()
 
     def save(self, state: State) -> None:
         """Write `state` beside the file and move it into place; raises `OutputError`."""

@@ -16,7 +16,9 @@ class TrainConfig:
     """Hyper-parameters of ALCS Algorithm 2; defaults follow section IV-A unless noted.
 
     rho: penalty of the augmented Lagrangian (paper 0.01).
-    lr, momentum, nesterov: SGD of the W-step; the rate is constant.
+    optimizer: "sgd" (paper) or "adam".
+    lr: constant learning rate of the W-step.
+    momentum, nesterov: of SGD; of Adam, momentum is the first decay rate.
     weight_decay: in the W-step (paper 1e-4 for ResNet, 4e-5 for MobileNet); fine-tuning uses
         `finetune_weight_decay` (paper 0).
     admm_epochs: ADMM iterations of one epoch each (paper 60 to 100).
@@ -40,6 +42,7 @@ class TrainConfig:
 
     rho: float = 0.01
     lr: float = 0.001
+    optimizer: str = "sgd"
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4

@@ -154,7 +154,7 @@ class OnnxModule(nn.Module):
         if self._takes_any_batch is None:
             self._takes_any_batch = self._takes_batches()
             return self(*inputs)  # type: ignore[no-any-return]
-        pieces = zip(*(tensor.split(self._batch) for tensor in inputs), strict=True)
+        pieces = zip(*(torch.split(x, self._batch) for x in inputs), strict=True)
         results = [self._run(*piece) for piece in pieces]
         return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
 
