@@ -29,6 +29,9 @@ class TrainConfig:
     label_smoothing: of the cross-entropy, 0 to 1.
     distill: weight of the distillation loss against the dense model, 0 to 1; data without
         labels always uses 1. `temperature` softens both sides of it.
+    recalibrate: before fine-tuning, bring the channels of the pruned network back to the mean
+        and deviation they have in the dense one (not in the paper, which trains with batch
+        normalisation in place; see `recalibrate`).
     clip_gradient: largest L2 norm of the whole gradient; None does not limit it.
     seed: of shuffling and augmentation. Equal seeds give bit-equal results on one machine
         with one thread count.
@@ -55,6 +58,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     distill: float = 0.0
     temperature: float = 2.0
+    recalibrate: bool = True
     clip_gradient: float | None = None
     seed: int = 0
     threads: int | None = None
@@ -117,7 +121,8 @@ class EpochRecord:
 
     `loss` is the mean training loss without the penalty; `residual` is ‖W − U‖ over the
     pruned weights and `relative_residual` that over ‖W‖ (both 0 in fine-tuning); `metric` is
-    on the test samples with W in fine-tuning, with U in ADMM; None where not measured.
+    on the test samples, with W in fine-tuning, with U in ADMM, recalibrated where the
+    settings ask for it; None where not measured.
     `changed` is the share of weights whose mask changed since the iteration before.
     """
 

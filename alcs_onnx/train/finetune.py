@@ -44,8 +44,8 @@ def finetune(
     `keep[layer]` has the shape of the layer's weight; where it is False the weight is set to
     and stays exactly zero. Everything else trains, biases included. Layers of `prunable`
     without a mask train freely. The epochs are not chosen by the test samples: the last one
-    is the result. With `keep` empty and no epochs this returns the model's own weights; with
-    `keep` empty it fine-tunes the dense model, the fair baseline for a pruned one.
+    is the result. With no epochs this only recalibrates, if the settings say so; with `keep`
+    empty it fine-tunes the dense model, the fair baseline for a pruned one.
 
     `checkpoint`, `resume` and `fingerprint` are as for `admm`.
     """
@@ -98,6 +98,8 @@ def finetune(
             trainer.restore(state.tensors)
             epoch, history = state.epoch, state.history
         mask_weights()
+        if state is None and masks and config.recalibrate:
+            trainer.recalibrate()
         total = config.finetune_epochs
         while epoch < total:
             epoch += 1

@@ -20,6 +20,7 @@ from alcs_onnx.train.data import Batch, Data, Samples
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.objective import Objective
 from alcs_onnx.train.progress import Progress
+from alcs_onnx.train.recalibrate import match_moments
 from alcs_onnx.types import BoolArray, FloatArray
 
 
@@ -57,6 +58,9 @@ def _adam(module: nn.Module, config: TrainConfig, lr: float, decay: float) -> Op
     )
 
 
+#: Input elements that recalibration looks at: 512 samples of 32×32, 16 of 224×224.
+CALIBRATION = 1 << 21
+
 #: name → maker. THE registration of optimizers; `TrainConfig.optimizer` picks one.
 OPTIMIZERS: Mapping[str, Callable[[nn.Module, TrainConfig, float, float], Optimizer]] = {
     "sgd": _sgd,
@@ -82,7 +86,8 @@ class Trainer:
         if config.optimizer not in OPTIMIZERS:
             known = ", ".join(OPTIMIZERS)
             raise AlcsError(f"optimizer '{config.optimizer}' is not one of {known}")
-        self.config, self.data, self.progress = config, data, progress
+        self.model, self.config, self.data, self.progress = model, config, data, progress
+        self._calibration: tuple[Tensor, ...] | None = None
         self.module = OnnxModule(model, channels_last=config.channels_last)
         self.module.load(weights or {})
         self.module.to(config.device)
@@ -152,6 +157,27 @@ class Trainer:
         move = torch.device(self.config.device)
         targets = batch.targets.to(move) if isinstance(batch.targets, Tensor) else batch.targets
         return replace(batch, inputs=tuple(x.to(move) for x in batch.inputs), targets=targets)
+
+    def recalibrate(self) -> None:
+        """Match the channel moments of the module as it is to the dense model's."""
+        if self._calibration is None:
+            self._calibration = self._calibration_inputs()
+        match_moments(self.model, self.module, self.objective.teacher(), self._calibration)
+
+    def _calibration_inputs(self) -> tuple[Tensor, ...]:
+        """Shuffled training samples, the same each time, as many as `CALIBRATION` allows."""
+        size = sum(int(np.prod(info.shape[1:])) for info in self.model.inputs)
+        wanted = min(max(CALIBRATION // max(size, 1), 16), 512)
+        wanted = self.module.usable_batch(wanted)
+        seed = epoch_seed(self.config.seed, "calibration", 0)
+        found: list[tuple[Tensor, ...]] = []
+        count = 0
+        for batch in self.data.train.batches(self.config.batch_size, training=True, seed=seed):
+            found.append(self._on_device(batch).inputs)
+            count += batch.size
+            if count >= wanted:
+                break
+        return tuple(torch.cat(parts)[:wanted] for parts in zip(*found, strict=True))
 
     def measure(self, samples: Samples | None = None) -> Evaluation | None:
         """The metric of the module as it is, on the test samples unless others are given."""

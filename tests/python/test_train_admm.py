@@ -408,3 +408,48 @@ def test_progress_is_shown(model: Model, data: Data) -> None:
         line.startswith("ADMM 1/1") and "‖W−U‖" in line and "1.250 ms" in line for line in lines
     )
     assert any(line.startswith("fine-tuning 1/1") and "accuracy" in line for line in lines)
+
+
+# --- recalibration ---------------------------------------------------------------------------
+
+
+def test_recalibration_restores_the_moments_of_every_channel(model: Model, data: Data) -> None:
+    from alcs_onnx.train import OnnxModule
+    from alcs_onnx.train.recalibrate import LIMITS, match_moments
+
+    masks = keep_largest(0.5)({k: model.initializers[v] for k, v in PRUNABLE.items()}).masks
+    pruned = {v: np.where(masks[k], model.initializers[v], 0) for k, v in PRUNABLE.items()}
+    teacher, module = OnnxModule(model, inplace=False), OnnxModule(model, inplace=False)
+    module.load(pruned)
+    inputs = next(iter(data.train.batches(320, training=True))).inputs
+    with torch.no_grad():
+        before = module.tensors(*inputs)
+    match_moments(model, module, teacher, inputs)
+    with torch.no_grad():
+        after, dense = module.tensors(*inputs), teacher.tensors(*inputs)
+    for name in ("a", "c"):
+        for moment in (torch.mean, torch.std):
+            torch.testing.assert_close(
+                moment(after[name], dim=(0, 2, 3)), moment(dense[name], dim=(0, 2, 3)),
+                rtol=1e-3, atol=1e-3,
+            )  # fmt: skip
+    assert not torch.allclose(before["a"].std(dim=(0, 2, 3)), dense["a"].std(dim=(0, 2, 3)))
+    for layer, name in PRUNABLE.items():
+        factors = module.arrays()[name] / np.where(pruned[name] == 0, 1, pruned[name])
+        kept = factors[masks[layer]]
+        assert (kept >= LIMITS[0] - 1e-5).all()
+        assert (kept <= LIMITS[1] + 1e-5).all()
+        assert not module.arrays()[name][~masks[layer]].any()
+
+
+def test_recalibration_alone_improves_a_pruned_network(model: Model, data: Data) -> None:
+    trained = model.with_initializers(dense(model, data))
+    config = replace(CONFIG, admm_epochs=0, finetune_epochs=0)
+    oneshot = admm(trained, PRUNABLE, keep_largest(0.15), data, config)
+    fixed = finetune(trained, oneshot.weights, oneshot.keep, PRUNABLE, data, config)
+    plain = finetune(
+        trained, oneshot.weights, oneshot.keep, PRUNABLE, data, replace(config, recalibrate=False)
+    )
+    assert same(plain.weights, oneshot.weights)
+    before, after = (evaluate(trained, data, r.weights).value for r in (plain, fixed))
+    assert after > before + 0.02
