@@ -1,1 +1,32 @@
-"""Make a trained ONNX CNN meet a latency budget on an ordinary CPU."""
+"""Make a trained ONNX CNN meet a latency budget on an ordinary CPU.
+
+The command line's functions, importable: `optimize`, `compile_model`, `profile`, `bench`
+and `get_library_path`. They are imported on first use, and torch only when training.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alcs_onnx.ort import get_library_path
+    from alcs_onnx.pipeline import Measuring, Training, bench, compile_model, optimize, profile
+
+__all__ = [
+    "Measuring",
+    "Training",
+    "bench",
+    "compile_model",
+    "get_library_path",
+    "optimize",
+    "profile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'alcs_onnx' has no attribute '{name}'")
+    return getattr(
+        import_module("alcs_onnx.ort" if name == "get_library_path" else "alcs_onnx.pipeline"), name
+    )

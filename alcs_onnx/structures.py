@@ -12,7 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.sparse_format import block_count, blocks_view, group_mask_to_weight_mask
+from alcs_onnx.sparse_format import (
+    block_count,
+    blocks_view,
+    group_mask_to_weight_mask,
+    largest_fitting,
+)
 from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
 
 
@@ -41,7 +46,9 @@ class Structure(Protocol):
 class SimdStructure:
     """Groups of `simd_group` adjacent output channels at one column (ALCS section III-B).
 
-    A mask is [blocks, columns], the blocks of all conv groups after one another.
+    A mask is [blocks, columns], the blocks of all conv groups after one another. A layer
+    whose conv groups have fewer rows than `simd_group` has smaller groups, as it has when
+    it is written: `members`.
     """
 
     name = "simd"
@@ -51,17 +58,21 @@ class SimdStructure:
             raise AlcsError(f"a SIMD group of {simd_group} weights is not possible")
         self.simd_group = simd_group
 
+    def members(self, layer: ConvLayer) -> int:
+        """Weights in a group of `layer`."""
+        return largest_fitting(layer.rows_per_group, self.simd_group)
+
     def mask_shape(self, layer: ConvLayer) -> tuple[int, int]:
         """(blocks, columns) of `layer`."""
-        return block_count(layer.out_channels, layer.group, self.simd_group), layer.columns
+        return block_count(layer.out_channels, layer.group, self.members(layer)), layer.columns
 
     def grouped(self, weight: FloatArray, layer: ConvLayer) -> npt.NDArray[Any]:
-        """The weights as [blocks, columns, simd_group], missing rows as zeros."""
-        return blocks_view(weight, layer.group, self.simd_group)
+        """The weights as [blocks, columns, members], missing rows as zeros."""
+        return blocks_view(weight, layer.group, self.members(layer))
 
     def weight_mask(self, keep: BoolArray, layer: ConvLayer) -> BoolArray:
         """`keep` spread to the shape of the weight; `AlcsError` if it has another shape."""
-        return group_mask_to_weight_mask(keep, layer.weight_shape, layer.group, self.simd_group)
+        return group_mask_to_weight_mask(keep, layer.weight_shape, layer.group, self.members(layer))
 
     def project(self, weight: FloatArray, keep: BoolArray, layer: ConvLayer) -> FloatArray:
         """`weight` with zeros where `keep` is False: the sum of squares that are lost is

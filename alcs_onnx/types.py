@@ -58,10 +58,12 @@ class ConvLayer:
 
     @property
     def weight_shape(self) -> Shape:
+        """[M, C/group, *kernel]."""
         return (self.out_channels, self.in_channels // self.group, *self.kernel_shape)
 
     @property
     def weight_count(self) -> int:
+        """Number of weights, bias excluded."""
         return prod(self.weight_shape)
 
     @property
@@ -71,6 +73,7 @@ class ConvLayer:
 
     @property
     def depthwise(self) -> bool:
+        """Whether every input channel is a conv group of its own."""
         return self.group == self.in_channels and self.group > 1
 
     def blocks_per_group(self, simd_group: int) -> int:
@@ -95,6 +98,7 @@ class Activation:
 
     @property
     def is_identity(self) -> bool:
+        """Whether y = x, within float32's range."""
         return self == Activation()
 
 

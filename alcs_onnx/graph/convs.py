@@ -32,6 +32,8 @@ def _conv_layer(model: Model, node: Node) -> ConvLayer | str:
         return "its weights are computed at run time"
     if weight.dtype != np.float32:
         return f"its weights are {weight.dtype.name}, only float32 is supported"
+    if not np.isfinite(weight).all():
+        return "its weights hold NaN or infinite values"
     spatial = weight.ndim - 2
     if spatial not in (1, 2):
         return f"it has {spatial} spatial dimensions, only 1 and 2 are supported"

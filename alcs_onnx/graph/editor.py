@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ import onnx
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph.functions import sparse_conv_functions
 from alcs_onnx.graph.model import Array, AttributeValue, Model, Node, TensorInfo
-from alcs_onnx.graph.proto import one_line, write_proto
+from alcs_onnx.graph.proto import ONNX_ERRORS, one_line, write_proto
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_VERSION
 from alcs_onnx.types import Shape
+
+#: Place of a node in the order of the file, then order of insertion.
+_Rank = tuple[int, int]
 
 
 class GraphEditor:
@@ -35,7 +39,10 @@ class GraphEditor:
         self._output_names = {info.name for info in model.outputs}
         self._producer: dict[str, str] = {}
         self._readers: dict[str, dict[str, None]] = {}
-        self._taken = {*self.initializers, *(info.name for info in model.inputs)}
+        self._input_names = {info.name for info in model.inputs}
+        self._taken = {*self.initializers, *self._input_names}
+        # A node put in place of a removed one of the same name takes its place in the order.
+        self._rank: dict[str, _Rank] = {node.name: (i, 0) for i, node in enumerate(model.nodes)}
         for node in model.nodes:
             self._index(node)
 
@@ -93,11 +100,12 @@ class GraphEditor:
             self._unindex(self._nodes.pop(name))
 
     def insert_node(self, node: Node) -> None:
-        """Add a node; `build` finds its place. Its name and outputs must be new."""
+        """Add a node; `build` finds its place in the order. Its name and outputs must be new."""
         if node.name in self._nodes:
             raise ModelError(f"the graph already has a node '{node.name}'")
         self._index(node)
         self._nodes[node.name] = node
+        self._rank.setdefault(node.name, self._new_rank(node))
 
     def replace_node(self, node: Node) -> None:
         """Put `node` in place of the node of the same name."""
@@ -211,38 +219,46 @@ class GraphEditor:
         return model
 
     def _sorted(self) -> tuple[Node, ...]:
-        """Topological order, as close to the insertion order as it allows."""
-        done = {"", *self.initializers, *(info.name for info in self.inputs)}
-        order: list[Node] = []
-        waiting: dict[str, list[Node]] = {}
+        """Topological order; among nodes that could come next, the one of lowest rank."""
+        ready: list[tuple[_Rank, str]] = []
         missing: dict[str, int] = {}
+        waiting: dict[str, list[str]] = {}
         for node in self._nodes.values():
-            unmet = [name for name in dict.fromkeys(node.reads) if name not in done]
-            for name in unmet:
-                if name not in self._producer:
+            unmet = 0
+            for name in dict.fromkeys(node.reads):
+                if name in self._producer:
+                    waiting.setdefault(self._producer[name], []).append(node.name)
+                    unmet += 1
+                elif name not in self.initializers and name not in self._input_names:
                     raise ModelError(
                         f"node '{node.name}' ({node.op_type}) reads tensor '{name}', "
                         "which nothing produces"
                     )
-                waiting.setdefault(name, []).append(node)
-            missing[node.name] = len(unmet)
-            ready = [] if unmet else [node]
-            while ready:
-                current = ready.pop()
-                order.append(current)
-                for output in current.outputs:
-                    done.add(output)
-                    for reader in reversed(waiting.pop(output, [])):
-                        missing[reader.name] -= 1
-                        if not missing[reader.name]:
-                            ready.append(reader)
+            missing[node.name] = unmet
+            if not unmet:
+                heappush(ready, (self._rank[node.name], node.name))
+        order: list[Node] = []
+        while ready:
+            _, current = heappop(ready)
+            order.append(self._nodes[current])
+            for reader in waiting.get(current, ()):
+                missing[reader] -= 1
+                if not missing[reader]:
+                    heappush(ready, (self._rank[reader], reader))
         if len(order) != len(self._nodes):
             stuck = next(name for name, count in missing.items() if count)
             raise ModelError(f"node '{stuck}' is part of a cycle")
+        known = {*self._producer, *self.initializers, *self._input_names}
         for name in self._output_names:
-            if name not in done:
+            if name not in known:
                 raise ModelError(f"graph output '{name}' is produced by no node")
         return tuple(order)
+
+    def _new_rank(self, node: Node) -> _Rank:
+        """Behind the last producer of its inputs, behind nodes inserted there before."""
+        producers = [self._producer[name] for name in node.reads if name in self._producer]
+        ranks = [self._rank[name][0] for name in producers if name in self._rank]
+        return max(ranks, default=-1), len(self._rank)
 
     def _index(self, node: Node) -> None:
         for name in node.outputs:
@@ -266,7 +282,10 @@ def check(model: Model) -> None:
     proto = write_proto(
         model, declare_large=True, functions=sparse_conv_functions(model.nodes, model.opset)
     )
+    for info in proto.graph.output:
+        # Legal for a runtime, refused by the checker: an output of unknown rank.
+        info.type.tensor_type.shape.SetInParent()
     try:
         onnx.checker.check_model(proto)
-    except onnx.checker.ValidationError as error:
+    except ONNX_ERRORS as error:
         raise ModelError(f"the model is not valid ONNX: {one_line(error)}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from alcs_onnx.errors import ModelError
+from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph.editor import GraphEditor, check
 from alcs_onnx.graph.input_shapes import resolve_inputs
 from alcs_onnx.graph.model import Model
@@ -34,16 +34,19 @@ def load_model(
     """
     note = on_note or (lambda _: None)
     try:
+        given = {name: tuple(shape) for name, shape in (input_shapes or {}).items()}
         raw = read_model(Path(path))
-        model = resolve_inputs(raw.model, raw.input_dims, input_shapes or {}, note)
+        model = resolve_inputs(raw.model, raw.input_dims, given, note)
         # Declared shapes hold only for the inputs they were declared for.
-        same = all(raw.input_dims.get(i.name) == i.shape for i in model.inputs)
+        same = all(raw.input_dims[name] == shape for name, shape in given.items())
         declared = {
             name: (dtype, shape if same else None) for name, (dtype, shape) in raw.declared.items()
         }
+        model = GraphEditor(model).snapshot()  # refuses dangling tensors and cycles
         model = normalise(infer(model, declared), declared, note)
-    except ModelError as error:
-        raise type(error)(f"{path}: {error}") from error
+    except AlcsError as error:
+        # Names from the file may hold anything, line breaks included.
+        raise type(error)(" ".join(f"{path}: {error}".split())) from error
     if not any(node.is_op("Conv") for node in model.nodes):
         raise ModelError(f"{path}: the model has no Conv node, so there is nothing to optimize")
     return model

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -267,8 +266,3 @@ def _array_parts(array: Array) -> Iterator[bytes]:
         yield repr(array.tolist()).encode()
     else:
         yield np.ascontiguousarray(array).tobytes()
-
-
-def elements(shape: Shape) -> int:
-    """Number of elements of a static shape."""
-    return prod(shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from onnx import external_data_helper, inliner, version_converter
 from alcs_onnx.errors import ModelError, UnsupportedError
 from alcs_onnx.graph.model import Array, Model, Node, TensorInfo
 from alcs_onnx.graph.proto import (
+    ONNX_ERRORS,
     SMALL_TENSOR,
     numpy_dtype,
     one_line,
@@ -52,15 +53,21 @@ class RawModel:
 def read_model(path: Path) -> RawModel:
     """Read the file at `path`; `ModelError` or `UnsupportedError` for anything wrong with it."""
     proto = _parse(path)
-    _check_opsets(proto)
-    _load_external_data(proto, path)
-    arrays = read_initializers(proto.graph)
-    _declare_large(proto, arrays)
-    proto = _inline_functions(proto)
-    _check_operators(proto)
-    proto = _upgrade(proto)
-    arrays.update(read_initializers(proto.graph))
-    return _raw_model(proto, arrays)
+    try:
+        _check_text(proto)
+        _check_opsets(proto)
+        _load_external_data(proto, path)
+        arrays = read_initializers(proto.graph)
+        _declare_large(proto, arrays)
+        proto = _inline_functions(proto)
+        _check_operators(proto)
+        _check_tensors(proto)
+        proto = _upgrade(proto)
+        arrays.update(read_initializers(proto.graph))
+        return _raw_model(proto, arrays)
+    except (TypeError, ValueError) as error:
+        # Damage inside a well-formed message: names that are no text, impossible sizes.
+        raise ModelError(f"the ONNX file is damaged: {one_line(error)}") from error
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -87,6 +94,22 @@ def _parse(path: Path) -> onnx.ModelProto:
     return proto
 
 
+def _check_text(proto: onnx.ModelProto) -> None:
+    """Refuse names that are not UTF-8; protobuf hands them out as bytes."""
+    graph = proto.graph
+    names: list[object] = [graph.name, *(o.domain for o in proto.opset_import)]
+    names += [text for entry in proto.metadata_props for text in (entry.key, entry.value)]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        names += [info.name, *(d.dim_param for d in info.type.tensor_type.shape.dim)]
+    names += [tensor.name for tensor in graph.initializer]
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"{name!r} is not a name")
+
+
 def _check_opsets(proto: onnx.ModelProto) -> None:
     newest = onnx.defs.onnx_opset_version()
     version = _opset(proto)
@@ -103,14 +126,14 @@ def _opset(proto: onnx.ModelProto) -> int:
 
 
 def _load_external_data(proto: onnx.ModelProto, path: Path) -> None:
-    for tensor in external_data_helper._get_all_tensors(proto):
+    for tensor in _tensors(proto.graph):
         if not external_data_helper.uses_external_data(tensor):
             continue
         info = {entry.key: entry.value for entry in tensor.external_data}
         place = info.get("location", "")
         try:
             external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-        except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+        except (OSError, ValueError, *ONNX_ERRORS) as error:
             exists = (path.parent / place).is_file()
             reason = one_line(error) if exists else "the file is missing"
             raise ModelError(
@@ -123,6 +146,17 @@ def _load_external_data(proto: onnx.ModelProto, path: Path) -> None:
             raise ModelError(
                 f"external data '{place}' of initializer '{tensor.name}': the file is truncated"
             )
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a graph: initializers and attributes, subgraphs included."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
+            inner = [attribute.g] if attribute.HasField("g") else []
+            for subgraph in (*attribute.graphs, *inner):
+                yield from _tensors(subgraph)
 
 
 def _declare_large(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
@@ -145,7 +179,7 @@ def _inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     if len(ours) < len(proto.functions):
         try:
             proto = inliner.inline_selected_functions(proto, ours, exclude=True)
-        except RuntimeError as error:
+        except ONNX_ERRORS as error:
             raise ModelError(f"a local function is invalid: {one_line(error)}") from error
     del proto.functions[:]
     return proto
@@ -162,6 +196,23 @@ def _check_operators(proto: onnx.ModelProto) -> None:
             raise ModelError(f"{label} is no operator of ONNX opset {version}")
 
 
+def _check_tensors(proto: onnx.ModelProto) -> None:
+    """Refuse nodes and outputs that read what nothing produces."""
+    graph = proto.graph
+    known = {"", *(t.name for t in graph.initializer), *(info.name for info in graph.input)}
+    known.update(name for node in graph.node for name in node.output)
+    for index, node in enumerate(graph.node):
+        for name in node.input:
+            if name not in known:
+                raise ModelError(
+                    f"node '{node.name or index}' ({node.op_type}) reads tensor '{name}', "
+                    "which nothing produces"
+                )
+    for info in graph.output:
+        if info.name not in known:
+            raise ModelError(f"graph output '{info.name}' is produced by no node")
+
+
 def _upgrade(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Bring the default domain to at least `MIN_OPSET`."""
     proto.ir_version = max(proto.ir_version, MIN_IR_VERSION)
@@ -170,7 +221,7 @@ def _upgrade(proto: onnx.ModelProto) -> onnx.ModelProto:
         return proto
     try:
         return version_converter.convert_version(proto, MIN_OPSET)
-    except (RuntimeError, onnx.checker.ValidationError) as error:
+    except ONNX_ERRORS as error:
         raise UnsupportedError(
             f"opset {version} cannot be upgraded to {MIN_OPSET}: {one_line(error)}"
         ) from error
@@ -229,10 +280,11 @@ def _dims(info: onnx.ValueInfoProto) -> Dims | None:
 def _named(nodes: list[Node]) -> list[Node]:
     """The nodes with unique, non-empty names; a name that is unique already is kept."""
     count = Counter(node.name for node in nodes)
-    taken = {name for name in count if name and count[name] == 1}
+    good = {name for name in count if name and count[name] == 1}
+    taken = set(good)
     named: list[Node] = []
     for index, node in enumerate(nodes):
-        if node.name in taken:
+        if node.name in good:
             named.append(node)
             continue
         base = node.name or f"{node.op_type}_{index}"

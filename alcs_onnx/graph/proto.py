@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.version_converter
 from onnx import helper, numpy_helper
 
 from alcs_onnx.errors import ModelError, UnsupportedError
@@ -16,6 +17,14 @@ from alcs_onnx.types import Shape
 #: Initializers up to this many elements stay visible to shape inference, which reads
 #: shapes, axes, scales and the like from them; larger ones are only declared.
 SMALL_TENSOR = 1024
+
+#: Whatever the compiled parts of the onnx package raise about a model.
+ONNX_ERRORS = (
+    RuntimeError,
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    onnx.version_converter.ConvertError,
+)
 
 _PLAIN: dict[int, Callable[[onnx.AttributeProto], AttributeValue]] = {
     onnx.AttributeProto.FLOAT: lambda a: float(a.f),

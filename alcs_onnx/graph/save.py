@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import onnx
@@ -14,7 +16,7 @@ import onnx
 from alcs_onnx.errors import ModelError, OutputError
 from alcs_onnx.graph.functions import sparse_conv_functions
 from alcs_onnx.graph.model import Model
-from alcs_onnx.graph.proto import value_info, write_proto
+from alcs_onnx.graph.proto import ONNX_ERRORS, element_type, value_info, write_proto
 from alcs_onnx.sparse_format import OP_DOMAIN
 
 #: Protobuf messages end at 2 GB; some room is left for everything but the weights.
@@ -49,7 +51,10 @@ def _symbolic_outputs(model: Model) -> Model:
     )
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.ValueInfoProto(name=info.name) for info in model.outputs)
-    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    except ONNX_ERRORS:
+        inferred = proto
     found = {info.name: info.type.tensor_type for info in inferred.graph.output}
     outputs = []
     for info in model.outputs:
@@ -88,13 +93,20 @@ def save(model: Model, path: Path) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file so that it is either the old one or the whole new one; `OSError`."""
+    with _replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file beside `path` that takes its place when the block ends well."""
     if path.is_dir():
         raise IsADirectoryError(0, "it is a directory")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
         temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
@@ -110,34 +122,26 @@ def _umask() -> int:
 
 
 def _save_external(model: Model, path: Path) -> None:
-    """Large initializers in one raw file beside the model, each aligned to 64 bytes."""
+    """Large initializers in one raw file beside the model, each aligned to 64 bytes.
+
+    The model file is renamed last, so that it never speaks of weights that are not there.
+    """
     proto = _finished_proto(model, declare_large=True)
     declared = {info.name for info in proto.graph.input}
-    large = {n: a for n, a in model.initializers.items() if n in declared}
+    large = {name: array for name, array in model.initializers.items() if name in declared}
     kept = [info for info in proto.graph.input if info.name not in large]
     del proto.graph.input[:]
     proto.graph.input.extend(kept)
     location = f"{path.name}.data"
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{location}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for tensor_name, array in large.items():
+    with _replacing(path) as model_file:
+        with _replacing(path.with_name(location)) as file:
+            for name, array in large.items():
                 file.write(b"\0" * (-file.tell() % 64))
-                tensor = proto.graph.initializer.add(name=tensor_name, dims=array.shape)
-                tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+                tensor = proto.graph.initializer.add(name=name, dims=array.shape)
+                tensor.data_type = element_type(array.dtype)
                 tensor.data_location = onnx.TensorProto.EXTERNAL
-                for key, value in (
-                    ("location", location),
-                    ("offset", str(file.tell())),
-                    ("length", str(array.nbytes)),
-                ):
-                    tensor.external_data.add(key=key, value=value)
-                np.ascontiguousarray(array).tofile(file)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path.with_name(location))
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    replace_file(path, proto.SerializeToString(deterministic=True))
+                place = {"location": location, "offset": file.tell(), "length": array.nbytes}
+                for key, value in place.items():
+                    tensor.external_data.add(key=key, value=str(value))
+                file.write(np.ascontiguousarray(array).data)
+        model_file.write(proto.SerializeToString(deterministic=True))

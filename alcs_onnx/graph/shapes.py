@@ -11,7 +11,14 @@ import onnx
 
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph.model import Model, TensorInfo
-from alcs_onnx.graph.proto import numpy_dtype, one_line, static_shape, value_info, write_proto
+from alcs_onnx.graph.proto import (
+    ONNX_ERRORS,
+    numpy_dtype,
+    one_line,
+    static_shape,
+    value_info,
+    write_proto,
+)
 from alcs_onnx.types import Shape
 
 Declared = Mapping[str, tuple[np.dtype[Any], Shape | None]]
@@ -37,13 +44,14 @@ def infer(model: Model, declared: Declared) -> Model:
         inferred = onnx.shape_inference.infer_shapes(
             proto, check_type=True, strict_mode=True, data_prop=True
         )
-    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+    except ONNX_ERRORS as error:
         raise ModelError(f"shape inference failed: {_explain(error)}") from error
     shapes: dict[str, Shape] = {name: array.shape for name, array in model.initializers.items()}
     dtypes = {name: array.dtype for name, array in model.initializers.items()}
     for info in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
         if info.type.HasField("tensor_type") and info.type.tensor_type.elem_type:
             dtypes[info.name] = numpy_dtype(info.type.tensor_type.elem_type)
+            _refuse_negative(model, info)
             shape = static_shape(info)
             if shape is not None:
                 shapes[info.name] = shape
@@ -56,6 +64,17 @@ def infer(model: Model, declared: Declared) -> Model:
         _output_info(info, shapes, dtypes, ranks.get(info.name), declared) for info in model.outputs
     )
     return replace(model, shapes=shapes, dtypes=dtypes, outputs=outputs)
+
+
+def _refuse_negative(model: Model, info: onnx.ValueInfoProto) -> None:
+    """Inference happily computes sizes below zero where an input is too small."""
+    dims = [d.dim_value for d in info.type.tensor_type.shape.dim]
+    if min(dims, default=0) < 0:
+        node = model.producer(info.name)
+        where = f"node '{node.name}' ({node.op_type})" if node else f"tensor '{info.name}'"
+        raise ModelError(
+            f"shape inference failed: {where} would give {dims}; is the input too small?"
+        )
 
 
 def _behind_unknown(model: Model) -> set[str]:

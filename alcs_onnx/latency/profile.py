@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from math import floor
 from statistics import median
 
 import numpy as np
@@ -21,8 +20,9 @@ from alcs_onnx.latency.estimator import Estimator
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.isotonic import non_decreasing
 from alcs_onnx.ort import Feeds
+from alcs_onnx.sparse_format import block_count, largest_fitting
 from alcs_onnx.target import ModelTimes, Target
-from alcs_onnx.types import DENSITIES, LatencyTable, LayerCurve, Timing
+from alcs_onnx.types import DENSITIES, ConvLayer, LatencyTable, LayerCurve, Timing
 
 #: Makes the serialised sparse model whose layers have these densities, at random positions
 #: that depend on the seed: exactly `kept_groups(density, groups)` groups in each layer.
@@ -32,8 +32,8 @@ Progress = Callable[[str, float], None]
 
 
 def kept_groups(density: float, groups: int) -> int:
-    """How many of a layer's `groups` are stored at `density`: to the nearest, halves up."""
-    return floor(density * groups + 0.5)
+    """How many of a layer's `groups` are stored at `density`: to the nearest, halves to even."""
+    return round(density * groups)
 
 
 def profile(
@@ -62,7 +62,7 @@ def profile(
     """
     left_alone = dict(left_alone or {})
     layers = {
-        layer.name: layer.group_count(simd_group)
+        layer.name: _group_count(layer, simd_group)
         for layer in model.conv_layers
         if layer.name not in left_alone
     }
@@ -98,6 +98,12 @@ def profile(
         left_alone=left_alone,
     )
     return _with_tau(table, sparse)
+
+
+def _group_count(layer: ConvLayer, simd_group: int) -> int:
+    """Groups of `layer`, of as many weights up to `simd_group` as its conv groups have rows."""
+    fitting = largest_fitting(layer.rows_per_group, simd_group)
+    return block_count(layer.out_channels, layer.group, fitting) * layer.columns
 
 
 def _profiler_overhead(times: Collection[ModelTimes]) -> float:

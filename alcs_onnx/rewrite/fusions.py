@@ -1,8 +1,8 @@
 """What follows a convolution and can be done at its store: residual Add, then activation.
 
-A fusion checks the one node that reads the convolution's result so far. It either returns
-the grown epilogue or the reason why it does not apply. Nothing is changed here; the rewriter
-removes the absorbed nodes.
+A fusion checks the one node that reads the convolution's result so far. It returns the grown
+epilogue, the reason why this node cannot be taken over, or None for operators that are not
+its business. Nothing is changed here; the rewriter removes the absorbed nodes.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class Epilogue:
     activation: Activation = field(default_factory=Activation)
     absorbed: tuple[str, ...] = ()
     fused: tuple[str, ...] = ()
-    reason: str = ""
+    unfused: str = ""
 
 
-def _residual(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue | str:
+def _residual(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue | str | None:
     """v + residual, where the residual has exactly the shape of v.
 
     The residual cannot depend on v: this Add is all that reads v. So it can always be
     computed before.
     """
     if not node.is_op("Add"):
-        return f"{node.op_type} is not an Add"
+        return None
     others = [name for name in node.inputs if name != epilogue.output]
     if len(others) != 1:
         return "it is added to itself"
@@ -51,11 +51,11 @@ def _residual(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue |
     return replace(epilogue, residual=residual, fused=(*epilogue.fused, "residual"))
 
 
-def _activation(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue | str:
+def _activation(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue | str | None:
     """clip(max(v, slope * v), low, high), by the table of activations."""
     rule = ACTIVATIONS.get(node.op_type) if node.domain == "" else None
     if rule is None:
-        return f"{node.op_type} is not a fusible activation"
+        return None
     if node.input(0) != epilogue.output or epilogue.output in node.inputs[1:]:
         return f"{node.op_type} reads it as a parameter"
     activation = rule(editor, node)
@@ -64,24 +64,27 @@ def _activation(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue
     return replace(epilogue, activation=activation, fused=(*epilogue.fused, node.op_type))
 
 
-Fusion = Callable[[GraphEditor, Node, Epilogue], Epilogue | str]
+Fusion = Callable[[GraphEditor, Node, Epilogue], Epilogue | str | None]
 
 #: In the order in which the op applies them.
 FUSIONS: tuple[Fusion, ...] = (_residual, _activation)
 
 
 def match_epilogue(editor: GraphEditor, conv: Node) -> Epilogue:
-    """Everything that can be fused into `conv`; `reason` says what stopped it."""
+    """Everything that can be fused into `conv`; `unfused` says what stopped it."""
     epilogue = Epilogue(output=conv.outputs[0])
     for fusion in FUSIONS:
         node = editor.only_consumer(epilogue.output)
         if node is None:
             reason = "its result is a graph output or read more than once"
-            return replace(epilogue, reason=reason)
+            return replace(epilogue, unfused=reason)
         grown = fusion(editor, node, epilogue)
         if isinstance(grown, str):
-            epilogue = replace(epilogue, reason=grown)
-        else:
+            return replace(epilogue, unfused=grown)
+        if grown is not None:
             absorbed = (*epilogue.absorbed, node.name)
-            epilogue = replace(grown, output=node.outputs[0], absorbed=absorbed, reason="")
-    return epilogue
+            epilogue = replace(grown, output=node.outputs[0], absorbed=absorbed)
+    following = editor.only_consumer(epilogue.output)
+    if following is None or epilogue.fused:
+        return epilogue
+    return replace(epilogue, unfused=f"{following.op_type} cannot be fused")

@@ -13,8 +13,8 @@ class LayerRewrite:
 
     `op` is the operator it is now. `groups` and `stored_groups` count SIMD groups of
     `simd_group` weights; all three are 0 for a Conv left as it was. `fused` names what the
-    node does besides convolving ("residual", "Relu", ...). `reason` says why the node was
-    left alone, or, for a sparse node, why nothing more was fused into it.
+    node does besides convolving ("residual", "Relu", ...), `unfused` why it does no more.
+    `reason` says why a Conv was left alone and is empty for sparse nodes.
     """
 
     layer: str
@@ -25,6 +25,7 @@ class LayerRewrite:
     macs: int
     fused: tuple[str, ...] = ()
     reason: str = ""
+    unfused: str = ""
 
     @property
     def density(self) -> float:

@@ -204,7 +204,7 @@ def _replace(
         stored_groups=sparse.stored_groups,
         macs=layer.macs,
         fused=epilogue.fused,
-        reason=epilogue.reason,
+        unfused=epilogue.unfused,
     )
 
 

@@ -19,7 +19,7 @@ from alcs_onnx.types import IntArray
 
 #: The price is known to about nine digits after these halvings of its logarithm.
 _STEPS = 60
-_LOWEST_PRICE = 1e-200
+_LOWEST_PRICE, _HIGHEST_PRICE = 1e-200, 1e200
 
 
 def energy(problem: Problem, *, normalise: bool = False) -> IntArray:
@@ -30,6 +30,8 @@ def energy(problem: Problem, *, normalise: bool = False) -> IntArray:
     """
     sweep = _Sweep(problem, normalise)
     low, high = sweep.bracket()
+    if high > _HIGHEST_PRICE:  # the budget is that of the floors, give or take rounding
+        return problem.floors
     counts, over = sweep.best(high), sweep.best(low)
     for _ in range(_STEPS):
         if problem.budget_ms - problem.time(counts) <= problem.tolerance_ms:
@@ -83,14 +85,15 @@ class _Sweep:
     def bracket(self) -> tuple[float, float]:
         """Two prices, the lower with a latency over the budget, the higher within it.
 
-        They are equal when every price above 0 is within it: the rest has no energy.
+        They are equal when every price above 0 is within it: the rest has no energy. The
+        higher exceeds `_HIGHEST_PRICE` when none is.
         """
         total = float(self._kept(self._problem.groups).sum())
         within = (total or 1.0) / self._problem.budget_ms
         over = within
-        while not self._fits(within):
+        while within <= _HIGHEST_PRICE and not self._fits(within):
             over, within = within, within * 16
-        while self._fits(over):
+        while within <= _HIGHEST_PRICE and self._fits(over):
             over, within = over / 16, over
             if over < _LOWEST_PRICE:
                 return within, within

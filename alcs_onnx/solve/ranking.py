@@ -19,7 +19,7 @@ from alcs_onnx.types import BoolArray, FloatArray, IntArray, Shape
 
 #: Layers up to this many groups are sorted.
 _SORTED = 1 << 13
-_Number = TypeVar("_Number", np.int64, np.float64)
+_Number = TypeVar("_Number", bound=np.int64 | np.float64)
 _FINITE_BINS = 0x7F80  # the upper half of the bits of infinity
 
 
@@ -60,7 +60,12 @@ class Ranking:
         if not finite:
             raise AlcsError(f"layer '{name}' has weights that are not finite numbers")
         return cls(
-            norms.shape, flat, low, high, _from_the_top(counts), _from_the_top(counts * squares)
+            norms.shape,
+            flat,
+            low,
+            high,
+            _from_the_top(counts),
+            _from_the_top(counts.astype(np.float64) * squares),
         )
 
     @property
@@ -98,4 +103,4 @@ def _from_the_top(values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
     """Sums of each value and all that follow, and a final 0."""
     sums = np.zeros(values.size + 1, dtype=values.dtype)
     np.cumsum(values[::-1], out=sums[1:])
-    return sums[::-1]
+    return np.asarray(sums[::-1])

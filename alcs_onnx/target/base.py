@@ -41,8 +41,8 @@ class Target(Protocol):
     """A machine on which ONNX models are run. Models are serialised ModelProtos.
 
     Every method raises `TargetError` if the machine, its runtime or its library is
-    unsuitable, and `ModelError` if the runtime refuses a model. `feeds=None` means
-    reproducible random inputs. With `library` the custom-op library is registered.
+    unsuitable, and `ModelError` if the runtime refuses a model. `feeds` are the
+    inputs of every model, or one set per model; None means reproducible random ones. With `library` the custom-op library is registered.
     """
 
     def machine(self, threads: int = 1) -> Machine:
@@ -57,7 +57,7 @@ class Target(Protocol):
         iterations: int = 50,
         warmup: int = 5,
         min_seconds: float = 0.0,
-        feeds: Feeds | None = None,
+        feeds: Feeds | Sequence[Feeds] | None = None,
         library: bool = True,
         progress: Progress | None = None,
     ) -> list[Samples]:

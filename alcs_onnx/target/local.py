@@ -8,7 +8,7 @@ process share its cores badly.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -77,12 +77,13 @@ class LocalTarget:
         iterations: int = 50,
         warmup: int = 5,
         min_seconds: float = 0.0,
-        feeds: Feeds | None = None,
+        feeds: Feeds | Sequence[Feeds] | None = None,
         library: bool = True,
         progress: Progress | None = None,
     ) -> list[Samples]:
         """Run all models in turns; returns the duration of each recorded run (ms)."""
-        with _load(models, [False] * len(models), threads, feeds, library) as runners:
+        each = [feeds] * len(models) if feeds is None or isinstance(feeds, Mapping) else list(feeds)
+        with _load(models, [False] * len(models), threads, each, library) as runners:
             return interleave(runners, iterations, warmup, min_seconds, _TURN, progress)
 
     def node_times(
@@ -99,7 +100,7 @@ class LocalTarget:
         """As `time`, and node by node: every model is loaded with and without a profile."""
         twice = [model for model in models for _ in range(2)]
         profiled = [True, False] * len(models)
-        with _load(twice, profiled, threads, feeds, library) as runners:
+        with _load(twice, profiled, threads, [feeds] * len(twice), library) as runners:
             samples = interleave(runners, iterations, warmup, turn=_TURN, progress=progress)
             return [
                 ModelTimes(runners[index].nodes(), samples[index + 1])
@@ -117,7 +118,7 @@ def _load(
     models: Sequence[bytes],
     profiled: Sequence[bool],
     threads: int,
-    feeds: Feeds | None,
+    feeds: Sequence[Feeds | None],
     library: bool,
 ) -> Iterator[list[_ProfiledRunner]]:
     """All models ready to run; processes and files are gone afterwards."""
@@ -130,10 +131,10 @@ def _load(
             yield _load_workers(stack, folder, models, prefixes, threads, feeds, library)
             return
         runners: list[_ProfiledRunner] = []
-        for model, prefix in zip(models, prefixes, strict=True):
+        for model, prefix, inputs in zip(models, prefixes, feeds, strict=True):
             session = create_session(model, threads, library, prefix)
             runners.append(
-                _ProfiledSession(session, feeds or random_feeds(session), lead_in=_LEAD_IN)
+                _ProfiledSession(session, inputs or random_feeds(session), lead_in=_LEAD_IN)
             )
         yield runners
 
@@ -144,18 +145,16 @@ def _load_workers(
     models: Sequence[bytes],
     prefixes: Sequence[Path | None],
     threads: int,
-    feeds: Feeds | None,
+    feeds: Sequence[Feeds | None],
     library: bool,
 ) -> list[_ProfiledRunner]:
     """One process per model, started together and loading one after the other."""
     workers = [stack.enter_context(Worker()) for _ in models]
-    stored = None
-    if feeds is not None:
-        stored = folder / "feeds.npz"
-        np.savez(stored, *feeds.values())
-    path = folder / "model.onnx"
-    for worker, model, prefix in zip(workers, models, prefixes, strict=True):
+    path, stored = folder / "model.onnx", folder / "feeds.npz"
+    for worker, model, prefix, inputs in zip(workers, models, prefixes, feeds, strict=True):
         path.write_bytes(model)
+        if inputs is not None:
+            np.savez(stored, *inputs.values())
         worker.ask(
             {
                 "do": "load",
@@ -163,8 +162,8 @@ def _load_workers(
                 "threads": threads,
                 "library": library,
                 "profile": str(prefix) if prefix else None,
-                "feeds": str(stored) if stored else None,
-                "inputs": list(feeds or ()),
+                "feeds": None if inputs is None else str(stored),
+                "inputs": list(inputs or ()),
                 "lead_in": _LEAD_IN,
                 "pause": _SPIN_SECONDS,
             }

@@ -39,7 +39,10 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
         if len(wide) != 4 or any(len(c) != channels for c in wide):
             continue
         gamma, beta, mean, variance = wide
-        scale = gamma / np.sqrt(variance + node.float_attribute("epsilon", 1e-5))
+        variance = variance + node.float_attribute("epsilon", 1e-5)
+        if not np.all(variance > 0):
+            continue
+        scale = gamma / np.sqrt(variance)
         if not editor.bypass(node, node.inputs[0]):
             continue
         conv = editor.node(conv.name)

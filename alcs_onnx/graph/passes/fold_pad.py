@@ -1,8 +1,9 @@
 """An explicit zero Pad in front of a Conv becomes part of the Conv's own padding.
 
 Preconditions: the Pad is in constant mode with value 0; its pads are constant, not negative
-and only on spatial axes; the Conv's padding is explicit (`canonical_conv`) and it reads the
-Pad as data. The Pad may have several Conv readers; it disappears with the last one.
+and only on spatial axes; nothing but Conv nodes of explicit padding (`canonical_conv`) read
+it, as data. (Were it kept for other readers, nothing would be gained, and ONNX Runtime 1.31
+merges a zero Pad wrongly into a MaxPool that is its only reader.)
 
 conv(pad(x, p), q) = conv(x, p + q), because Conv pads with zeros too.
 """
@@ -44,24 +45,35 @@ def spatial_zero_pads(editor: GraphEditor, node: Node) -> Shape | None:
     return (*begins[2:], *ends[2:])
 
 
+def _takes_over(conv: Node, pad: Node, rank: int) -> bool:
+    tensor = pad.outputs[0]
+    return (
+        conv.is_op("Conv")
+        and conv.inputs[0] == tensor
+        and tensor not in conv.inputs[1:]
+        and len(conv.ints_attribute("pads")) == 2 * (rank - 2)
+    )
+
+
 def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
-    """Fold such Pads; returns how many Conv nodes took one over."""
+    """Fold such Pads; returns how many."""
     changes = 0
     for pad in editor.nodes:
         extra = spatial_zero_pads(editor, pad)
-        if extra is None:
+        if extra is None or editor.is_output(pad.outputs[0]):
             continue
-        for conv in editor.consumers(pad.outputs[0]):
-            if not conv.is_op("Conv") or conv.inputs[0] != pad.outputs[0]:
-                continue
+        readers = editor.consumers(pad.outputs[0])
+        rank = len(editor.shapes[pad.inputs[0]])
+        if not readers or not all(_takes_over(reader, pad, rank) for reader in readers):
+            continue
+        for conv in readers:
             own = conv.ints_attribute("pads")
-            if len(own) != len(extra) or pad.outputs[0] in conv.inputs[1:]:
-                continue
             pads = tuple(a + b for a, b in zip(own, extra, strict=True))
             editor.update_node(
                 conv,
                 inputs=(pad.inputs[0], *conv.inputs[1:]),
                 attributes={**conv.attributes, "pads": pads},
             )
-            changes += 1
+        editor.remove_nodes([pad.name])
+        changes += 1
     return changes

@@ -1,0 +1,71 @@
+# make demo    the main job on the model and data of this repository
+# make test    builds everything; runs the C++ and the Python tests
+# make lint    style, types, layers
+# make bench   the engine's micro-benchmarks
+# make clean   removes everything that make made
+#
+# Needs python3 with pip, a C++17 compiler and make; all else comes from pip, at the versions
+# of tools/constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CXX_SOURCES := $(shell find runtime custom_ops -name '*.cc' -o -name '*.h' -o -name '*.inc')
+BUILD_INPUTS := pyproject.toml CMakeLists.txt $(CXX_SOURCES) \
+  $(wildcard runtime/CMakeLists.txt runtime/*.cmake custom_ops/CMakeLists.txt custom_ops/*.cmake)
+
+export PIP_CONSTRAINT := tools/constraints.txt
+export PIP_BUILD_CONSTRAINT := tools/constraints.txt
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# The package with what the demo needs, or with the developers' tools if they are there already.
+INSTALLED := $(VENV)/$(if $(wildcard $(VENV)/installed-dev),installed-dev,installed-demo)
+
+.PHONY: demo test test-cpp lint bench clean
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED)
+	$(BIN)/python tools/demo.py
+
+test: test-cpp
+	$(BIN)/python -m pytest
+
+test-cpp: $(VENV)/installed-dev
+	cmake --preset dev
+	cmake --build --preset dev
+	ctest --preset dev
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	git ls-files '*.cc' '*.h' '*.inc' | xargs $(BIN)/clang-format --dry-run -Werror
+
+bench: $(VENV)/installed-dev
+	cmake --preset bench
+	cmake --build --preset bench
+	build/bench/runtime/bench_conv
+
+clean:
+	rm -rf build dist $(VENV) alcs_onnx/lib
+
+$(VENV)/installed-demo: $(BUILD_INPUTS) | $(VENV)/created
+	$(BIN)/python -m pip install --editable '.[train]'
+	@touch $@
+
+$(VENV)/installed-dev: $(BUILD_INPUTS) | $(VENV)/created
+	$(BIN)/python -m pip install --editable '.[train,dev]'
+	@touch $@
+
+# A python3 without ensurepip cannot put pip into the environment; its own pip then does.
+$(VENV)/created: tools/constraints.txt
+	rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	  || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
+	       && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; } \
+	  || { echo "make: $(PYTHON) can make no virtual environment: it needs its venv module, and" \
+	            "ensurepip or pip (on Debian: python3-venv, or python3-pip)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@

@@ -1,0 +1,84 @@
+"""The `alcs-onnx` command: one module per sub-command, each imported only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+
+from alcs_onnx.errors import AlcsError
+
+#: Sub-commands in the order `--help` lists them: module name -> one-line summary.
+COMMANDS = {
+    "optimize": "make a model meet a latency budget",
+    "compile": "rewrite an already sparse model to the sparse operator",
+    "profile": "measure the latency table of a model",
+    "bench": "time models side by side",
+    "library": "print the path of the custom-operator library",
+}
+
+_EXIT_STATUS = (
+    "exit status: 0 done; 1 the latency budget was not met; 2 bad input or usage, with one line "
+    "that says what and where"
+)
+
+
+class _PrintVersion(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
+        try:
+            version = metadata.version("alcs-onnx")
+        except metadata.PackageNotFoundError:
+            version = "(not installed: running from its source folder)"
+        print(f"alcs-onnx {version}")
+        parser.exit()
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser, with only `command`'s own arguments filled in (imports stay cheap)."""
+    parser = argparse.ArgumentParser(
+        prog="alcs-onnx",
+        description="Make a trained ONNX CNN meet a latency budget on an ordinary CPU.",
+        epilog=_EXIT_STATUS,
+    )
+    parser.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        module = import_module(f"alcs_onnx.cli.{name}") if name == command else None
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=(module.__doc__ or "").strip() if module else summary,
+            epilog=_EXIT_STATUS,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if module is not None:
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status instead of raising for user errors."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((a for a in arguments if a in COMMANDS), None)
+    options = _parser(command).parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except AlcsError as error:
+        if getattr(options, "verbose", False):
+            import traceback
+
+            traceback.print_exc()
+        print(f"alcs-onnx: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("alcs-onnx: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error worth a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

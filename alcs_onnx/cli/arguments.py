@@ -1,0 +1,119 @@
+"""Argument types and groups that several sub-commands share."""
+
+from __future__ import annotations
+
+import argparse
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alcs_onnx.types import Shape
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline import Measuring
+
+
+def input_shape(text: str) -> tuple[str, Shape]:
+    """Parse `NAME:1,3,224,224`; names may contain colons (`input:0:1,224,224,3`)."""
+    name, colon, sizes = text.rpartition(":")
+    try:
+        shape = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        shape = ()
+    if not colon or not name or not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME:1,3,224,224")
+    return name, shape
+
+
+def positive_int(text: str) -> int:
+    """Parse an integer of at least 1."""
+    return _at_least(text, 1)
+
+
+def natural_int(text: str) -> int:
+    """Parse an integer of at least 0."""
+    return _at_least(text, 0)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an integer of at least {least}")
+    return value
+
+
+def natural_float(text: str) -> float:
+    """Parse a finite number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not isfinite(value) or value < 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of at least 0")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """Parse a finite number above 0."""
+    value = natural_float(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return value
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The input model and the shapes that resolve its dynamic sizes."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="the ONNX file to read")
+    add_input_shapes(parser)
+
+
+def add_input_shapes(parser: argparse.ArgumentParser) -> None:
+    """`--input-shapes` alone, for commands that take several models."""
+    parser.add_argument(
+        "--input-shapes",
+        type=input_shape,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME:1,3,224,224",
+        help="sizes of inputs whose shape is dynamic in the file",
+    )
+
+
+def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> None:
+    """How latency is measured."""
+    group = parser.add_argument_group("measuring")
+    group.add_argument(
+        "--threads", type=positive_int, default=1, help="intra-op threads (default 1)"
+    )
+    group.add_argument(
+        "--warmup", type=natural_int, default=20, help="runs before timing starts (default 20)"
+    )
+    group.add_argument(
+        "--iterations",
+        type=positive_int,
+        default=iterations,
+        help=f"timed runs of each model (default {iterations})",
+    )
+    group.add_argument(
+        "--target",
+        default="local",
+        metavar="local|ssh://USER@HOST",
+        help="machine on which latency is measured (default local)",
+    )
+
+
+def measuring(options: argparse.Namespace) -> Measuring:
+    """The values of `add_measuring`'s arguments."""
+    from alcs_onnx.pipeline import Measuring
+
+    return Measuring(options.threads, options.warmup, options.iterations, options.target)
+
+
+def add_general(parser: argparse.ArgumentParser) -> None:
+    """Seed and verbosity."""
+    parser.add_argument("--seed", type=natural_int, default=0, help="random seed (default 0)")
+    parser.add_argument("--verbose", action="store_true", help="print tracebacks of errors")

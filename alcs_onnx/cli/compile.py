@@ -1,0 +1,44 @@
+"""Rewrite a model that is already sparse, from any tool, to the sparse operator.
+
+Every Conv becomes ai.alcs::SimdSparseConv with bias, activation and residual Add fused. No
+weight changes: the SIMD group size is found, layer by layer, from where the zeros are.
+
+example: alcs-onnx compile sparse.onnx -o out.onnx
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from alcs_onnx.cli import arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `compile`."""
+    arguments.add_model(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the ONNX file to write")
+    parser.add_argument(
+        "--group-size",
+        type=arguments.positive_int,
+        default=None,
+        help="SIMD group size of every layer (default: found from the zeros)",
+    )
+    arguments.add_general(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Rewrite, check, write, and print a row per layer."""
+    from alcs_onnx import report
+    from alcs_onnx.pipeline import compile_model
+
+    result = compile_model(
+        options.model,
+        options.output,
+        input_shapes=dict(options.input_shapes),
+        simd_group=options.group_size,
+        seed=options.seed,
+        on_note=report.note,
+    )
+    report.print_compile(result)
+    return 0

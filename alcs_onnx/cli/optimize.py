@@ -1,0 +1,174 @@
+"""Make a trained model meet a latency budget, with as much accuracy as possible.
+
+Measures the model on this machine, chooses which groups of weights to keep, trains what is
+left with ADMM when there is data, rewrites every Conv to ai.alcs::SimdSparseConv and measures
+the result. The file also runs, slower, where the library is not registered.
+
+example: alcs-onnx optimize in.onnx --budget 50% --data images/ -o out.onnx
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alcs_onnx.cli import arguments
+from alcs_onnx.types import Budget
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline import Training
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `optimize`."""
+    arguments.add_model(parser)
+    parser.add_argument(
+        "--budget",
+        required=True,
+        metavar="62ms|40%|2x",
+        help="a latency, a share of the dense latency, or a speed-up",
+    )
+    parser.add_argument("-o", "--output", type=Path, default=None, help="the ONNX file to write")
+    parser.add_argument(
+        "--method",
+        choices=["simd"],
+        default="simd",
+        help="what is removed: simd = groups of weights of adjacent output channels",
+    )
+    parser.add_argument(
+        "--group-size",
+        type=arguments.positive_int,
+        default=4,
+        help="output channels per SIMD group (default 4)",
+    )
+    parser.add_argument(
+        "--projection",
+        choices=["energy", "energy-normalised", "bisection"],
+        default="energy",
+        help="how groups are chosen: most kept energy under the budget, or the largest norms "
+        "by bisection as in the ALCS paper (default energy)",
+    )
+    parser.add_argument(
+        "--profile", type=Path, default=None, metavar="TABLE", help="reuse a table of `profile`"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="stop before training and writing")
+    parser.add_argument(
+        "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
+    )
+    arguments.add_measuring(parser, iterations=200)
+    _add_data(parser)
+    _add_training(parser)
+    arguments.add_general(parser)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        default=None,
+        metavar="FOLDER|FILE.npz|MODULE:FUNCTION",
+        help="training and test data; without it weights are removed but not trained",
+    )
+    group.add_argument(
+        "--preprocess",
+        default="none",
+        metavar="TEXT",
+        help="what happens to pixels: scale=1/255,mean=R:G:B,std=R:G:B or imagenet or tf "
+        "(default: 8-bit images are divided by 255)",
+    )
+    group.add_argument(
+        "--augment",
+        default="none",
+        metavar="TEXT",
+        help="random changes of training images: flip,crop=4 (default none)",
+    )
+    group.add_argument(
+        "--checkpoint", type=Path, default=None, metavar="FOLDER", help="save every epoch here"
+    )
+    group.add_argument(
+        "--resume", action="store_true", help="go on from the newest state in --checkpoint"
+    )
+
+
+#: Training flags: the field of `TrainConfig` that each sets, its type and its help. Values are
+#: passed on only where given, so that the defaults stand in one place.
+_TRAINING = {
+    "--rho": ("rho", arguments.positive_float, "ADMM penalty (0.01)"),
+    "--lr": ("lr", arguments.positive_float, "learning rate (0.001)"),
+    "--momentum": ("momentum", arguments.natural_float, "SGD momentum (0.9)"),
+    "--weight-decay": ("weight_decay", arguments.natural_float, "in ADMM (1e-4)"),
+    "--admm-epochs": ("admm_epochs", arguments.natural_int, "ADMM iterations (60)"),
+    "--finetune-epochs": ("finetune_epochs", arguments.natural_int, "masked epochs (60)"),
+    "--finetune-lr": (
+        "finetune_lr",
+        arguments.positive_float,
+        "rate that fine-tuning anneals from, along a cosine (that of --lr)",
+    ),
+    "--batch-size": ("batch_size", arguments.positive_int, "samples per step (128)"),
+    "--distill": (
+        "distill",
+        arguments.natural_float,
+        "share of the loss taught by the dense model (0; 1 where labels are missing)",
+    ),
+    "--train-threads": ("threads", arguments.positive_int, "threads of torch (its own choice)"),
+}
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training: ALCS algorithm 2 (defaults)")
+    for flag, (field, kind, text) in _TRAINING.items():
+        group.add_argument(flag, dest=field, type=kind, default=argparse.SUPPRESS, help=text)
+
+
+def _training(options: argparse.Namespace) -> Training | None:
+    """The training that was asked for; None without data."""
+    from alcs_onnx.pipeline import Training
+
+    fields = [field for field, _, _ in _TRAINING.values()]
+    given = {field: getattr(options, field) for field in fields if hasattr(options, field)}
+    if options.data is None:
+        return None
+    return Training(
+        data=options.data,
+        preprocess=options.preprocess,
+        augment=options.augment,
+        config=given,
+        checkpoint=options.checkpoint,
+        resume=options.resume,
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Optimize and print what was done; status 1 when the measured model misses the budget."""
+    from alcs_onnx import report
+    from alcs_onnx.errors import AlcsError
+    from alcs_onnx.files import check_writable
+    from alcs_onnx.pipeline import optimize
+
+    if options.output is None and not options.dry_run:
+        raise AlcsError("optimize needs an output file: -o out.onnx (or --dry-run)")
+    if options.resume and options.checkpoint is None:
+        raise AlcsError("--resume needs the folder of --checkpoint")
+    if options.export_json is not None:
+        check_writable(options.export_json)
+    with report.progress() as progress:
+        result = optimize(
+            options.model,
+            Budget.parse(options.budget),
+            None if options.dry_run else options.output,
+            input_shapes=dict(options.input_shapes),
+            method=options.method,
+            simd_group=options.group_size,
+            projection=options.projection,
+            table=options.profile,
+            measuring=arguments.measuring(options),
+            training=_training(options),
+            seed=options.seed,
+            progress=progress,
+            on_note=progress.note,
+        )
+    report.print_optimize(result)
+    if options.export_json is not None:
+        report.write_json(options.export_json, result)
+    return result.exit_status

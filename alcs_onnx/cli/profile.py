@@ -1,0 +1,46 @@
+"""Measure the latency table of a model: each layer's time at 11 densities, and the rest.
+
+The table is a JSON file that `optimize --profile` reuses on the same machine.
+
+example: alcs-onnx profile in.onnx -o table.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from alcs_onnx.cli import arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `profile`."""
+    arguments.add_model(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file to write")
+    parser.add_argument(
+        "--group-size",
+        type=arguments.positive_int,
+        default=4,
+        help="output channels per SIMD group (default 4)",
+    )
+    arguments.add_measuring(parser, iterations=60)
+    arguments.add_general(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, save, and print the curves."""
+    from alcs_onnx import report
+    from alcs_onnx.pipeline import profile
+
+    with report.progress() as progress:
+        table = profile(
+            options.model,
+            options.output,
+            input_shapes=dict(options.input_shapes),
+            simd_group=options.group_size,
+            measuring=arguments.measuring(options),
+            progress=progress.stage,
+            on_note=progress.note,
+        )
+    report.print_table(table)
+    return 0

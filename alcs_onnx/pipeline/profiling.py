@@ -1,0 +1,54 @@
+"""`profile`: measure the latency table of a model and save it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from alcs_onnx import latency
+from alcs_onnx.files import check_writable
+from alcs_onnx.pipeline.scene import Measuring, Note, Scene, open_scene
+from alcs_onnx.types import LatencyTable, Shape
+
+
+def measure_table(scene: Scene, progress: latency.Progress | None) -> LatencyTable:
+    """The latency table of the scene's model, at its own group size and threads."""
+    return latency.profile(
+        scene.model,
+        scene.random_sparse,
+        scene.target,
+        scene.simd_group,
+        threads=scene.measuring.threads,
+        seed=scene.seed,
+        feeds=scene.feeds,
+        progress=progress,
+    )
+
+
+def profile(
+    model: str | Path,
+    output: str | Path,
+    *,
+    input_shapes: Mapping[str, Shape] | None = None,
+    simd_group: int = 4,
+    measuring: Measuring | None = None,
+    seed: int = 0,
+    progress: latency.Progress | None = None,
+    on_note: Note | None = None,
+) -> LatencyTable:
+    """Measure the latency table of the model file `model` and save it as JSON at `output`.
+
+    Raises a child of `AlcsError` for a bad model, target or output path.
+    """
+    check_writable(Path(output))
+    scene = open_scene(
+        Path(model),
+        input_shapes=input_shapes or {},
+        simd_group=simd_group,
+        measuring=measuring or Measuring(),
+        seed=seed,
+        on_note=on_note or (lambda text: None),
+    )
+    table = measure_table(scene, progress)
+    latency.save_table(table, Path(output))
+    return table

@@ -1,0 +1,116 @@
+"""What the commands return: plain frozen values, printed and exported by `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from alcs_onnx.types import Machine, Shape, Timing
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One convolution: what became of it, and its time in ms (None where not measured)."""
+
+    layer: str
+    weight_shape: Shape
+    output_shape: Shape
+    macs: int
+    op: str
+    simd_group: int
+    density: float
+    fused: str
+    dense_ms: float | None
+    predicted_ms: float | None
+    measured_ms: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class NumericCheck:
+    """Largest differences of the written file's outputs, relative to the largest output.
+
+    `with_library` against the masked dense model in plain ONNX Runtime; `without_library`
+    likewise, the operator replaced by its function body. None where it could not be run.
+    """
+
+    with_library: float
+    without_library: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether both differences are within the tolerance."""
+        return max(self.with_library, self.without_library) <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A share in percent at the stages it was measured: dense, one-shot, ADMM, final.
+
+    `measure` says of what: top-1 on labelled test data, or agreement with the dense model.
+    """
+
+    measure: str
+    samples: int
+    stages: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CompileResult:
+    """What `compile` wrote."""
+
+    model: str
+    output: str
+    layers: tuple[LayerReport, ...]
+    check: NumericCheck
+    mac_ratio: float
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    """The latency of one file, with the samples (ms) that the summary was made from."""
+
+    model: str
+    timing: Timing
+    speedup: float
+    samples: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """Files timed side by side; `speedup` is the first file's median over the row's."""
+
+    machine: Machine
+    rows: tuple[BenchRow, ...]
+
+
+@dataclass(frozen=True)
+class OptimizeResult:
+    """What `optimize` did and measured. Times in ms."""
+
+    status: Literal["met", "missed", "unchanged", "dry run"]
+    message: str
+    model: str
+    output: str | None
+    budget: str
+    budget_ms: float
+    reachable_ms: tuple[float, float]
+    machine: Machine
+    dense: Timing
+    sparse: Timing | None
+    predicted_ms: float
+    mac_ratio: float
+    layers: tuple[LayerReport, ...]
+    accuracy: Accuracy | None = None
+    check: NumericCheck | None = None
+    history: tuple[Mapping[str, float | str], ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 1 when the measured model misses the budget."""
+        return 1 if self.status == "missed" else 0

@@ -1,0 +1,107 @@
+"""What all stages of one run share: the model, where it is measured, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from alcs_onnx import ort
+from alcs_onnx.graph import Model, load_model
+from alcs_onnx.ort import Feeds
+from alcs_onnx.rewrite import random_model
+from alcs_onnx.target import Target, get_target
+from alcs_onnx.types import ConvLayer, Shape, Timing
+
+#: Told one line about what happens.
+Note = Callable[[str], None]
+
+#: Seconds that each measured model runs at least, so that quick models get many samples.
+MIN_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How latency is measured: intra-op threads, untimed and timed runs, and where."""
+
+    threads: int = 1
+    warmup: int = 20
+    iterations: int = 200
+    target: str = "local"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A loaded model on its target. `original` is the file's bytes, as its users run it."""
+
+    path: Path
+    model: Model
+    original: bytes
+    target: Target
+    measuring: Measuring
+    simd_group: int
+    feeds: Feeds
+    seed: int
+
+    @property
+    def prunable(self) -> tuple[ConvLayer, ...]:
+        """The layers whose groups compete for the budget."""
+        return tuple(layer for layer in self.model.conv_layers if not self.reason_dense(layer))
+
+    def reason_dense(self, layer: ConvLayer) -> str:
+        """Why `layer` keeps all its weights; empty when it can be pruned."""
+        if layer.depthwise:
+            return "depthwise: few weights, each channel its own"
+        if len(self.model.consumers(layer.weight)) > 1:
+            return "weights shared with another node"
+        return ""
+
+    def time(self, models: list[bytes]) -> list[npt.NDArray[np.float64]]:
+        """Samples (ms) of the models, run in turns as the options say."""
+        return self.target.time(
+            models,
+            threads=self.measuring.threads,
+            iterations=self.measuring.iterations,
+            warmup=self.measuring.warmup,
+            min_seconds=MIN_SECONDS,
+            feeds=self.feeds,
+        )
+
+    def against_dense(self, candidate: bytes) -> tuple[Timing, Timing]:
+        """The dense file and `candidate` in one interleaved measurement."""
+        dense, sparse = self.time([self.original, candidate])
+        return Timing.from_samples(dense), Timing.from_samples(sparse)
+
+    def random_sparse(self, densities: Mapping[str, float], seed: int) -> bytes:
+        """The model with random groups kept; layers that are never pruned stay dense."""
+        prunable = {layer.name for layer in self.prunable}
+        wanted = {name: d if name in prunable else 1.0 for name, d in densities.items()}
+        return random_model(self.model, wanted, self.simd_group, seed).model.serialize()
+
+
+def open_scene(
+    path: Path,
+    *,
+    input_shapes: Mapping[str, Shape],
+    simd_group: int,
+    measuring: Measuring,
+    seed: int,
+    on_note: Note,
+) -> Scene:
+    """Load and normalise the model at `path` and connect to the target."""
+    target = get_target(measuring.target)
+    model = load_model(path, input_shapes, on_note)
+    session = ort.create_session(model.serialize(), library=False)
+    return Scene(
+        path=path,
+        model=model,
+        original=path.read_bytes(),
+        target=target,
+        measuring=measuring,
+        simd_group=simd_group,
+        feeds=ort.random_feeds(session, seed),
+        seed=seed,
+    )

@@ -1,0 +1,167 @@
+"""Terminal tables of what was measured and decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from alcs_onnx.pipeline.results import (
+    BenchResult,
+    CompileResult,
+    LayerReport,
+    NumericCheck,
+    OptimizeResult,
+)
+from alcs_onnx.report.console import out
+from alcs_onnx.types import LatencyTable, Machine, Timing
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A plain table; columns whose name begins with `>` are right-aligned."""
+    table = Table(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column.lstrip(">"),
+            justify="right" if column.startswith(">") else "left",
+            overflow="fold",
+        )
+    return table
+
+
+def _ms(value: float | None) -> str:
+    if value is None or not np.isfinite(value):
+        return "-"
+    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def describe_machine(machine: Machine) -> str:
+    """One line: CPU, ISA, threads, versions, governor and load."""
+    return (
+        f"{machine.cpu} | {machine.isa} | {machine.threads} thread(s) | "
+        f"onnxruntime {machine.onnxruntime} | {machine.library} | "
+        f"governor {machine.governor} | load {machine.load:.2f}"
+    )
+
+
+def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
+    columns = ["layer", "weights", "output", "kernel", ">g", ">density"]
+    columns += [">dense ms", ">predicted ms", ">measured ms"] if timed else []
+    table = _table("Layers", *columns, "fused", "why")
+    for row in layers:
+        cells = [
+            row.layer,
+            _shape(row.weight_shape),
+            _shape(row.output_shape),
+            row.op,
+            str(row.simd_group),
+            f"{row.density:.3f}",
+        ]
+        if timed:
+            cells += [_ms(row.dense_ms), _ms(row.predicted_ms), _ms(row.measured_ms)]
+        table.add_row(*cells, row.fused, row.reason or "")
+    out.print(table)
+
+
+def _print_check(check: NumericCheck) -> None:
+    verdict = "equal" if check.passed else "NOT EQUAL"
+    out.print(
+        f"outputs against the masked dense model: {verdict} within {check.tolerance:g} "
+        f"(with the library {check.with_library:.1e}, without it {check.without_library:.1e})",
+        markup=False,
+    )
+
+
+def _timing_cells(timing: Timing, reference: Timing) -> list[str]:
+    return [
+        _ms(timing.median),
+        _ms(timing.p90),
+        _ms(timing.p99),
+        f"{reference.median / timing.median:.2f}x",
+    ]
+
+
+def print_compile(result: CompileResult) -> None:
+    """The layers of a rewritten model and its numeric check."""
+    _print_layers(result.layers, timed=False)
+    _print_check(result.check)
+    out.print(
+        f"kept multiply-accumulates: {100 * result.mac_ratio:.1f} %\nwrote {result.output}",
+        markup=False,
+    )
+
+
+def print_bench(result: BenchResult, percentiles: Sequence[float]) -> None:
+    """One row per file: median and the wanted percentiles in ms, runs, speed-up."""
+    columns = [">median ms", *(f">P{p:g} ms" for p in percentiles), ">mean ms", ">std ms", ">runs"]
+    table = _table("Latency, interleaved", "model", *columns, ">speed-up")
+    for row in result.rows:
+        tails = [_ms(float(np.percentile(row.samples, p))) for p in percentiles]
+        timing = row.timing
+        table.add_row(
+            Path(row.model).name,
+            _ms(timing.median),
+            *tails,
+            _ms(timing.mean),
+            _ms(timing.stddev),
+            str(timing.runs),
+            f"{row.speedup:.2f}x",
+        )
+    out.print(table)
+    out.print(describe_machine(result.machine), markup=False)
+
+
+def print_table(table: LatencyTable) -> None:
+    """The measured curves: ms at each density, and the dense time of the runtime's own Conv."""
+    densities = [f">{i / 10:g}" for i in range(11)]
+    view = _table("Time in ms at each density", "layer", *densities, ">runtime's Conv")
+    for curve in table.curves:
+        last = curve.groups[-1]
+        at = np.interp(np.linspace(0, last, 11), curve.groups, curve.times)
+        view.add_row(curve.layer, *(_ms(float(t)) for t in at), _ms(curve.dense_time))
+    out.print(view)
+    out.print(
+        f"rest of the run (tau): {_ms(table.tau)} ms | dense model: {_ms(table.dense.median)} ms\n"
+        f"{describe_machine(table.machine)}",
+        markup=False,
+    )
+
+
+def print_optimize(result: OptimizeResult) -> None:
+    """Layers, latency, accuracy, the numeric check, and whether the budget was met."""
+    _print_layers(result.layers, timed=True)
+    latency = _table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
+    latency.add_row("dense", *_timing_cells(result.dense, result.dense))
+    if result.sparse is not None:
+        latency.add_row("sparse", *_timing_cells(result.sparse, result.dense))
+    out.print(latency)
+    out.print(describe_machine(result.machine), markup=False)
+    if result.accuracy is not None:
+        accuracy = _table(
+            f"Accuracy ({result.accuracy.measure}, {result.accuracy.samples} samples)",
+            "stage",
+            ">%",
+        )
+        for stage, value in result.accuracy.stages.items():
+            accuracy.add_row(stage, f"{value:.2f}")
+        out.print(accuracy)
+    if result.check is not None:
+        _print_check(result.check)
+    low, high = result.reachable_ms
+    out.print(
+        f"reachable: {_ms(low)} to {_ms(high)} ms | kept multiply-accumulates: "
+        f"{100 * result.mac_ratio:.1f} % | predicted {_ms(result.predicted_ms)} ms",
+        markup=False,
+    )
+    for text in result.notes:
+        out.print(f"note: {text}", markup=False, soft_wrap=True)
+    out.print(result.message, markup=False, style="bold", soft_wrap=True)
+    if result.output is not None:
+        out.print(f"wrote {result.output}", markup=False, soft_wrap=True)

@@ -1,0 +1,68 @@
+// The one exported symbol: ONNX Runtime calls it when a session registers the library.
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ort_api.h"
+#include "simd_sparse_conv.h"
+
+namespace alcs::ort {
+namespace {
+
+constexpr const char* kDomain = "ai.alcs";
+
+// The operators as one runtime sees them. Sessions keep pointers to the domain and to the
+// operators, and may outlive any scope of ours: a registration lives as long as the process.
+struct Registration {
+  explicit Registration(const OrtApi& runtime)
+      : api(runtime), conv(runtime, /*residual=*/false), conv_add(runtime, /*residual=*/true) {
+    Owned<OrtCustomOpDomain> created(api.ReleaseCustomOpDomain);
+    Check(api, api.CreateCustomOpDomain(kDomain, created.out()));
+    for (SparseConvOp* op : {&conv, &conv_add}) {
+      Check(api, api.CustomOpDomain_Add(created.get(), op));
+    }
+    domain = std::exchange(*created.out(), nullptr);
+  }
+
+  const OrtApi& api;
+  SparseConvOp conv;
+  SparseConvOp conv_add;
+  OrtCustomOpDomain* domain = nullptr;
+};
+
+// The registration for the runtime behind `api`; a process may hold more than one runtime.
+Registration& RegistrationFor(const OrtApi& api) {
+  static std::mutex mutex;
+  static auto& registrations = *new std::vector<std::unique_ptr<Registration>>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  for (const auto& known : registrations) {
+    if (&known->api == &api) return *known;
+  }
+  registrations.push_back(std::make_unique<Registration>(api));
+  return *registrations.back();
+}
+
+// Every runtime has API 1, and its CreateStatus is the one thing needed from it.
+OrtStatus* RefuseOldRuntime(const OrtApiBase& base) {
+  const OrtApi* oldest = base.GetApi(1);
+  if (oldest == nullptr) return nullptr;
+  const std::string message = std::string("ai.alcs: this library needs ONNX Runtime ") +
+                              kMinimumRuntime + " or newer, and this is ONNX Runtime " +
+                              base.GetVersionString();
+  return oldest->CreateStatus(ORT_NOT_IMPLEMENTED, message.c_str());
+}
+
+}  // namespace
+}  // namespace alcs::ort
+
+extern "C" __attribute__((visibility("default"))) OrtStatus* ORT_API_CALL
+RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) noexcept {
+  using namespace alcs::ort;
+  const OrtApi* api = base->GetApi(kApiVersion);
+  if (api == nullptr) return RefuseOldRuntime(*base);
+  return Guard(*api,
+               [&] { Check(*api, api->AddCustomOpDomain(options, RegistrationFor(*api).domain)); });
+}

@@ -1,0 +1,79 @@
+// The sparse convolution: created once per layer, planned once per input size, run many times.
+#ifndef ALCS_CONV_H_
+#define ALCS_CONV_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "alcs/cpu.h"
+#include "alcs/sparse_weights.h"
+#include "alcs/status.h"
+#include "alcs/thread.h"
+
+namespace alcs {
+
+// Everything that depends on the input size. Immutable, so any number of threads may use one.
+// Keep it alive while a Run uses it; it does not keep its Conv alive.
+class ConvPlan {
+ public:
+  virtual ~ConvPlan() = default;
+
+  int64_t batch = 0;
+  int64_t in_height = 0, in_width = 0;
+  int64_t out_height = 0, out_width = 0;
+  // What Run needs besides its operands; may be 0. Any alignment will do.
+  std::size_t scratch_bytes = 0;
+
+ protected:
+  ConvPlan() = default;
+};
+
+// y = activation(conv(x) + bias [+ residual]), all NCHW float32.
+class Conv {
+ public:
+  virtual ~Conv() = default;
+  Conv(const Conv&) = delete;
+  Conv& operator=(const Conv&) = delete;
+
+  // Validates, then repacks the weights for the register tiles of `isa`; the view may be freed
+  // afterwards. Weights may come from anywhere: whatever is wrong with them is an error here.
+  static Status Create(const ConvSpec& spec, const SparseWeightsView& weights, Isa isa,
+                       std::unique_ptr<Conv>* conv);
+
+  // Plans for an input of [n, in_channels, h, w]. n may be 0. Thread-safe. Plans are not cached:
+  // the caller keeps the one it uses. An error if the output would be empty or too large.
+  virtual Status Plan(int64_t n, int64_t h, int64_t w,
+                      std::shared_ptr<const ConvPlan>* plan) const = 0;
+
+  // x: [n, in_channels, h, w]; residual: as y, or null; y: [n, out_channels, out_h, out_w];
+  // scratch: plan.scratch_bytes. y overlaps none of the others. Allocates nothing, may be called
+  // concurrently (each call with its own scratch), and gives bitwise the same y however
+  // `parallel` spreads the work. `plan` must come from this Conv.
+  virtual void Run(const ConvPlan& plan, const float* x, const float* residual, float* y,
+                   void* scratch, const ParallelFor& parallel) const noexcept = 0;
+
+  // The registry row that does most of the work, for logs and tests: "avx512_tile_8", ...
+  virtual const char* kernel_name(const ConvPlan& plan) const noexcept = 0;
+
+  virtual const ConvSpec& spec() const noexcept = 0;
+  virtual Isa isa() const noexcept = 0;
+
+ protected:
+  Conv() = default;
+};
+
+// A row of the kernel registry and how many times Run has used it in this process.
+struct KernelUse {
+  const char* name;
+  Isa isa;
+  uint64_t runs;
+};
+
+// All rows compiled into this build. For tests and benchmarks.
+std::vector<KernelUse> KernelUses();
+
+}  // namespace alcs
+
+#endif  // ALCS_CONV_H_

@@ -1,0 +1,39 @@
+// Which instruction sets this build holds kernels for, and which of them this CPU can run.
+#ifndef ALCS_CPU_H_
+#define ALCS_CPU_H_
+
+#include <string_view>
+#include <vector>
+
+#include "alcs/status.h"
+
+namespace alcs {
+
+enum class Isa {
+  kReference,  // plain loops with double accumulation: slow, the yardstick of the tests
+  kScalar,     // the vector kernels over a portable 4-lane type: runs everywhere
+  kAvx2,       // x86-64 with AVX2 and FMA
+  kAvx512,     // x86-64 with AVX-512 F, VL, BW and DQ
+  kNeon,       // 64-bit Arm
+};
+
+// "reference", "scalar", "avx2", "avx512" or "neon".
+const char* IsaName(Isa isa);
+
+// Everything that is both compiled in and supported by this CPU and its operating system,
+// slowest first. Always holds kReference and kScalar.
+const std::vector<Isa>& SupportedIsas();
+
+// The fastest supported one (cpuid and xgetbv on x86, the hardware capabilities on Arm).
+Isa DetectIsa();
+
+// The supported instruction set of that name; an error lists the names that would be accepted.
+Status ParseIsa(std::string_view name, Isa* isa);
+
+// What a Conv should be created with: the environment variable ALCS_FORCE_ISA when set and not
+// empty, else DetectIsa(). An unknown or unsupported name is an error, never ignored.
+Status SelectIsa(Isa* isa);
+
+}  // namespace alcs
+
+#endif  // ALCS_CPU_H_

@@ -1,0 +1,211 @@
+#include "alcs/conv.h"
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "packing.h"
+#include "plan.h"
+#include "reference.h"
+#include "registry.h"
+
+namespace alcs {
+namespace {
+
+// Turns what the standard library throws (only for want of memory) into a Status.
+template <class Body>
+Status Guarded(Body&& body) noexcept {
+  try {
+    return body();
+  } catch (const std::exception& error) {
+    try {
+      return Status::Error(std::string("not enough memory (") + error.what() + ")");
+    } catch (...) {
+      return Status::Error({});
+    }
+  }
+}
+
+template <class T>
+T* AlignToLine(void* memory) {
+  const auto address = reinterpret_cast<std::uintptr_t>(memory);
+  return reinterpret_cast<T*>((address + 63) / 64 * 64);
+}
+
+// Hands [0, count) to the pool, or keeps a single task here.
+template <class Body>
+void ForEach(std::size_t count, const ParallelFor& parallel, const Body& body) {
+  if (count == 1) return body(0);
+  parallel.Run(
+      count, [](void* context, std::size_t i) { (*static_cast<const Body*>(context))(i); },
+      const_cast<Body*>(&body));
+}
+
+class EngineConv final : public Conv {
+ public:
+  EngineConv(const ConvSpec& spec, const SparseWeightsView& weights, Isa isa)
+      : spec_(spec), isa_(isa), bias_(weights.bias, weights.bias + weights.bias_count) {
+    const Activation& act = spec.activation;
+    epilogue_ = {act.slope, act.low, act.high, act.slope != 1.0F, act.high < Activation().high};
+    if (isa == Isa::kReference) {
+      values_.assign(weights.values, weights.values + weights.value_count);
+      positions_.assign(weights.positions, weights.positions + weights.nnz);
+    } else if (FindDepthwise(spec, isa) != nullptr) {
+      // One block per g channels of a conv group; missing taps count as zero.
+      const int64_t taps = spec.kernel[0] * spec.kernel[1];
+      const int64_t rows = spec.out_channels / spec.group;
+      const int64_t blocks = (rows + spec.simd_group - 1) / spec.simd_group;
+      values_.assign(static_cast<std::size_t>(spec.out_channels * taps), 0.0F);
+      for (int64_t i = 0; i < weights.nnz; ++i) {
+        const int64_t block = weights.positions[i] / taps, tap = weights.positions[i] % taps;
+        const int64_t first_row = block % blocks * spec.simd_group;
+        for (int64_t r = 0; r < spec.simd_group && first_row + r < rows; ++r) {
+          const int64_t channel = block / blocks * rows + first_row + r;
+          values_[static_cast<std::size_t>(channel * taps + tap)] =
+              weights.values[i * spec.simd_group + r];
+        }
+      }
+    } else {
+      packed_ = PackRows(spec, weights, KernelsOf(isa).tiles);
+    }
+  }
+
+  Status Plan(int64_t n, int64_t h, int64_t w,
+              std::shared_ptr<const ConvPlan>* plan) const override {
+    return Guarded([&]() -> Status {
+      auto made = std::make_shared<EnginePlan>();
+      Status status = PlanSizes(spec_, n, h, w, made.get());
+      if (!status.ok()) return status;
+      if (isa_ == Isa::kReference) {
+        made->main_row = ReferenceRow();
+      } else if (const auto* depthwise = FindDepthwise(spec_, isa_)) {
+        made->depthwise = *depthwise;
+        PlanDepthwise(spec_, made.get());
+      } else {
+        status = PlanTiles(spec_, packed_, isa_, made.get());
+        if (!status.ok()) return status;
+      }
+      *plan = std::move(made);
+      return Status();
+    });
+  }
+
+  void Run(const ConvPlan& plan, const float* x, const float* residual, float* y, void* scratch,
+           const ParallelFor& parallel) const noexcept override {
+    const auto& p = static_cast<const EnginePlan&>(plan);
+    if (p.path == EnginePlan::Path::kReference) {
+      CountRun(p.main_row);
+      const SparseWeightsView view = {values_.data(), static_cast<int64_t>(values_.size()),
+                                      positions_.data(), static_cast<int64_t>(positions_.size()),
+                                      bias_.data(), spec_.out_channels};
+      return ReferenceConv(spec_, view, p, x, residual, y);
+    }
+    const int64_t in_image = spec_.in_channels * p.in_height * p.in_width;
+    const int64_t out_image = spec_.out_channels * p.out_height * p.out_width;
+    for (int64_t n = 0; n < p.batch; ++n, x += in_image, y += out_image) {
+      if (p.path == EnginePlan::Path::kDepthwise) {
+        RunDepthwise(p, x, residual, y, parallel);
+      } else {
+        RunTiles(p, x, residual, y, scratch, parallel);
+      }
+      if (residual != nullptr) residual += out_image;
+    }
+  }
+
+  const char* kernel_name(const ConvPlan& plan) const noexcept override {
+    return RowName(static_cast<const EnginePlan&>(plan).main_row);
+  }
+  const ConvSpec& spec() const noexcept override { return spec_; }
+  Isa isa() const noexcept override { return isa_; }
+
+ private:
+  void RunDepthwise(const EnginePlan& p, const float* x, const float* residual, float* y,
+                    const ParallelFor& parallel) const noexcept {
+    CountRun(p.depthwise.row);
+    ForEach(p.channel_tasks.size(), parallel, [&](std::size_t i) {
+      const ChannelTask& task = p.channel_tasks[i];
+      p.depthwise.kernel->run({x, y, residual, values_.data(), bias_.data(), task.first, task.last,
+                               spec_.out_channels / spec_.in_channels, p.in_height, p.in_width,
+                               p.out_height, p.out_width, spec_.pads[0], spec_.pads[1],
+                               epilogue_});
+    });
+  }
+
+  void RunTiles(const EnginePlan& p, const float* x, const float* residual, float* y,
+                void* scratch, const ParallelFor& parallel) const noexcept {
+    const float* input = x;
+    if (p.path == EnginePlan::Path::kPlanes) {
+      auto* planes = AlignToLine<float>(scratch);
+      CountRun(p.prepare.row);
+      ForEach(p.prepare_tasks.size(), parallel, [&](std::size_t i) {
+        const ChannelTask& task = p.prepare_tasks[i];
+        kernels::PrepareArgs<float> args = p.prepare_args;
+        args.input = x + task.first * p.in_height * p.in_width;
+        args.planes = planes + task.first * args.channel_stride;
+        args.channels = task.last - task.first;
+        p.prepare.kernel->run(args);
+      });
+      input = planes;
+    }
+    for (const PackedRows& rows : packed_) CountRun(rows.kernel.row);
+    ForEach(p.tile_tasks.size(), parallel, [&](std::size_t i) {
+      const TileTask& task = p.tile_tasks[i];
+      const auto rows_index = static_cast<std::size_t>(task.rows_index);
+      RunTask(packed_[rows_index], p.rows[rows_index], task, input, residual, y,
+              p.out_height * p.out_width);
+    });
+  }
+
+  void RunTask(const PackedRows& packed, const RowsPlan& rows, const TileTask& task,
+               const float* input, const float* residual, float* y,
+               int64_t out_pixels) const noexcept {
+    const int64_t height = packed.kernel.kernel->rows;
+    kernels::TileArgs<float> args = {};
+    args.input = input;
+    args.output_stride = out_pixels;
+    args.epilogue = epilogue_;
+    for (int64_t t = task.first_tile; t < task.last_tile; ++t) {
+      args.tile = &rows.tiles[static_cast<std::size_t>(t)];
+      const auto run = rows.run[static_cast<std::size_t>(t)];
+      for (int64_t b = task.first_block; b < task.last_block; ++b) {
+        const PackedBlock& block = packed.blocks[static_cast<std::size_t>(b)];
+        args.offsets = rows.offsets.data() + block.first_column;
+        args.weights = packed.values.data() + block.first_column * height;
+        args.count = block.columns;
+        args.bias = bias_.data() + block.first_channel;
+        args.output = y + block.first_channel * out_pixels;
+        if (residual != nullptr) args.residual = residual + block.first_channel * out_pixels;
+        run(args);
+      }
+    }
+  }
+
+  ConvSpec spec_;
+  Isa isa_;
+  kernels::Epilogue<float> epilogue_;
+  std::vector<float> bias_;
+  std::vector<PackedRows> packed_;
+  // Reference: as given. Depthwise: [out_channels][taps], with the zeros.
+  std::vector<float> values_;
+  std::vector<int32_t> positions_;
+};
+
+}  // namespace
+
+Status Conv::Create(const ConvSpec& spec, const SparseWeightsView& weights, Isa isa,
+                    std::unique_ptr<Conv>* conv) {
+  return Guarded([&]() -> Status {
+    const auto& supported = SupportedIsas();
+    if (std::find(supported.begin(), supported.end(), isa) == supported.end()) {
+      return Status::Error(std::string("instruction set ") + IsaName(isa) +
+                           " is not supported here");
+    }
+    Status status = CheckWeights(spec, weights);
+    if (!status.ok()) return status;
+    *conv = std::make_unique<EngineConv>(spec, weights, isa);
+    return Status();
+  });
+}
+
+}  // namespace alcs

@@ -1,0 +1,180 @@
+// Depthwise convolution with a square kernel, over any vector type (see vec_scalar.h).
+//
+// R rows x one vector of output pixels are accumulated while walking down the input rows, so each
+// loaded vector serves every output row that it touches. Padding is a matter of edge loads and
+// skipped rows: the input is not copied.
+#ifndef ALCS_SRC_KERNELS_DEPTHWISE_H_
+#define ALCS_SRC_KERNELS_DEPTHWISE_H_
+
+#include "kernels/kernel_api.h"
+#include "kernels/macros.h"
+#include "kernels/unroll.h"
+
+namespace alcs {
+namespace kernels {
+namespace {
+
+
+template <class V, int K, int kStride>
+struct DepthwiseBody {
+  using T = typename V::T;
+  using Reg = typename V::Reg;
+  static constexpr int N = V::N;
+  static constexpr int kBlockRows = 7;      // of a full block: the usual map sizes are multiples of 7
+  static constexpr int kVectors = 16;  // of a column chunk, whose edges are worked out only once
+  // Vectors loaded per input row: one per tap, or one per pair of taps and half.
+  static constexpr int kLoads = kStride == 1 ? K : (K + 1) / 2 * 2;
+
+  // How to load the vectors of an input row for one vector of outputs.
+  struct Columns {
+    int64_t out;    // first output column
+    int64_t start;  // input column of its first tap
+    bool inside;    // no load leaves the row
+    typename V::Tail tail;
+    typename V::Edge edge[kLoads];
+  };
+
+  static constexpr int64_t LoadAt(int i) { return kStride == 1 ? i : i / 2 * 2 + i % 2 * N; }
+
+  static ALCS_INLINE Columns MakeColumns(const DepthwiseArgs<T>& a, int64_t out) {
+    Columns c;
+    c.out = out;
+    c.start = out * kStride - a.pad_left;
+    c.inside = c.start >= 0 && c.start + LoadAt(kLoads - 1) + N <= a.in_width;
+    const int64_t left = a.out_width - out;
+    c.tail = V::MakeTail(left < N ? static_cast<int>(left) : N);
+    for (int i = 0; i < kLoads; ++i) c.edge[i] = V::MakeEdge(c.start + LoadAt(i), a.in_width);
+    return c;
+  }
+
+  // The K vectors of an input row: lane i of x[k] is tap k of output column out + i.
+  template <bool kInside>
+  static ALCS_INLINE void LoadTaps(const T* row, const Columns& c, Reg (&x)[K]) {
+    Reg loaded[kLoads];
+    Unroll<0, kLoads>([&](auto i) ALCS_INLINE_LAMBDA {
+      if constexpr (kInside) {
+        loaded[i] = V::Load(row + c.start + LoadAt(i));
+      } else {
+        loaded[i] = V::LoadEdge(row, c.edge[i]);
+      }
+    });
+    Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
+      if constexpr (kStride == 1) {
+        x[k] = loaded[k];
+      } else if constexpr (k % 2 == 0) {
+        x[k] = V::Even(loaded[k], loaded[k + 1]);
+      } else {
+        x[k] = V::Odd(loaded[k - 1], loaded[k]);
+      }
+      ALCS_KEEP_IN_REGISTER(x[k]);
+    });
+  }
+
+  // R output rows from `y`. kClipRows: some of the input rows may lie outside.
+  template <int R, bool kClipRows, bool kInside>
+  static ALCS_INLINE void Block(const DepthwiseArgs<T>& a, const T* input, T* output,
+                                const T* residual, const Reg (&w)[K * K], Reg bias, int64_t y,
+                                const Columns& c) {
+    Reg acc[R];
+    Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA { acc[r] = bias; });
+    const int64_t top = y * kStride - a.pad_top;
+    Unroll<0, (R - 1) * kStride + K>([&](auto i) ALCS_INLINE_LAMBDA {
+      const int64_t in_y = top + i;
+      if (kClipRows && (in_y < 0 || in_y >= a.in_height)) return;
+      Reg x[K];
+      LoadTaps<kInside>(input + in_y * a.in_width, c, x);
+      Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
+        constexpr int kTapRow = i - r * kStride;
+        if constexpr (kTapRow >= 0 && kTapRow < K) {
+          Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
+            acc[r] = V::Fma(w[kTapRow * K + k], x[k], acc[r]);
+          });
+        }
+      });
+    });
+    const Reg slope = V::Set1(a.epilogue.slope);
+    const Reg low = V::Set1(a.epilogue.low);
+    const Reg high = V::Set1(a.epilogue.high);
+    Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
+      const int64_t at = (y + r) * a.out_width + c.out;
+      Reg v = acc[r];
+      if (residual != nullptr) v = V::Add(v, V::LoadTail(residual + at, c.tail));
+      if (a.epilogue.has_slope) v = V::Max(v, V::Mul(v, slope));
+      v = V::Max(v, low);
+      if (a.epilogue.has_high) v = V::Min(v, high);
+      V::StoreTail(output + at, v, c.tail);
+    });
+  }
+
+  template <int R, bool kClipRows>
+  static ALCS_INLINE void BlockRow(const DepthwiseArgs<T>& a, const T* input, T* output,
+                                   const T* residual, const Reg (&w)[K * K], Reg bias, int64_t y,
+                                   const Columns* columns, int count) {
+    for (int i = 0; i < count; ++i) {
+      const Columns& c = columns[i];
+      if (!V::kFreeEdges && c.inside) {
+        Block<R, kClipRows, true>(a, input, output, residual, w, bias, y, c);
+      } else {
+        Block<R, kClipRows, false>(a, input, output, residual, w, bias, y, c);
+      }
+    }
+  }
+
+  static void Channel(const DepthwiseArgs<T>& a, int64_t channel, const Columns* columns,
+                      int count) {
+    const T* input = a.input + channel / a.multiplier * a.in_height * a.in_width;
+    const int64_t pixels = a.out_height * a.out_width;
+    T* output = a.output + channel * pixels;
+    const T* residual = a.residual != nullptr ? a.residual + channel * pixels : nullptr;
+    Reg w[K * K];
+    for (int i = 0; i < K * K; ++i) w[i] = V::Set1(a.weights[channel * K * K + i]);
+    const Reg bias = V::Set1(a.bias[channel]);
+
+    int64_t y = 0;
+    for (; y + kBlockRows <= a.out_height; y += kBlockRows) {
+      const int64_t top = y * kStride - a.pad_top;
+      // The next block's input and output, while this one computes.
+      const int64_t next = top + (kBlockRows - 1) * kStride + K;
+      const int64_t next_end = next + kBlockRows * kStride < a.in_height ? next + kBlockRows * kStride
+                                                                    : a.in_height;
+      constexpr int64_t kLine = 64 / sizeof(T);
+      for (int64_t p = next * a.in_width; p < next_end * a.in_width; p += kLine) {
+        ALCS_PREFETCH_READ(input + p);
+      }
+      const int64_t out_end = y + 2 * kBlockRows <= a.out_height ? y + 2 * kBlockRows : a.out_height;
+      for (int64_t p = (y + kBlockRows) * a.out_width; p < out_end * a.out_width; p += kLine) {
+        ALCS_PREFETCH_WRITE(output + p);
+      }
+      if (top >= 0 && next <= a.in_height) {
+        BlockRow<kBlockRows, false>(a, input, output, residual, w, bias, y, columns, count);
+      } else {
+        BlockRow<kBlockRows, true>(a, input, output, residual, w, bias, y, columns, count);
+      }
+    }
+    for (; y + 2 <= a.out_height; y += 2) {
+      BlockRow<2, true>(a, input, output, residual, w, bias, y, columns, count);
+    }
+    if (y < a.out_height) {
+      BlockRow<1, true>(a, input, output, residual, w, bias, y, columns, count);
+    }
+  }
+
+  static ALCS_NOINLINE void Run(const DepthwiseArgs<T>& a) {
+    Columns columns[kVectors];
+    for (int64_t out = 0; out < a.out_width; out += kVectors * N) {
+      int count = 0;
+      for (; count < kVectors && out + count * N < a.out_width; ++count) {
+        columns[count] = MakeColumns(a, out + count * N);
+      }
+      for (int64_t channel = a.first_channel; channel < a.last_channel; ++channel) {
+        Channel(a, channel, columns, count);
+      }
+    }
+  }
+};
+
+}  // namespace
+}  // namespace kernels
+}  // namespace alcs
+
+#endif  // ALCS_SRC_KERNELS_DEPTHWISE_H_

@@ -1,0 +1,130 @@
+// What a kernel is told, and the table entries through which kernels are reached. Plain data only:
+// this header is included by translation units compiled for different instruction sets, so it must
+// not define anything that could be emitted twice (no inline functions, no standard templates).
+#ifndef ALCS_SRC_KERNELS_KERNEL_API_H_
+#define ALCS_SRC_KERNELS_KERNEL_API_H_
+
+#include <cstdint>
+
+namespace alcs {
+namespace kernels {
+
+constexpr int kMaxVectors = 8;  // vectors of pixels in a tile
+
+// How the pixels of a tile lie in the input plane and in the output.
+enum TileMode : int {
+  kFull,      // one contiguous run of whole vectors, in both
+  kTail,      // the same, but the last vector is partial
+  kRows,      // each vector on its own, whole
+  kCompress,  // contiguous in the input, with pixels in between that are no output
+  kTileModes
+};
+
+// A run of output pixels, for all output channels of a block. Offsets are in elements: `in` from
+// the start of the prepared input, `out` from the start of an output channel.
+struct Tile {
+  int64_t in = 0;
+  int64_t out = 0;
+  TileMode mode = kFull;
+  int32_t vectors = 0;
+  // kTail: valid lanes of the last vector, and how far that vector is moved back so as to be whole
+  // (instruction sets without masks; it then computes some pixels a second time).
+  int32_t tail_lanes = 0;
+  int32_t tail_shift = 0;
+  int32_t quad = 0;  // 1 to 4 more pixels after the last vector, 0 for none
+  // kRows: where each vector lies, relative to in and out. kCompress: out_at and the valid lanes.
+  int32_t in_at[kMaxVectors] = {};
+  int32_t out_at[kMaxVectors] = {};
+  uint32_t lanes[kMaxVectors] = {};
+  int32_t pixels = 0;  // outputs per channel
+};
+
+template <class T>
+struct Epilogue {
+  T slope, low, high;
+  bool has_slope, has_high;  // whether max(v, slope * v) and min(v, high) do anything
+};
+
+// One block of output channels on one tile.
+template <class T>
+struct TileArgs {
+  const Tile* tile;
+  const T* input;
+  const int32_t* offsets;  // [count], into the input
+  const T* weights;        // [count][rows]
+  int64_t count;
+  const T* bias;      // [rows]
+  T* output;          // of the first of the rows
+  const T* residual;  // null for none
+  int64_t output_stride;
+  Epilogue<T> epilogue;
+};
+
+template <class T>
+using TileFunction = void (*)(const TileArgs<T>&);
+
+// Row of the registry: a register tile of `rows` output channels by up to `max_vectors` vectors.
+template <class T>
+struct TileKernel {
+  const char* name;
+  int rows;
+  int lanes;        // pixels in a vector
+  int max_vectors;  // at most kMaxVectors
+  bool masks;       // partial vectors are loaded and stored through masks
+  TileFunction<T> run[kMaxVectors + 1][kTileModes][2];  // [vectors][mode][has quad], null if absent
+};
+
+// Copies an input into zero-padded planes in which every tap of the kernel is a constant offset.
+// A channel holds row_planes * column_planes planes; plane (r, c) has at row j, column i the input
+// pixel (j * row_stride + row_start[r], i * column_stride + column_start[c]), or zero.
+template <class T>
+struct PrepareArgs {
+  const T* input;
+  T* planes;
+  int64_t channels;
+  int64_t in_height, in_width;
+  int64_t rows, width;     // of a plane
+  int64_t plane_stride;    // >= rows * width; what lies between is zeroed
+  int64_t channel_stride;  // >= all planes + one vector; what lies between may be overwritten
+  int64_t row_stride, column_stride;
+  const int64_t* row_start;
+  int64_t row_planes;
+  const int64_t* column_start;
+  int64_t column_planes;
+};
+
+// Row of the registry. `column_stride` 0: any.
+template <class T>
+struct PrepareKernel {
+  const char* name;
+  int column_stride;
+  void (*run)(const PrepareArgs<T>&);
+};
+
+// Depthwise convolution of some channels, without padding copies.
+template <class T>
+struct DepthwiseArgs {
+  const T* input;  // channel 0
+  T* output;       // channel 0
+  const T* residual;
+  const T* weights;  // [channels][kernel * kernel]
+  const T* bias;
+  int64_t first_channel, last_channel;  // output channels to do
+  int64_t multiplier;                   // output channels per input channel
+  int64_t in_height, in_width;
+  int64_t out_height, out_width;
+  int64_t pad_top, pad_left;
+  Epilogue<T> epilogue;
+};
+
+template <class T>
+struct DepthwiseKernel {
+  const char* name;
+  int kernel, stride;
+  void (*run)(const DepthwiseArgs<T>&);
+};
+
+}  // namespace kernels
+}  // namespace alcs
+
+#endif  // ALCS_SRC_KERNELS_KERNEL_API_H_

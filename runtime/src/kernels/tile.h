@@ -1,0 +1,189 @@
+// The sparse convolution kernel, over any vector type (see vec_scalar.h).
+//
+// A register tile of G output channels x S vectors of output pixels is accumulated over the stored
+// columns of one block (ALCS, section III-B2): per column, S vectors of input are loaded at the
+// column's offset and each is multiplied by the G weights.
+#ifndef ALCS_SRC_KERNELS_TILE_H_
+#define ALCS_SRC_KERNELS_TILE_H_
+
+#include "kernels/kernel_api.h"
+#include "kernels/macros.h"
+#include "kernels/unroll.h"
+
+namespace alcs {
+namespace kernels {
+namespace {
+
+
+// In a network every layer's weights have left the near caches since the last run, and hardware
+// prefetchers start over at each page: bytes to run ahead of the weights.
+constexpr int kWeightsAhead = 2048;
+
+template <class V, int G, int S, TileMode kMode, bool kQuad>
+struct TileBody {
+  using T = typename V::T;
+  using Reg = typename V::Reg;
+  static constexpr int N = V::N;
+  static constexpr int kQuads = kQuad ? G / 4 : 0;
+  static constexpr int kColumnsPerStep = G >= 8 ? 2 : 4;
+
+  static ALCS_NOINLINE void Run(const TileArgs<T>& a) {
+    const Tile& tile = *a.tile;
+    Reg acc[G][S];
+    Reg quad[kQuads > 0 ? kQuads : 1];
+    Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
+      const Reg bias = V::Set1(a.bias[g]);
+      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = bias; });
+    });
+    if constexpr (kQuads > 0) {
+      Unroll<0, kQuads>(
+          [&](auto j) ALCS_INLINE_LAMBDA { quad[j] = V::RepeatFour(a.bias + 4 * j); });
+    }
+
+    const auto tail = V::MakeTail(kMode == kTail ? tile.tail_lanes : N);
+    const int64_t last_shift = kMode == kTail && !V::kMasks ? tile.tail_shift : 0;
+    const int quad_pixels = tile.quad;
+    const T* in = a.input + tile.in;
+    const T* row[S];
+    if constexpr (kMode == kRows) {
+      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { row[s] = in + tile.in_at[s]; });
+    }
+
+    const auto column = [&](int64_t offset, const T* weights) ALCS_INLINE_LAMBDA {
+      Reg x[S];
+      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
+        if constexpr (kMode == kRows) {
+          x[s] = V::Load(row[s] + offset);
+        } else if constexpr (kMode == kTail && s == S - 1 && V::kMasks) {
+          x[s] = V::LoadTail(in + offset + s * N, tail);
+        } else if constexpr (kMode == kTail && s == S - 1) {
+          x[s] = V::Load(in + offset + s * N - last_shift);
+        } else {
+          x[s] = V::Load(in + offset + s * N);
+        }
+        ALCS_KEEP_IN_REGISTER(x[s]);
+      });
+      const typename V::template Weights<G> w(weights);
+      Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
+        const auto wg = w.template Get<g>();
+        Unroll<0, S>(
+            [&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = V::Fma(wg, x[s], acc[g][s]); });
+      });
+      if constexpr (kQuads > 0) {
+        const Reg pixels = V::SpreadPixels(in + offset + S * N, quad_pixels);
+        Unroll<0, kQuads>([&](auto j) ALCS_INLINE_LAMBDA {
+          quad[j] = V::Fma(V::RepeatFour(weights + 4 * j), pixels, quad[j]);
+        });
+      }
+    };
+
+    const int32_t* offset = a.offsets;
+    const int32_t* const end = offset + a.count;
+    const int32_t* const end_of_steps = end - a.count % kColumnsPerStep;
+    const T* w = a.weights;
+    while (offset != end_of_steps) {
+      ALCS_PREFETCH_READ(reinterpret_cast<const char*>(w) + kWeightsAhead);
+      Unroll<0, kColumnsPerStep>(
+          [&](auto i) ALCS_INLINE_LAMBDA { column(offset[i], w + i * G); });
+      offset += kColumnsPerStep;
+      w += kColumnsPerStep * G;
+    }
+    for (; offset != end; ++offset, w += G) column(*offset, w);
+
+    // The epilogue walks the accumulators in whole passes, so that none leaves its register.
+    const auto place = [&](auto s) ALCS_INLINE_LAMBDA -> int64_t {
+      if constexpr (kMode == kRows || kMode == kCompress) {
+        return tile.out_at[s];
+      } else {
+        return s * N - (s == S - 1 ? last_shift : 0);
+      }
+    };
+    typename V::Tail packed[S] = {};
+    if constexpr (kMode == kCompress) {
+      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
+        packed[s] = V::MakeTail(__builtin_popcount(tile.lanes[s]));
+      });
+    }
+    if (a.residual != nullptr) {
+      Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
+        const T* from = a.residual + tile.out + g * a.output_stride;
+        Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
+          Reg r;
+          if constexpr (kMode == kCompress) {
+            r = V::Expand(tile.lanes[s], V::LoadTail(from + place(s), packed[s]));
+          } else if constexpr (kMode == kTail && s == S - 1) {
+            r = V::LoadTail(from + place(s), tail);
+          } else {
+            r = V::Load(from + place(s));
+          }
+          acc[g][s] = V::Add(acc[g][s], r);
+        });
+      });
+    }
+    if (a.epilogue.has_slope) {
+      const Reg slope = V::Set1(a.epilogue.slope);
+      ForEach(acc, [&](Reg v) ALCS_INLINE_LAMBDA { return V::Max(v, V::Mul(v, slope)); });
+    }
+    const Reg low = V::Set1(a.epilogue.low);
+    ForEach(acc, [&](Reg v) ALCS_INLINE_LAMBDA { return V::Max(v, low); });
+    if (a.epilogue.has_high) {
+      const Reg high = V::Set1(a.epilogue.high);
+      ForEach(acc, [&](Reg v) ALCS_INLINE_LAMBDA { return V::Min(v, high); });
+    }
+    Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
+      T* to = a.output + tile.out + g * a.output_stride;
+      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
+        if constexpr (kMode == kCompress) {
+          V::StoreTail(to + place(s), V::Compress(tile.lanes[s], acc[g][s]), packed[s]);
+        } else if constexpr (kMode == kTail && s == S - 1) {
+          V::StoreTail(to + place(s), acc[g][s], tail);
+        } else {
+          V::Store(to + place(s), acc[g][s]);
+        }
+      });
+    });
+    if constexpr (kQuads > 0) {
+      Unroll<0, kQuads>([&](auto j) ALCS_INLINE_LAMBDA {
+        const int64_t at = tile.out + S * N + 4 * j * a.output_stride;
+        V::FinishQuad(quad[j], a.epilogue, quad_pixels,
+                      a.residual != nullptr ? a.residual + at : nullptr, a.output + at,
+                      a.output_stride);
+      });
+    }
+  }
+
+  template <class F>
+  static ALCS_INLINE void ForEach(Reg (&acc)[G][S], F f) {
+    Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
+      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = f(acc[g][s]); });
+    });
+  }
+};
+
+template <class V, int G, int S>
+constexpr void FillTileFunctions(TileKernel<typename V::T>* kernel) {
+  kernel->run[S][kFull][0] = TileBody<V, G, S, kFull, false>::Run;
+  kernel->run[S][kTail][0] = TileBody<V, G, S, kTail, false>::Run;
+  kernel->run[S][kRows][0] = TileBody<V, G, S, kRows, false>::Run;
+  if constexpr (V::kCompress) {
+    kernel->run[S][kCompress][0] = TileBody<V, G, S, kCompress, false>::Run;
+  }
+  if constexpr (V::kQuad && G % 4 == 0) {
+    kernel->run[S][kFull][1] = TileBody<V, G, S, kFull, true>::Run;
+  }
+  if constexpr (S > 1) FillTileFunctions<V, G, S - 1>(kernel);
+}
+
+template <class V, int G, int kVectors>
+constexpr TileKernel<typename V::T> MakeTileKernel(const char* name) {
+  static_assert(kVectors <= kMaxVectors, "tile descriptors hold that many");
+  TileKernel<typename V::T> kernel{name, G, V::N, kVectors, V::kMasks, {}};
+  FillTileFunctions<V, G, kVectors>(&kernel);
+  return kernel;
+}
+
+}  // namespace
+}  // namespace kernels
+}  // namespace alcs
+
+#endif  // ALCS_SRC_KERNELS_TILE_H_

@@ -1,0 +1,85 @@
+// 8 floats. The members every vector type has are described in vec_scalar.h.
+#ifndef ALCS_SRC_KERNELS_VEC_AVX2_H_
+#define ALCS_SRC_KERNELS_VEC_AVX2_H_
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/kernel_api.h"
+#include "kernels/macros.h"
+
+namespace alcs {
+namespace kernels {
+namespace {
+
+struct Avx2F32 {
+  using T = float;
+  using Reg = __m256;
+  static constexpr int N = 8;
+  static constexpr bool kMasks = true;
+  static constexpr bool kCompress = false;
+  static constexpr bool kQuad = false;
+  static constexpr bool kFreeEdges = false;
+
+  static ALCS_INLINE Reg Set1(T x) { return _mm256_set1_ps(x); }
+  static ALCS_INLINE Reg Load(const T* p) { return _mm256_loadu_ps(p); }
+  static ALCS_INLINE void Store(T* p, Reg v) { _mm256_storeu_ps(p, v); }
+  static ALCS_INLINE Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
+  static ALCS_INLINE Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
+  // The second operand of max and min is what a NaN is compared as: it stays.
+  static ALCS_INLINE Reg Max(Reg v, Reg bound) { return _mm256_max_ps(bound, v); }
+  static ALCS_INLINE Reg Min(Reg v, Reg bound) { return _mm256_min_ps(bound, v); }
+  static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return _mm256_fmadd_ps(a, b, sum); }
+
+  template <int G>
+  struct Weights {
+    const T* w;
+    explicit ALCS_INLINE Weights(const T* p) : w(p) {}
+    template <int kRow>
+    ALCS_INLINE Reg Get() const {
+      return _mm256_broadcast_ss(w + kRow);
+    }
+  };
+
+  // All-ones in the lanes [low, high).
+  static ALCS_INLINE __m256i LaneMask(int low, int high) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(low), lane),
+                               _mm256_cmpgt_epi32(_mm256_set1_epi32(high), lane));
+  }
+
+  using Tail = __m256i;
+  static ALCS_INLINE Tail MakeTail(int lanes) { return LaneMask(0, lanes); }
+  static ALCS_INLINE Reg LoadTail(const T* p, Tail tail) { return _mm256_maskload_ps(p, tail); }
+  static ALCS_INLINE void StoreTail(T* p, Reg v, Tail tail) { _mm256_maskstore_ps(p, tail, v); }
+
+  struct Edge {
+    int64_t start;
+    __m256i mask;
+  };
+  static ALCS_INLINE Edge MakeEdge(int64_t start, int64_t width) {
+    const int64_t low = start < 0 ? -start : 0;
+    const int64_t high = width - start < N ? width - start : N;
+    if (low >= high) return {0, _mm256_setzero_si256()};
+    return {start, LaneMask(static_cast<int>(low), static_cast<int>(high))};
+  }
+  static ALCS_INLINE Reg LoadEdge(const T* row, const Edge& edge) {
+    return _mm256_maskload_ps(row + edge.start, edge.mask);
+  }
+
+  static ALCS_INLINE Reg Even(Reg a, Reg b) {
+    const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xd8));
+  }
+  static ALCS_INLINE Reg Odd(Reg a, Reg b) {
+    const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xd8));
+  }
+};
+
+}  // namespace
+}  // namespace kernels
+}  // namespace alcs
+
+#endif  // ALCS_SRC_KERNELS_VEC_AVX2_H_

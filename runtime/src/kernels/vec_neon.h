@@ -1,0 +1,119 @@
+// 4 floats of 64-bit Arm. The members every vector type has are described in vec_scalar.h.
+#ifndef ALCS_SRC_KERNELS_VEC_NEON_H_
+#define ALCS_SRC_KERNELS_VEC_NEON_H_
+
+#include <arm_neon.h>
+
+#include <cstdint>
+
+#include "kernels/kernel_api.h"
+#include "kernels/macros.h"
+
+namespace alcs {
+namespace kernels {
+namespace {
+
+struct NeonF32 {
+  using T = float;
+  using Reg = float32x4_t;
+  static constexpr int N = 4;
+  static constexpr bool kMasks = false;
+  static constexpr bool kCompress = false;
+  static constexpr bool kQuad = false;
+  static constexpr bool kFreeEdges = false;
+
+  static ALCS_INLINE Reg Set1(T x) { return vdupq_n_f32(x); }
+  static ALCS_INLINE Reg Load(const T* p) { return vld1q_f32(p); }
+  static ALCS_INLINE void Store(T* p, Reg v) { vst1q_f32(p, v); }
+  static ALCS_INLINE Reg Add(Reg a, Reg b) { return vaddq_f32(a, b); }
+  static ALCS_INLINE Reg Mul(Reg a, Reg b) { return vmulq_f32(a, b); }
+  static ALCS_INLINE Reg Max(Reg v, Reg bound) { return vmaxq_f32(v, bound); }  // NaN stays
+  static ALCS_INLINE Reg Min(Reg v, Reg bound) { return vminq_f32(v, bound); }
+  static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return vfmaq_f32(sum, a, b); }
+
+  // A weight stays a lane of the register it was loaded with: the multiply-add takes it from there.
+  template <int kLane>
+  struct Lane {
+    float32x4_t four;
+  };
+  template <int kLane>
+  static ALCS_INLINE Reg Fma(Lane<kLane> w, Reg x, Reg sum) {
+    return vfmaq_laneq_f32(sum, x, w.four, kLane);
+  }
+
+  template <int G>
+  struct Weights {
+    float32x4_t four[(G + 3) / 4];
+    explicit ALCS_INLINE Weights(const T* p) {
+      if constexpr (G == 1) {
+        four[0] = vld1q_dup_f32(p);
+      } else if constexpr (G == 2) {
+        four[0] = vcombine_f32(vld1_f32(p), vdup_n_f32(0));
+      } else {
+        static_assert(G % 4 == 0, "whole registers of weights");
+        for (int i = 0; i < G / 4; ++i) four[i] = vld1q_f32(p + 4 * i);
+      }
+    }
+    template <int kRow>
+    ALCS_INLINE Lane<kRow % 4> Get() const {
+      return {four[kRow / 4]};
+    }
+  };
+
+  using Tail = int;  // lanes
+  static ALCS_INLINE Tail MakeTail(int lanes) { return lanes; }
+  static ALCS_INLINE Reg LoadTail(const T* p, Tail lanes) {
+    T copy[N] = {};
+    for (int i = 0; i < N && i < lanes; ++i) copy[i] = p[i];
+    return Load(copy);
+  }
+  static ALCS_INLINE void StoreTail(T* p, Reg v, Tail lanes) {
+    if (lanes == N) return Store(p, v);
+    T copy[N];
+    Store(copy, v);
+    for (int i = 0; i < N && i < lanes; ++i) p[i] = copy[i];
+  }
+
+  // A whole vector is loaded from inside the row and its lanes are moved into place by a table
+  // look-up, which gives zero for the lanes outside. Rows shorter than a vector go lane by lane.
+  struct Edge {
+    int64_t start;
+    int low, high;  // valid lanes
+    bool narrow;
+    uint8x16_t index;
+  };
+  static ALCS_INLINE Edge MakeEdge(int64_t start, int64_t width) {
+    const int64_t low = start < 0 ? (-start < N ? -start : N) : 0;
+    const int64_t end = width - start;
+    const int64_t high = end < N ? (end > low ? end : low) : N;
+    const int64_t last = width - N;
+    int64_t inside = start < last ? start : last;
+    inside = inside < 0 ? 0 : inside;
+    const int64_t shift = low == high ? N : start - inside;  // all lanes outside: all indices are
+    uint8_t bytes[16];
+    for (int i = 0; i < 16; ++i) {
+      const int64_t source = i + 4 * shift;
+      bytes[i] = source < 0 || source > 15 ? 255 : static_cast<uint8_t>(source);
+    }
+    return {width < N ? start : inside, static_cast<int>(low), static_cast<int>(high), width < N,
+            vld1q_u8(bytes)};
+  }
+  static ALCS_INLINE Reg LoadEdge(const T* row, const Edge& edge) {
+    if (edge.narrow) {
+      T copy[N] = {};
+      for (int i = edge.low; i < edge.high; ++i) copy[i] = row[edge.start + i];
+      return Load(copy);
+    }
+    const uint8x16_t loaded = vreinterpretq_u8_f32(Load(row + edge.start));
+    return vreinterpretq_f32_u8(vqtbl1q_u8(loaded, edge.index));
+  }
+
+  static ALCS_INLINE Reg Even(Reg a, Reg b) { return vuzp1q_f32(a, b); }
+  static ALCS_INLINE Reg Odd(Reg a, Reg b) { return vuzp2q_f32(a, b); }
+};
+
+}  // namespace
+}  // namespace kernels
+}  // namespace alcs
+
+#endif  // ALCS_SRC_KERNELS_VEC_NEON_H_

@@ -1,0 +1,45 @@
+#include "reference.h"
+
+#include <algorithm>
+
+namespace alcs {
+
+void ReferenceConv(const ConvSpec& spec, const SparseWeightsView& weights, const ConvPlan& plan,
+                   const float* x, const float* residual, float* y) {
+  const int64_t kh = spec.kernel[0], kw = spec.kernel[1];
+  const int64_t rows_per_group = spec.out_channels / spec.group;
+  const int64_t channels_per_group = spec.in_channels / spec.group;
+  const int64_t columns = channels_per_group * kh * kw;
+  const int64_t blocks_per_group = (rows_per_group + spec.simd_group - 1) / spec.simd_group;
+  for (int64_t n = 0; n < plan.batch; ++n) {
+    for (int64_t m = 0; m < spec.out_channels; ++m) {
+      const int64_t group = m / rows_per_group, row = m % rows_per_group;
+      const int64_t block = group * blocks_per_group + row / spec.simd_group;
+      const int32_t* end = weights.positions + weights.nnz;
+      const int32_t* first = std::lower_bound(weights.positions, end, block * columns);
+      const int32_t* last = std::lower_bound(first, end, (block + 1) * columns);
+      for (int64_t oy = 0; oy < plan.out_height; ++oy) {
+        for (int64_t ox = 0; ox < plan.out_width; ++ox, ++y) {
+          double sum = weights.bias[m];
+          for (const int32_t* p = first; p != last; ++p) {
+            const int64_t column = *p - block * columns;
+            const int64_t c = group * channels_per_group + column / (kh * kw);
+            const int64_t r = column / kw % kh, s = column % kw;
+            const int64_t iy = oy * spec.strides[0] + r * spec.dilations[0] - spec.pads[0];
+            const int64_t ix = ox * spec.strides[1] + s * spec.dilations[1] - spec.pads[1];
+            if (iy < 0 || iy >= plan.in_height || ix < 0 || ix >= plan.in_width) continue;
+            const int64_t value = (p - weights.positions) * spec.simd_group + row % spec.simd_group;
+            sum += static_cast<double>(weights.values[value]) *
+                   x[((n * spec.in_channels + c) * plan.in_height + iy) * plan.in_width + ix];
+          }
+          if (residual != nullptr) sum += *residual++;
+          const double kept = sum < spec.activation.slope * sum ? spec.activation.slope * sum : sum;
+          const double raised = kept < spec.activation.low ? spec.activation.low : kept;
+          *y = static_cast<float>(raised > spec.activation.high ? spec.activation.high : raised);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace alcs

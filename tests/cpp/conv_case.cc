@@ -1,0 +1,163 @@
+#include "conv_case.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <sstream>
+
+#include "harness.h"
+
+namespace alcs {
+namespace test {
+namespace {
+
+constexpr unsigned char kCanary = 0xc5;
+
+// The largest number of products in one output, and the bound on the rounding error of a sum whose
+// terms have the magnitudes that `magnitudes` computes (Higham, Accuracy and Stability, eq. 3.5).
+std::vector<float> ErrorBounds(const ConvCase& c, const Weights& weights, const float* x,
+                               const float* residual, std::size_t outputs) {
+  const auto absolute = [](std::vector<float> v) {
+    for (float& f : v) f = std::fabs(f);
+    return v;
+  };
+  ConvSpec spec = c.spec;
+  spec.activation = Activation();
+  Weights magnitudes = {absolute(weights.values), weights.positions, absolute(weights.bias)};
+  std::unique_ptr<Conv> conv;
+  std::shared_ptr<const ConvPlan> plan;
+  if (!Conv::Create(spec, magnitudes.view(), Isa::kReference, &conv).ok() ||
+      !conv->Plan(c.batch, c.height, c.width, &plan).ok()) {
+    return {};
+  }
+  const std::size_t inputs =
+      static_cast<std::size_t>(c.batch * spec.in_channels * c.height * c.width);
+  const std::vector<float> abs_x = absolute(std::vector<float>(x, x + inputs));
+  std::vector<float> abs_r;
+  if (residual != nullptr) abs_r = absolute(std::vector<float>(residual, residual + outputs));
+  std::vector<float> bounds(outputs);
+  conv->Run(*plan, abs_x.data(), residual != nullptr ? abs_r.data() : nullptr, bounds.data(),
+            nullptr, SerialFor());
+  WeightGeometry geometry;
+  (void)CheckSpec(spec, &geometry);
+  const double terms = static_cast<double>(geometry.columns) + 4;
+  const double gamma = terms * std::numeric_limits<float>::epsilon() / 2;
+  const double slope = std::max(1.0F, std::fabs(c.spec.activation.slope));
+  for (float& bound : bounds) bound = static_cast<float>(gamma * slope * bound * 1.01);
+  return bounds;
+}
+
+}  // namespace
+
+int64_t Uniform(Random& random, int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+}
+
+float UniformFloat(Random& random) {
+  return static_cast<float>(static_cast<int64_t>(random() >> 40) - (1 << 23)) /
+         static_cast<float>(1 << 23);
+}
+
+SparseWeightsView Weights::view() const {
+  return {values.data(), static_cast<int64_t>(values.size()), positions.data(),
+          static_cast<int64_t>(positions.size()), bias.data(), static_cast<int64_t>(bias.size())};
+}
+
+Weights RandomWeights(const ConvSpec& spec, double density, Random& random) {
+  WeightGeometry geometry;
+  const Status status = CheckSpec(spec, &geometry);
+  EXPECT(status.ok(), status.message());
+  Weights weights;
+  for (int64_t p = 0; p < geometry.blocks * geometry.columns; ++p) {
+    if (density < 1 && static_cast<double>(random() >> 11) * 0x1p-53 >= density) continue;
+    weights.positions.push_back(static_cast<int32_t>(p));
+    for (int64_t i = 0; i < spec.simd_group; ++i) weights.values.push_back(UniformFloat(random));
+  }
+  for (int64_t m = 0; m < spec.out_channels; ++m) weights.bias.push_back(UniformFloat(random));
+  return weights;
+}
+
+std::string ConvCase::Describe() const {
+  std::ostringstream text;
+  text << batch << "x" << spec.in_channels << "x" << height << "x" << width << " -> "
+       << spec.out_channels << " kernel " << spec.kernel[0] << "x" << spec.kernel[1] << " strides "
+       << spec.strides[0] << "," << spec.strides[1] << " pads " << spec.pads[0] << ","
+       << spec.pads[1] << "," << spec.pads[2] << "," << spec.pads[3] << " dilations "
+       << spec.dilations[0] << "," << spec.dilations[1] << " group " << spec.group
+       << " simd_group " << spec.simd_group << " density " << density << " act "
+       << spec.activation.slope << "," << spec.activation.low << "," << spec.activation.high
+       << (residual ? " residual" : "");
+  return text.str();
+}
+
+GuardedMemory::GuardedMemory(std::size_t bytes, bool at_end)
+    : page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))), bytes_(bytes) {
+  const std::size_t inner = std::max<std::size_t>(1, (bytes + page_ - 1) / page_) * page_;
+  map_bytes_ = inner + 2 * page_;
+  map_ = static_cast<unsigned char*>(
+      mmap(nullptr, map_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  std::memset(map_, kCanary, map_bytes_);
+  mprotect(map_, page_, PROT_NONE);
+  mprotect(map_ + page_ + inner, page_, PROT_NONE);
+  data_ = map_ + page_ + (at_end ? inner - bytes : 0);
+}
+
+GuardedMemory::~GuardedMemory() { munmap(map_, map_bytes_); }
+
+bool GuardedMemory::intact() const {
+  const auto same = [](unsigned char c) { return c == kCanary; };
+  return std::all_of(map_ + page_, data_, same) &&
+         std::all_of(data_ + bytes_, map_ + map_bytes_ - page_, same);
+}
+
+void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& parallel) {
+  const Weights weights = RandomWeights(c.spec, c.density, random);
+  std::unique_ptr<Conv> reference, conv;
+  std::shared_ptr<const ConvPlan> reference_plan, plan;
+  Status status = Conv::Create(c.spec, weights.view(), Isa::kReference, &reference);
+  if (status.ok()) status = reference->Plan(c.batch, c.height, c.width, &reference_plan);
+  if (status.ok()) status = Conv::Create(c.spec, weights.view(), isa, &conv);
+  if (status.ok()) status = conv->Plan(c.batch, c.height, c.width, &plan);
+  EXPECT(status.ok(), status.message() << " for " << c.Describe());
+  if (!status.ok()) return;
+  EXPECT(plan->out_height == reference_plan->out_height, c.Describe());
+  EXPECT(plan->out_width == reference_plan->out_width, c.Describe());
+
+  const auto inputs = static_cast<std::size_t>(c.batch * c.spec.in_channels * c.height * c.width);
+  const auto outputs = static_cast<std::size_t>(c.batch * c.spec.out_channels * plan->out_height *
+                                                plan->out_width);
+  const bool at_end = (random() & 1) != 0;
+  const GuardedMemory x(inputs * sizeof(float), at_end);
+  const GuardedMemory residual(outputs * sizeof(float), at_end);
+  const GuardedMemory y(outputs * sizeof(float), at_end);
+  const GuardedMemory scratch(plan->scratch_bytes, at_end);
+  for (std::size_t i = 0; i < inputs; ++i) x.floats()[i] = UniformFloat(random);
+  for (std::size_t i = 0; i < outputs; ++i) residual.floats()[i] = UniformFloat(random);
+  std::memset(scratch.data(), 0xff, plan->scratch_bytes);  // NaN: must not reach the output
+  std::memset(y.data(), 0xff, outputs * sizeof(float));
+
+  const float* r = c.residual ? residual.floats() : nullptr;
+  conv->Run(*plan, x.floats(), r, y.floats(), scratch.data(), parallel);
+  std::vector<float> expected(outputs);
+  reference->Run(*reference_plan, x.floats(), r, expected.data(), nullptr, SerialFor());
+  const std::vector<float> bounds = ErrorBounds(c, weights, x.floats(), r, outputs);
+  EXPECT(bounds.size() == outputs, c.Describe());
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    const float error = std::fabs(y.floats()[i] - expected[i]);
+    if (!(error <= bounds[i])) {
+      EXPECT(error <= bounds[i], "y[" << i << "] is " << y.floats()[i] << ", expected "
+                                      << expected[i] << " within " << bounds[i] << ", by "
+                                      << conv->kernel_name(*plan) << " for " << c.Describe());
+      return;
+    }
+  }
+  EXPECT(y.intact(), "wrote outside y for " << c.Describe());
+  EXPECT(scratch.intact(), "wrote outside scratch for " << c.Describe());
+}
+
+}  // namespace test
+}  // namespace alcs

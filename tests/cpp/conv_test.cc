@@ -1,0 +1,232 @@
+// Every row of the kernel registry against the reference.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "conv_case.h"
+#include "harness.h"
+
+namespace alcs {
+namespace test {
+namespace {
+
+template <class T, std::size_t kCount>
+T Pick(Random& random, const T (&choices)[kCount]) {
+  return choices[random() % kCount];
+}
+
+Activation RandomActivation(Random& random) {
+  const Activation none;
+  const Activation choices[] = {none,
+                                {1.0F, 0.0F, none.high},
+                                {1.0F, 0.0F, 0.5F},
+                                {0.1F, none.low, none.high},
+                                {0.25F, -0.125F, 0.75F}};
+  return Pick(random, choices);
+}
+
+// Few channels and odd sizes, so that the reference stays quick.
+ConvCase RandomCase(Random& random) {
+  const int64_t kernels[] = {1, 1, 2, 3, 3, 3, 4, 5, 7};
+  const int64_t strides[] = {1, 1, 1, 2, 2, 3, 5};
+  const int64_t groups[] = {1, 1, 1, 1, 2, 3};
+  const int64_t simd_groups[] = {1, 2, 3, 4, 4, 5, 8, 8, 11, 16, 0};  // 0: all rows
+  const double densities[] = {0, 0.03, 0.3, 0.5, 0.5, 1};
+  const bool one_dimensional = random() % 8 == 0;
+
+  ConvCase c;
+  ConvSpec& spec = c.spec;
+  spec.group = Pick(random, groups);
+  spec.in_channels = spec.group * Uniform(random, 1, 6);
+  spec.out_channels = spec.group * Uniform(random, 1, 19);
+  spec.simd_group = Pick(random, simd_groups);
+  if (spec.simd_group == 0) spec.simd_group = spec.out_channels;
+  spec.kernel[0] = spec.kernel[1] = Pick(random, kernels);
+  spec.strides[0] = spec.strides[1] = Pick(random, strides);
+  if (random() % 4 == 0) spec.kernel[0] = Pick(random, kernels);
+  if (random() % 4 == 0) spec.strides[0] = Pick(random, strides);
+  for (int axis = 0; axis < 2; ++axis) {
+    if (random() % 4 == 0) spec.dilations[axis] = Uniform(random, 1, 3);
+    const int64_t same = spec.dilations[axis] * (spec.kernel[axis] - 1) / 2;
+    spec.pads[axis] = spec.pads[axis + 2] = random() % 2 == 0 ? same : 0;
+  }
+  if (random() % 4 == 0) {
+    for (int64_t& pad : spec.pads) pad = Uniform(random, 0, 4);
+  }
+  if (one_dimensional) {
+    spec.kernel[0] = spec.strides[0] = spec.dilations[0] = 1;
+    spec.pads[0] = spec.pads[2] = 0;
+  }
+  spec.activation = RandomActivation(random);
+  c.residual = random() % 2 == 0;
+  c.batch = random() % 6 == 0 ? 2 : 1;
+  c.density = Pick(random, densities);
+  const int64_t need_h = spec.dilations[0] * (spec.kernel[0] - 1) + 1 - spec.pads[0] - spec.pads[2];
+  const int64_t need_w = spec.dilations[1] * (spec.kernel[1] - 1) + 1 - spec.pads[1] - spec.pads[3];
+  const int64_t most = random() % 3 == 0 ? 60 : 20;
+  c.height = one_dimensional ? 1 : std::max(need_h, Uniform(random, 1, most / 2));
+  c.width = std::max(need_w, Uniform(random, 1, one_dimensional ? 150 : most));
+  return c;
+}
+
+TEST(RandomSweep) {
+  Random random(Seed());
+  for (int i = 0; i < CaseCount(); ++i) {
+    CheckCase(RandomCase(random), IsaUnderTest(), random, SerialFor());
+  }
+}
+
+// Numbers of pixels one below, at and one above what the tiles cover, in one run and in rows.
+TEST(TileBoundaries) {
+  Random random(Seed() + 1);
+  const int64_t step = CaseCount() < 500 ? 7 : 1;
+  for (const int64_t simd_group : {1, 2, 4, 8}) {
+    for (int64_t pixels = 1 + Uniform(random, 0, step - 1); pixels <= 210; pixels += step) {
+      ConvCase c;
+      c.spec.in_channels = 3;
+      c.spec.out_channels = simd_group + 1;
+      c.spec.simd_group = simd_group;
+      c.spec.activation = RandomActivation(random);
+      c.residual = pixels % 2 == 0;
+      c.width = pixels;
+      CheckCase(c, IsaUnderTest(), random, SerialFor());
+      c.spec.kernel[0] = c.spec.kernel[1] = 3;
+      std::fill_n(c.spec.pads, 4, 1);
+      c.width = pixels % 70 + 1;
+      c.height = pixels / 16 + 1;
+      CheckCase(c, IsaUnderTest(), random, SerialFor());
+    }
+  }
+}
+
+TEST(Depthwise) {
+  Random random(Seed() + 2);
+  const int64_t kernels[] = {3, 5, 7, 4};
+  const int64_t strides[] = {1, 2, 3};
+  const int per_kind = std::max(4, CaseCount() / 15);
+  for (const int64_t kernel : kernels) {
+    for (const int64_t stride : strides) {
+      for (int i = 0; i < per_kind; ++i) {
+        ConvCase c;
+        c.spec.in_channels = c.spec.group = Uniform(random, 1, 5);
+        const int64_t multiplier = random() % 4 == 0 ? Uniform(random, 2, 3) : 1;
+        c.spec.out_channels = c.spec.in_channels * multiplier;
+        c.spec.simd_group = Uniform(random, 1, multiplier);
+        c.spec.kernel[0] = c.spec.kernel[1] = kernel;
+        c.spec.strides[0] = c.spec.strides[1] = stride;
+        std::fill_n(c.spec.pads, 4, kernel / 2);
+        if (random() % 3 == 0) {
+          for (int64_t& pad : c.spec.pads) pad = Uniform(random, 0, kernel + 1);
+        }
+        c.spec.activation = RandomActivation(random);
+        c.residual = random() % 4 == 0;
+        c.density = random() % 4 == 0 ? 0.5 : 1;
+        c.height = Uniform(random, std::max<int64_t>(1, kernel - c.spec.pads[0] - c.spec.pads[2]), 40);
+        c.width = Uniform(random, std::max<int64_t>(1, kernel - c.spec.pads[1] - c.spec.pads[3]),
+                          i % 8 == 0 ? 300 : 70);
+        CheckCase(c, IsaUnderTest(), random, SerialFor());
+      }
+    }
+  }
+}
+
+TEST(EmptyBatchAndHugePads) {
+  Random random(Seed() + 3);
+  ConvCase c;
+  c.spec.in_channels = 2;
+  c.spec.out_channels = 5;
+  c.spec.simd_group = 4;
+  c.spec.kernel[0] = c.spec.kernel[1] = 3;
+  c.width = c.height = 3;
+  c.batch = 0;
+  CheckCase(c, IsaUnderTest(), random, SerialFor());
+  c.batch = 1;
+  std::fill_n(c.spec.pads, 4, 40);  // most outputs see no input at all
+  CheckCase(c, IsaUnderTest(), random, SerialFor());
+  c.spec.strides[0] = c.spec.strides[1] = 2;
+  CheckCase(c, IsaUnderTest(), random, SerialFor());
+  c.spec.in_channels = c.spec.out_channels = c.spec.group = 2;
+  c.spec.simd_group = 1;
+  CheckCase(c, IsaUnderTest(), random, SerialFor());
+}
+
+// Two channels, a 2 x 2 kernel and a stride, worked out by hand, for the reference too.
+TEST(WorkedExample) {
+  ConvSpec spec;
+  spec.out_channels = 3;
+  spec.in_channels = 2;
+  spec.simd_group = 2;
+  spec.kernel[0] = spec.kernel[1] = 2;
+  spec.strides[1] = 2;
+  spec.pads[1] = 1;
+  spec.activation = {1.0F, 0.0F, 100.0F};
+  // Block 0 (channels 0, 1): column 1 = (c 0, r 0, s 1), column 6 = (c 1, r 1, s 0).
+  // Block 1 (channel 2 and padding): column 0.
+  const std::vector<float> values = {1, -1, 2, 3, 10, 99};
+  const std::vector<int32_t> positions = {1, 6, 8};
+  const std::vector<float> bias = {0.5F, 0, -1};
+  const std::vector<float> x = {1, 2, 3, 4, 5, 6,      // channel 0: 2 x 3
+                                7, 8, 9, 10, 11, 12};  // channel 1
+  const std::vector<float> residual = {0, 0, 0, 0, 0, -90};
+  // Padded rows are 0 1 2 3 and 0 10 11 12 (lower row of channel 1); outputs at columns 0 and 2.
+  const std::vector<float> expected = {1.5F, 25.5F, 0, 30, 0, 0};
+  for (const Isa isa : {Isa::kReference, IsaUnderTest()}) {
+    std::unique_ptr<Conv> conv;
+    std::shared_ptr<const ConvPlan> plan;
+    Status status = Conv::Create(spec, {values.data(), 6, positions.data(), 3, bias.data(), 3}, isa,
+                                 &conv);
+    EXPECT(status.ok(), status.message());
+    status = conv->Plan(1, 2, 3, &plan);
+    EXPECT(status.ok(), status.message());
+    EXPECT(plan->out_height == 1 && plan->out_width == 2, "2 x 3 padded to 2 x 4");
+    std::vector<float> y(6), scratch(plan->scratch_bytes / sizeof(float) + 1);
+    conv->Run(*plan, x.data(), residual.data(), y.data(), scratch.data(), SerialFor());
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      EXPECT(y[i] == expected[i], IsaName(isa) << " y[" << i << "] is " << y[i]);
+    }
+  }
+}
+
+// As in a dense convolution: a NaN in the input is a NaN in what depends on it, and only there.
+TEST(NanPassesThrough) {
+  Random random(Seed() + 4);
+  for (const int64_t kernel : {1, 3}) {
+    for (const int64_t group : {1, 4}) {
+      ConvSpec spec;
+      spec.in_channels = spec.out_channels = 4;
+      spec.group = group;
+      spec.simd_group = group == 1 ? 4 : 1;
+      spec.kernel[0] = spec.kernel[1] = kernel;
+      std::fill_n(spec.pads, 4, kernel / 2);
+      spec.activation = {0.5F, -1.0F, 1.0F};
+      const Weights weights = RandomWeights(spec, 1, random);
+      std::unique_ptr<Conv> conv;
+      std::shared_ptr<const ConvPlan> plan;
+      Status status = Conv::Create(spec, weights.view(), IsaUnderTest(), &conv);
+      if (status.ok()) status = conv->Plan(1, 20, 20, &plan);
+      EXPECT(status.ok(), status.message());
+      if (!status.ok()) return;
+      std::vector<float> x(1600, 0.25F), y(1600), scratch(plan->scratch_bytes / sizeof(float) + 1);
+      x[400 + 5 * 20 + 7] = std::numeric_limits<float>::quiet_NaN();  // channel 1, row 5, column 7
+      conv->Run(*plan, x.data(), nullptr, y.data(), scratch.data(), SerialFor());
+      for (int64_t i = 0; i < 1600; ++i) {
+        const int64_t c = i / 400, row = i / 20 % 20, column = i % 20;
+        const bool depends = (group == 1 || c == 1) && std::abs(row - 5) <= kernel / 2 &&
+                             std::abs(column - 7) <= kernel / 2;
+        EXPECT(std::isnan(y[static_cast<std::size_t>(i)]) == depends,
+               "kernel " << kernel << " group " << group << " y[" << i << "]");
+      }
+    }
+  }
+}
+
+// Last of this file: no row of the instruction set may have been left out by the tests above.
+TEST(EveryRowRan) {
+  for (const KernelUse& use : KernelUses()) {
+    if (use.isa == IsaUnderTest()) EXPECT(use.runs > 0, use.name << " never ran");
+  }
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace alcs

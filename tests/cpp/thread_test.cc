@@ -1,0 +1,109 @@
+// Many threads in one Run, and many Runs of one Conv. Worth most under the thread sanitizer.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include "conv_case.h"
+#include "harness.h"
+
+namespace alcs {
+namespace test {
+namespace {
+
+// Starts threads for each loop; they take indices from either end, to vary the order.
+class ThreadsFor final : public ParallelFor {
+ public:
+  explicit ThreadsFor(int threads) : threads_(threads) {}
+  void Run(std::size_t count, void (*body)(void*, std::size_t), void* context) const override {
+    std::atomic<std::size_t> next{0};
+    const auto work = [&](bool reverse) {
+      for (std::size_t i = next++; i < count; i = next++) {
+        body(context, reverse ? count - 1 - i : i);
+      }
+    };
+    std::vector<std::thread> threads;
+    for (int t = 1; t < threads_; ++t) threads.emplace_back(work, reverse_);
+    work(reverse_);
+    for (std::thread& thread : threads) thread.join();
+    tasks_ = std::max<std::size_t>(tasks_, count);
+  }
+  std::size_t most_tasks() const { return tasks_; }
+  void set_reverse(bool reverse) { reverse_ = reverse; }
+
+ private:
+  int threads_;
+  bool reverse_ = false;
+  mutable std::size_t tasks_ = 0;
+};
+
+struct Layer {
+  const char* name;
+  ConvSpec spec;
+  int64_t size;
+};
+
+// Large enough that each is cut into many tasks, by tiles, by blocks and by channels.
+std::vector<Layer> Layers() {
+  const auto layer = [](const char* name, int64_t in, int64_t out, int64_t group, int64_t kernel,
+                        int64_t stride, int64_t simd_group, int64_t size) {
+    ConvSpec spec;
+    spec.in_channels = in;
+    spec.out_channels = out;
+    spec.group = group;
+    spec.kernel[0] = spec.kernel[1] = kernel;
+    spec.strides[0] = spec.strides[1] = stride;
+    spec.simd_group = simd_group;
+    std::fill_n(spec.pads, 4, kernel / 2);
+    return Layer{name, spec, size};
+  };
+  return {layer("rows of tiles", 32, 32, 1, 3, 1, 4, 29), layer("one run", 128, 128, 1, 1, 1, 8, 27),
+          layer("blocks", 96, 192, 1, 3, 1, 4, 7), layer("stride", 64, 64, 1, 3, 2, 4, 30),
+          layer("depthwise", 96, 96, 96, 3, 1, 1, 60)};
+}
+
+TEST(ThreadsDoNotChangeTheResult) {
+  for (const Layer& layer : Layers()) {
+    Random random(Seed());
+    const Weights weights = RandomWeights(layer.spec, 0.4, random);
+    std::unique_ptr<Conv> conv;
+    std::shared_ptr<const ConvPlan> plan;
+    Status status = Conv::Create(layer.spec, weights.view(), IsaUnderTest(), &conv);
+    if (status.ok()) status = conv->Plan(2, layer.size, layer.size, &plan);
+    EXPECT(status.ok(), status.message());
+    if (!status.ok()) return;
+    std::vector<float> x(static_cast<std::size_t>(2 * layer.spec.in_channels * layer.size *
+                                                  layer.size));
+    for (float& f : x) f = UniformFloat(random);
+    const auto outputs = static_cast<std::size_t>(2 * layer.spec.out_channels * plan->out_height *
+                                                  plan->out_width);
+    const auto run = [&](const ParallelFor& parallel) {
+      std::vector<float> y(outputs);
+      std::vector<char> scratch(plan->scratch_bytes);
+      conv->Run(*plan, x.data(), nullptr, y.data(), scratch.data(), parallel);
+      return y;
+    };
+    const std::vector<float> serial = run(SerialFor());
+    const auto same = [&](const std::vector<float>& y) {
+      return std::memcmp(y.data(), serial.data(), outputs * sizeof(float)) == 0;
+    };
+    ThreadsFor three(3);
+    EXPECT(same(run(three)), layer.name);
+    three.set_reverse(true);
+    EXPECT(same(run(three)), layer.name << ", in reverse");
+    EXPECT(three.most_tasks() > 1 || IsaUnderTest() == Isa::kReference,
+           layer.name << " was not cut into tasks");
+
+    std::vector<std::vector<float>> results(3);
+    std::vector<std::thread> callers;
+    for (auto& result : results) {
+      callers.emplace_back([&] { result = run(ThreadsFor(2)); });
+    }
+    for (std::thread& caller : callers) caller.join();
+    for (const auto& result : results) EXPECT(same(result), layer.name << ", concurrently");
+  }
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace alcs

@@ -1,0 +1,34 @@
+"""Fixtures shared by all Python tests."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared models and data: $ALCS_SHARED, or `shared` beside the repository."""
+    place = Path(os.environ.get("ALCS_SHARED", _REPOSITORY.parent / "shared"))
+    if not (place / "models").is_dir():
+        pytest.skip(f"no shared models at {place}; set ALCS_SHARED")
+    return place
+
+
+@pytest.fixture
+def seed() -> int:
+    """A seed that changes from run to run and is printed; $ALCS_TEST_SEED repeats a run."""
+    value = int(os.environ.get("ALCS_TEST_SEED", random.SystemRandom().randrange(2**31)))
+    print(f"seed: ALCS_TEST_SEED={value}")
+    return value
+
+
+@pytest.fixture
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)

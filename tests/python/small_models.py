@@ -1,0 +1,85 @@
+"""Small trained-looking networks for tests of the whole pipeline, built without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+CLASSES = 4
+
+
+def residual_net(
+    path: Path, *, width: int = 16, size: int = 12, batch: int | str = "N", seed: int = 0
+) -> Path:
+    """A residual classifier [batch, 3, size, size] -> [batch, 4] written to `path`."""
+    rng = np.random.default_rng(seed)
+    initializers, nodes = [], []
+
+    def weight(name: str, *shape: int) -> str:
+        scale = np.sqrt(2 / np.prod(shape[1:]))
+        array = (rng.standard_normal(shape) * scale).astype(np.float32)
+        initializers.append(numpy_helper.from_array(array, name))
+        return name
+
+    def conv(name: str, source: str, inputs: int, outputs: int, kernel: int, stride: int) -> str:
+        pad = kernel // 2
+        nodes.append(
+            helper.make_node(
+                "Conv",
+                [
+                    source,
+                    weight(f"{name}.w", outputs, inputs, kernel, kernel),
+                    weight(f"{name}.b", outputs),
+                ],
+                [f"{name}.y"],
+                name=name,
+                kernel_shape=[kernel, kernel],
+                strides=[stride, stride],
+                pads=[pad] * 4,
+            )
+        )
+        return f"{name}.y"
+
+    def node(op: str, inputs: list[str], output: str, **attributes: object) -> str:
+        nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
+        return output
+
+    x = node("Relu", [conv("stem", "x", 3, width, 3, 1)], "stem.relu")
+    y = node("Relu", [conv("a", x, width, width, 3, 1)], "a.relu")
+    y = node("Add", [conv("b", y, width, width, 3, 1), x], "block1.sum")
+    x = node("Relu", [y], "block1")
+    y = node("Relu", [conv("c", x, width, 2 * width, 3, 2)], "c.relu")
+    shortcut = conv("s", x, width, 2 * width, 1, 2)
+    y = node("Add", [conv("d", y, 2 * width, 2 * width, 3, 1), shortcut], "block2.sum")
+    x = node("Relu", [y], "block2")
+    x = node("Flatten", [node("GlobalAveragePool", [x], "pool")], "flat")
+    node("Gemm", [x, weight("fc.w", 2 * width, CLASSES), weight("fc.b", CLASSES)], "logits")
+    graph = helper.make_graph(
+        nodes,
+        "residual",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, size, size])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, CLASSES])],
+        initializers,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def labelled_images(path: Path, *, count: int = 96, size: int = 12, seed: int = 0) -> Path:
+    """Images of four kinds that a small network tells apart, as an .npz with both splits."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for split, samples in (("train", count), ("test", count // 2)):
+        labels = np.arange(samples) % CLASSES
+        images = rng.integers(0, 64, (samples, size, size, 3))
+        for image, label in zip(images, labels, strict=True):
+            image[..., :label] += 128
+        arrays[f"x_{split}"] = images.astype(np.uint8)
+        arrays[f"y_{split}"] = labels
+    np.savez(path, **arrays)
+    return path

@@ -1,0 +1,459 @@
+"""The latency table: measuring it, estimating with it, and its files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import pairwise
+from math import isnan, nan
+
+import numpy as np
+import pytest
+import timing_models
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alcs_onnx.errors import AlcsError, OutputError, TargetError
+from alcs_onnx.graph import load_model
+from alcs_onnx.latency import (
+    Estimator,
+    LayerEstimate,
+    kept_groups,
+    load_table,
+    profile,
+    save_table,
+)
+from alcs_onnx.latency.fused import dense_times
+from alcs_onnx.latency.isotonic import non_decreasing
+from alcs_onnx.ort import get_library_path
+from alcs_onnx.rewrite import random_model
+from alcs_onnx.target import ModelTimes, NodeTimes, get_target
+from alcs_onnx.types import DENSITIES, LatencyTable, LayerCurve, Machine, Timing
+
+MACHINE = Machine("Some CPU", "avx2", 1, "1.31.1", "lib 0123", "performance", 0.5)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "small.onnx"
+    path.write_bytes(timing_models.small_network())
+    return load_model(path)
+
+
+# --- the estimator (ALCS eq. 2-6)
+
+
+def paper(knots, times, s):
+    """Equations 4 to 6, word for word."""
+    total = times[0]
+    for i in range(len(knots) - 1):
+        delta = 1 if s >= knots[i] else 0
+        alpha = (times[i + 1] - times[i]) / (knots[i + 1] - knots[i])
+        total += delta * alpha * min(knots[i + 1] - knots[i], s - knots[i])
+    return total
+
+
+@st.composite
+def layer_estimates(draw):
+    steps = draw(st.lists(st.integers(1, 50), min_size=1, max_size=10))
+    knots = np.cumsum([0, *steps])
+    rises = draw(
+        st.lists(st.sampled_from([0.0, 0.1, 0.25, 1.0, 3.0]), min_size=len(knots),
+                 max_size=len(knots))
+    )  # fmt: skip
+    return LayerEstimate(knots, np.cumsum(rises))
+
+
+@given(layer_estimates(), st.data())
+def test_a_layers_time_is_the_papers_formula(layer, data):
+    s = data.draw(st.integers(0, layer.groups))
+    assert layer.time(s) == pytest.approx(paper(layer.knots, layer.times, s), abs=1e-12)
+
+
+@given(layer_estimates())
+def test_times_are_vectorised_and_never_decrease(layer):
+    counts = np.arange(layer.groups + 1)
+    times = layer.time(counts)
+    assert times.shape == counts.shape
+    assert (np.diff(times) >= 0).all()
+    assert [float(layer.time(int(k))) for k in layer.knots] == pytest.approx(list(layer.times))
+
+
+@given(layer_estimates(), st.floats(-1, 40))
+def test_the_inverse_is_the_most_groups_within_a_time(layer, milliseconds):
+    times = layer.time(np.arange(layer.groups + 1))
+    assert layer.groups_within(milliseconds) == np.count_nonzero(times <= milliseconds) - 1
+
+
+def estimator():
+    return Estimator.from_curves(
+        2.0,
+        [
+            LayerCurve("a", (0, 10, 100), (0.5, 1.0, 4.0), nan),
+            LayerCurve("b", (0, 8), (0.0, 1.0), 0.7),
+        ],
+    )
+
+
+def test_a_model_is_the_rest_and_its_layers():
+    assert estimator().model_ms({"a": 55, "b": 4}) == pytest.approx(2.0 + 2.5 + 0.5)
+    assert estimator().model_ms({"a": 5}) == pytest.approx(2.0 + 0.75 + 1.0)
+    assert estimator().model_ms({}) == pytest.approx(7.0)
+
+
+def test_a_correction_multiplies_everything():
+    corrected = estimator().scaled(1.1)
+    assert corrected.model_ms({"a": 55}) == pytest.approx(1.1 * estimator().model_ms({"a": 55}))
+    for factor in (0.0, -1.0, nan):
+        with pytest.raises(AlcsError, match="cannot be corrected"):
+            estimator().scaled(factor)
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        LayerCurve("a", (0, 5, 5), (0, 1, 2), nan),
+        LayerCurve("a", (1, 5), (0, 1), nan),
+        LayerCurve("a", (0, 5), (2, 1), nan),
+        LayerCurve("a", (0, 5), (1, nan), nan),
+        LayerCurve("a", (0,), (1,), nan),
+        LayerCurve("a", (0, 5), (1, 2, 3), nan),
+    ],
+)
+def test_unusable_curves_are_refused(curve):
+    with pytest.raises(AlcsError, match="layer 'a': its latency curve"):
+        Estimator.from_curves(0.0, [curve])
+
+
+# --- the rising fit
+
+
+@given(st.lists(st.floats(-100, 100), max_size=12))
+def test_the_rising_fit_is_rising_and_keeps_the_mean(values):
+    fit = non_decreasing(values)
+    assert len(fit) == len(values)
+    assert all(b >= a for a, b in pairwise(fit))
+    assert sum(fit) == pytest.approx(sum(values), abs=1e-6)
+    assert non_decreasing(sorted(values)) == pytest.approx(sorted(values))
+
+
+def test_the_rising_fit_is_the_closest_one():
+    values = [1.0, 3.0, 2.0, 2.5, 0.0, 5.0]
+    fit = np.array(non_decreasing(values))
+    distance = np.square(fit - values).sum()
+    grid = np.arange(0, 5.01, 0.25)
+    best = min(np.square(np.array(other) - values).sum() for other in _rising(grid, len(values)))
+    assert distance <= best + 1e-9
+
+
+def _rising(grid, length, start=0):
+    if length == 0:
+        yield []
+        return
+    for index in range(start, len(grid), 2):
+        for rest in _rising(grid, length - 1, index):
+            yield [grid[index], *rest]
+
+
+# --- profiling
+
+
+class KnownTarget:
+    """A target whose layers take known times, to compare the table with the truth.
+
+    A node that the profiler sees takes `overhead` longer than it does without it.
+    """
+
+    overhead = 0.002
+
+    def __init__(self, model, groups, drop=None):
+        self.model, self.groups, self.drop = model, groups, drop
+        self.built: list[dict[str, float]] = []
+
+    def build(self, densities, seed):
+        self.built.append(dict(densities))
+        return json.dumps({name: kept_groups(d, self.groups[name])
+                           for name, d in densities.items()}).encode()  # fmt: skip
+
+    def layer_ms(self, name, stored):
+        return 0.01 * len(name) + 0.001 * stored
+
+    def rest_ms(self):
+        return 0.05
+
+    def machine(self, threads=1):
+        return replace(MACHINE, threads=threads)
+
+    def node_times(self, models, *, progress=None, **_):
+        dense, *sparse = models
+        assert dense == self.model.serialize()
+        result = []
+        for text in sparse:
+            times = {n: self.layer_ms(n, k) for n, k in json.loads(text).items()}
+            times.pop(self.drop, None)
+            result.append(self._times({**times, "pool": self.rest_ms()}))
+        dense_nodes = {"sr_nchwc": 0.3, "f_nchwc": 0.4, "unrelated": 0.05}
+        if progress:
+            progress(1.0)
+        return [self._times(dense_nodes), *result]
+
+    def _times(self, nodes):
+        wall = np.full(5, sum(nodes.values()))
+        seen = {name: time + self.overhead for name, time in nodes.items()}
+        return ModelTimes(NodeTimes(seen, dict.fromkeys(nodes, "Conv")), wall)
+
+
+GROUPS = {"stem": 2 * 27, "first": 2 * 72, "second": 8 * 9, "head": 3 * 8}
+
+
+def test_the_table_recovers_known_times(model):
+    target = KnownTarget(model, GROUPS)
+    stages = []
+    table = profile(
+        model, target.build, target, 4, threads=2, seed=3,
+        progress=lambda stage, share: stages.append((stage, share)),
+    )  # fmt: skip
+    assert [set(built.values()) for built in target.built] == [{d} for d in DENSITIES]
+    assert {curve.layer: curve.groups[-1] for curve in table.curves} == GROUPS
+    for curve in table.curves:
+        truth = [target.layer_ms(curve.layer, stored) for stored in curve.groups]
+        assert curve.times == pytest.approx(truth)
+    assert table.tau == pytest.approx(target.rest_ms())
+    estimate = Estimator.from_table(table)
+    stored = {name: count // 3 for name, count in GROUPS.items()}
+    truth = sum(target.layer_ms(n, k) for n, k in stored.items()) + target.rest_ms()
+    assert estimate.model_ms(stored) == pytest.approx(truth)
+    assert table.machine.threads == 2
+    assert table.model_digest == model.digest
+    assert table.input_shapes == {"x": (1, 3, 16, 16)}
+    assert table.dense.median == pytest.approx(0.75)
+    assert stages[0] == ("building sparse models", 0.0)
+    assert stages[-1] == ("measuring", 1.0)
+
+
+def test_dense_times_are_found_under_the_runtimes_names(model):
+    table = profile(model, (target := KnownTarget(model, GROUPS)).build, target, 4)
+    dense = {curve.layer: curve.dense_time for curve in table.curves}
+    assert dense["stem"] == pytest.approx(0.3)
+    assert dense["first"] == pytest.approx(0.4)
+    assert isnan(dense["second"])
+
+
+def test_a_layer_with_few_groups_has_a_valid_curve(tmp_path):
+    """With three groups several densities store equally many: those times are averaged."""
+    path = tmp_path / "few.onnx"
+    path.write_bytes(timing_models.one_convolution(2, 3))
+    few = load_model(path)
+
+    class Drifting(KnownTarget):
+        calls = 0
+
+        def layer_ms(self, name, stored):
+            self.calls += 1
+            return 0.1 + 0.01 * stored + (0.002 if self.calls == 1 else 0.0)
+
+    target = Drifting(few, {"only": 3})
+    [curve] = profile(few, target.build, target, 2).curves
+    assert curve.groups == (0, 1, 2, 3)
+    assert curve.times == pytest.approx((0.101, 0.11, 0.12, 0.13))  # 0 at densities 0 and 0.1
+
+
+def test_noise_is_smoothed_into_a_rising_curve(model):
+    generator = np.random.default_rng(1)
+
+    class Noisy(KnownTarget):
+        def layer_ms(self, name, stored):
+            return 0.1 + 0.0001 * stored + generator.uniform(0, 0.02)
+
+    target = Noisy(model, GROUPS)
+    table = profile(model, target.build, target, 4)
+    Estimator.from_table(table)  # refuses a falling one
+    # What was measured did fall, so that neighbours were pooled.
+    assert all(len(set(curve.times)) < len(curve.times) for curve in table.curves)
+
+
+def test_layers_left_alone_have_no_curve(model):
+    target = KnownTarget(model, GROUPS)
+    table = profile(model, target.build, target, 4, left_alone={"stem": "it is faster dense"})
+    assert "stem" not in target.built[0]
+    assert [c.layer for c in table.curves] == ["first", "second", "head"]
+    assert table.left_alone == {"stem": "it is faster dense"}
+
+
+def test_a_layer_that_did_not_run_is_named(model):
+    target = KnownTarget(model, GROUPS, drop="second")
+    with pytest.raises(TargetError, match="'second' did not run as one node at density 0"):
+        profile(model, target.build, target, 4)
+
+
+def test_a_layer_left_alone_later_counts_with_the_dense_time(model):
+    target = KnownTarget(model, GROUPS)
+    table = profile(model, target.build, target, 4)
+    plain, alone = (
+        Estimator.from_table(replace(table, left_alone=left))
+        for left in ({}, {"stem": "reason", "second": "reason"})
+    )
+    # The dense time of `second` was not found: its own time at full density stands in.
+    expected = plain.model_ms({}) - target.layer_ms("stem", GROUPS["stem"]) + 0.3
+    assert alone.model_ms({}) == pytest.approx(expected)
+    assert set(alone.layers) == {"first", "head"}
+
+
+def test_real_dense_nodes_are_found_in_a_real_profile(model):
+    [times] = get_target("local").node_times([model.serialize()], iterations=4, library=False)
+    found = dense_times(model, times.profile)
+    assert set(found) == set(GROUPS)
+    assert all(0 < time < 1e4 for time in found.values())
+
+
+def _library_or_skip():
+    try:
+        return get_library_path()
+    except TargetError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_real_model_is_profiled_with_the_real_library(model, threads):
+    _library_or_skip()
+    table = profile(
+        model,
+        lambda densities, seed: random_model(model, densities, 4, seed).model.serialize(),
+        get_target("local"),
+        4,
+        threads=threads,
+        iterations=8,
+        warmup=1,
+    )
+    assert {curve.layer: curve.groups[-1] for curve in table.curves} == GROUPS
+    assert all(curve.dense_time > 0 for curve in table.curves)
+    assert table.machine.threads == threads
+    assert 0 < Estimator.from_table(table).model_ms({}) < 1e4
+
+
+def test_without_the_library_profiling_says_so(model):
+    """The same file runs by its function body, whose nodes have other names."""
+    build = partial(_random_bytes, model)
+    with pytest.raises(TargetError, match="was the custom-op library used"):
+        profile(model, build, get_target("local"), 4, iterations=2, warmup=0, library=False)
+
+
+def _random_bytes(model, densities, seed):
+    return random_model(model, densities, 4, seed).model.serialize()
+
+
+# --- files
+
+
+@pytest.fixture
+def table():
+    return LatencyTable(
+        model_digest="ab" * 32,
+        simd_group=8,
+        machine=replace(MACHINE, load=nan),
+        tau=0.25,
+        dense=Timing(3.0, 3.5, 4.0, 3.1, 0.1, 40),
+        curves=(
+            LayerCurve("a", (0, 10, 100), (0.5, 1.0, 4.0), nan),
+            LayerCurve("b", (0, 8), (0.0, 1.0), 0.7),
+        ),
+        input_shapes={"x": (1, 3, 8, 8)},
+        left_alone={"c": "faster as it is"},
+    )
+
+
+def test_a_table_survives_its_file(table, tmp_path):
+    path = tmp_path / "table.json"
+    save_table(table, path)
+    loaded = load_table(path, table.model_digest, replace(MACHINE, load=9.0, governor="other"))
+    assert repr(loaded) == repr(table)  # NaN is not equal to itself
+    assert isnan(loaded.machine.load)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["table.json"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("cpu", "Other CPU"), ("isa", "neon"), ("threads", 4)])
+def test_another_machine_is_refused(table, tmp_path, key, value):
+    path = tmp_path / "table.json"
+    save_table(table, path)
+    machine = replace(MACHINE, **{key: value})
+    with pytest.raises(AlcsError, match=rf"table\.json: measured with {key} .* now|has {value}"):
+        load_table(path, machine=machine)
+
+
+def test_another_model_is_refused(table, tmp_path):
+    path = tmp_path / "table.json"
+    save_table(table, path)
+    with pytest.raises(AlcsError, match="measured on another model"):
+        load_table(path, model_digest="cd" * 32)
+
+
+def changed(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda c: c.update(schema=99), "schema 99"),
+        (lambda c: c.update(kind="poem"), "not a latency table"),
+        (lambda c: c.pop("tau"), "'tau' is missing"),
+        (lambda c: c.update(tau=None), "not a time"),
+        (lambda c: c["machine"].pop("cpu"), "'cpu' is missing"),
+        (lambda c: c.update(machine=[]), "damaged"),
+        (lambda c: c.update(curves=[1]), "damaged"),
+        (lambda c: c["curves"][0].update(times=[3, 2, 1]), "layer 'a'"),
+        (lambda c: c["curves"][0].update(times=[1, 2]), "layer 'a'"),
+        (lambda c: c.update(model_digest=7), "7 is not a text"),
+        (lambda c: c.update(input_shapes={"x": "abc"}), "damaged"),
+    ],
+)
+def test_damaged_tables_are_refused_in_one_line(table, tmp_path, change, text):
+    path = tmp_path / "table.json"
+    save_table(table, path)
+    changed(path, change)
+    with pytest.raises(AlcsError, match=text) as info:
+        load_table(path)
+    assert str(info.value).startswith(str(path))
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "\x00"])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "table.json"
+    path.write_text(content)
+    with pytest.raises(AlcsError, match="not a latency table"):
+        load_table(path)
+
+
+def test_files_that_cannot_be_read_or_written(table, tmp_path):
+    with pytest.raises(AlcsError, match="cannot be read"):
+        load_table(tmp_path / "none.json")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_table(table, tmp_path / "no-folder" / "table.json")
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_table(table, tmp_path / "folder.json")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder.json"]
+
+
+def test_a_failed_write_leaves_the_old_table(table, tmp_path, monkeypatch):
+    path = tmp_path / "table.json"
+    save_table(table, path)
+    before = path.read_text()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fdopen", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_table(replace(table, tau=9.0), path)
+    assert path.read_text() == before
+
+
+def test_the_files_fields_are_the_tables(table, tmp_path):
+    path = tmp_path / "table.json"
+    save_table(table, path)
+    assert set(json.loads(path.read_text())) == {"kind", "schema", *asdict(table)}

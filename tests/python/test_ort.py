@@ -1,0 +1,188 @@
+"""Sessions, feeds and timing in ONNX Runtime."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+import timing_models
+from onnx import TensorProto
+
+from alcs_onnx import ort
+from alcs_onnx.errors import AlcsError, DataError, ModelError, TargetError
+
+
+@pytest.fixture
+def session():
+    return ort.create_session(timing_models.chain(), library=False)
+
+
+def test_a_session_describes_its_values_and_runs(session):
+    assert session.inputs == (ort.Value("t0", "tensor(float)", (1, 4, 32, 32)),)
+    x = np.linspace(-3, 3, 4096, dtype=np.float32).reshape(1, 4, 32, 32)
+    expected = x
+    for _ in range(3):
+        expected = 1 / (1 + np.exp(-expected))
+    np.testing.assert_allclose(ort.run(session, {"t0": x})["t3"], expected, rtol=1e-5)
+
+
+def test_a_model_is_loaded_from_a_path(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(timing_models.chain())
+    assert ort.create_session(path, library=False).outputs[0].name == "t3"
+
+
+@pytest.mark.parametrize("optimised", [True, False])
+def test_optimisations_can_be_switched_off(optimised, tmp_path):
+    session = ort.create_session(
+        timing_models.small_network(),
+        library=False,
+        profile_prefix=tmp_path / "p",
+        disable_optimisations=not optimised,
+    )
+    session.run(ort.random_feeds(session))
+    assert ("stem_relu" in session.end_profiling().read_text()) is not optimised
+
+
+def test_an_old_runtime_is_refused_with_both_versions():
+    with pytest.raises(TargetError, match=r"1\.17\.3 is too old.* 1\.18 or newer"):
+        ort.check_runtime("1.17.3")
+    for version in ("1.18.0", "1.31.1", "2.0.0"):
+        ort.check_runtime(version)
+
+
+def test_a_missing_library_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("ALCS_LIBRARY", str(tmp_path / "none.so"))
+    with pytest.raises(TargetError, match=r"ALCS_LIBRARY=.*none\.so: no such file"):
+        ort.create_session(timing_models.chain())
+
+
+def test_the_environment_names_the_library(monkeypatch, tmp_path):
+    path = tmp_path / "lib.so"
+    path.write_bytes(b"")
+    monkeypatch.setenv("ALCS_LIBRARY", str(path))
+    assert ort.get_library_path() == path
+
+
+def test_a_file_that_is_no_library_is_refused(monkeypatch, tmp_path):
+    path = tmp_path / "broken.so"
+    path.write_bytes(b"not a library")
+    monkeypatch.setenv("ALCS_LIBRARY", str(path))
+    with pytest.raises(TargetError, match=r"^broken\.so does not load in ONNX Runtime \d") as info:
+        ort.create_session(timing_models.chain())
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [(b"not a model", "refuses the model"), (timing_models.unknown_operator(), "NoSuchOperator")],
+)
+def test_a_bad_model_is_refused_in_one_line(model, text):
+    with pytest.raises(ModelError, match=text) as info:
+        ort.create_session(model, library=False)
+    assert "\n" not in str(info.value)
+    assert "[ONNXRuntimeError]" not in str(info.value)
+
+
+def test_a_missing_file_and_no_threads_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="no such file"):
+        ort.create_session(tmp_path / "none.onnx", library=False)
+    with pytest.raises(TargetError, match="0 threads"):
+        ort.create_session(timing_models.chain(), threads=0, library=False)
+
+
+@pytest.mark.parametrize(
+    "feeds", [{}, {"t0": np.zeros((2, 2), np.float32)}, {"wrong": np.zeros(1, np.float32)}]
+)
+def test_feeds_that_do_not_fit_are_refused(session, feeds):
+    with pytest.raises(DataError, match="does not run on this input"):
+        session.run(feeds)
+
+
+def test_feeds_are_reproducible_and_of_the_right_type():
+    types = [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.BOOL]
+    model = timing_models.with_inputs(*((f"i{t}", t, [1, 5]) for t in types))
+    session = ort.create_session(model, library=False)
+    feeds, again = ort.random_feeds(session, 3), ort.random_feeds(session, 3)
+    assert [feeds[f"i{t}"].dtype for t in types] == [np.float32, np.float16, np.int64, np.bool_]
+    assert all((feeds[name] == again[name]).all() for name in feeds)
+    assert (feeds["i1"] != ort.random_feeds(session, 4)["i1"]).any()
+    session.run(feeds)
+
+
+def test_an_unknown_batch_is_one_and_other_unknown_axes_are_asked_for():
+    batch = ort.create_session(
+        timing_models.with_inputs(("x", TensorProto.FLOAT, ["N", 3])), library=False
+    )
+    assert ort.random_feeds(batch)["x"].shape == (1, 3)
+    assert ort.random_feeds(batch, input_shapes={"x": (4, 3)})["x"].shape == (4, 3)
+    free = ort.create_session(
+        timing_models.with_inputs(("x", TensorProto.FLOAT, ["N", "W"])), library=False
+    )
+    with pytest.raises(ModelError, match=r"input 'x' has shape \[\?,\?\].*--input-shapes x:"):
+        ort.random_feeds(free)
+    with pytest.raises(ModelError, match=r"has shape \[\?,3\], not \[4,4\]"):
+        ort.random_feeds(batch, input_shapes={"x": (4, 4)})
+    with pytest.raises(ModelError, match=r"not \[4\]"):
+        ort.random_feeds(batch, input_shapes={"x": (4,)})
+
+
+def test_text_inputs_cannot_be_made_up():
+    model = timing_models.with_inputs(("x", TensorProto.STRING, [1]))
+    with pytest.raises(ModelError, match="input 'x' is a tensor\\(string\\)"):
+        ort.random_feeds(ort.create_session(model, library=False))
+
+
+class Recorder:
+    """A runner that writes down when it ran."""
+
+    def __init__(self, name, log, milliseconds=1.0):
+        self.name, self.log, self.milliseconds = name, log, milliseconds
+
+    def warm(self, count):
+        self.log.append((self.name, -count))
+
+    def run(self, count):
+        assert not gc.isenabled()
+        self.log.append((self.name, count))
+        return np.full(count, self.milliseconds)
+
+
+def test_models_take_turns_after_all_are_warm():
+    log = []
+    shares = []
+    samples = ort.interleave(
+        [Recorder("a", log), Recorder("b", log)], 5, 2, turn=2, progress=shares.append
+    )
+    turns = [(name, count) for count in (2, 2, 1) for name in "ab"]
+    assert log == [("a", -2), ("b", -2), *turns]
+    assert [len(row) for row in samples] == [5, 5]
+    assert shares == [0.4, 0.8, 1.0]
+    assert gc.isenabled()
+
+
+def test_runs_go_on_for_the_least_duration():
+    samples = ort.interleave([Recorder("a", [], 2.0), Recorder("b", [], 4.0)], 3, 0, 0.03)
+    assert sum(row.sum() for row in samples) == pytest.approx(60, abs=6)
+    assert len(samples[0]) == len(samples[1]) == 10
+
+
+def test_zero_iterations_are_refused():
+    with pytest.raises(AlcsError, match="0 iterations"):
+        ort.interleave([], 0, 1)
+
+
+def test_real_sessions_are_timed_in_rotation(session):
+    other = ort.create_session(timing_models.chain(side=8), library=False)
+    feeds = [ort.random_feeds(session), ort.random_feeds(other)]
+    samples = ort.time_interleaved([session, other], feeds, iterations=7, warmup=1)
+    assert [row.shape for row in samples] == [(7,), (7,)]
+    assert all((row > 0).all() for row in samples)
+
+
+def test_a_runner_knows_which_runs_were_recorded(session):
+    runner = ort.SessionRunner(session, ort.random_feeds(session), lead_in=2)
+    runner.warm(3)
+    runner.run(4)
+    assert runner.turns == [-1, -3, -2, 4]

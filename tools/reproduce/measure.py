@@ -1,0 +1,30 @@
+"""Shared by the scripts here: write a result with the command and machine that made it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from alcs_onnx.report.export import to_jsonable
+from alcs_onnx.target import get_target
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def write_result(name: str, arguments: dict[str, Any], figures: Any, threads: int = 1) -> Path:
+    """Save `figures` as results/NAME.json beside the command, the date and the machine."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    record = {
+        "command": " ".join(["python", f"tools/reproduce/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "arguments": arguments,
+        "date": date.today().isoformat(),
+        "machine": get_target("local").machine(threads),
+        "figures": figures,
+    }
+    path.write_text(json.dumps(to_jsonable(record), indent=2) + "\n")
+    print(f"wrote {path.name}")
+    return path

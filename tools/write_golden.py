@@ -1,0 +1,135 @@
+"""Write tests/golden/sparse_weights.txt, the weight format's contract in numbers.
+
+Both the Python and the C++ tests read the file. Everything is spelled out by plain loops here,
+independently of `alcs_onnx.sparse_format`, and all numbers are small integers, so that every
+convolution result is exact. Per case: the dense weight, its stored form, one input and the
+convolution's output with bias. A case is a line `case NAME`, then lines `key number ...`;
+cases are separated by an empty line.
+
+    python tools/write_golden.py
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from math import prod
+from pathlib import Path
+
+GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "sparse_weights.txt"
+
+
+def stored_form(dense, shape, group, g, keep_all):
+    """Positions and values, group by group: block*K + column, strictly increasing."""
+    rows, columns = shape[0] // group, prod(shape[1:])
+    positions, values = [], []
+    block = 0
+    for conv_group in range(group):
+        for first in range(0, rows, g):
+            for column in range(columns):
+                lanes = [
+                    dense[(conv_group * rows + first + lane) * columns + column]
+                    if first + lane < rows
+                    else 0
+                    for lane in range(g)
+                ]
+                if keep_all or any(lanes):
+                    positions.append(block * columns + column)
+                    values += lanes
+            block += 1
+    return positions, values
+
+
+def convolve(x, x_shape, dense, shape, bias, group, strides, pads, dilations):
+    """Plain convolution of one image, any number of spatial dimensions."""
+    spatial, kernel = x_shape[2:], shape[2:]
+    n = len(kernel)
+    out = [
+        (spatial[d] + pads[d] + pads[d + n] - dilations[d] * (kernel[d] - 1) - 1) // strides[d] + 1
+        for d in range(n)
+    ]
+    rows, inner, columns = shape[0] // group, shape[1], prod(shape[1:])
+    result = []
+    for m in range(shape[0]):
+        for place in itertools.product(*map(range, out)):
+            total = bias[m]
+            for c in range(inner):
+                for tap in itertools.product(*map(range, kernel)):
+                    at = [place[d] * strides[d] + tap[d] * dilations[d] - pads[d] for d in range(n)]
+                    if not all(0 <= at[d] < spatial[d] for d in range(n)):
+                        continue
+                    index = (m // rows) * inner + c
+                    tap_index = c
+                    for d in range(n):
+                        index = index * spatial[d] + at[d]
+                        tap_index = tap_index * kernel[d] + tap[d]
+                    total += x[index] * dense[m * columns + tap_index]
+            result.append(total)
+    return [1, shape[0], *out], result
+
+
+def case(
+    name,
+    shape,
+    group,
+    g,
+    x_spatial,
+    zeros,
+    *,
+    strides=None,
+    pads=None,
+    dilations=None,
+    keep_all=False,
+):
+    rng = random.Random(name)
+    n = len(x_spatial)
+    strides, dilations = strides or [1] * n, dilations or [1] * n
+    pads = pads or [0] * 2 * n
+    columns, rows = prod(shape[1:]), shape[0] // group
+    dense = [rng.choice([-3, -2, -1, 1, 2, 3]) for _ in range(prod(shape))]
+    for m in range(shape[0]):
+        for column in range(columns):
+            block = ((m // rows) * 31 + (m % rows) // g) * 1009 + column
+            if random.Random(f"{name} {block}").random() < zeros:
+                dense[m * columns + column] = 0
+    positions, values = stored_form(dense, shape, group, g, keep_all)
+    x_shape = [1, shape[1] * group, *x_spatial]
+    x = [rng.randint(-4, 4) for _ in range(prod(x_shape))]
+    bias = [rng.randint(-5, 5) for _ in range(shape[0])]
+    y_shape, y = convolve(x, x_shape, dense, shape, bias, group, strides, pads, dilations)
+    return {
+        "name": name, "weight_shape": shape, "group": group, "simd_group": g,
+        "strides": strides, "pads": pads, "dilations": dilations,
+        "all_zero_groups_dropped": not keep_all,
+        "positions": positions, "values": values, "dense": dense, "bias": bias,
+        "x_shape": x_shape, "x": x, "y_shape": y_shape, "y": y,
+    }  # fmt: skip
+
+
+def main() -> None:
+    cases = [
+        case("plain 3x3, groups of 4", [8, 3, 3, 3], 1, 4, [5, 5], 0.5, pads=[1, 1, 1, 1]),
+        case("last block padded", [6, 4, 1, 1], 1, 4, [3, 4], 0.4),
+        case("two conv groups, each padded", [10, 2, 3, 1], 2, 4, [6, 3], 0.5, pads=[1, 0, 1, 0]),
+        case("depthwise, all stored", [4, 1, 3, 3], 4, 1, [6, 5], 0.3, strides=[2, 2],
+             pads=[1, 1, 1, 1], keep_all=True),
+        case("one-dimensional, dilated", [8, 2, 3], 1, 8, [9], 0.5, pads=[2, 1], dilations=[2]),
+        case("asymmetric strides and pads", [8, 2, 2, 3], 1, 2, [6, 7], 0.6, strides=[2, 1],
+             pads=[0, 1, 1, 2]),
+        case("nothing stored", [4, 2, 1, 1], 1, 4, [2, 2], 1.0),
+    ]  # fmt: skip
+    GOLDEN.parent.mkdir(parents=True, exist_ok=True)
+    GOLDEN.write_text("\n".join(text(row) for row in cases))
+
+
+def text(row) -> str:
+    """One case: its name, then a line `key number number ...` for everything else."""
+    lines = [f"case {row.pop('name')}\n"]
+    for key, value in row.items():
+        numbers = value if isinstance(value, list) else [int(value)]
+        lines.append(" ".join([key, *map(str, numbers)]) + "\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    main()
