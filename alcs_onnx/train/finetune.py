@@ -106,8 +106,20 @@ def finetune(
             record = _epoch(trainer, epoch, total, start, mask_gradients)
             history += TrainHistory((record,))
             if store is not None:
-                store.save(State(epoch, history, None, trainer.tensors()))
+                store.save(State(epoch, history, None, {**trainer.tensors(), "masks": masks}))
         return TrainResult(trainer.module.arrays(), dict(keep), history)
+
+
+def saved_keep(checkpoint: Path) -> dict[str, BoolArray] | None:
+    """The masks that fine-tuning was using when it saved its state; None where it did not.
+
+    A resumed run needs them where its own would depend on new measurements. Raises
+    `AlcsError` for a damaged file.
+    """
+    state = Checkpoint(checkpoint, STAGE, {}).load(any_run=True)
+    if state is None:
+        return None
+    return {layer: mask.contiguous().numpy() for layer, mask in state.tensors["masks"].items()}
 
 
 def _epoch(
