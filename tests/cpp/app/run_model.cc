@@ -42,8 +42,8 @@ int Run(const char* model, const char* library) {
     names.push_back(session.GetOutputNameAllocated(i, allocator));
     output_names.push_back(names.back().get());
   }
-  const std::vector<Ort::Value> outputs = session.Run(
-      Ort::RunOptions(), input_names, &input, 1, output_names.data(), output_names.size());
+  const std::vector<Ort::Value> outputs = session.Run(Ort::RunOptions(), input_names, &input, 1,
+                                                      output_names.data(), output_names.size());
 
   float worst = 0;
   const float* first = outputs[0].GetTensorData<float>();
