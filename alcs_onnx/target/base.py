@@ -41,8 +41,9 @@ class Target(Protocol):
     """A machine on which ONNX models are run. Models are serialised ModelProtos.
 
     Every method raises `TargetError` if the machine, its runtime or its library is
-    unsuitable, and `ModelError` if the runtime refuses a model. `feeds` are the
-    inputs of every model, or one set per model; None means reproducible random ones. With `library` the custom-op library is registered.
+    unsuitable, and `ModelError` if the runtime refuses a model. `feeds` are the inputs of
+    every model, or one set per model; None means reproducible random ones. With `library`
+    the custom-op library is registered.
     """
 
     def machine(self, threads: int = 1) -> Machine:
