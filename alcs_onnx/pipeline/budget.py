@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isfinite, prod
 
 import numpy as np
 
@@ -243,7 +243,7 @@ class BudgetLoop:
         return {name: int(mask.sum()) for name, mask in plan.keep.items()}
 
     def _sizes(self) -> dict[str, int]:
-        return {name: x.group_count(self.scene.simd_group) for name, x in self.layers.items()}
+        return {name: prod(self._structure.mask_shape(x)) for name, x in self.layers.items()}
 
     def _range(self) -> tuple[float, float]:
         return reachable_range(self._estimator, self._sizes())

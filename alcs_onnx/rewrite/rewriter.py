@@ -57,7 +57,8 @@ def rewrite(
 
     def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
         if plan is not None and layer.name in keep:
-            return _Storage(plan.simd_group, keep[layer.name])
+            g = largest_fitting(layer.rows_per_group, plan.simd_group)
+            return _Storage(g, keep[layer.name])
         g = largest_fitting(layer.rows_per_group, default)
         return _Storage(g, _all_groups(layer, g))
 

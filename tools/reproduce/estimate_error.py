@@ -46,7 +46,9 @@ def main() -> None:
         )
     table = measure_table(scene, None)
     estimator = Estimator.from_table(table)
-    groups = {layer.name: layer.group_count(args.group_size) for layer in scene.prunable}
+    groups = {name: layer.groups for name, layer in estimator.layers.items()}
+    prunable = {layer.name for layer in scene.prunable}
+    groups = {name: count for name, count in groups.items() if name in prunable}
     rng = np.random.default_rng(args.seed + 1)
     rows = []
     for index in range(args.models):
