@@ -15,8 +15,9 @@ from alcs_onnx.types import BoolArray, FloatArray
 class TrainConfig:
     """Hyper-parameters of ALCS Algorithm 2; defaults follow section IV-A unless noted.
 
-    rho: penalty of the augmented Lagrangian (paper 0.01).
-    optimizer: "sgd" (paper) or "adam".
+    rho: penalty of the augmented Lagrangian (paper 0.01, for epochs of 5,000 steps); None
+        gives an epoch the same pull as in the paper, see `admm.automatic_rho`.
+    optimizer, finetune_optimizer: "sgd" (paper) or "adam"; None is as in the W-step.
     lr: constant learning rate of the W-step.
     momentum, nesterov: of SGD; of Adam, momentum is the first decay rate.
     weight_decay: in the W-step (paper 1e-4 for ResNet, 4e-5 for MobileNet); fine-tuning uses
@@ -43,9 +44,10 @@ class TrainConfig:
     evaluate: measure the metric on the test samples after each epoch.
     """
 
-    rho: float = 0.01
+    rho: float | None = None
     lr: float = 0.001
     optimizer: str = "sgd"
+    finetune_optimizer: str | None = None
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4
@@ -68,14 +70,11 @@ class TrainConfig:
     evaluate: bool = True
 
     def __post_init__(self) -> None:
-        positive = {"rho": self.rho, "lr": self.lr, "temperature": self.temperature}
+        positive = {"lr": self.lr, "temperature": self.temperature}
         positive["batch_size"] = self.batch_size
-        if self.finetune_lr is not None:
-            positive["finetune_lr"] = self.finetune_lr
-        if self.clip_gradient is not None:
-            positive["clip_gradient"] = self.clip_gradient
-        if self.threads is not None:
-            positive["threads"] = self.threads
+        for name in ("rho", "finetune_lr", "clip_gradient", "threads"):
+            if getattr(self, name) is not None:
+                positive[name] = getattr(self, name)
         for name, value in positive.items():
             if not (math.isfinite(value) and value > 0):
                 raise AlcsError(f"{name} must be positive, got {value}")

@@ -82,10 +82,11 @@ class Trainer:
         weights: Mapping[str, FloatArray] | None = None,
         weight_decay: float,
         lr: float,
+        optimizer: str = "sgd",
     ) -> None:
-        if config.optimizer not in OPTIMIZERS:
+        if optimizer not in OPTIMIZERS:
             known = ", ".join(OPTIMIZERS)
-            raise AlcsError(f"optimizer '{config.optimizer}' is not one of {known}")
+            raise AlcsError(f"optimizer '{optimizer}' is not one of {known}")
         self.model, self.config, self.data, self.progress = model, config, data, progress
         self._calibration: tuple[Tensor, ...] | None = None
         self.module = OnnxModule(model, channels_last=config.channels_last)
@@ -93,7 +94,7 @@ class Trainer:
         self.module.to(config.device)
         self.objective = Objective(model, data, config)
         self.pruned = _pruned_parameters(self.module, prunable)
-        self.optimizer = OPTIMIZERS[config.optimizer](self.module, config, lr, weight_decay)
+        self.optimizer = OPTIMIZERS[optimizer](self.module, config, lr, weight_decay)
 
     def tensor(self, array: FloatArray | BoolArray, like: Tensor) -> Tensor:
         """An array as a tensor placed and laid out like `like`."""

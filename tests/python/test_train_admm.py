@@ -37,6 +37,7 @@ from alcs_onnx.train import (  # noqa: E402
     prune,
     saved_keep,
 )
+from alcs_onnx.train.admm import automatic_rho  # noqa: E402
 from alcs_onnx.train.finetune import cosine  # noqa: E402
 
 CONFIG = TrainConfig(rho=0.1, lr=0.05, admm_epochs=4, finetune_epochs=4, batch_size=32, threads=1)
@@ -173,6 +174,30 @@ def test_layers_that_the_projection_leaves_out_stay_dense(model: Model, data: Da
 @pytest.mark.parametrize("rate", [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0), (1.5, 0.0)])
 def test_cosine(rate: tuple[float, float]) -> None:
     assert cosine(1.0, rate[0]) == pytest.approx(rate[1])
+
+
+def test_automatic_rho_is_the_papers_on_its_own_schedule() -> None:
+    paper = TrainConfig(batch_size=256, admm_epochs=100)
+    assert automatic_rho(paper, 5005) == pytest.approx(0.01, rel=0.01)
+    assert automatic_rho(paper, 500) == pytest.approx(0.1, rel=0.01)
+    assert automatic_rho(replace(paper, admm_epochs=6), 5005) == pytest.approx(0.02, rel=0.01)
+    assert automatic_rho(replace(paper, optimizer="adam"), 50) == 0.01
+    assert automatic_rho(paper, None) == 0.01
+
+
+def test_too_small_a_penalty_swaps_the_masks(model: Model, data: Data) -> None:
+    """The reason for `automatic_rho`, and for not starting from the printed dual."""
+    weights = dense(model, data)
+    config = replace(CONFIG, lr=0.001, admm_epochs=6, evaluate=False)
+
+    def changed(**settings: Any) -> float:
+        run = replace(config, **settings)
+        result = admm(model, PRUNABLE, keep_largest(0.5), data, run, weights=weights)
+        return sum(record.changed for record in result.history.records)
+
+    assert changed(rho=0.001) > 0.5
+    assert changed(rho=None) < 0.3
+    assert changed(rho=0.01, dual_init="paper") > 1
 
 
 # --- losses --------------------------------------------------------------------------------
