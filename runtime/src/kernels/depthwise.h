@@ -14,16 +14,18 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-
 template <class V, int K, int kStride>
 struct DepthwiseBody {
+  static_assert(kStride == 1 || kStride == 2, "other strides go through prepared planes");
   using T = typename V::T;
   using Reg = typename V::Reg;
   static constexpr int N = V::N;
-  static constexpr int kBlockRows = 7;      // of a full block: the usual map sizes are multiples of 7
-  static constexpr int kVectors = 16;  // of a column chunk, whose edges are worked out only once
-  // Vectors loaded per input row: one per tap, or one per pair of taps and half.
-  static constexpr int kLoads = kStride == 1 ? K : (K + 1) / 2 * 2;
+  static constexpr int kBlockRows = 7;  // the usual map sizes are multiples of 7
+  static constexpr int kVectors = 16;   // of a column chunk, whose edges are worked out only once
+  // Whole vectors loaded per input row. With stride 2, two give the first two taps of each output,
+  // and each further tap is an earlier one moved down a lane, with one more element moved in.
+  static constexpr int kLoads = kStride == 1 ? K : 2;
+  static constexpr int kSingles = kStride == 1 ? 0 : K - 2;
 
   // How to load the vectors of an input row for one vector of outputs.
   struct Columns {
@@ -32,18 +34,23 @@ struct DepthwiseBody {
     bool inside;    // no load leaves the row
     typename V::Tail tail;
     typename V::Edge edge[kLoads];
+    bool single[kSingles > 0 ? kSingles : 1];  // whether that element lies in the row
   };
 
-  static constexpr int64_t LoadAt(int i) { return kStride == 1 ? i : i / 2 * 2 + i % 2 * N; }
+  static constexpr int LoadAt(int i) { return kStride == 1 ? i : i * N; }
 
   static ALCS_INLINE Columns MakeColumns(const DepthwiseArgs<T>& a, int64_t out) {
     Columns c;
     c.out = out;
     c.start = out * kStride - a.pad_left;
-    c.inside = c.start >= 0 && c.start + LoadAt(kLoads - 1) + N <= a.in_width;
+    c.inside = c.start >= 0 && c.start + LoadAt(kLoads - 1) + N + kSingles <= a.in_width;
     const int64_t left = a.out_width - out;
     c.tail = V::MakeTail(left < N ? static_cast<int>(left) : N);
     for (int i = 0; i < kLoads; ++i) c.edge[i] = V::MakeEdge(c.start + LoadAt(i), a.in_width);
+    for (int i = 0; i < kSingles; ++i) {
+      const int64_t x = c.start + 2 * N + i;
+      c.single[i] = x >= 0 && x < a.in_width;
+    }
     return c;
   }
 
@@ -58,13 +65,17 @@ struct DepthwiseBody {
         loaded[i] = V::LoadEdge(row, c.edge[i]);
       }
     });
+    static constexpr T kZero = 0;
     Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
       if constexpr (kStride == 1) {
         x[k] = loaded[k];
-      } else if constexpr (k % 2 == 0) {
-        x[k] = V::Even(loaded[k], loaded[k + 1]);
+      } else if constexpr (k == 0) {
+        x[k] = V::Even(loaded[0], loaded[1]);
+      } else if constexpr (k == 1) {
+        x[k] = V::Odd(loaded[0], loaded[1]);
       } else {
-        x[k] = V::Odd(loaded[k - 1], loaded[k]);
+        const T* next = row + c.start + 2 * N + k - 2;
+        x[k] = V::ShiftIn(x[k - 2], kInside || c.single[k - 2] ? next : &kZero);
       }
       ALCS_KEEP_IN_REGISTER(x[k]);
     });
@@ -78,31 +89,43 @@ struct DepthwiseBody {
     Reg acc[R];
     Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA { acc[r] = bias; });
     const int64_t top = y * kStride - a.pad_top;
+    const T* row = input + top * a.in_width;
     Unroll<0, (R - 1) * kStride + K>([&](auto i) ALCS_INLINE_LAMBDA {
-      const int64_t in_y = top + i;
-      if (kClipRows && (in_y < 0 || in_y >= a.in_height)) return;
-      Reg x[K];
-      LoadTaps<kInside>(input + in_y * a.in_width, c, x);
-      Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
-        constexpr int kTapRow = i - r * kStride;
-        if constexpr (kTapRow >= 0 && kTapRow < K) {
-          Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
-            acc[r] = V::Fma(w[kTapRow * K + k], x[k], acc[r]);
-          });
-        }
-      });
+      const bool outside = kClipRows && (top + i < 0 || top + i >= a.in_height);
+      if (!outside) {
+        Reg x[K];
+        LoadTaps<kInside>(row, c, x);
+        Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
+          constexpr int kTapRow = i - r * kStride;
+          if constexpr (kTapRow >= 0 && kTapRow < K) {
+            Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
+              acc[r] = V::Fma(w[kTapRow * K + k], x[k], acc[r]);
+            });
+          }
+        });
+      }
+      row += a.in_width;
     });
-    const Reg slope = V::Set1(a.epilogue.slope);
+    const int64_t at = y * a.out_width + c.out;
+    if (residual != nullptr) {
+      Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
+        acc[r] = V::Add(acc[r], V::LoadTail(residual + at + r * a.out_width, c.tail));
+      });
+    }
+    if (a.epilogue.has_slope) {
+      const Reg slope = V::Set1(a.epilogue.slope);
+      Unroll<0, R>([&](auto r)
+                       ALCS_INLINE_LAMBDA { acc[r] = V::Max(acc[r], V::Mul(acc[r], slope)); });
+    }
+    if (a.epilogue.has_high) {
+      const Reg high = V::Set1(a.epilogue.high);
+      Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA { acc[r] = V::Min(acc[r], high); });
+    }
     const Reg low = V::Set1(a.epilogue.low);
-    const Reg high = V::Set1(a.epilogue.high);
+    T* to = output + at;
     Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
-      const int64_t at = (y + r) * a.out_width + c.out;
-      Reg v = acc[r];
-      if (residual != nullptr) v = V::Add(v, V::LoadTail(residual + at, c.tail));
-      if (a.epilogue.has_slope) v = V::Max(v, V::Mul(v, slope));
-      v = V::Max(v, low);
-      if (a.epilogue.has_high) v = V::Min(v, high);
-      V::StoreTail(output + at, v, c.tail);
+      V::StoreTail(to, V::Max(acc[r], low), c.tail);
+      to += a.out_width;
     });
   }
 
@@ -133,19 +156,7 @@ struct DepthwiseBody {
     int64_t y = 0;
     for (; y + kBlockRows <= a.out_height; y += kBlockRows) {
       const int64_t top = y * kStride - a.pad_top;
-      // The next block's input and output, while this one computes.
-      const int64_t next = top + (kBlockRows - 1) * kStride + K;
-      const int64_t next_end = next + kBlockRows * kStride < a.in_height ? next + kBlockRows * kStride
-                                                                    : a.in_height;
-      constexpr int64_t kLine = 64 / sizeof(T);
-      for (int64_t p = next * a.in_width; p < next_end * a.in_width; p += kLine) {
-        ALCS_PREFETCH_READ(input + p);
-      }
-      const int64_t out_end = y + 2 * kBlockRows <= a.out_height ? y + 2 * kBlockRows : a.out_height;
-      for (int64_t p = (y + kBlockRows) * a.out_width; p < out_end * a.out_width; p += kLine) {
-        ALCS_PREFETCH_WRITE(output + p);
-      }
-      if (top >= 0 && next <= a.in_height) {
+      if (top >= 0 && top + (kBlockRows - 1) * kStride + K <= a.in_height) {
         BlockRow<kBlockRows, false>(a, input, output, residual, w, bias, y, columns, count);
       } else {
         BlockRow<kBlockRows, true>(a, input, output, residual, w, bias, y, columns, count);
@@ -160,6 +171,10 @@ struct DepthwiseBody {
   }
 
   static ALCS_NOINLINE void Run(const DepthwiseArgs<T>& a) {
+    using Narrow = typename V::Narrow;
+    if constexpr (Narrow::N < N) {
+      if (a.out_width <= Narrow::N) return DepthwiseBody<Narrow, K, kStride>::Run(a);
+    }
     Columns columns[kVectors];
     for (int64_t out = 0; out < a.out_width; out += kVectors * N) {
       int count = 0;

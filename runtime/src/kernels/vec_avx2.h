@@ -16,6 +16,7 @@ namespace {
 struct Avx2F32 {
   using T = float;
   using Reg = __m256;
+  using Narrow = Avx2F32;
   static constexpr int N = 8;
   static constexpr bool kMasks = true;
   static constexpr bool kCompress = false;
@@ -75,6 +76,10 @@ struct Avx2F32 {
   static ALCS_INLINE Reg Odd(Reg a, Reg b) {
     const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
     return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xd8));
+  }
+  static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
+    const __m256 rotated = _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 0));
+    return _mm256_blend_ps(rotated, _mm256_broadcast_ss(next), 0x80);
   }
 };
 

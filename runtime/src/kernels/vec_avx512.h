@@ -13,9 +13,60 @@ namespace alcs {
 namespace kernels {
 namespace {
 
+// 8 floats with masks, for rows that would leave half of 16 lanes idle.
+struct Avx512HalfF32 {
+  using T = float;
+  using Reg = __m256;
+  using Narrow = Avx512HalfF32;
+  static constexpr int N = 8;
+  static constexpr bool kFreeEdges = true;
+
+  static ALCS_INLINE Reg Set1(T x) { return _mm256_set1_ps(x); }
+  static ALCS_INLINE Reg Load(const T* p) { return _mm256_loadu_ps(p); }
+  static ALCS_INLINE Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
+  static ALCS_INLINE Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
+  static ALCS_INLINE Reg Max(Reg v, Reg bound) { return _mm256_max_ps(bound, v); }
+  static ALCS_INLINE Reg Min(Reg v, Reg bound) { return _mm256_min_ps(bound, v); }
+  static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return _mm256_fmadd_ps(a, b, sum); }
+
+  using Tail = __mmask8;
+  static ALCS_INLINE Tail MakeTail(int lanes) {
+    return static_cast<Tail>((1U << static_cast<unsigned>(lanes)) - 1U);
+  }
+  static ALCS_INLINE Reg LoadTail(const T* p, Tail tail) { return _mm256_maskz_loadu_ps(tail, p); }
+  static ALCS_INLINE void StoreTail(T* p, Reg v, Tail tail) { _mm256_mask_storeu_ps(p, tail, v); }
+
+  struct Edge {
+    int64_t start;
+    __mmask8 mask;
+  };
+  static ALCS_INLINE Edge MakeEdge(int64_t start, int64_t width) {
+    const int64_t low = start < 0 ? -start : 0;
+    const int64_t high = width - start < N ? width - start : N;
+    if (low >= high) return {0, 0};
+    return {start, static_cast<__mmask8>((1U << static_cast<unsigned>(high)) -
+                                         (1U << static_cast<unsigned>(low)))};
+  }
+  static ALCS_INLINE Reg LoadEdge(const T* row, Edge edge) {
+    return _mm256_maskz_loadu_ps(edge.mask, row + edge.start);
+  }
+
+  static ALCS_INLINE Reg Even(Reg a, Reg b) {
+    return _mm256_permutex2var_ps(a, _mm256_set_epi32(14, 12, 10, 8, 6, 4, 2, 0), b);
+  }
+  static ALCS_INLINE Reg Odd(Reg a, Reg b) {
+    return _mm256_permutex2var_ps(a, _mm256_set_epi32(15, 13, 11, 9, 7, 5, 3, 1), b);
+  }
+  static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
+    const __m256i last = _mm256_castps_si256(_mm256_broadcast_ss(next));
+    return _mm256_castsi256_ps(_mm256_alignr_epi32(last, _mm256_castps_si256(v), 1));
+  }
+};
+
 struct Avx512F32 {
   using T = float;
   using Reg = __m512;
+  using Narrow = Avx512HalfF32;
   static constexpr int N = 16;
   static constexpr bool kMasks = true;
   static constexpr bool kCompress = true;
@@ -75,6 +126,11 @@ struct Avx512F32 {
     return _mm512_permutex2var_ps(a, index, b);
   }
 
+  static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
+    const __m512i last = _mm512_castps_si512(_mm512_set1_ps(*next));
+    return _mm512_castsi512_ps(_mm512_alignr_epi32(last, _mm512_castps_si512(v), 1));
+  }
+
   // kCompress: the chosen lanes moved together, and back.
   static ALCS_INLINE Reg Compress(uint32_t lanes, Reg v) {
     return _mm512_maskz_compress_ps(static_cast<__mmask16>(lanes), v);
@@ -100,7 +156,8 @@ struct Avx512F32 {
   }
   static ALCS_INLINE void FinishQuad(Reg v, const Epilogue<T>& e, int pixels, const T* residual,
                                      T* out, int64_t stride) {
-    const __m512i transpose = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    const __m512i transpose =
+        _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
     const auto mask = static_cast<__mmask8>((1U << pixels) - 1U);
     v = _mm512_permutexvar_ps(transpose, v);
     if (residual != nullptr) {

@@ -16,6 +16,7 @@ namespace {
 struct NeonF32 {
   using T = float;
   using Reg = float32x4_t;
+  using Narrow = NeonF32;
   static constexpr int N = 4;
   static constexpr bool kMasks = false;
   static constexpr bool kCompress = false;
@@ -110,6 +111,9 @@ struct NeonF32 {
 
   static ALCS_INLINE Reg Even(Reg a, Reg b) { return vuzp1q_f32(a, b); }
   static ALCS_INLINE Reg Odd(Reg a, Reg b) { return vuzp2q_f32(a, b); }
+  static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
+    return vextq_f32(v, vld1q_dup_f32(next), 1);
+  }
 };
 
 }  // namespace

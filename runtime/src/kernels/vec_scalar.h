@@ -16,15 +16,16 @@ namespace {
 template <class Element>
 struct ScalarVec {
   using T = Element;
-  static constexpr int N = 4;               // lanes
-  static constexpr bool kMasks = false;     // LoadTail reads only the lanes it is asked for
-  static constexpr bool kCompress = false;  // has Compress and Expand
-  static constexpr bool kQuad = false;      // has the 4 pixels x 4 channels form
+  static constexpr int N = 4;                // lanes
+  static constexpr bool kMasks = false;      // LoadTail reads only the lanes it is asked for
+  static constexpr bool kCompress = false;   // has Compress and Expand
+  static constexpr bool kQuad = false;       // has the 4 pixels x 4 channels form
   static constexpr bool kFreeEdges = false;  // LoadEdge costs no more than Load
 
   struct Reg {
     T lane[N];
   };
+  using Narrow = ScalarVec;  // a type with fewer lanes for narrow images, or the type itself
 
   template <class F>
   static ALCS_INLINE Reg Each(F f) {
@@ -98,6 +99,10 @@ struct ScalarVec {
   }
   static ALCS_INLINE Reg Odd(const Reg& a, const Reg& b) {
     return Each([&](int i) { return i < N / 2 ? a.lane[2 * i + 1] : b.lane[2 * i + 1 - N]; });
+  }
+  // Lanes 1, 2, ... and *next.
+  static ALCS_INLINE Reg ShiftIn(const Reg& v, const T* next) {
+    return Each([&](int i) { return i + 1 < N ? v.lane[i + 1] : *next; });
   }
 };
 
