@@ -44,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--projection",
-        choices=["energy", "energy-normalised", "bisection"],
-        default="energy",
-        help="how groups are chosen: most kept energy under the budget, or the largest norms "
-        "by bisection as in the ALCS paper (default energy)",
+        choices=["energy-normalised", "energy", "bisection"],
+        default="energy-normalised",
+        help="how groups are chosen: most kept energy under the budget, of each layer relative to "
+        "its own (default) or absolute, or the largest norms by bisection as in the ALCS paper",
     )
     parser.add_argument(
         "--profile", type=Path, default=None, metavar="TABLE", help="reuse a table of `profile`"

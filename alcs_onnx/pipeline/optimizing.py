@@ -154,7 +154,7 @@ def optimize(
     input_shapes: Mapping[str, Shape] | None = None,
     method: str = "simd",
     simd_group: int = 4,
-    projection: str = "energy",
+    projection: str = "energy-normalised",
     table: str | Path | None = None,
     measuring: Measuring | None = None,
     training: Training | None = None,

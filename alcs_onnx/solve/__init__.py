@@ -28,7 +28,7 @@ SOLVERS: dict[str, Solver] = {
     "energy": partial(energy, normalise=False),
     "energy-normalised": partial(energy, normalise=True),
 }
-DEFAULT_METHOD = "energy"
+DEFAULT_METHOD = "energy-normalised"
 
 #: Share of a layer's groups that is never removed. A layer without weights would cut the
 #: network in two, and one left with a handful cannot be trained back; the latency that the

@@ -25,7 +25,7 @@ from alcs_onnx.train.config import (
 )
 from alcs_onnx.train.data import Batch, Data, DataOptions, Samples, load_data
 from alcs_onnx.train.evaluation import evaluate
-from alcs_onnx.train.finetune import finetune
+from alcs_onnx.train.finetune import finetune, saved_keep
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.preprocess import Augment, Preprocess
 from alcs_onnx.train.progress import Progress, RichProgress, Silent
@@ -57,5 +57,6 @@ __all__ = [
     "initial_dual",
     "load_data",
     "prune",
+    "saved_keep",
     "verify",
 ]

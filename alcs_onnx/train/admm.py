@@ -140,14 +140,16 @@ class _Admm:
         """The metric with W replaced by U for the moment."""
         if not self.trainer.config.evaluate or self.trainer.data.test is None:
             return None
-        saved = {layer: p.detach().clone() for layer, p in self.trainer.pruned.items()}
+        saved = [p.detach().clone() for p in self.trainer.module.parameters()]
         try:
             for layer, parameter in self.trainer.pruned.items():
                 parameter.copy_(now.projected[layer])
+            if self.trainer.config.recalibrate:
+                self.trainer.recalibrate()
             return self.trainer.measure()
         finally:
-            for layer, parameter in self.trainer.pruned.items():
-                parameter.copy_(saved[layer])
+            for parameter, value in zip(self.trainer.module.parameters(), saved, strict=True):
+                parameter.copy_(value)
 
 
 def _state(trainer: Trainer, now: _Variables, epoch: int, history: TrainHistory) -> State:

@@ -16,7 +16,9 @@ class TrainConfig:
     """Hyper-parameters of ALCS Algorithm 2; defaults follow section IV-A unless noted.
 
     rho: penalty of the augmented Lagrangian (paper 0.01).
-    lr, momentum, nesterov: SGD of the W-step; the rate is constant.
+    optimizer: "sgd" (paper) or "adam".
+    lr: constant learning rate of the W-step.
+    momentum, nesterov: of SGD; of Adam, momentum is the first decay rate.
     weight_decay: in the W-step (paper 1e-4 for ResNet, 4e-5 for MobileNet); fine-tuning uses
         `finetune_weight_decay` (paper 0).
     admm_epochs: ADMM iterations of one epoch each (paper 60 to 100).
@@ -27,6 +29,9 @@ class TrainConfig:
     label_smoothing: of the cross-entropy, 0 to 1.
     distill: weight of the distillation loss against the dense model, 0 to 1; data without
         labels always uses 1. `temperature` softens both sides of it.
+    recalibrate: before fine-tuning, bring the channels of the pruned network back to the mean
+        and deviation they have in the dense one (not in the paper, which trains with batch
+        normalisation in place; see `recalibrate`).
     clip_gradient: largest L2 norm of the whole gradient; None does not limit it.
     seed: of shuffling and augmentation. Equal seeds give bit-equal results on one machine
         with one thread count.
@@ -40,6 +45,7 @@ class TrainConfig:
 
     rho: float = 0.01
     lr: float = 0.001
+    optimizer: str = "sgd"
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4
@@ -52,6 +58,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     distill: float = 0.0
     temperature: float = 2.0
+    recalibrate: bool = True
     clip_gradient: float | None = None
     seed: int = 0
     threads: int | None = None
@@ -114,7 +121,8 @@ class EpochRecord:
 
     `loss` is the mean training loss without the penalty; `residual` is ‖W − U‖ over the
     pruned weights and `relative_residual` that over ‖W‖ (both 0 in fine-tuning); `metric` is
-    on the test samples with W in fine-tuning, with U in ADMM; None where not measured.
+    on the test samples, with W in fine-tuning, with U in ADMM, recalibrated where the
+    settings ask for it; None where not measured.
     `changed` is the share of weights whose mask changed since the iteration before.
     """
 

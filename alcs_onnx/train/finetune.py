@@ -44,8 +44,8 @@ def finetune(
     `keep[layer]` has the shape of the layer's weight; where it is False the weight is set to
     and stays exactly zero. Everything else trains, biases included. Layers of `prunable`
     without a mask train freely. The epochs are not chosen by the test samples: the last one
-    is the result. With `keep` empty and no epochs this returns the model's own weights; with
-    `keep` empty it fine-tunes the dense model, the fair baseline for a pruned one.
+    is the result. With no epochs this only recalibrates, if the settings say so; with `keep`
+    empty it fine-tunes the dense model, the fair baseline for a pruned one.
 
     `checkpoint`, `resume` and `fingerprint` are as for `admm`.
     """
@@ -98,14 +98,28 @@ def finetune(
             trainer.restore(state.tensors)
             epoch, history = state.epoch, state.history
         mask_weights()
+        if state is None and masks and config.recalibrate:
+            trainer.recalibrate()
         total = config.finetune_epochs
         while epoch < total:
             epoch += 1
             record = _epoch(trainer, epoch, total, start, mask_gradients)
             history += TrainHistory((record,))
             if store is not None:
-                store.save(State(epoch, history, None, trainer.tensors()))
+                store.save(State(epoch, history, None, {**trainer.tensors(), "masks": masks}))
         return TrainResult(trainer.module.arrays(), dict(keep), history)
+
+
+def saved_keep(checkpoint: Path) -> dict[str, BoolArray] | None:
+    """The masks that fine-tuning was using when it saved its state; None where it did not.
+
+    A resumed run needs them where its own would depend on new measurements. Raises
+    `AlcsError` for a damaged file.
+    """
+    state = Checkpoint(checkpoint, STAGE, {}).load(any_run=True)
+    if state is None:
+        return None
+    return {layer: mask.contiguous().numpy() for layer, mask in state.tensors["masks"].items()}
 
 
 def _epoch(

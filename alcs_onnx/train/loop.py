@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from alcs_onnx.errors import AlcsError, UnsupportedError
 from alcs_onnx.graph import Model
@@ -19,6 +20,7 @@ from alcs_onnx.train.data import Batch, Data, Samples
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.objective import Objective
 from alcs_onnx.train.progress import Progress
+from alcs_onnx.train.recalibrate import match_moments
 from alcs_onnx.types import BoolArray, FloatArray
 
 
@@ -40,6 +42,32 @@ def torch_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _sgd(module: nn.Module, config: TrainConfig, lr: float, decay: float) -> Optimizer:
+    return torch.optim.SGD(
+        module.parameters(),
+        lr=lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=decay,
+    )
+
+
+def _adam(module: nn.Module, config: TrainConfig, lr: float, decay: float) -> Optimizer:
+    return torch.optim.Adam(
+        module.parameters(), lr=lr, betas=(config.momentum, 0.999), weight_decay=decay
+    )
+
+
+#: Input elements that recalibration looks at: 512 samples of 32×32, 16 of 224×224.
+CALIBRATION = 1 << 21
+
+#: name → maker. THE registration of optimizers; `TrainConfig.optimizer` picks one.
+OPTIMIZERS: Mapping[str, Callable[[nn.Module, TrainConfig, float, float], Optimizer]] = {
+    "sgd": _sgd,
+    "adam": _adam,
+}
+
+
 class Trainer:
     """A module with its optimizer, objective and data, for one stage of training."""
 
@@ -55,19 +83,17 @@ class Trainer:
         weight_decay: float,
         lr: float,
     ) -> None:
-        self.config, self.data, self.progress = config, data, progress
+        if config.optimizer not in OPTIMIZERS:
+            known = ", ".join(OPTIMIZERS)
+            raise AlcsError(f"optimizer '{config.optimizer}' is not one of {known}")
+        self.model, self.config, self.data, self.progress = model, config, data, progress
+        self._calibration: tuple[Tensor, ...] | None = None
         self.module = OnnxModule(model, channels_last=config.channels_last)
         self.module.load(weights or {})
         self.module.to(config.device)
         self.objective = Objective(model, data, config)
         self.pruned = _pruned_parameters(self.module, prunable)
-        self.optimizer = torch.optim.SGD(
-            self.module.parameters(),
-            lr=lr,
-            momentum=config.momentum,
-            nesterov=config.nesterov,
-            weight_decay=weight_decay,
-        )
+        self.optimizer = OPTIMIZERS[config.optimizer](self.module, config, lr, weight_decay)
 
     def tensor(self, array: FloatArray | BoolArray, like: Tensor) -> Tensor:
         """An array as a tensor placed and laid out like `like`."""
@@ -132,6 +158,27 @@ class Trainer:
         targets = batch.targets.to(move) if isinstance(batch.targets, Tensor) else batch.targets
         return replace(batch, inputs=tuple(x.to(move) for x in batch.inputs), targets=targets)
 
+    def recalibrate(self) -> None:
+        """Match the channel moments of the module as it is to the dense model's."""
+        if self._calibration is None:
+            self._calibration = self._calibration_inputs()
+        match_moments(self.model, self.module, self.objective.teacher(), self._calibration)
+
+    def _calibration_inputs(self) -> tuple[Tensor, ...]:
+        """Shuffled training samples, the same each time, as many as `CALIBRATION` allows."""
+        size = sum(int(np.prod(info.shape[1:])) for info in self.model.inputs)
+        wanted = min(max(CALIBRATION // max(size, 1), 16), 512)
+        wanted = self.module.usable_batch(wanted)
+        seed = epoch_seed(self.config.seed, "calibration", 0)
+        found: list[tuple[Tensor, ...]] = []
+        count = 0
+        for batch in self.data.train.batches(self.config.batch_size, training=True, seed=seed):
+            found.append(self._on_device(batch).inputs)
+            count += batch.size
+            if count >= wanted:
+                break
+        return tuple(torch.cat(parts)[:wanted] for parts in zip(*found, strict=True))
+
     def measure(self, samples: Samples | None = None) -> Evaluation | None:
         """The metric of the module as it is, on the test samples unless others are given."""
         samples = samples or self.data.test
@@ -148,24 +195,28 @@ class Trainer:
         return Evaluation(self.objective.kind, total / count, count)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Parameters and the optimizer's momentum buffers, by parameter key, for `restore`."""
+        """Parameters by key, and the optimizer's buffers by slot and key, for `restore`."""
         parameters: dict[str, Tensor] = dict(self.module.named_parameters())
-        momenta = {
-            key: self.optimizer.state[parameter]["momentum_buffer"]
+        buffers = {
+            f"{slot} {key}": value
             for key, parameter in self.module.named_parameters()
-            if self.optimizer.state[parameter].get("momentum_buffer") is not None
+            for slot, value in self.optimizer.state[parameter].items()
+            if isinstance(value, Tensor)
         }
-        return {"parameters": parameters, "momenta": momenta}
+        return {"parameters": parameters, "optimizer": buffers}
 
     def restore(self, saved: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Continue from what `tensors` gave."""
-        parameters, momenta = saved["parameters"], saved["momenta"]
+        by_key = dict(self.module.named_parameters())
         with torch.no_grad():
-            for key, parameter in self.module.named_parameters():
-                parameter.copy_(parameters[key])
-                if key in momenta:
-                    buffer = torch.empty_like(parameter).copy_(momenta[key])
-                    self.optimizer.state[parameter]["momentum_buffer"] = buffer
+            for key, parameter in by_key.items():
+                parameter.copy_(saved["parameters"][key])
+            for name, value in saved["optimizer"].items():
+                slot, _, key = name.partition(" ")
+                parameter = by_key[key]
+                if value.shape == parameter.shape:
+                    value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+                self.optimizer.state[parameter][slot] = value
 
 
 def _pruned_parameters(module: OnnxModule, prunable: Mapping[str, str]) -> dict[str, nn.Parameter]:

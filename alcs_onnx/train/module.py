@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,14 +149,36 @@ class OnnxModule(nn.Module):
         A model whose graph is written for its own batch only (a channel shuffle that merges
         the batch with the channels) is run piece by piece, which is slower.
         """
-        if self._takes_any_batch or inputs[0].shape[0] == self._batch:
+        usable = self.usable_batch(inputs[0].shape[0])
+        if usable == inputs[0].shape[0]:
             return self._run(*inputs)
-        if self._takes_any_batch is None:
-            self._takes_any_batch = self._takes_batches()
-            return self(*inputs)  # type: ignore[no-any-return]
-        pieces = zip(*(tensor.split(self._batch) for tensor in inputs), strict=True)
+        pieces = zip(*(torch.split(x, usable) for x in inputs), strict=True)
         results = [self._run(*piece) for piece in pieces]
         return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+
+    def usable_batch(self, wanted: int) -> int:
+        """`wanted`, or the model's own batch where the graph takes no other."""
+        if wanted == self._batch:
+            return wanted
+        if self._takes_any_batch is None:
+            self._takes_any_batch = self._takes_batches()
+        return wanted if self._takes_any_batch else self._batch
+
+    @torch.no_grad()
+    def visit(self, inputs: Sequence[Tensor], change: Callable[[str, Tensor], Tensor]) -> None:
+        """Run once, handing each tensor a node computes to `change` and going on with its
+        answer; needs a batch size that the graph takes.
+        """
+        values = self._start(inputs)
+        names = {slot: name for name, slot in self._slots.items()}
+        for call in self._program:
+            result = call.step(*[None if i is None else values[i] for i in call.reads])
+            results = result if isinstance(result, (tuple, list)) else (result,)
+            for slot, value in zip(call.writes, results, strict=False):
+                if slot is not None:
+                    values[slot] = change(names[slot], value)
+            for slot in call.frees:
+                values[slot] = None
 
     def _run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         values = self._start(inputs)
@@ -172,17 +194,16 @@ class OnnxModule(nn.Module):
                 values[slot] = None
         return tuple(values[self._slots[name]] for name in self.output_names)
 
-    @torch.no_grad()
     def tensors(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Every tensor by its name; needs a module made with `inplace=False`."""
-        values = self._start(inputs)
-        for call in self._program:
-            result = call.step(*[None if i is None else values[i] for i in call.reads])
-            results = result if isinstance(result, (tuple, list)) else (result,)
-            for slot, value in zip(call.writes, results, strict=False):
-                if slot is not None:
-                    values[slot] = value
-        return {name: values[slot] for name, slot in self._slots.items()}
+        """Every computed tensor by its name; needs a module made with `inplace=False`."""
+        found: dict[str, Tensor] = {}
+
+        def note(name: str, value: Tensor) -> Tensor:
+            found[name] = value
+            return value
+
+        self.visit(inputs, note)
+        return found
 
     def parameter(self, name: str) -> nn.Parameter:
         """The parameter of initializer `name`; raises `ModelError` where it is not trained."""

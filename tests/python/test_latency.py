@@ -162,10 +162,11 @@ def _rising(grid, length, start=0):
 class KnownTarget:
     """A target whose layers take known times, to compare the table with the truth.
 
-    A node that the profiler sees takes `overhead` longer than it does without it.
+    A node that the profiler sees takes `slowdown` times as long and `overhead` more.
     """
 
     overhead = 0.002
+    slowdown = 1.0
 
     def __init__(self, model, groups, drop=None):
         self.model, self.groups, self.drop = model, groups, drop
@@ -200,7 +201,7 @@ class KnownTarget:
 
     def _times(self, nodes):
         wall = np.full(5, sum(nodes.values()))
-        seen = {name: time + self.overhead for name, time in nodes.items()}
+        seen = {name: time * self.slowdown + self.overhead for name, time in nodes.items()}
         return ModelTimes(NodeTimes(seen, dict.fromkeys(nodes, "Conv")), wall)
 
 
@@ -230,6 +231,17 @@ def test_the_table_recovers_known_times(model):
     assert table.dense.median == pytest.approx(0.75)
     assert stages[0] == ("building sparse models", 0.0)
     assert stages[-1] == ("measuring", 1.0)
+
+
+@pytest.mark.parametrize("slowdown", [0.95, 1.08])
+def test_nodes_that_the_profiler_slows_down_are_corrected(model, slowdown):
+    target = KnownTarget(model, GROUPS)
+    target.slowdown = slowdown
+    estimate = Estimator.from_table(profile(model, target.build, target, 4))
+    for part in (1, 2, 5):
+        stored = {name: count // part for name, count in GROUPS.items()}
+        truth = sum(target.layer_ms(n, k) for n, k in stored.items()) + target.rest_ms()
+        assert estimate.model_ms(stored) == pytest.approx(truth, rel=1e-3)
 
 
 def test_dense_times_are_found_under_the_runtimes_names(model):

@@ -41,8 +41,12 @@ Case = tuple[str, str, tuple[int, ...], list[np.ndarray | None], dict[str, Any],
 
 
 def case(
-    op: str, shape: tuple[int, ...] = IMAGE, *more: np.ndarray | None,
-    opset: int = 18, outputs: int = 1, **attributes: Any,
+    op: str,
+    shape: tuple[int, ...] = IMAGE,
+    *more: np.ndarray | None,
+    opset: int = 18,
+    outputs: int = 1,
+    **attributes: Any,
 ) -> Any:
     words = [f"{k}={v}" for k, v in attributes.items() if np.ndim(v) < 2]
     name = "-".join([op, "x".join(map(str, shape)), *words, str(opset)])
@@ -51,19 +55,25 @@ def case(
 
 def resize(shape: tuple[int, ...], scales: tuple[float, ...] | None, sizes: Any, **kw: Any) -> Any:
     return case(
-        "Resize", shape, None,
+        "Resize",
+        shape,
+        None,
         None if scales is None else floats(*scales),
-        *([] if sizes is None else [ints(*sizes)]), **kw,
+        *([] if sizes is None else [ints(*sizes)]),
+        **kw,
     )
 
 
+PLAIN = (
+    "Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Neg", "Reciprocal", "Round", "Sigmoid",
+    "Sign", "Sin", "Softplus", "Softsign", "Tanh", "HardSwish", "Mish", "Relu", "LeakyRelu",
+    "Elu", "Celu", "Selu", "ThresholdedRelu", "HardSigmoid", "Identity",
+    "GlobalAveragePool", "GlobalMaxPool", "Shape", "ReduceMean", "ReduceL2", "ReduceL1",
+    "ReduceSumSquare", "LogSoftmax", "Softmax", "Transpose", "Flatten",
+)  # fmt: skip
+
 CASES = [
-    *(case(op) for op in (
-        "Abs Ceil Cos Erf Exp Floor Neg Reciprocal Round Sigmoid Sign Sin Softplus Softsign Tanh "
-        "HardSwish Mish Relu LeakyRelu Elu Celu Selu ThresholdedRelu HardSigmoid Identity "
-        "GlobalAveragePool GlobalMaxPool Shape ReduceMean ReduceL2 ReduceL1 ReduceSumSquare "
-        "LogSoftmax Softmax Transpose Flatten"
-    ).split()),
+    *map(case, PLAIN),
     case("Gelu", opset=20), case("Gelu", opset=20, approximate="tanh"),
     case("Elu", alpha=0.5), case("LeakyRelu", alpha=0.3), case("HardSigmoid", alpha=0.3, beta=0.4),
     case("Softmax", axis=1), case("LogSoftmax", axis=1), case("Flatten", axis=2),
@@ -169,7 +179,9 @@ def one_node(folder: Path, case_: Case) -> Path:
     _, op, shape, more, attributes, opset, outputs = case_
     weights = {f"w{i}": array for i, array in enumerate(more) if array is not None}
     names = ["x", *(f"w{i}" if array is not None else "" for i, array in enumerate(more))]
-    nodes = [helper.make_node(op, names, [f"y{i}" for i in range(outputs)], name="it", **attributes)]
+    nodes = [
+        helper.make_node(op, names, [f"y{i}" for i in range(outputs)], name="it", **attributes)
+    ]
     results = [f"y{i}" for i in range(outputs)]
     nodes.append(helper.make_node("Conv", ["side", "k"], ["z"], name="side_conv"))
     weights["k"] = weight(1, 1, 1, 1)
