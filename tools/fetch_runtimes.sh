@@ -7,7 +7,7 @@ shift
 for version in "$@"; do
   [ -d "$dir/$version" ] && continue
   rm -rf "$dir/$version.part"
-  PIP_CONSTRAINT='' python3 -m pip install --quiet --only-binary=:all: \
+  PIP_CONSTRAINT='' python3 -m pip install --quiet --no-deps --only-binary=:all: \
     --target "$dir/$version.part" "onnxruntime==$version" 'numpy<2'
   mv "$dir/$version.part" "$dir/$version"
 done

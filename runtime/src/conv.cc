@@ -1,6 +1,7 @@
 #include "alcs/conv.h"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <new>
 #include <utility>
@@ -96,9 +97,9 @@ class EngineConv final : public Conv {
     const auto& p = static_cast<const EnginePlan&>(plan);
     if (p.path == EnginePlan::Path::kReference) {
       CountRun(p.main_row);
-      const SparseWeightsView view = {values_.data(), static_cast<int64_t>(values_.size()),
+      const SparseWeightsView view = {values_.data(),    static_cast<int64_t>(values_.size()),
                                       positions_.data(), static_cast<int64_t>(positions_.size()),
-                                      bias_.data(), spec_.out_channels};
+                                      bias_.data(),      spec_.out_channels};
       return ReferenceConv(spec_, view, p, x, residual, y);
     }
     const int64_t in_image = spec_.in_channels * p.in_height * p.in_width;
@@ -124,53 +125,91 @@ class EngineConv final : public Conv {
                     const ParallelFor& parallel) const noexcept {
     CountRun(p.depthwise.row);
     ForEach(p.channel_tasks.size(), parallel, [&](std::size_t i) {
-      const ChannelTask& task = p.channel_tasks[i];
+      const Range& task = p.channel_tasks[i];
       p.depthwise.kernel->run({x, y, residual, values_.data(), bias_.data(), task.first, task.last,
                                spec_.out_channels / spec_.in_channels, p.in_height, p.in_width,
-                               p.out_height, p.out_width, spec_.pads[0], spec_.pads[1],
-                               epilogue_});
+                               p.out_height, p.out_width, spec_.pads[0], spec_.pads[1], epilogue_});
     });
   }
 
-  void RunTiles(const EnginePlan& p, const float* x, const float* residual, float* y,
-                void* scratch, const ParallelFor& parallel) const noexcept {
+  // Prepares the channels of `range` for the outputs below row `first_row`.
+  void Prepare(const EnginePlan& p, Range range, int64_t first_row, const float* x,
+               float* planes) const noexcept {
+    kernels::PrepareArgs<float> args = p.prepare_args;
+    args.input = x + range.first * p.in_height * p.in_width;
+    args.planes = planes + range.first * args.channel_stride;
+    args.channels = range.last - range.first;
+    args.row_offset = first_row * spec_.strides[0];
+    p.prepare.kernel->run(args);
+  }
+
+  void RunTiles(const EnginePlan& p, const float* x, const float* residual, float* y, void* scratch,
+                const ParallelFor& parallel) const noexcept {
+    for (const PackedRows& rows : packed_) CountRun(rows.kernel.row);
     const float* input = x;
     if (p.path == EnginePlan::Path::kPlanes) {
-      auto* planes = AlignToLine<float>(scratch);
       CountRun(p.prepare.row);
-      ForEach(p.prepare_tasks.size(), parallel, [&](std::size_t i) {
-        const ChannelTask& task = p.prepare_tasks[i];
-        kernels::PrepareArgs<float> args = p.prepare_args;
-        args.input = x + task.first * p.in_height * p.in_width;
-        args.planes = planes + task.first * args.channel_stride;
-        args.channels = task.last - task.first;
-        p.prepare.kernel->run(args);
-      });
+      auto* planes = AlignToLine<float>(scratch);
+      if (p.bands.count > 0) return RunBands(p, x, residual, y, planes, parallel);
+      ForEach(p.prepare_tasks.size(), parallel,
+              [&](std::size_t i) { Prepare(p, p.prepare_tasks[i], 0, x, planes); });
       input = planes;
     }
-    for (const PackedRows& rows : packed_) CountRun(rows.kernel.row);
     ForEach(p.tile_tasks.size(), parallel, [&](std::size_t i) {
       const TileTask& task = p.tile_tasks[i];
-      const auto rows_index = static_cast<std::size_t>(task.rows_index);
-      RunTask(packed_[rows_index], p.rows[rows_index], task, input, residual, y,
-              p.out_height * p.out_width);
+      const auto rows = static_cast<std::size_t>(task.rows_index);
+      RunBlocks(packed_[rows], p.rows[rows].offsets, p.rows[rows].all, task, input, residual, y,
+                p.out_height * p.out_width);
     });
   }
 
-  void RunTask(const PackedRows& packed, const RowsPlan& rows, const TileTask& task,
-               const float* input, const float* residual, float* y,
-               int64_t out_pixels) const noexcept {
+  void RunBands(const EnginePlan& p, const float* x, const float* residual, float* y,
+                float* scratch, const ParallelFor& parallel) const noexcept {
+    const Bands& bands = p.bands;
+    // Tasks take the lowest slot of scratch memory that is free: on one thread always the same,
+    // which stays in the cache. There are as many slots as tasks.
+    std::atomic<uint32_t> taken{0};
+    ForEach(bands.tasks.size(), parallel, [&](std::size_t i) {
+      uint32_t before = taken.load(std::memory_order_relaxed);
+      uint32_t slot_bit = 0;
+      do {
+        slot_bit = ~before & (before + 1);
+      } while (!taken.compare_exchange_weak(before, before | slot_bit, std::memory_order_acquire));
+      float* planes = scratch;
+      for (uint32_t bit = slot_bit; bit > 1; bit >>= 1) planes += bands.slot_floats;
+
+      for (int64_t band = bands.tasks[i].first; band < bands.tasks[i].last; ++band) {
+        Prepare(p, {0, spec_.in_channels}, band * bands.rows, x, planes);
+        const int64_t at = band * bands.rows * p.out_width;
+        for (std::size_t rows = 0; rows < packed_.size(); ++rows) {
+          const bool last = band == bands.count - 1 && !p.rows[rows].last.tiles.empty();
+          const TileSet& set = last ? p.rows[rows].last : p.rows[rows].all;
+          const TileTask task = {static_cast<int>(rows),
+                                 {0, static_cast<int64_t>(set.tiles.size())},
+                                 {0, static_cast<int64_t>(packed_[rows].blocks.size())}};
+          RunBlocks(packed_[rows], p.rows[rows].offsets, set, task, planes,
+                    residual != nullptr ? residual + at : nullptr, y + at,
+                    p.out_height * p.out_width);
+        }
+      }
+      taken.fetch_and(~slot_bit, std::memory_order_release);
+    });
+  }
+
+  void RunBlocks(const PackedRows& packed, const std::vector<int32_t>& offsets, const TileSet& set,
+                 const TileTask& task, const float* input, const float* residual, float* y,
+                 int64_t out_pixels) const noexcept {
     const int64_t height = packed.kernel.kernel->rows;
     kernels::TileArgs<float> args = {};
     args.input = input;
     args.output_stride = out_pixels;
     args.epilogue = epilogue_;
-    for (int64_t t = task.first_tile; t < task.last_tile; ++t) {
-      args.tile = &rows.tiles[static_cast<std::size_t>(t)];
-      const auto run = rows.run[static_cast<std::size_t>(t)];
-      for (int64_t b = task.first_block; b < task.last_block; ++b) {
+    for (int64_t t = task.tiles.first; t < task.tiles.last; ++t) {
+      args.tile = &set.tiles[static_cast<std::size_t>(t)];
+      const auto run = set.run[static_cast<std::size_t>(t)];
+      for (int64_t b = task.blocks.first; b < task.blocks.last; ++b) {
         const PackedBlock& block = packed.blocks[static_cast<std::size_t>(b)];
-        args.offsets = rows.offsets.data() + block.first_column;
+        args.offsets = offsets.data() + block.first_column;
         args.weights = packed.values.data() + block.first_column * height;
         args.count = block.columns;
         args.bias = bias_.data() + block.first_channel;

@@ -24,16 +24,16 @@ std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& 
   for (const auto& kernel : kernels) packed.push_back({kernel, {}, {}, {}});
 
   const auto append = [&](const Run& run, int64_t group) {
-    const int64_t first_channel = group * geometry.rows_per_group +
-                                  run.first_block % geometry.blocks_per_group * g;
+    const int64_t first_channel =
+        group * geometry.rows_per_group + run.first_block % geometry.blocks_per_group * g;
     int64_t row = 0;
     while (row < run.rows) {
       auto fit = std::find_if(packed.begin(), packed.end(), [&](const PackedRows& p) {
         return p.kernel.kernel->rows <= run.rows - row;
       });
       const int64_t height = fit->kernel.kernel->rows;
-      fit->blocks.push_back({first_channel + row, group,
-                             static_cast<int64_t>(fit->columns.size()), run.columns});
+      fit->blocks.push_back(
+          {first_channel + row, group, static_cast<int64_t>(fit->columns.size()), run.columns});
       for (int64_t i = 0; i < run.columns; ++i) {
         fit->columns.push_back(static_cast<int32_t>(weights.positions[run.begin + i] -
                                                     run.first_block * geometry.columns));

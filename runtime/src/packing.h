@@ -41,7 +41,7 @@ struct PackedBlock {
 struct PackedRows {
   Registered<TileKernel> kernel;
   std::vector<PackedBlock> blocks;
-  std::vector<int32_t> columns;  // column of the conv group's weight matrix
+  std::vector<int32_t> columns;                          // column of the conv group's weight matrix
   std::vector<float, CacheLineAllocator<float>> values;  // [columns.size()][kernel.rows]
 };
 

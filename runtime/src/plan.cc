@@ -12,18 +12,24 @@ using kernels::Tile;
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
 // Tasks: enough for any pool to share out evenly, each long enough to be worth handing over.
 constexpr int64_t kMaxTasks = 16;
-constexpr int64_t kMinTaskOps = 60000;        // vector multiply-adds: about 20 microseconds
+constexpr int64_t kMinTaskOps = 60000;         // vector multiply-adds: about 20 microseconds
 constexpr int64_t kMinTaskFloats = 16 * 1024;  // copied: the same
 // Up to this width an input is copied once per kernel column rather than once per stride phase: the
 // copies are small, and no pixels between the rows are computed.
 constexpr int64_t kNarrow = 14;
+// A prepared input of more floats than this is prepared band by band, each of at most half as many
+// floats unless that would be too few vectors to fill the tiles; at least so many bands, so that
+// threads can share them.
+constexpr int64_t kMaxPreparedFloats = 128 * 1024;
+constexpr int64_t kMinBandVectors = 24;
+constexpr int64_t kMinBands = 4;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Taps of one axis: which plane each kernel index reads, and where.
 struct Axis {
-  std::vector<int64_t> start;  // per plane: input index of its element 0
-  std::vector<int64_t> used;   // kernel indices, ascending
+  std::vector<int64_t> start;         // per plane: input index of its element 0
+  std::vector<int64_t> used;          // kernel indices, ascending
   std::vector<int64_t> plane, shift;  // per used index
   int64_t max_shift = 0;
 };
@@ -68,12 +74,11 @@ int64_t SharedZeros(const Axis& axis, int64_t stride, int64_t out, int64_t in) {
   return shared;
 }
 
-// Cuts the output into tiles. `width` is that of a row in the input; `direct` means that the input
-// ends where the output does, so that nothing may be read beyond it.
-std::vector<Tile> MakeTiles(const TileKernel& kernel, int max_vectors, const ConvPlan& plan,
+// Cuts an output of height x out_width into tiles. `width` is that of a row in the input.
+std::vector<Tile> MakeTiles(const TileKernel& kernel, int64_t height, int64_t out_width,
                             int64_t width) {
   const int64_t lanes = kernel.lanes;
-  const int64_t height = plan.out_height, out_width = plan.out_width;
+  const int64_t max_vectors = kernel.max_vectors;
   const bool compress = kernel.run[1][kernels::kCompress][0] != nullptr;
   std::vector<Tile> tiles;
   if (width == out_width) {
@@ -166,11 +171,20 @@ std::vector<Tile> MakeTiles(const TileKernel& kernel, int max_vectors, const Con
   return tiles;
 }
 
+TileSet MakeTileSet(const TileKernel& kernel, int64_t height, int64_t out_width, int64_t width) {
+  TileSet set;
+  set.tiles = MakeTiles(kernel, height, out_width, width);
+  for (const Tile& tile : set.tiles) {
+    set.run.push_back(kernel.run[tile.vectors][tile.mode][tile.quad > 0 ? 1 : 0]);
+  }
+  return set;
+}
+
 // Cuts [0, costs.size()) into at most `parts` ranges of about the same cost.
-std::vector<ChannelTask> Balance(const std::vector<int64_t>& costs, int64_t parts) {
+std::vector<Range> Balance(const std::vector<int64_t>& costs, int64_t parts) {
   int64_t total = 0;
   for (const int64_t cost : costs) total += cost;
-  std::vector<ChannelTask> ranges;
+  std::vector<Range> ranges;
   int64_t first = 0, done = 0;
   for (int64_t i = 0; i < static_cast<int64_t>(costs.size()); ++i) {
     done += costs[static_cast<std::size_t>(i)];
@@ -185,9 +199,9 @@ std::vector<ChannelTask> Balance(const std::vector<int64_t>& costs, int64_t part
   return ranges;
 }
 
-std::vector<ChannelTask> SplitChannels(int64_t channels, int64_t parts) {
+std::vector<Range> SplitEvenly(int64_t channels, int64_t parts) {
   parts = std::max<int64_t>(1, std::min({parts, channels, kMaxTasks}));
-  std::vector<ChannelTask> tasks;
+  std::vector<Range> tasks;
   for (int64_t i = 0; i < parts; ++i) {
     tasks.push_back({channels * i / parts, channels * (i + 1) / parts});
   }
@@ -200,7 +214,7 @@ void AppendTileTasks(const PackedRows& packed, const RowsPlan& rows, int rows_in
                      std::vector<TileTask>* tasks) {
   std::vector<int64_t> tile_costs, block_costs;
   int64_t vectors = 0, columns = 0;
-  for (const Tile& tile : rows.tiles) {
+  for (const Tile& tile : rows.all.tiles) {
     tile_costs.push_back(tile.vectors);
     vectors += tile.vectors;
   }
@@ -208,18 +222,46 @@ void AppendTileTasks(const PackedRows& packed, const RowsPlan& rows, int rows_in
     block_costs.push_back(block.columns + 4);  // some for the bias and the store
     columns += block_costs.back();
   }
-  const double ops = static_cast<double>(vectors) * static_cast<double>(columns) *
-                     packed.kernel.kernel->rows;
+  const double ops =
+      static_cast<double>(vectors) * static_cast<double>(columns) * packed.kernel.kernel->rows;
   const auto wanted = static_cast<int64_t>(
       std::max(1.0, std::min<double>(kMaxTasks, ops / static_cast<double>(kMinTaskOps))));
   const auto tile_ranges = Balance(tile_costs, wanted);
   const auto block_ranges =
       Balance(block_costs, CeilDiv(wanted, static_cast<int64_t>(tile_ranges.size())));
-  for (const ChannelTask& tiles : tile_ranges) {
-    for (const ChannelTask& blocks : block_ranges) {
-      tasks->push_back({rows_index, tiles.first, tiles.last, blocks.first, blocks.last});
+  for (const Range& tiles : tile_ranges) {
+    for (const Range& blocks : block_ranges) {
+      tasks->push_back({rows_index, tiles, blocks});
     }
   }
+}
+
+// Output rows of a band: those, with at most `most` prepared rows, that cost the least in vectors
+// computed and in rows prepared twice. 0 if bands do not suit.
+int64_t BandRows(const ConvPlan& plan, int64_t width, int64_t overlap, int64_t most,
+                 int64_t lanes) {
+  const auto vectors_of = [&](int64_t rows) {
+    return plan.out_width % lanes == 0 ? rows * (plan.out_width / lanes)
+                                       : CeilDiv((rows - 1) * width + plan.out_width, lanes);
+  };
+  int64_t low = 1;
+  while (low < plan.out_height && vectors_of(low) < kMinBandVectors) ++low;
+  if (CeilDiv(plan.out_height, low) < kMinBands) return 0;
+  const int64_t high = std::max(low, std::min(plan.out_height / kMinBands, most - overlap));
+  int64_t best = 0;
+  double best_cost = std::numeric_limits<double>::max();
+  for (int64_t rows = std::max(low, high / 2); rows <= high; ++rows) {
+    // Preparing takes a few per cent of a layer.
+    const double prepared =
+        0.05 * static_cast<double>((rows + overlap) * width) / static_cast<double>(lanes);
+    const double cost = static_cast<double>(CeilDiv(plan.out_height, rows)) *
+                        (static_cast<double>(vectors_of(rows)) + prepared);
+    if (cost <= best_cost) {
+      best_cost = cost;
+      best = rows;
+    }
+  }
+  return best;
 }
 
 }  // namespace
@@ -268,7 +310,7 @@ void PlanDepthwise(const ConvSpec& spec, EnginePlan* plan) {
   plan->main_row = plan->depthwise.row;
   const int64_t touched = plan->out_height * plan->out_width + plan->in_height * plan->in_width;
   plan->channel_tasks =
-      SplitChannels(spec.out_channels, spec.out_channels * touched / (4 * kMinTaskFloats));
+      SplitEvenly(spec.out_channels, spec.out_channels * touched / (4 * kMinTaskFloats));
 }
 
 Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Isa isa,
@@ -289,12 +331,14 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
       used_columns.push_back(column % kw);
     }
   }
-  const Axis vertical = MakeAxis(Distinct(std::move(used_rows)), spec.strides[0],
-                                 spec.dilations[0], spec.pads[0], false);
-  const bool separate = plan->out_width <= kNarrow || (!compress && plan->out_width < any_kernel.lanes);
+  const Axis vertical = MakeAxis(Distinct(std::move(used_rows)), spec.strides[0], spec.dilations[0],
+                                 spec.pads[0], false);
+  const bool separate =
+      plan->out_width <= kNarrow || (!compress && plan->out_width < any_kernel.lanes);
   const Axis horizontal = MakeAxis(Distinct(std::move(used_columns)), spec.strides[1],
                                    spec.dilations[1], spec.pads[1], separate);
 
+  Bands& bands = plan->bands;
   // All sizes below are bounded by checking each product in floating point first.
   int64_t width = plan->out_width, channel_stride = in_pixels, plane_stride = 0;
   if (direct) {
@@ -304,11 +348,21 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     const int64_t shared =
         SharedZeros(horizontal, spec.strides[1], plan->out_width, plan->in_width);
     width = plan->out_width + horizontal.max_shift - shared;
-    const int64_t rows = plan->out_height + vertical.max_shift;
     const auto planes = static_cast<int64_t>(vertical.start.size() * horizontal.start.size());
+    int64_t rows = plan->out_height + vertical.max_shift;
     if (static_cast<double>(rows) * static_cast<double>(width) * static_cast<double>(planes) >
         static_cast<double>(kInt32Max)) {
       return Status::Error("an input channel needs more scratch memory than is supported");
+    }
+    const int64_t row_floats = planes * width * spec.in_channels;
+    if (static_cast<double>(rows) * static_cast<double>(row_floats) > kMaxPreparedFloats) {
+      bands.rows = BandRows(*plan, width, vertical.max_shift, kMaxPreparedFloats / 2 / row_floats,
+                            any_kernel.lanes);
+    }
+    if (bands.rows > 0) {
+      bands.count = CeilDiv(plan->out_height, bands.rows);
+      bands.tasks = SplitEvenly(bands.count, bands.count);
+      rows = bands.rows + vertical.max_shift;
     }
     plane_stride = rows * width + shared;
     channel_stride = CeilDiv(planes * plane_stride + any_kernel.lanes, 16) * 16;
@@ -316,9 +370,20 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     if (channel_stride % 1024 == 0) channel_stride += 16;
     plan->row_start = vertical.start;
     plan->column_start = horizontal.start;
-    plan->prepare_args = {nullptr, nullptr, 0, plan->in_height, plan->in_width, rows, width,
-                          plane_stride, channel_stride, spec.strides[0], spec.strides[1],
-                          plan->row_start.data(), static_cast<int64_t>(plan->row_start.size()),
+    plan->prepare_args = {nullptr,
+                          nullptr,
+                          0,
+                          plan->in_height,
+                          plan->in_width,
+                          rows,
+                          width,
+                          plane_stride,
+                          channel_stride,
+                          spec.strides[0],
+                          spec.strides[1],
+                          0,
+                          plan->row_start.data(),
+                          static_cast<int64_t>(plan->row_start.size()),
                           plan->column_start.data(),
                           static_cast<int64_t>(plan->column_start.size())};
     for (const auto& row : KernelsOf(isa).prepares) {
@@ -331,15 +396,18 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
   if (static_cast<double>(channel_stride) * static_cast<double>(spec.in_channels) >
       static_cast<double>(kInt32Max)) {
     return Status::Error("an image of " + std::to_string(spec.in_channels) + " x " +
-                         std::to_string(plan->in_height) + " x " +
-                         std::to_string(plan->in_width) + " is too large");
+                         std::to_string(plan->in_height) + " x " + std::to_string(plan->in_width) +
+                         " is too large");
   }
   if (!direct) {
     const int64_t floats = spec.in_channels * channel_stride + 2 * any_kernel.lanes;
-    plan->scratch_bytes = static_cast<std::size_t>(floats) * sizeof(float) + 64;
-    plan->prepare_tasks = SplitChannels(spec.in_channels, floats / (4 * kMinTaskFloats));
+    bands.slot_floats = CeilDiv(floats, 16) * 16;
+    const auto slots = static_cast<int64_t>(std::max<std::size_t>(1, bands.tasks.size()));
+    plan->scratch_bytes = static_cast<std::size_t>(slots * bands.slot_floats) * sizeof(float) + 64;
+    plan->prepare_tasks = SplitEvenly(spec.in_channels, floats / (4 * kMinTaskFloats));
   }
 
+  const bool banded = bands.count > 0;
   // Where each kernel index lies within a channel.
   const auto place = [](const Axis& axis, int64_t index, int64_t plane_step, int64_t shift_step) {
     const auto at = static_cast<std::size_t>(
@@ -363,9 +431,10 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
             place(horizontal, column % kw, plane_stride, 1));
       }
     }
-    rows.tiles = MakeTiles(kernel, kernel.max_vectors, *plan, width);
-    for (const Tile& tile : rows.tiles) {
-      rows.run.push_back(kernel.run[tile.vectors][tile.mode][tile.quad > 0 ? 1 : 0]);
+    const int64_t last_rows = plan->out_height - (bands.count - 1) * bands.rows;
+    rows.all = MakeTileSet(kernel, banded ? bands.rows : plan->out_height, plan->out_width, width);
+    if (banded && last_rows != bands.rows) {
+      rows.last = MakeTileSet(kernel, last_rows, plan->out_width, width);
     }
     const double work = static_cast<double>(packed[i].values.size());
     if (work > most_work) {
@@ -373,7 +442,9 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
       plan->main_row = packed[i].kernel.row;
     }
     plan->rows.push_back(std::move(rows));
-    AppendTileTasks(packed[i], plan->rows.back(), static_cast<int>(i), &plan->tile_tasks);
+    if (!banded) {
+      AppendTileTasks(packed[i], plan->rows.back(), static_cast<int>(i), &plan->tile_tasks);
+    }
   }
   return Status();
 }

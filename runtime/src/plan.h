@@ -10,22 +10,35 @@
 
 namespace alcs {
 
+struct Range {
+  int64_t first, last;
+};
+
 // A range of blocks on a range of tiles, of one tile height.
 struct TileTask {
   int rows_index;  // into TilePlan::rows and the packed weights
-  int64_t first_tile, last_tile;
-  int64_t first_block, last_block;
+  Range tiles, blocks;
 };
 
-struct ChannelTask {
-  int64_t first, last;
+struct TileSet {
+  std::vector<kernels::Tile> tiles;
+  std::vector<kernels::TileFunction<float>> run;  // per tile
 };
 
 // One tile height.
 struct RowsPlan {
-  std::vector<kernels::Tile> tiles;
-  std::vector<kernels::TileFunction<float>> run;  // per tile
   std::vector<int32_t> offsets;  // per packed column, into the prepared input (or x itself)
+  TileSet all;                   // of a band, where there are bands
+  TileSet last;                  // of the last band, when that has fewer rows
+};
+
+// Bands of output rows, each of whose inputs is prepared just before it is used, in little memory.
+// For layers whose whole prepared input would not stay in the second-level cache.
+struct Bands {
+  int64_t count = 0;         // 0: the whole input is prepared first
+  int64_t rows = 0;          // output rows of all but the last
+  std::vector<Range> tasks;  // ranges of bands
+  int64_t slot_floats = 0;   // prepared input of one task
 };
 
 struct EnginePlan final : ConvPlan {
@@ -39,11 +52,12 @@ struct EnginePlan final : ConvPlan {
   Registered<PrepareKernel> prepare = {};
   kernels::PrepareArgs<float> prepare_args = {};
   std::vector<int64_t> row_start, column_start;
-  std::vector<ChannelTask> prepare_tasks;
+  std::vector<Range> prepare_tasks;
+  Bands bands;
 
   // kDepthwise.
   Registered<DepthwiseKernel> depthwise = {};
-  std::vector<ChannelTask> channel_tasks;
+  std::vector<Range> channel_tasks;
 
   int main_row = 0;  // the registry row that does most of the work
 };

@@ -66,14 +66,14 @@ KernelSet Collect(Isa isa) {
   KernelSet set;
 #define ALCS_TILE(name, rows, vectors) \
   if (isa == k_##name) set.tiles.push_back({&kernels::name##_tile_##rows, k_##name##_tile_##rows});
-#define ALCS_PREPARE(name, stride)                                                              \
-  if (isa == k_##name) {                                                                        \
-    set.prepares.push_back({&kernels::name##_prepare_##stride, k_##name##_prepare_##stride});   \
+#define ALCS_PREPARE(name, stride)                                                            \
+  if (isa == k_##name) {                                                                      \
+    set.prepares.push_back({&kernels::name##_prepare_##stride, k_##name##_prepare_##stride}); \
   }
-#define ALCS_DEPTHWISE(name, kernel, stride)                                       \
-  if (isa == k_##name) {                                                           \
-    set.depthwises.push_back({&kernels::name##_depthwise_##kernel##_##stride,      \
-                              k_##name##_depthwise_##kernel##_##stride});          \
+#define ALCS_DEPTHWISE(name, kernel, stride)                                  \
+  if (isa == k_##name) {                                                      \
+    set.depthwises.push_back({&kernels::name##_depthwise_##kernel##_##stride, \
+                              k_##name##_depthwise_##kernel##_##stride});     \
   }
 #include "kernels/kernels.inc"
 #undef ALCS_TILE
@@ -86,8 +86,7 @@ KernelSet Collect(Isa isa) {
 
 const KernelSet& KernelsOf(Isa isa) {
   static const KernelSet sets[] = {Collect(Isa::kReference), Collect(Isa::kScalar),
-                                   Collect(Isa::kAvx2), Collect(Isa::kAvx512),
-                                   Collect(Isa::kNeon)};
+                                   Collect(Isa::kAvx2), Collect(Isa::kAvx512), Collect(Isa::kNeon)};
   return sets[static_cast<int>(isa)];
 }
 
@@ -100,8 +99,8 @@ void CountRun(int row) noexcept { run_counts[row].fetch_add(1, std::memory_order
 std::vector<KernelUse> KernelUses() {
   std::vector<KernelUse> uses;
   for (int row = 0; row < kRowCount; ++row) {
-    uses.push_back({kRowInfo[row].name, kRowInfo[row].isa,
-                    run_counts[row].load(std::memory_order_relaxed)});
+    uses.push_back(
+        {kRowInfo[row].name, kRowInfo[row].isa, run_counts[row].load(std::memory_order_relaxed)});
   }
   return uses;
 }

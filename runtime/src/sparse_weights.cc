@@ -24,13 +24,20 @@ Status CheckSpec(const ConvSpec& spec, WeightGeometry* geometry) {
     int64_t value;
     int64_t low;
   } sizes[] = {
-      {"out_channels", spec.out_channels, 1}, {"in_channels", spec.in_channels, 1},
-      {"group", spec.group, 1},               {"simd_group", spec.simd_group, 1},
-      {"kernel_shape", spec.kernel[0], 1},    {"kernel_shape", spec.kernel[1], 1},
-      {"strides", spec.strides[0], 1},        {"strides", spec.strides[1], 1},
-      {"dilations", spec.dilations[0], 1},    {"dilations", spec.dilations[1], 1},
-      {"pads", spec.pads[0], 0},              {"pads", spec.pads[1], 0},
-      {"pads", spec.pads[2], 0},              {"pads", spec.pads[3], 0},
+      {"out_channels", spec.out_channels, 1},
+      {"in_channels", spec.in_channels, 1},
+      {"group", spec.group, 1},
+      {"simd_group", spec.simd_group, 1},
+      {"kernel_shape", spec.kernel[0], 1},
+      {"kernel_shape", spec.kernel[1], 1},
+      {"strides", spec.strides[0], 1},
+      {"strides", spec.strides[1], 1},
+      {"dilations", spec.dilations[0], 1},
+      {"dilations", spec.dilations[1], 1},
+      {"pads", spec.pads[0], 0},
+      {"pads", spec.pads[1], 0},
+      {"pads", spec.pads[2], 0},
+      {"pads", spec.pads[3], 0},
   };
   for (const auto& size : sizes) {
     Status status = CheckRange(size.name, size.value, size.low, kInt32Max);
@@ -41,8 +48,8 @@ Status CheckSpec(const ConvSpec& spec, WeightGeometry* geometry) {
                          std::to_string(spec.in_channels) + " input and " +
                          std::to_string(spec.out_channels) + " output channels");
   }
-  Status status = CheckRange("simd_group", spec.simd_group, 1,
-                             std::max<int64_t>(spec.out_channels, 16));
+  Status status =
+      CheckRange("simd_group", spec.simd_group, 1, std::max<int64_t>(spec.out_channels, 16));
   if (!status.ok()) return status;
   const Activation& act = spec.activation;
   if (!std::isfinite(act.slope) || !std::isfinite(act.low) || !std::isfinite(act.high)) {
@@ -54,8 +61,7 @@ Status CheckSpec(const ConvSpec& spec, WeightGeometry* geometry) {
   const int64_t area = spec.kernel[0] * spec.kernel[1];
   const int64_t channels = spec.in_channels / spec.group;
   geometry->rows_per_group = spec.out_channels / spec.group;
-  geometry->blocks_per_group =
-      (geometry->rows_per_group + spec.simd_group - 1) / spec.simd_group;
+  geometry->blocks_per_group = (geometry->rows_per_group + spec.simd_group - 1) / spec.simd_group;
   geometry->blocks = geometry->blocks_per_group * spec.group;  // at most out_channels
   if (area > kInt32Max || area * channels > kInt32Max ||
       area * channels * geometry->blocks > kInt32Max) {

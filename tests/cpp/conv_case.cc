@@ -63,8 +63,9 @@ float UniformFloat(Random& random) {
 }
 
 SparseWeightsView Weights::view() const {
-  return {values.data(), static_cast<int64_t>(values.size()), positions.data(),
-          static_cast<int64_t>(positions.size()), bias.data(), static_cast<int64_t>(bias.size())};
+  return {values.data(),    static_cast<int64_t>(values.size()),
+          positions.data(), static_cast<int64_t>(positions.size()),
+          bias.data(),      static_cast<int64_t>(bias.size())};
 }
 
 Weights RandomWeights(const ConvSpec& spec, double density, Random& random) {
@@ -87,10 +88,9 @@ std::string ConvCase::Describe() const {
        << spec.out_channels << " kernel " << spec.kernel[0] << "x" << spec.kernel[1] << " strides "
        << spec.strides[0] << "," << spec.strides[1] << " pads " << spec.pads[0] << ","
        << spec.pads[1] << "," << spec.pads[2] << "," << spec.pads[3] << " dilations "
-       << spec.dilations[0] << "," << spec.dilations[1] << " group " << spec.group
-       << " simd_group " << spec.simd_group << " density " << density << " act "
-       << spec.activation.slope << "," << spec.activation.low << "," << spec.activation.high
-       << (residual ? " residual" : "");
+       << spec.dilations[0] << "," << spec.dilations[1] << " group " << spec.group << " simd_group "
+       << spec.simd_group << " density " << density << " act " << spec.activation.slope << ","
+       << spec.activation.low << "," << spec.activation.high << (residual ? " residual" : "");
   return text.str();
 }
 
@@ -128,8 +128,8 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
   EXPECT(plan->out_width == reference_plan->out_width, c.Describe());
 
   const auto inputs = static_cast<std::size_t>(c.batch * c.spec.in_channels * c.height * c.width);
-  const auto outputs = static_cast<std::size_t>(c.batch * c.spec.out_channels * plan->out_height *
-                                                plan->out_width);
+  const auto outputs =
+      static_cast<std::size_t>(c.batch * c.spec.out_channels * plan->out_height * plan->out_width);
   const bool at_end = (random() & 1) != 0;
   const GuardedMemory x(inputs * sizeof(float), at_end);
   const GuardedMemory residual(outputs * sizeof(float), at_end);

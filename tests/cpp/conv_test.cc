@@ -99,6 +99,31 @@ TEST(TileBoundaries) {
   }
 }
 
+// Images whose prepared form is large enough to be made band by band, with a shorter last band.
+TEST(Bands) {
+  Random random(Seed() + 5);
+  for (const int64_t width : {130, 208, 211}) {
+    for (const int64_t stride : {1, 2}) {
+      ConvCase c;
+      c.spec.group = stride;
+      c.spec.in_channels = 6 * stride;
+      c.spec.out_channels = stride * Uniform(random, 5, 9);
+      c.spec.simd_group = Uniform(random, 1, 8);
+      c.spec.kernel[0] = 3;
+      c.spec.kernel[1] = 5;
+      c.spec.strides[0] = c.spec.strides[1] = stride;
+      for (int64_t& pad : c.spec.pads) pad = Uniform(random, 0, 3);
+      c.spec.activation = RandomActivation(random);
+      c.batch = width == 211 ? 2 : 1;
+      c.residual = width != 208;
+      c.density = 0.3;
+      c.width = width;
+      c.height = Uniform(random, 200, 240);
+      CheckCase(c, IsaUnderTest(), random, SerialFor());
+    }
+  }
+}
+
 TEST(Depthwise) {
   Random random(Seed() + 2);
   const int64_t kernels[] = {3, 5, 7, 4};
@@ -121,7 +146,8 @@ TEST(Depthwise) {
         c.spec.activation = RandomActivation(random);
         c.residual = random() % 4 == 0;
         c.density = random() % 4 == 0 ? 0.5 : 1;
-        c.height = Uniform(random, std::max<int64_t>(1, kernel - c.spec.pads[0] - c.spec.pads[2]), 40);
+        c.height =
+            Uniform(random, std::max<int64_t>(1, kernel - c.spec.pads[0] - c.spec.pads[2]), 40);
         c.width = Uniform(random, std::max<int64_t>(1, kernel - c.spec.pads[1] - c.spec.pads[3]),
                           i % 8 == 0 ? 300 : 70);
         CheckCase(c, IsaUnderTest(), random, SerialFor());
@@ -165,7 +191,7 @@ TEST(WorkedExample) {
   const std::vector<float> values = {1, -1, 2, 3, 10, 99};
   const std::vector<int32_t> positions = {1, 6, 8};
   const std::vector<float> bias = {0.5F, 0, -1};
-  const std::vector<float> x = {1, 2, 3, 4, 5, 6,      // channel 0: 2 x 3
+  const std::vector<float> x = {1, 2, 3, 4,  5,  6,    // channel 0: 2 x 3
                                 7, 8, 9, 10, 11, 12};  // channel 1
   const std::vector<float> residual = {0, 0, 0, 0, 0, -90};
   // Padded rows are 0 1 2 3 and 0 10 11 12 (lower row of channel 1); outputs at columns 0 and 2.
@@ -173,8 +199,8 @@ TEST(WorkedExample) {
   for (const Isa isa : {Isa::kReference, IsaUnderTest()}) {
     std::unique_ptr<Conv> conv;
     std::shared_ptr<const ConvPlan> plan;
-    Status status = Conv::Create(spec, {values.data(), 6, positions.data(), 3, bias.data(), 3}, isa,
-                                 &conv);
+    Status status =
+        Conv::Create(spec, {values.data(), 6, positions.data(), 3, bias.data(), 3}, isa, &conv);
     EXPECT(status.ok(), status.message());
     status = conv->Plan(1, 2, 3, &plan);
     EXPECT(status.ok(), status.message());

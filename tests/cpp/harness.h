@@ -27,18 +27,18 @@ struct Registration {
   Registration(const char* name, void (*body)());
 };
 
-#define TEST(name)                                                              \
-  static void Test##name();                                                     \
+#define TEST(name)                                                                \
+  static void Test##name();                                                       \
   static const ::alcs::test::Registration registration_##name(#name, Test##name); \
   static void Test##name()
 
-#define EXPECT(condition, message)                                \
-  do {                                                            \
-    if (!(condition)) {                                           \
-      std::ostringstream alcs_text;                               \
-      alcs_text << #condition << ": " << message;                 \
-      ::alcs::test::Fail(__FILE__, __LINE__, alcs_text.str());    \
-    }                                                             \
+#define EXPECT(condition, message)                             \
+  do {                                                         \
+    if (!(condition)) {                                        \
+      std::ostringstream alcs_text;                            \
+      alcs_text << #condition << ": " << message;              \
+      ::alcs::test::Fail(__FILE__, __LINE__, alcs_text.str()); \
+    }                                                          \
   } while (false)
 
 }  // namespace test

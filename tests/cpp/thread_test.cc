@@ -57,9 +57,10 @@ std::vector<Layer> Layers() {
     std::fill_n(spec.pads, 4, kernel / 2);
     return Layer{name, spec, size};
   };
-  return {layer("rows of tiles", 32, 32, 1, 3, 1, 4, 29), layer("one run", 128, 128, 1, 1, 1, 8, 27),
-          layer("blocks", 96, 192, 1, 3, 1, 4, 7), layer("stride", 64, 64, 1, 3, 2, 4, 30),
-          layer("depthwise", 96, 96, 96, 3, 1, 1, 60)};
+  return {
+      layer("rows of tiles", 32, 32, 1, 3, 1, 4, 29), layer("one run", 128, 128, 1, 1, 1, 8, 27),
+      layer("blocks", 96, 192, 1, 3, 1, 4, 7),        layer("stride", 64, 64, 1, 3, 2, 4, 30),
+      layer("bands", 16, 16, 1, 3, 1, 4, 100),        layer("depthwise", 96, 96, 96, 3, 1, 1, 60)};
 }
 
 TEST(ThreadsDoNotChangeTheResult) {
@@ -72,11 +73,11 @@ TEST(ThreadsDoNotChangeTheResult) {
     if (status.ok()) status = conv->Plan(2, layer.size, layer.size, &plan);
     EXPECT(status.ok(), status.message());
     if (!status.ok()) return;
-    std::vector<float> x(static_cast<std::size_t>(2 * layer.spec.in_channels * layer.size *
-                                                  layer.size));
+    std::vector<float> x(
+        static_cast<std::size_t>(2 * layer.spec.in_channels * layer.size * layer.size));
     for (float& f : x) f = UniformFloat(random);
-    const auto outputs = static_cast<std::size_t>(2 * layer.spec.out_channels * plan->out_height *
-                                                  plan->out_width);
+    const auto outputs =
+        static_cast<std::size_t>(2 * layer.spec.out_channels * plan->out_height * plan->out_width);
     const auto run = [&](const ParallelFor& parallel) {
       std::vector<float> y(outputs);
       std::vector<char> scratch(plan->scratch_bytes);

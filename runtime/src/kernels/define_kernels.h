@@ -7,20 +7,20 @@
 #include "kernels/prepare.h"
 #include "kernels/tile.h"
 
-#define ALCS_DEFINE_TILE(Vec, isa, rows, vectors)                  \
-  extern const TileKernel<Vec::T> isa##_tile_##rows;               \
-  constexpr TileKernel<Vec::T> isa##_tile_##rows =                 \
+#define ALCS_DEFINE_TILE(Vec, isa, rows, vectors)    \
+  extern const TileKernel<Vec::T> isa##_tile_##rows; \
+  constexpr TileKernel<Vec::T> isa##_tile_##rows =   \
       MakeTileKernel<Vec, rows, vectors>(#isa "_tile_" #rows);
 
-#define ALCS_DEFINE_PREPARE(Vec, isa, stride)                      \
-  extern const PrepareKernel<Vec::T> isa##_prepare_##stride;       \
-  constexpr PrepareKernel<Vec::T> isa##_prepare_##stride = {       \
-      #isa "_prepare_" #stride, stride, Prepare<Vec, stride>};
+#define ALCS_DEFINE_PREPARE(Vec, isa, stride)                                                 \
+  extern const PrepareKernel<Vec::T> isa##_prepare_##stride;                                  \
+  constexpr PrepareKernel<Vec::T> isa##_prepare_##stride = {#isa "_prepare_" #stride, stride, \
+                                                            Prepare<Vec, stride>};
 
-#define ALCS_DEFINE_DEPTHWISE(Vec, isa, kernel, stride)                            \
-  extern const DepthwiseKernel<Vec::T> isa##_depthwise_##kernel##_##stride;        \
-  constexpr DepthwiseKernel<Vec::T> isa##_depthwise_##kernel##_##stride = {        \
-      #isa "_depthwise_" #kernel "_" #stride, kernel, stride,                      \
+#define ALCS_DEFINE_DEPTHWISE(Vec, isa, kernel, stride)                     \
+  extern const DepthwiseKernel<Vec::T> isa##_depthwise_##kernel##_##stride; \
+  constexpr DepthwiseKernel<Vec::T> isa##_depthwise_##kernel##_##stride = { \
+      #isa "_depthwise_" #kernel "_" #stride, kernel, stride,               \
       DepthwiseBody<Vec, kernel, stride>::Run};
 
 #endif  // ALCS_SRC_KERNELS_DEFINE_KERNELS_H_

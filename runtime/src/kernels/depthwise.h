@@ -14,7 +14,6 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-
 template <class V, int K, int kStride>
 struct DepthwiseBody {
   static_assert(kStride == 1 || kStride == 2, "other strides go through prepared planes");
@@ -115,9 +114,8 @@ struct DepthwiseBody {
     }
     if (a.epilogue.has_slope) {
       const Reg slope = V::Set1(a.epilogue.slope);
-      Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
-        acc[r] = V::Max(acc[r], V::Mul(acc[r], slope));
-      });
+      Unroll<0, R>([&](auto r)
+                       ALCS_INLINE_LAMBDA { acc[r] = V::Max(acc[r], V::Mul(acc[r], slope)); });
     }
     if (a.epilogue.has_high) {
       const Reg high = V::Set1(a.epilogue.high);

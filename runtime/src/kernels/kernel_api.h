@@ -76,7 +76,7 @@ struct TileKernel {
 
 // Copies an input into zero-padded planes in which every tap of the kernel is a constant offset.
 // A channel holds row_planes * column_planes planes; plane (r, c) has at row j, column i the input
-// pixel (j * row_stride + row_start[r], i * column_stride + column_start[c]), or zero.
+// pixel (j * row_stride + row_start[r] + row_offset, i * column_stride + column_start[c]), or zero.
 template <class T>
 struct PrepareArgs {
   const T* input;
@@ -87,6 +87,7 @@ struct PrepareArgs {
   int64_t plane_stride;    // >= rows * width; what lies between is zeroed
   int64_t channel_stride;  // >= all planes + one vector; what lies between may be overwritten
   int64_t row_stride, column_stride;
+  int64_t row_offset;
   const int64_t* row_start;
   int64_t row_planes;
   const int64_t* column_start;

@@ -9,7 +9,6 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-
 template <class V>
 ALCS_INLINE void ZeroFill(typename V::T* from, const typename V::T* to) {
   for (; from != to; ++from) *from = 0;
@@ -78,7 +77,8 @@ ALCS_NOINLINE void Prepare(const PrepareArgs<typename V::T>& a) {
     auto* plane = a.planes + c * a.channel_stride;
     for (int64_t row = 0; row < a.row_planes; ++row) {
       for (int64_t column = 0; column < a.column_planes; ++column, plane += a.plane_stride) {
-        PreparePlane<V, kStride>(a, channel, plane, a.row_start[row], a.column_start[column]);
+        PreparePlane<V, kStride>(a, channel, plane, a.row_start[row] + a.row_offset,
+                                 a.column_start[column]);
       }
     }
   }

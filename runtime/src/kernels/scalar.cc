@@ -4,7 +4,8 @@
 #define ALCS_ROWS_SCALAR
 #define ALCS_TILE(isa, rows, vectors) ALCS_DEFINE_TILE(ScalarVec<float>, isa, rows, vectors)
 #define ALCS_PREPARE(isa, stride) ALCS_DEFINE_PREPARE(ScalarVec<float>, isa, stride)
-#define ALCS_DEPTHWISE(isa, kernel, stride) ALCS_DEFINE_DEPTHWISE(ScalarVec<float>, isa, kernel, stride)
+#define ALCS_DEPTHWISE(isa, kernel, stride) \
+  ALCS_DEFINE_DEPTHWISE(ScalarVec<float>, isa, kernel, stride)
 
 namespace alcs {
 namespace kernels {

@@ -14,7 +14,6 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-
 // In a network every layer's weights have left the near caches since the last run, and hardware
 // prefetchers start over at each page: bytes to run ahead of the weights.
 constexpr int kWeightsAhead = 2048;
@@ -36,8 +35,8 @@ struct TileBody {
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = bias; });
     });
     if constexpr (kQuads > 0) {
-      Unroll<0, kQuads>(
-          [&](auto j) ALCS_INLINE_LAMBDA { quad[j] = V::RepeatFour(a.bias + 4 * j); });
+      Unroll<0, kQuads>([&](auto j)
+                            ALCS_INLINE_LAMBDA { quad[j] = V::RepeatFour(a.bias + 4 * j); });
     }
 
     const auto tail = V::MakeTail(kMode == kTail ? tile.tail_lanes : N);
@@ -66,8 +65,7 @@ struct TileBody {
       const typename V::template Weights<G> w(weights);
       Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
         const auto wg = w.template Get<g>();
-        Unroll<0, S>(
-            [&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = V::Fma(wg, x[s], acc[g][s]); });
+        Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = V::Fma(wg, x[s], acc[g][s]); });
       });
       if constexpr (kQuads > 0) {
         const Reg pixels = V::SpreadPixels(in + offset + S * N, quad_pixels);
@@ -83,8 +81,7 @@ struct TileBody {
     const T* w = a.weights;
     while (offset != end_of_steps) {
       ALCS_PREFETCH_READ(reinterpret_cast<const char*>(w) + kWeightsAhead);
-      Unroll<0, kColumnsPerStep>(
-          [&](auto i) ALCS_INLINE_LAMBDA { column(offset[i], w + i * G); });
+      Unroll<0, kColumnsPerStep>([&](auto i) ALCS_INLINE_LAMBDA { column(offset[i], w + i * G); });
       offset += kColumnsPerStep;
       w += kColumnsPerStep * G;
     }

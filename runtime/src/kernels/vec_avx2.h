@@ -78,8 +78,7 @@ struct Avx2F32 {
     return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xd8));
   }
   static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
-    const __m256 rotated =
-        _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 0));
+    const __m256 rotated = _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 0));
     return _mm256_blend_ps(rotated, _mm256_broadcast_ss(next), 0x80);
   }
 };

@@ -156,7 +156,8 @@ struct Avx512F32 {
   }
   static ALCS_INLINE void FinishQuad(Reg v, const Epilogue<T>& e, int pixels, const T* residual,
                                      T* out, int64_t stride) {
-    const __m512i transpose = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    const __m512i transpose =
+        _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
     const auto mask = static_cast<__mmask8>((1U << pixels) - 1U);
     v = _mm512_permutexvar_ps(transpose, v);
     if (residual != nullptr) {

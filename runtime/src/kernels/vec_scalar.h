@@ -16,10 +16,10 @@ namespace {
 template <class Element>
 struct ScalarVec {
   using T = Element;
-  static constexpr int N = 4;               // lanes
-  static constexpr bool kMasks = false;     // LoadTail reads only the lanes it is asked for
-  static constexpr bool kCompress = false;  // has Compress and Expand
-  static constexpr bool kQuad = false;      // has the 4 pixels x 4 channels form
+  static constexpr int N = 4;                // lanes
+  static constexpr bool kMasks = false;      // LoadTail reads only the lanes it is asked for
+  static constexpr bool kCompress = false;   // has Compress and Expand
+  static constexpr bool kQuad = false;       // has the 4 pixels x 4 channels form
   static constexpr bool kFreeEdges = false;  // LoadEdge costs no more than Load
 
   struct Reg {
