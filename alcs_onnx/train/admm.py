@@ -270,7 +270,8 @@ def _iteration(
         time.perf_counter() - begin,
     )
     trainer.progress.finish(
-        f"ADMM {epoch}/{total}  ρ {steps.rho:.3g}  loss {loss:.4f}  ‖W−U‖ {residual:.4g} ({relative:.1%} of ‖W‖)"
+        f"ADMM {epoch}/{total}  ρ {steps.rho:.3g}  loss {loss:.4f}  "
+        f"‖W−U‖ {residual:.4g} ({relative:.1%} of ‖W‖)"
         f"  estimated {new.predicted_ms:.3f} ms{percent(evaluation)}  {record.seconds:.1f} s"
     )
     return new, record
