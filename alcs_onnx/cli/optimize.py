@@ -94,7 +94,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 #: Training flags: the field of `TrainConfig` that each sets, its type and its help. Values are
 #: passed on only where given, so that the defaults stand in one place.
 _TRAINING = {
-    "--rho": ("rho", arguments.positive_float, "ADMM penalty (0.01)"),
+    "--rho": (
+        "rho",
+        arguments.positive_float,
+        "ADMM penalty (the pull per epoch that the paper's 0.01 has on ImageNet)",
+    ),
+    "--optimizer": ("optimizer", str, "sgd or adam (sgd, with momentum)"),
+    "--finetune-optimizer": ("finetune_optimizer", str, "sgd or adam (that of --optimizer)"),
     "--lr": ("lr", arguments.positive_float, "learning rate (0.001)"),
     "--momentum": ("momentum", arguments.natural_float, "SGD momentum (0.9)"),
     "--weight-decay": ("weight_decay", arguments.natural_float, "in ADMM (1e-4)"),
@@ -111,6 +117,7 @@ _TRAINING = {
         arguments.natural_float,
         "share of the loss taught by the dense model (0; 1 where labels are missing)",
     ),
+    "--temperature": ("temperature", arguments.positive_float, "of the teaching (2)"),
     "--train-threads": ("threads", arguments.positive_int, "threads of torch (its own choice)"),
 }
 
@@ -119,13 +126,19 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training: ALCS algorithm 2 (defaults)")
     for flag, (field, kind, text) in _TRAINING.items():
         group.add_argument(flag, dest=field, type=kind, default=argparse.SUPPRESS, help=text)
+    group.add_argument(
+        "--bfloat16",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="train in mixed precision, quicker where the CPU or GPU has it",
+    )
 
 
 def _training(options: argparse.Namespace) -> Training | None:
     """The training that was asked for; None without data."""
     from alcs_onnx.pipeline import Training
 
-    fields = [field for field, _, _ in _TRAINING.values()]
+    fields = [*(field for field, _, _ in _TRAINING.values()), "bfloat16"]
     given = {field: getattr(options, field) for field in fields if hasattr(options, field)}
     if options.data is None:
         return None
