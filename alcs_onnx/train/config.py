@@ -17,7 +17,10 @@ class TrainConfig:
 
     rho: penalty of the augmented Lagrangian (paper 0.01, for epochs of 5,000 steps); None
         gives an epoch the same pull as in the paper, see `admm.automatic_rho`.
-    optimizer, finetune_optimizer: "sgd" (paper) or "adam"; None is as in the W-step.
+    optimizer, finetune_optimizer: "sgd" (paper, for both) or "adam". With batch normalisation
+        folded into the weights, SGD must stay at a small rate (ResNet-20: 0.01 diverges), at
+        which a heavily pruned network recovers slowly; Adam does not depend on the scale of
+        the channels. In ADMM it would disturb the dense weights that it starts from.
     lr: constant learning rate of the W-step.
     momentum, nesterov: of SGD; of Adam, momentum is the first decay rate.
     weight_decay: in the W-step (paper 1e-4 for ResNet, 4e-5 for MobileNet); fine-tuning uses
@@ -47,7 +50,7 @@ class TrainConfig:
     rho: float | None = None
     lr: float = 0.001
     optimizer: str = "sgd"
-    finetune_optimizer: str | None = None
+    finetune_optimizer: str = "adam"
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4

@@ -31,7 +31,15 @@ def evaluate(
         raise DataError("the data has no test samples to evaluate on")
     with torch_threads(config.threads):
         trainer = Trainer(
-            model, {}, data, config, Silent(), weights=weights, weight_decay=0, lr=config.lr
+            model,
+            {},
+            data,
+            config,
+            Silent(),
+            weights=weights,
+            weight_decay=0,
+            lr=config.lr,
+            optimizer=config.optimizer,
         )
         found = trainer.measure(samples)
     assert found is not None

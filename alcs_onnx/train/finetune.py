@@ -64,7 +64,7 @@ def finetune(
             weights=weights,
             weight_decay=config.finetune_weight_decay,
             lr=start,
-            optimizer=config.finetune_optimizer or config.optimizer,
+            optimizer=config.finetune_optimizer,
         )
         masks = {}
         for layer, mask in keep.items():

@@ -82,11 +82,12 @@ class Trainer:
         weights: Mapping[str, FloatArray] | None = None,
         weight_decay: float,
         lr: float,
-        optimizer: str = "sgd",
+        optimizer: str,
     ) -> None:
-        if optimizer not in OPTIMIZERS:
-            known = ", ".join(OPTIMIZERS)
-            raise AlcsError(f"optimizer '{optimizer}' is not one of {known}")
+        for name in (config.optimizer, config.finetune_optimizer):
+            if name not in OPTIMIZERS:
+                known = ", ".join(OPTIMIZERS)
+                raise AlcsError(f"optimizer '{name}' is not one of {known}")
         self.model, self.config, self.data, self.progress = model, config, data, progress
         self._calibration: tuple[Tensor, ...] | None = None
         self.module = OnnxModule(model, channels_last=config.channels_last)

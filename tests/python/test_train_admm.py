@@ -40,7 +40,15 @@ from alcs_onnx.train import (  # noqa: E402
 from alcs_onnx.train.admm import automatic_rho  # noqa: E402
 from alcs_onnx.train.finetune import cosine  # noqa: E402
 
-CONFIG = TrainConfig(rho=0.1, lr=0.05, admm_epochs=4, finetune_epochs=4, batch_size=32, threads=1)
+CONFIG = TrainConfig(
+    finetune_optimizer="sgd",
+    rho=0.1,
+    lr=0.05,
+    admm_epochs=4,
+    finetune_epochs=4,
+    batch_size=32,
+    threads=1,
+)
 
 
 @pytest.fixture
@@ -300,7 +308,14 @@ def test_resumed_runs_end_as_uninterrupted_ones(
     epochs: int, optimizer: str, model: Model, data: Data, tmp_path: Path
 ) -> None:
     project = keep_largest(0.4)
-    config = replace(CONFIG, nesterov=True, dual_init="scaled", optimizer=optimizer, lr=0.01)
+    config = replace(
+        CONFIG,
+        nesterov=True,
+        dual_init="scaled",
+        optimizer=optimizer,
+        finetune_optimizer=optimizer,
+        lr=0.01,
+    )
     whole = prune(model, PRUNABLE, project, data, config)
     folder = tmp_path / "checkpoints"
     with pytest.raises(InterruptedRunError):
@@ -397,6 +412,9 @@ def test_shared_weights_cannot_be_pruned_separately(model: Model, data: Data) ->
 def test_unknown_optimizer(model: Model, data: Data) -> None:
     with pytest.raises(AlcsError, match="optimizer 'lion' is not one of sgd, adam"):
         admm(model, PRUNABLE, keep_largest(0.5), data, replace(CONFIG, optimizer="lion"))
+    with pytest.raises(AlcsError, match="optimizer 'lion' is not one of sgd, adam"):
+        # Told before ADMM starts, not after it.
+        admm(model, PRUNABLE, keep_largest(0.5), data, replace(CONFIG, finetune_optimizer="lion"))
 
 
 def test_wrong_masks_are_refused(model: Model, data: Data) -> None:
