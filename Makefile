@@ -25,8 +25,13 @@ INSTALLED := $(VENV)/$(if $(wildcard $(VENV)/installed-dev),installed-dev,instal
 .PHONY: demo test test-cpp lint bench clean
 .DELETE_ON_ERROR:
 
+DEMO := tools/demo/assets
 demo: $(INSTALLED)
-	$(BIN)/python tools/demo.py
+	@mkdir -p runs
+	$(BIN)/alcs-onnx optimize $(DEMO)/fashion_resnet8.onnx --budget 50% \
+	  --data $(DEMO)/fashion_subset.npz --preprocess mean=0.286,std=0.353 --augment flip,crop=2 \
+	  --admm-epochs 4 --finetune-epochs 12 --lr 0.005 --finetune-lr 0.001 \
+	  --distill 1 --temperature 3 -o runs/demo.onnx
 
 test: test-cpp
 	$(BIN)/python -m pytest
