@@ -10,6 +10,7 @@ example: alcs-onnx optimize in.onnx --budget 50% --data images/ -o out.onnx
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 #: Training flags: the field of `TrainConfig` that each sets, its type and its help. Values are
 #: passed on only where given, so that the defaults stand in one place.
-_TRAINING = {
+_TRAINING: dict[str, tuple[str, Callable[[str], object], str]] = {
     "--rho": (
         "rho",
         arguments.positive_float,

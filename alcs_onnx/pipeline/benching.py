@@ -22,7 +22,7 @@ def bench(
     measuring: Measuring | None = None,
     seed: int = 0,
 ) -> BenchResult:
-    """Time `models` in turns, each on reproducible random inputs that depend on its own input shapes.
+    """Time `models` in turns, each on reproducible random inputs of its own shapes.
 
     With one thread all run in this process; with more each has a process of its own. Raises
     `ModelError` for a file that is missing or that the runtime refuses.
