@@ -184,7 +184,9 @@ class PruningPlan:
     """Which SIMD groups each layer keeps.
 
     `keep[layer]` has shape [group * blocks_per_group, columns]: True where the group of
-    `simd_group` weights stays. Layers absent from `keep` stay dense, and `reasons` says why.
+    `simd_group` weights stays. A layer whose conv groups have fewer rows uses the largest group
+    that fits them (`sparse_format.largest_fitting`). Layers absent from `keep` stay dense, and
+    `reasons` says why.
     """
 
     model_digest: str

@@ -26,7 +26,7 @@ from alcs_onnx.pipeline.profiling import measure_table
 from alcs_onnx.pipeline.results import Accuracy, OptimizeResult
 from alcs_onnx.pipeline.scene import Measuring, Note, Scene, open_scene
 from alcs_onnx.rewrite import rewrite
-from alcs_onnx.types import Budget, FloatArray, LatencyTable, Shape, Timing
+from alcs_onnx.types import BoolArray, Budget, FloatArray, LatencyTable, Shape, Timing
 
 if TYPE_CHECKING:
     from alcs_onnx.train import Data, Evaluation, Projection, TrainConfig
@@ -129,7 +129,12 @@ class _Trained:
             weights = result.weights
             self.evaluate("ADMM", weights)
             layers = {name: weights[initializer] for name, initializer in initializers.items()}
-            candidate = loop.meet(layers, first=loop.plan_of(result.keep))
+            saved = self._saved_masks()
+            if saved is None:
+                candidate = loop.meet(layers, first=loop.plan_of(result.keep))
+            else:
+                # Fine-tuning had begun: it goes on with its masks, whatever is measured now.
+                candidate = loop.measure(loop.plan_of(saved))
         masks = loop.weight_masks(candidate.plan)
         result = self._train.finetune(
             self.scene.model, weights, masks, initializers, self.data, self.config, **common
@@ -137,6 +142,13 @@ class _Trained:
         self._remember(result.history)
         self.evaluate("fine-tuned", result.weights)
         return candidate, self.scene.model.with_initializers(result.weights)
+
+    def _saved_masks(self) -> Mapping[str, BoolArray] | None:
+        """The masks of an interrupted fine-tuning that is to be resumed."""
+        if not self.training.resume or self.training.checkpoint is None:
+            return None
+        found: Mapping[str, BoolArray] | None = self._train.saved_keep(self.training.checkpoint)
+        return found
 
     def _remember(self, history: Any) -> None:
         self.history += [asdict(record) for record in history.records]
