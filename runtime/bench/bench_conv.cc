@@ -60,10 +60,22 @@ const Layer kLayers[] = {
     {"mobilenet", 1024, 1024, 3, 1, 7, 1024}, {"mobilenet", 240, 240, 5, 1, 28, 240},
 };
 
+// Aligned like the tensors of ONNX Runtime.
+struct Buffer {
+  std::vector<float> memory;
+  float* data = nullptr;
+  std::size_t size = 0;
+  void Resize(std::size_t n) {
+    memory.resize(n + 16);
+    size = n;
+    data = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64 / 4;
+  }
+};
+
 struct Made {
   std::unique_ptr<alcs::Conv> conv;
   std::shared_ptr<const alcs::ConvPlan> plan;
-  std::vector<float> x, y;
+  Buffer x, y;
   std::vector<char> scratch;
   double macs = 0;  // on stored weights
 };
@@ -103,17 +115,19 @@ Made Make(const Layer& layer, int64_t simd_group, double density, alcs::Isa isa)
     std::fprintf(stderr, "%s\n", status.message().c_str());
     std::exit(1);
   }
-  made.x.resize(static_cast<std::size_t>(layer.in * layer.size * layer.size));
-  for (float& f : made.x) f = static_cast<float>(random()) * 0x1p-32F;
+  made.x.Resize(static_cast<std::size_t>(layer.in * layer.size * layer.size));
+  for (std::size_t i = 0; i < made.x.size; ++i) {
+    made.x.data[i] = static_cast<float>(random()) * 0x1p-32F;
+  }
   const int64_t pixels = made.plan->out_height * made.plan->out_width;
-  made.y.resize(static_cast<std::size_t>(layer.out * pixels));
+  made.y.Resize(static_cast<std::size_t>(layer.out * pixels));
   made.scratch.resize(made.plan->scratch_bytes);
   made.macs = static_cast<double>(values.size()) * static_cast<double>(pixels);
   return made;
 }
 
 void Run(Made& made) {
-  made.conv->Run(*made.plan, made.x.data(), nullptr, made.y.data(), made.scratch.data(),
+  made.conv->Run(*made.plan, made.x.data, nullptr, made.y.data, made.scratch.data(),
                  alcs::SerialFor());
 }
 
@@ -176,7 +190,7 @@ double MedianSeconds(Made& made, double budget, std::vector<char>* cold) {
     if (cold != nullptr) {
       for (std::size_t i = 0; i < cold->size(); i += 64) sink = (*cold)[i];
       // In a network the input has just been written by the layer before.
-      for (std::size_t i = 0; i < made.x.size(); i += 16) sink = made.x[i] > 0;
+      for (std::size_t i = 0; i < made.x.size; i += 16) sink = made.x.data[i] > 0;
     }
     const double run = Now();
     Run(made);

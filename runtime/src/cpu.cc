@@ -3,13 +3,9 @@
 #include <cstdlib>
 #include <string>
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__)
 #define ALCS_CPU_X86 1
-#ifdef _MSC_VER
-#include <intrin.h>
-#else
 #include <cpuid.h>
-#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -26,27 +22,16 @@ struct CpuidRegisters {
 
 CpuidRegisters Cpuid(unsigned leaf, unsigned subleaf) {
   CpuidRegisters r{};
-#ifdef _MSC_VER
-  int raw[4];
-  __cpuidex(raw, static_cast<int>(leaf), static_cast<int>(subleaf));
-  r = {static_cast<unsigned>(raw[0]), static_cast<unsigned>(raw[1]), static_cast<unsigned>(raw[2]),
-       static_cast<unsigned>(raw[3])};
-#else
   __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
-#endif
   return r;
 }
 
 // The register state that the operating system saves: a CPU flag alone does not make AVX usable.
 unsigned long long EnabledState() {
-#ifdef _MSC_VER
-  return _xgetbv(0);
-#else
   unsigned low = 0;
   unsigned high = 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<unsigned long long>(high) << 32) | low;
-#endif
 }
 
 void AppendX86(std::vector<Isa>* isas) {

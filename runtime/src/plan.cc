@@ -17,6 +17,7 @@ constexpr int64_t kMinTaskFloats = 16 * 1024;  // copied: the same
 // Up to this width an input is copied once per kernel column rather than once per stride phase: the
 // copies are small, and no pixels between the rows are computed.
 constexpr int64_t kNarrow = 14;
+constexpr int64_t kSmallVectors = 4;
 // A prepared input of more floats than this is prepared band by band, each of at most half as many
 // floats unless that would be too few vectors to fill the tiles; at least so many bands, so that
 // threads can share them.
@@ -333,8 +334,11 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
   }
   const Axis vertical = MakeAxis(Distinct(std::move(used_rows)), spec.strides[0], spec.dilations[0],
                                  spec.pads[0], false);
-  const bool separate =
-      plan->out_width <= kNarrow || (!compress && plan->out_width < any_kernel.lanes);
+  // Without compression the last vector of each row is partly done twice: avoided in smaller
+  // images.
+  const int64_t lanes = any_kernel.lanes;
+  const bool separate = plan->out_width <= kNarrow || (!compress && plan->out_width % lanes != 0 &&
+                                                       plan->out_width <= kSmallVectors * lanes);
   const Axis horizontal = MakeAxis(Distinct(std::move(used_columns)), spec.strides[1],
                                    spec.dilations[1], spec.pads[1], separate);
 

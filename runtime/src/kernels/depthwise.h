@@ -31,7 +31,7 @@ struct DepthwiseBody {
   struct Columns {
     int64_t out;    // first output column
     int64_t start;  // input column of its first tap
-    bool inside;    // no load leaves the row
+    bool inside;    // no load and no store leaves the row
     typename V::Tail tail;
     typename V::Edge edge[kLoads];
     bool single[kSingles > 0 ? kSingles : 1];  // whether that element lies in the row
@@ -45,6 +45,7 @@ struct DepthwiseBody {
     c.start = out * kStride - a.pad_left;
     c.inside = c.start >= 0 && c.start + LoadAt(kLoads - 1) + N + kSingles <= a.in_width;
     const int64_t left = a.out_width - out;
+    c.inside = c.inside && left >= N;
     c.tail = V::MakeTail(left < N ? static_cast<int>(left) : N);
     for (int i = 0; i < kLoads; ++i) c.edge[i] = V::MakeEdge(c.start + LoadAt(i), a.in_width);
     for (int i = 0; i < kSingles; ++i) {
@@ -124,7 +125,11 @@ struct DepthwiseBody {
     const Reg low = V::Set1(a.epilogue.low);
     T* to = output + at;
     Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
-      V::StoreTail(to, V::Max(acc[r], low), c.tail);
+      if constexpr (kInside) {
+        V::Store(to, V::Max(acc[r], low));
+      } else {
+        V::StoreTail(to, V::Max(acc[r], low), c.tail);
+      }
       to += a.out_width;
     });
   }
@@ -135,11 +140,13 @@ struct DepthwiseBody {
                                    const Columns* columns, int count) {
     for (int i = 0; i < count; ++i) {
       const Columns& c = columns[i];
-      if (!V::kFreeEdges && c.inside) {
-        Block<R, kClipRows, true>(a, input, output, residual, w, bias, y, c);
-      } else {
-        Block<R, kClipRows, false>(a, input, output, residual, w, bias, y, c);
+      if constexpr (!V::kFreeEdges) {
+        if (c.inside) {
+          Block<R, kClipRows, true>(a, input, output, residual, w, bias, y, c);
+          continue;
+        }
       }
+      Block<R, kClipRows, false>(a, input, output, residual, w, bias, y, c);
     }
   }
 

@@ -2,25 +2,20 @@
 #ifndef ALCS_SRC_KERNELS_MACROS_H_
 #define ALCS_SRC_KERNELS_MACROS_H_
 
-#if defined(__GNUC__)
+#ifndef __GNUC__
+#error "the kernels need GCC or Clang (on Windows: clang-cl)"
+#endif
+
 #define ALCS_INLINE inline __attribute__((always_inline))
 #define ALCS_NOINLINE __attribute__((noinline))
 #define ALCS_INLINE_LAMBDA __attribute__((always_inline))
 #define ALCS_PREFETCH_READ(address) __builtin_prefetch((address), 0, 3)
-#define ALCS_PREFETCH_WRITE(address) __builtin_prefetch((address), 1, 3)
-#else
-#define ALCS_INLINE __forceinline
-#define ALCS_NOINLINE __declspec(noinline)
-#define ALCS_INLINE_LAMBDA
-#define ALCS_PREFETCH_READ(address) ((void)(address))
-#define ALCS_PREFETCH_WRITE(address) ((void)(address))
-#endif
 
 // Keeps a value in a register: without it the compiler folds a load shared by several
 // multiply-adds back into each of them, and the load ports become the bottleneck.
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__x86_64__)
 #define ALCS_KEEP_IN_REGISTER(value) __asm__("" : "+v"(value))
-#elif defined(__GNUC__) && defined(__aarch64__)
+#elif defined(__aarch64__)
 #define ALCS_KEEP_IN_REGISTER(value) __asm__("" : "+w"(value))
 #else
 #define ALCS_KEEP_IN_REGISTER(value) ((void)(value))

@@ -24,7 +24,8 @@ struct TileBody {
   using Reg = typename V::Reg;
   static constexpr int N = V::N;
   static constexpr int kQuads = kQuad ? G / 4 : 0;
-  static constexpr int kColumnsPerStep = G >= 8 ? 2 : 4;
+  // With 16 registers the tile takes all: unrolling makes compilers spill accumulators.
+  static constexpr int kColumnsPerStep = V::kRegisters <= 16 ? 1 : G >= 8 ? 2 : 4;
 
   static ALCS_NOINLINE void Run(const TileArgs<T>& a) {
     const Tile& tile = *a.tile;

@@ -18,6 +18,7 @@ struct Avx2F32 {
   using Reg = __m256;
   using Narrow = Avx2F32;
   static constexpr int N = 8;
+  static constexpr int kRegisters = 16;
   static constexpr bool kMasks = true;
   static constexpr bool kCompress = false;
   static constexpr bool kQuad = false;
@@ -50,10 +51,30 @@ struct Avx2F32 {
                                _mm256_cmpgt_epi32(_mm256_set1_epi32(high), lane));
   }
 
-  using Tail = __m256i;
-  static ALCS_INLINE Tail MakeTail(int lanes) { return LaneMask(0, lanes); }
-  static ALCS_INLINE Reg LoadTail(const T* p, Tail tail) { return _mm256_maskload_ps(p, tail); }
-  static ALCS_INLINE void StoreTail(T* p, Reg v, Tail tail) { _mm256_maskstore_ps(p, tail, v); }
+  struct Tail {
+    __m256i mask;
+    int lanes;
+  };
+  static ALCS_INLINE Tail MakeTail(int lanes) { return {LaneMask(0, lanes), lanes}; }
+  static ALCS_INLINE Reg LoadTail(const T* p, const Tail& tail) {
+    return _mm256_maskload_ps(p, tail.mask);
+  }
+  // Masked stores are slow on some processors (microcoded on AMD's); masked loads are not.
+  static ALCS_INLINE void StoreTail(T* p, Reg v, const Tail& tail) {
+    if (tail.lanes == N) return Store(p, v);
+    __m128 part = _mm256_castps256_ps128(v);
+    if ((tail.lanes & 4) != 0) {
+      _mm_storeu_ps(p, part);
+      p += 4;
+      part = _mm256_extractf128_ps(v, 1);
+    }
+    if ((tail.lanes & 2) != 0) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
+      p += 2;
+      part = _mm_movehl_ps(part, part);
+    }
+    if ((tail.lanes & 1) != 0) _mm_store_ss(p, part);
+  }
 
   struct Edge {
     int64_t start;

@@ -68,6 +68,7 @@ struct Avx512F32 {
   using Reg = __m512;
   using Narrow = Avx512HalfF32;
   static constexpr int N = 16;
+  static constexpr int kRegisters = 32;
   static constexpr bool kMasks = true;
   static constexpr bool kCompress = true;
   static constexpr bool kQuad = true;

@@ -18,6 +18,7 @@ struct NeonF32 {
   using Reg = float32x4_t;
   using Narrow = NeonF32;
   static constexpr int N = 4;
+  static constexpr int kRegisters = 32;
   static constexpr bool kMasks = false;
   static constexpr bool kCompress = false;
   static constexpr bool kQuad = false;
@@ -70,9 +71,13 @@ struct NeonF32 {
   }
   static ALCS_INLINE void StoreTail(T* p, Reg v, Tail lanes) {
     if (lanes == N) return Store(p, v);
-    T copy[N];
-    Store(copy, v);
-    for (int i = 0; i < N && i < lanes; ++i) p[i] = copy[i];
+    float32x2_t part = vget_low_f32(v);
+    if ((lanes & 2) != 0) {
+      vst1_f32(p, part);
+      p += 2;
+      part = vget_high_f32(v);
+    }
+    if ((lanes & 1) != 0) vst1_lane_f32(p, part, 0);
   }
 
   // A whole vector is loaded from inside the row and its lanes are moved into place by a table
