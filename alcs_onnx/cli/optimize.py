@@ -123,12 +123,20 @@ _TRAINING: dict[str, tuple[str, Callable[[str], object], str]] = {
 }
 
 
+def _destination(field: str) -> str:
+    """Where a training flag is parsed to: apart from measuring's `threads`, for one."""
+    return f"training_{field}"
+
+
 def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training: ALCS algorithm 2 (defaults)")
     for flag, (field, kind, text) in _TRAINING.items():
-        group.add_argument(flag, dest=field, type=kind, default=argparse.SUPPRESS, help=text)
+        group.add_argument(
+            flag, dest=_destination(field), type=kind, default=argparse.SUPPRESS, help=text
+        )
     group.add_argument(
         "--bfloat16",
+        dest=_destination("bfloat16"),
         action="store_true",
         default=argparse.SUPPRESS,
         help="train in mixed precision, quicker where the CPU or GPU has it",
@@ -140,7 +148,11 @@ def _training(options: argparse.Namespace) -> Training | None:
     from alcs_onnx.pipeline import Training
 
     fields = [*(field for field, _, _ in _TRAINING.values()), "bfloat16"]
-    given = {field: getattr(options, field) for field in fields if hasattr(options, field)}
+    given = {
+        field: getattr(options, _destination(field))
+        for field in fields
+        if hasattr(options, _destination(field))
+    }
     if options.data is None:
         return None
     return Training(

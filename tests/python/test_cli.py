@@ -83,9 +83,20 @@ def test_optimize_with_data_trains(network: Path, table: Path, tmp_path: Path) -
     out, export = tmp_path / "out.onnx", tmp_path / "result.json"
     arguments = ["optimize", network, "--budget", "90%", "--profile", table, "-o", out]
     arguments += ["--data", data, "--admm-epochs", 2, "--finetune-epochs", 5, "--lr", 0.002]
-    arguments += ["--batch-size", 16, "--checkpoint", tmp_path / "run", "--export-json", export]
+    arguments += [
+        "--train-threads",
+        2,
+        "--batch-size",
+        16,
+        "--checkpoint",
+        tmp_path / "run",
+        "--export-json",
+        export,
+    ]
     assert main([str(a) for a in [*arguments, *QUICK]]) in (0, 1)
     result = json.loads(export.read_text())
+    assert result["settings"]["threads"] == 2
+    assert result["machine"]["threads"] == 1
     stages = result["accuracy"]["stages"]
     assert list(stages) == ["dense", "one-shot", "ADMM", "fine-tuned", "final file in ONNX Runtime"]
     assert abs(stages["fine-tuned"] - stages["final file in ONNX Runtime"]) < 0.01
