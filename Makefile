@@ -30,8 +30,8 @@ demo: $(INSTALLED)
 	@mkdir -p runs
 	$(BIN)/alcs-onnx optimize $(DEMO)/fashion_resnet8.onnx --budget 50% \
 	  --data $(DEMO)/fashion_subset.npz --preprocess mean=0.286,std=0.353 --augment flip,crop=2 \
-	  --admm-epochs 4 --finetune-epochs 12 --lr 0.005 --finetune-lr 0.001 \
-	  --distill 1 --temperature 3 -o runs/demo.onnx
+	  --admm-epochs 3 --finetune-epochs 12 --lr 0.005 --finetune-lr 0.002 \
+	  --distill 1 --temperature 4 -o runs/demo.onnx
 
 test: test-cpp
 	$(BIN)/python -m pytest

@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--lr", type=float, default=0.2)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--train-images", type=int, default=5000)
+    parser.add_argument("--train-images", type=int, default=8000)
     parser.add_argument("--test-images", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
