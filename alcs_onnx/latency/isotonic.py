@@ -1,7 +1,6 @@
 """Least-squares fit of a non-decreasing sequence.
 
-Written out here because scipy's is younger (1.12) than the oldest scipy this package runs
-with, and only the solvers may import scipy.
+Ten lines here instead of a dependency on scipy for this one function.
 """
 
 from __future__ import annotations

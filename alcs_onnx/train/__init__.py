@@ -28,7 +28,7 @@ from alcs_onnx.train.evaluation import evaluate
 from alcs_onnx.train.finetune import finetune, saved_keep
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.preprocess import Augment, Preprocess
-from alcs_onnx.train.progress import Progress, RichProgress, Silent
+from alcs_onnx.train.progress import Progress, Silent
 from alcs_onnx.train.prune import prune
 from alcs_onnx.train.verify import Reference, verify
 
@@ -45,7 +45,6 @@ __all__ = [
     "Project",
     "Projection",
     "Reference",
-    "RichProgress",
     "Samples",
     "Silent",
     "TrainConfig",

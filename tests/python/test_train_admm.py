@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from alcs_onnx.train import (  # noqa: E402
     DataOptions,
     Preprocess,
     Projection,
-    RichProgress,
     Silent,
     TrainConfig,
     TrainResult,
@@ -442,16 +440,15 @@ def test_importing_without_torch_says_what_to_install() -> None:
     assert found.stdout.count("\n") == 1
 
 
-def test_progress_is_shown(model: Model, data: Data) -> None:
-    from rich.console import Console
+def test_progress_is_shown(model: Model, data: Data, capsys: pytest.CaptureFixture[str]) -> None:
+    from alcs_onnx.report import progress
 
-    text = StringIO()
-    with RichProgress(Console(file=text, width=120)) as progress:
+    with progress() as bars:
         prune(
             model, PRUNABLE, keep_largest(0.5), data,
-            replace(CONFIG, admm_epochs=1, finetune_epochs=1), progress=progress,
+            replace(CONFIG, admm_epochs=1, finetune_epochs=1), progress=bars,
         )  # fmt: skip
-    lines = [line for line in text.getvalue().splitlines() if "loss" in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "loss" in line]
     assert any(
         line.startswith("ADMM 1/1") and "‖W−U‖" in line and "1.250 ms" in line for line in lines
     )
