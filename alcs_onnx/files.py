@@ -38,11 +38,17 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def check_writable(path: Path) -> None:
-    """Raise `OutputError` if a file at `path` could not be made or replaced."""
+def check_writable(path: Path, *inputs: Path) -> None:
+    """Raise `OutputError` if a file at `path` could not be made or replaced.
+
+    `inputs` are files that are still needed, so `path` must be none of them.
+    """
+    if any(path.resolve() == other.resolve() for other in inputs):
+        raise OutputError(f"cannot write {path}: it is an input of this command")
     folder = path.parent
-    if path.is_dir():
-        raise OutputError(f"cannot write {path}: it is a folder")
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise OutputError(f"cannot write {path}: it is {kind}")
     if not folder.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {folder}")
     try:

@@ -236,7 +236,3 @@ class Budget:
             return self.milliseconds
         assert self.fraction is not None
         return self.fraction * dense_ms
-
-    def share_of(self, dense_ms: float) -> float:
-        """The budget as a fraction of `dense_ms`."""
-        return self.resolve(dense_ms) / dense_ms

@@ -78,7 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("alcs-onnx: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): not an error worth a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (MemoryError, RuntimeError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of our output went away (`| head`): not an error worth a traceback.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        if getattr(options, "verbose", False):
+            raise
+        text = " ".join(str(error).split())
+        print(f"alcs-onnx: {type(error).__name__}: {text} (--verbose shows where)", file=sys.stderr)
+        return 2

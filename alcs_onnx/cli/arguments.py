@@ -64,6 +64,14 @@ def positive_float(text: str) -> float:
     return value
 
 
+def percentile(text: str) -> float:
+    """Parse a number above 0 and at most 100."""
+    value = positive_float(text)
+    if value > 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a percentile: it is above 100")
+    return value
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The input model and the shapes that resolve its dynamic sizes."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="the ONNX file to read")

@@ -18,10 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_measuring(parser, iterations=200)
     parser.add_argument(
         "--percentile",
-        type=arguments.positive_float,
-        nargs="+",
-        default=[90.0, 99.0],
-        help="percentiles to print besides the median (default 90 99)",
+        type=arguments.percentile,
+        action="append",
+        default=None,
+        help="a percentile to print besides the median; may be repeated (default 90 and 99)",
     )
     parser.add_argument(
         "--export-json", type=Path, default=None, metavar="FILE", help="write the samples as JSON"
@@ -32,15 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Time the models and print one row each."""
     from alcs_onnx import report
+    from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline import bench
 
+    if options.export_json is not None:
+        check_writable(options.export_json, *options.models)
     result = bench(
         options.models,
         input_shapes=dict(options.input_shapes),
         measuring=arguments.measuring(options),
         seed=options.seed,
     )
-    report.print_bench(result, options.percentile)
+    report.print_bench(result, options.percentile or [90.0, 99.0])
     if options.export_json is not None:
         report.write_json(options.export_json, result)
     return 0

@@ -139,12 +139,13 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         dest=_destination("bfloat16"),
         action="store_true",
         default=argparse.SUPPRESS,
-        help="train in mixed precision, quicker where the CPU or GPU has it",
+        help="train in mixed precision, quicker where the CPU has it",
     )
 
 
 def _training(options: argparse.Namespace) -> Training | None:
     """The training that was asked for; None without data."""
+    from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline import Training
 
     fields = [*(field for field, _, _ in _TRAINING.values()), "bfloat16"]
@@ -154,6 +155,11 @@ def _training(options: argparse.Namespace) -> Training | None:
         if hasattr(options, _destination(field))
     }
     if options.data is None:
+        flags = [flag for flag, (field, _, _) in _TRAINING.items() if field in given]
+        flags += ["--bfloat16"] if "bfloat16" in given else []
+        flags += ["--checkpoint"] if options.checkpoint is not None else []
+        if flags:
+            raise AlcsError(f"{flags[0]} needs --data: without data nothing is trained")
         return None
     return Training(
         data=options.data,
@@ -177,7 +183,8 @@ def run(options: argparse.Namespace) -> int:
     if options.resume and options.checkpoint is None:
         raise AlcsError("--resume needs the folder of --checkpoint")
     if options.export_json is not None:
-        check_writable(options.export_json)
+        outputs = [options.output] if options.output is not None else []
+        check_writable(options.export_json, options.model, *outputs)
     with report.progress() as progress:
         result = optimize(
             options.model,
@@ -194,7 +201,7 @@ def run(options: argparse.Namespace) -> int:
             progress=progress,
             on_note=progress.note,
         )
-    report.print_optimize(result)
     if options.export_json is not None:
         report.write_json(options.export_json, result)
+    report.print_optimize(result)
     return result.exit_status

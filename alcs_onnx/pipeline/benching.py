@@ -10,7 +10,7 @@ import numpy as np
 from alcs_onnx import ort
 from alcs_onnx.errors import ModelError
 from alcs_onnx.pipeline.results import BenchResult, BenchRow
-from alcs_onnx.pipeline.scene import MIN_SECONDS, Measuring
+from alcs_onnx.pipeline.scene import MIN_SECONDS, Measuring, runnable_bytes
 from alcs_onnx.target import get_target
 from alcs_onnx.types import Shape, Timing
 
@@ -29,10 +29,8 @@ def bench(
     """
     how = measuring or Measuring()
     target = get_target(how.target)
-    files = [_read(Path(path)) for path in models]
-    feeds = [
-        ort.random_feeds(ort.create_session(Path(path)), seed, input_shapes) for path in models
-    ]
+    files = [_read(Path(path), input_shapes or {}) for path in models]
+    feeds = [ort.random_feeds(ort.create_session(data), seed, input_shapes) for data in files]
     samples = target.time(
         files,
         threads=how.threads,
@@ -51,8 +49,8 @@ def bench(
     return BenchResult(target.machine(how.threads), rows)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, input_shapes: Mapping[str, Shape]) -> bytes:
     try:
-        return path.read_bytes()
+        return runnable_bytes(path, input_shapes)
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from error

@@ -30,16 +30,17 @@ def compile_model(
     `simd_group` None finds the group size of each layer from its zeros. The result is
     checked against the original before it is written. Raises a child of `AlcsError`.
     """
-    check_writable(Path(output))
+    check_writable(Path(output), Path(model))
     loaded = load_model(Path(model), input_shapes or {}, on_note)
     rewritten = compile_sparse(loaded, simd_group)
-    check = numeric_check(rewritten.model, loaded, seed)
+    written = written_form(rewritten.model)
+    check = numeric_check(written, loaded, seed)
     if not check.passed:
         raise AlcsError(
             f"{model}: the rewritten model differs from the original by "
             f"{max(check.with_library, check.without_library):.1e} (relative); nothing was written"
         )
-    written_form(rewritten.model).save(Path(output))
+    written.save(Path(output))
     return CompileResult(
         str(model), str(output), layer_reports(loaded, rewritten), check, rewritten.mac_ratio
     )

@@ -40,7 +40,7 @@ def profile(
 
     Raises a child of `AlcsError` for a bad model, target or output path.
     """
-    check_writable(Path(output))
+    check_writable(Path(output), Path(model))
     scene = open_scene(
         Path(model),
         input_shapes=input_shapes or {},

@@ -32,7 +32,7 @@ class NumericCheck:
     """Largest differences of the written file's outputs, relative to the largest output.
 
     `with_library` against the masked dense model in plain ONNX Runtime; `without_library`
-    likewise, the operator replaced by its function body. None where it could not be run.
+    likewise, the operator replaced by its function body.
     """
 
     with_library: float
@@ -107,7 +107,6 @@ class OptimizeResult:
     check: NumericCheck | None = None
     history: tuple[Mapping[str, float | str], ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx import ort
+from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import Model, load_model
 from alcs_onnx.ort import Feeds
 from alcs_onnx.rewrite import random_model
@@ -89,6 +90,19 @@ class Scene:
         return random_model(self.model, wanted, self.simd_group, seed).model.serialize()
 
 
+def runnable_bytes(path: Path, input_shapes: Mapping[str, Shape]) -> bytes:
+    """The file at `path` as bytes that run by themselves.
+
+    A file whose weights lie in other files is read and normalised; any other is as it was.
+    """
+    data = path.read_bytes()
+    try:
+        ort.create_session(data)
+    except ModelError:
+        return load_model(path, input_shapes).serialize()
+    return data
+
+
 def open_scene(
     path: Path,
     *,
@@ -105,7 +119,7 @@ def open_scene(
     return Scene(
         path=path,
         model=model,
-        original=path.read_bytes(),
+        original=runnable_bytes(path, input_shapes),
         target=target,
         measuring=measuring,
         simd_group=simd_group,

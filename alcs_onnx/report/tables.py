@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from rich import box
@@ -106,7 +105,7 @@ def print_bench(result: BenchResult, percentiles: Sequence[float]) -> None:
         tails = [_ms(float(np.percentile(row.samples, p))) for p in percentiles]
         timing = row.timing
         table.add_row(
-            Path(row.model).name,
+            row.model,
             _ms(timing.median),
             *tails,
             _ms(timing.mean),
@@ -160,8 +159,6 @@ def print_optimize(result: OptimizeResult) -> None:
         f"{100 * result.mac_ratio:.1f} % | predicted {_ms(result.predicted_ms)} ms",
         markup=False,
     )
-    for text in result.notes:
-        out.print(f"note: {text}", markup=False, soft_wrap=True)
     out.print(result.message, markup=False, style="bold", soft_wrap=True)
     if result.output is not None:
         out.print(f"wrote {result.output}", markup=False, soft_wrap=True)

@@ -22,7 +22,7 @@ QUICK = ["--iterations", "20", "--warmup", "2"]
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return residual_net(tmp_path_factory.mktemp("model") / "net.onnx")
+    return residual_net(tmp_path_factory.mktemp("model") / "net.onnx", width=32, size=24)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +57,10 @@ def test_optimize_without_data_meets_or_reports(
     network: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, export = tmp_path / "out.onnx", tmp_path / "result.json"
-    arguments = ["optimize", network, "--budget", "99%", "--profile", table, "-o", out]
+    arguments = ["optimize", network, "--budget", "80%", "--profile", table, "-o", out]
     status = main([str(a) for a in [*arguments, "--export-json", export, *QUICK]])
     result = json.loads(export.read_text())
-    # The latency of so small a model is noise; what was measured must be what is reported.
+    # Timings are noise on a busy machine; what was measured must be what is reported.
     share = result["sparse"]["median"] / result["budget_ms"]
     assert (status, result["status"]) == ((0, "met") if share <= 1 else (1, "missed"))
     assert result["check"]["with_library"] <= 1e-4
@@ -72,14 +72,14 @@ def test_optimize_without_data_meets_or_reports(
     assert "one is trained" in capsys.readouterr().err
 
     # The written file kept the dynamic batch and runs alike with and without the library.
-    feeds = {"x": np.random.default_rng(1).standard_normal((3, 3, 12, 12)).astype(np.float32)}
+    feeds = {"x": np.random.default_rng(1).standard_normal((3, 3, 24, 24)).astype(np.float32)}
     with_library, without = outputs(out, feeds, True), outputs(out, feeds, False)
     np.testing.assert_allclose(with_library, without, rtol=0, atol=1e-4 * np.abs(without).max())
 
 
 def test_optimize_with_data_trains(network: Path, table: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    data = labelled_images(tmp_path / "data.npz")
+    data = labelled_images(tmp_path / "data.npz", size=24)
     out, export = tmp_path / "out.onnx", tmp_path / "result.json"
     arguments = ["optimize", network, "--budget", "90%", "--profile", table, "-o", out]
     arguments += ["--data", data, "--admm-epochs", 2, "--finetune-epochs", 5, "--lr", 0.002]
@@ -153,7 +153,7 @@ def test_compile_of_a_sparse_model(
     onnx.save(model, sparse)
     assert main(["compile", str(sparse), "-o", str(out)]) == 0
     assert "equal within" in capsys.readouterr().out
-    feeds = {"x": np.random.default_rng(2).standard_normal((1, 3, 12, 12)).astype(np.float32)}
+    feeds = {"x": np.random.default_rng(2).standard_normal((1, 3, 24, 24)).astype(np.float32)}
     expected = outputs(sparse, feeds, False)
     for library in (True, False):
         np.testing.assert_allclose(
@@ -257,14 +257,14 @@ def wrong_shape(folder: Path) -> Path:
 
 def label_out_of_range(folder: Path) -> Path:
     labels = np.array([0, 1, 2, 7] * 4)
-    np.savez(folder / "d.npz", x=np.zeros((16, 12, 12, 3), np.uint8), y=labels)
+    np.savez(folder / "d.npz", x=np.zeros((16, 24, 24, 3), np.uint8), y=labels)
     return folder / "d.npz"
 
 
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (wrong_shape, "12"),
+        (wrong_shape, "24"),
         (label_out_of_range, "label 7"),
         (lambda folder: folder / "absent.npz", "absent.npz"),
         (lambda folder: "no_such_module:data", "no_such_module"),
@@ -367,3 +367,29 @@ def test_commands_that_do_not_train_run_without_torch(network: Path, tmp_path: P
     done = subprocess.run([*run, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 2
     assert "alcs-onnx[train]" in done.stderr.splitlines()[-1]
+
+
+def test_output_must_not_be_an_input(
+    network: Path, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = network.read_bytes()
+    for command in (["optimize", "--budget", "50%"], ["compile"], ["profile"]):
+        assert "input of this command" in fails([*command, network, "-o", network], capsys)
+    assert network.read_bytes() == before
+
+
+def test_training_flags_need_data(network: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(["optimize", network, "--budget=50%", "-o", "out.onnx", "--lr", 0.1], capsys)
+    assert "--lr needs --data" in line
+
+
+def test_weights_in_another_file(
+    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "external.onnx", tmp_path / "out.onnx"
+    onnx.save(
+        onnx.load(network), path, save_as_external_data=True, location="weights", size_threshold=64
+    )
+    assert main(["compile", str(path), "-o", str(out)]) == 0
+    assert main(["bench", str(path), str(out), *QUICK]) == 0
+    assert "external.onnx" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def load(spec: str, model: Model, options: DataOptions) -> Data:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, TypeError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"data file '{spec}' cannot be read: {error}") from None
     image = ImageInput.of(model, options.preprocess.layout)
     options.preprocess.check_channels(image.channels)
