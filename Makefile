@@ -4,7 +4,7 @@
 # make bench   the engine's micro-benchmarks
 # make clean   removes everything that make made
 #
-# Needs python3 with pip, a C++17 compiler and make; all else comes from pip, at the versions
+# Needs Python 3.11 or newer with pip, a C++17 compiler and make; all else comes from pip, at the versions
 # of tools/constraints.txt.
 
 PYTHON ?= python3
@@ -67,6 +67,8 @@ $(VENV)/installed-dev: $(BUILD_INPUTS) | $(VENV)/created
 # A python3 without ensurepip cannot put pip into the environment; its own pip then does.
 $(VENV)/created: tools/constraints.txt
 	rm -rf $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "make: $(PYTHON) is older than 3.11; name another: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
 	  || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
 	       && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; } \
