@@ -55,6 +55,19 @@ OrtStatus* ORT_API_CALL Compute(void* kernel, OrtKernelContext* context) {
 
 void ORT_API_CALL Destroy(void* kernel) { delete static_cast<SparseConvKernel*>(kernel); }
 
+// The residual's memory may become the output's when nothing else needs it any more. ORT hands the
+// arrays back to the second function; they are not its to free.
+int residual_input[] = {4};
+int only_output[] = {0};
+
+std::size_t ORT_API_CALL MayInplace(int** input, int** output) {
+  *input = residual_input;
+  *output = only_output;
+  return 1;
+}
+
+void ORT_API_CALL KeepInplace(int*, int*) {}
+
 // The output's size along one axis: a number, or a name when the input's is only a name. Equal
 // names promise ORT equal sizes, so a name that changes tells how it came about.
 struct Dimension {
@@ -137,6 +150,10 @@ SparseConvOp::SparseConvOp(const OrtApi& api, bool residual)
   KernelComputeV2 = Compute;
   KernelDestroy = Destroy;
   InferOutputShapeFn = InferOutputShape;
+  if (residual) {
+    GetMayInplace = MayInplace;
+    ReleaseMayInplace = KeepInplace;
+  }
 }
 
 }  // namespace alcs::ort

@@ -141,9 +141,11 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
   std::memset(y.data(), 0xff, outputs * sizeof(float));
 
   const float* r = c.residual ? residual.floats() : nullptr;
-  conv->Run(*plan, x.floats(), r, y.floats(), scratch.data(), parallel);
   std::vector<float> expected(outputs);
   reference->Run(*reference_plan, x.floats(), r, expected.data(), nullptr, SerialFor());
+  const bool in_place = c.residual && (random() & 1) != 0;
+  if (in_place) std::copy_n(r, outputs, y.floats());
+  conv->Run(*plan, x.floats(), in_place ? y.floats() : r, y.floats(), scratch.data(), parallel);
   const std::vector<float> bounds = ErrorBounds(c, weights, x.floats(), r, outputs);
   EXPECT(bounds.size() == outputs, c.Describe());
   for (std::size_t i = 0; i < bounds.size(); ++i) {
@@ -151,7 +153,8 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
     if (!(error <= bounds[i])) {
       EXPECT(error <= bounds[i], "y[" << i << "] is " << y.floats()[i] << ", expected "
                                       << expected[i] << " within " << bounds[i] << ", by "
-                                      << conv->kernel_name(*plan) << " for " << c.Describe());
+                                      << conv->kernel_name(*plan) << (in_place ? " in place" : "") << " for "
+                                      << c.Describe());
       return;
     }
   }

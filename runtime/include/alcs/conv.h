@@ -48,9 +48,9 @@ class Conv {
                       std::shared_ptr<const ConvPlan>* plan) const = 0;
 
   // x: [n, in_channels, h, w]; residual: as y, or null; y: [n, out_channels, out_h, out_w];
-  // scratch: plan.scratch_bytes. y overlaps none of the others. Allocates nothing, may be called
-  // concurrently (each call with its own scratch), and gives bitwise the same y however
-  // `parallel` spreads the work. `plan` must come from this Conv.
+  // scratch: plan.scratch_bytes. y may be residual itself; else it overlaps none of the others.
+  // Allocates nothing, may be called concurrently (each call with its own scratch), and gives
+  // bitwise the same y however `parallel` spreads the work. `plan` must come from this Conv.
   virtual void Run(const ConvPlan& plan, const float* x, const float* residual, float* y,
                    void* scratch, const ParallelFor& parallel) const noexcept = 0;
 
