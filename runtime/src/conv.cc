@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "packing.h"
+#include "parallel.h"
 #include "plan.h"
 #include "reference.h"
 #include "registry.h"
@@ -34,15 +35,6 @@ T* AlignToLine(void* memory) {
   return reinterpret_cast<T*>((address + 63) / 64 * 64);
 }
 
-// Hands [0, count) to the pool, or keeps a single task here.
-template <class Body>
-void ForEach(std::size_t count, const ParallelFor& parallel, const Body& body) {
-  if (count == 1) return body(0);
-  parallel.Run(
-      count, [](void* context, std::size_t i) { (*static_cast<const Body*>(context))(i); },
-      const_cast<Body*>(&body));
-}
-
 class EngineConv final : public Conv {
  public:
   EngineConv(const ConvSpec& spec, const SparseWeightsView& weights, Isa isa)
@@ -68,7 +60,7 @@ class EngineConv final : public Conv {
         }
       }
     } else {
-      packed_ = PackRows(spec, weights, KernelsOf(isa).tiles);
+      packed_ = PackRows(spec, weights, KernelsOf(isa).tile);
     }
   }
 

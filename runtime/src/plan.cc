@@ -203,9 +203,7 @@ std::vector<Range> Balance(const std::vector<int64_t>& costs, int64_t parts) {
 std::vector<Range> SplitEvenly(int64_t channels, int64_t parts) {
   parts = std::max<int64_t>(1, std::min({parts, channels, kMaxTasks}));
   std::vector<Range> tasks;
-  for (int64_t i = 0; i < parts; ++i) {
-    tasks.push_back({channels * i / parts, channels * (i + 1) / parts});
-  }
+  for (int64_t i = 0; i < parts; ++i) tasks.push_back(Part(channels, parts, i));
   return tasks;
 }
 
@@ -267,15 +265,16 @@ int64_t BandRows(const ConvPlan& plan, int64_t width, int64_t overlap, int64_t m
 
 }  // namespace
 
-const Registered<DepthwiseKernel>* FindDepthwise(const ConvSpec& spec, Isa isa) {
-  if (spec.group != spec.in_channels || spec.kernel[0] != spec.kernel[1] ||
-      spec.strides[0] != spec.strides[1] || spec.dilations[0] != 1 || spec.dilations[1] != 1) {
+const Registered<WindowKernel>* FindDepthwise(const ConvSpec& spec, Isa isa) {
+  if (spec.group != spec.in_channels || spec.dilations[0] != 1 || spec.dilations[1] != 1) {
     return nullptr;
   }
-  for (const auto& row : KernelsOf(isa).depthwises) {
-    if (row.kernel->kernel == spec.kernel[0] && row.kernel->stride == spec.strides[0]) return &row;
-  }
-  return nullptr;
+  return FindWindow(KernelsOf(isa).depthwise, spec.kernel, spec.strides);
+}
+
+int64_t WindowTasks(int64_t channels, int64_t touched) {
+  const int64_t wanted = channels * touched / (4 * kMinTaskFloats);
+  return std::max<int64_t>(1, std::min({wanted, channels, kMaxTasks}));
 }
 
 Status PlanSizes(const ConvSpec& spec, int64_t n, int64_t h, int64_t w, EnginePlan* plan) {
@@ -310,8 +309,7 @@ void PlanDepthwise(const ConvSpec& spec, EnginePlan* plan) {
   plan->path = EnginePlan::Path::kDepthwise;
   plan->main_row = plan->depthwise.row;
   const int64_t touched = plan->out_height * plan->out_width + plan->in_height * plan->in_width;
-  plan->channel_tasks =
-      SplitEvenly(spec.out_channels, spec.out_channels * touched / (4 * kMinTaskFloats));
+  plan->channel_tasks = SplitEvenly(spec.out_channels, WindowTasks(spec.out_channels, touched));
 }
 
 Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Isa isa,
@@ -390,7 +388,7 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
                           static_cast<int64_t>(plan->row_start.size()),
                           plan->column_start.data(),
                           static_cast<int64_t>(plan->column_start.size())};
-    for (const auto& row : KernelsOf(isa).prepares) {
+    for (const auto& row : KernelsOf(isa).prepare) {
       if (row.kernel->column_stride == spec.strides[1] || row.kernel->column_stride == 0) {
         plan->prepare = row;
         break;

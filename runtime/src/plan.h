@@ -14,6 +14,11 @@ struct Range {
   int64_t first, last;
 };
 
+// Part `i` of [0, size) cut into `parts` of about the same length.
+inline Range Part(int64_t size, int64_t parts, int64_t i) {
+  return {size * i / parts, size * (i + 1) / parts};
+}
+
 // A range of blocks on a range of tiles, of one tile height.
 struct TileTask {
   int rows_index;  // into TilePlan::rows and the packed weights
@@ -56,14 +61,18 @@ struct EnginePlan final : ConvPlan {
   Bands bands;
 
   // kDepthwise.
-  Registered<DepthwiseKernel> depthwise = {};
+  Registered<WindowKernel> depthwise = {};
   std::vector<Range> channel_tasks;
 
   int main_row = 0;  // the registry row that does most of the work
 };
 
 // The depthwise kernel that computes `spec`, or null.
-const Registered<DepthwiseKernel>* FindDepthwise(const ConvSpec& spec, Isa isa);
+const Registered<WindowKernel>* FindDepthwise(const ConvSpec& spec, Isa isa);
+
+// Into how many tasks to cut a window operation on `channels`, of `touched` pixels read or written
+// each.
+int64_t WindowTasks(int64_t channels, int64_t touched);
 
 // Fills the sizes of `plan`, which holds nothing else yet.
 Status PlanSizes(const ConvSpec& spec, int64_t n, int64_t h, int64_t w, EnginePlan* plan);

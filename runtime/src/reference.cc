@@ -1,6 +1,7 @@
 #include "reference.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace alcs {
 
@@ -36,6 +37,25 @@ void ReferenceConv(const ConvSpec& spec, const SparseWeightsView& weights, const
           const double kept = sum < spec.activation.slope * sum ? spec.activation.slope * sum : sum;
           const double raised = kept < spec.activation.low ? spec.activation.low : kept;
           *y = static_cast<float>(raised > spec.activation.high ? spec.activation.high : raised);
+        }
+      }
+    }
+  }
+}
+
+void ReferenceMaxPool(const ConvSpec& spec, int64_t channels, int64_t h, int64_t w, int64_t out_h,
+                      int64_t out_w, const float* x, float* y) {
+  for (int64_t c = 0; c < channels; ++c, x += h * w) {
+    for (int64_t oy = 0; oy < out_h; ++oy) {
+      for (int64_t ox = 0; ox < out_w; ++ox, ++y) {
+        const int64_t top = oy * spec.strides[0] - spec.pads[0];
+        const int64_t left = ox * spec.strides[1] - spec.pads[1];
+        *y = -std::numeric_limits<float>::infinity();
+        for (int64_t iy = std::max<int64_t>(0, top); iy < std::min(h, top + spec.kernel[0]); ++iy) {
+          for (int64_t ix = std::max<int64_t>(0, left); ix < std::min(w, left + spec.kernel[1]);
+               ++ix) {
+            *y = std::max(*y, x[iy * w + ix]);
+          }
         }
       }
     }

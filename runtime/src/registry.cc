@@ -13,18 +13,26 @@
 #define ALCS_ROWS_NEON
 #endif
 
-namespace alcs {
+// Each kind of row: its member of KernelSet and what follows the instruction set in its name. The
+// four expansions of kernels.inc below differ only in what they make of that, ALCS_ROW.
+#define ALCS_TILE(isa, rows, vectors) ALCS_ROW(tile, isa, tile_##rows)
+#define ALCS_PREPARE(isa, stride) ALCS_ROW(prepare, isa, prepare_##stride)
+#define ALCS_DEPTHWISE(isa, kernel, stride) ALCS_ROW(depthwise, isa, depthwise_##kernel##_##stride)
+#define ALCS_MAX_POOL(isa, kernel, stride) ALCS_ROW(max_pool, isa, max_pool_##kernel##_##stride)
 
-// The declarations.
+namespace alcs {
 namespace kernels {
-#define ALCS_TILE(isa, rows, vectors) extern const TileKernel<float> isa##_tile_##rows;
-#define ALCS_PREPARE(isa, stride) extern const PrepareKernel<float> isa##_prepare_##stride;
-#define ALCS_DEPTHWISE(isa, kernel, stride) \
-  extern const DepthwiseKernel<float> isa##_depthwise_##kernel##_##stride;
+template <class T>
+struct KernelOf;
+template <class Kernel>
+struct KernelOf<Rows<Kernel>> {
+  using Type = Kernel;
+};
+
+#define ALCS_ROW(kind, isa, name) \
+  extern const KernelOf<decltype(KernelSet::kind)>::Type isa##_##name;
 #include "kernels/kernels.inc"
-#undef ALCS_TILE
-#undef ALCS_PREPARE
-#undef ALCS_DEPTHWISE
+#undef ALCS_ROW
 }  // namespace kernels
 
 namespace {
@@ -36,13 +44,9 @@ constexpr Isa k_scalar = Isa::kScalar;
 
 enum Row : int {
   kReferenceRow,
-#define ALCS_TILE(isa, rows, vectors) k_##isa##_tile_##rows,
-#define ALCS_PREPARE(isa, stride) k_##isa##_prepare_##stride,
-#define ALCS_DEPTHWISE(isa, kernel, stride) k_##isa##_depthwise_##kernel##_##stride,
+#define ALCS_ROW(kind, isa, name) k_##isa##_##name,
 #include "kernels/kernels.inc"
-#undef ALCS_TILE
-#undef ALCS_PREPARE
-#undef ALCS_DEPTHWISE
+#undef ALCS_ROW
   kRowCount
 };
 
@@ -51,34 +55,20 @@ constexpr struct {
   Isa isa;
 } kRowInfo[kRowCount] = {
     {"reference", Isa::kReference},
-#define ALCS_TILE(isa, rows, vectors) {#isa "_tile_" #rows, k_##isa},
-#define ALCS_PREPARE(isa, stride) {#isa "_prepare_" #stride, k_##isa},
-#define ALCS_DEPTHWISE(isa, kernel, stride) {#isa "_depthwise_" #kernel "_" #stride, k_##isa},
+#define ALCS_TEXT(name) #name
+#define ALCS_ROW(kind, isa, name) {#isa "_" ALCS_TEXT(name), k_##isa},
 #include "kernels/kernels.inc"
-#undef ALCS_TILE
-#undef ALCS_PREPARE
-#undef ALCS_DEPTHWISE
+#undef ALCS_ROW
 };
 
 std::atomic<uint64_t> run_counts[kRowCount];
 
 KernelSet Collect(Isa isa) {
   KernelSet set;
-#define ALCS_TILE(name, rows, vectors) \
-  if (isa == k_##name) set.tiles.push_back({&kernels::name##_tile_##rows, k_##name##_tile_##rows});
-#define ALCS_PREPARE(name, stride)                                                            \
-  if (isa == k_##name) {                                                                      \
-    set.prepares.push_back({&kernels::name##_prepare_##stride, k_##name##_prepare_##stride}); \
-  }
-#define ALCS_DEPTHWISE(name, kernel, stride)                                  \
-  if (isa == k_##name) {                                                      \
-    set.depthwises.push_back({&kernels::name##_depthwise_##kernel##_##stride, \
-                              k_##name##_depthwise_##kernel##_##stride});     \
-  }
+#define ALCS_ROW(kind, of, name) \
+  if (isa == k_##of) set.kind.push_back({&kernels::of##_##name, k_##of##_##name});
 #include "kernels/kernels.inc"
-#undef ALCS_TILE
-#undef ALCS_PREPARE
-#undef ALCS_DEPTHWISE
+#undef ALCS_ROW
   return set;
 }
 
@@ -88,6 +78,15 @@ const KernelSet& KernelsOf(Isa isa) {
   static const KernelSet sets[] = {Collect(Isa::kReference), Collect(Isa::kScalar),
                                    Collect(Isa::kAvx2), Collect(Isa::kAvx512), Collect(Isa::kNeon)};
   return sets[static_cast<int>(isa)];
+}
+
+const Registered<WindowKernel>* FindWindow(const Rows<WindowKernel>& rows, const int64_t kernel[2],
+                                           const int64_t strides[2]) {
+  if (kernel[0] != kernel[1] || strides[0] != strides[1]) return nullptr;
+  for (const auto& row : rows) {
+    if (row.kernel->kernel == kernel[0] && row.kernel->stride == strides[0]) return &row;
+  }
+  return nullptr;
 }
 
 int ReferenceRow() { return kReferenceRow; }

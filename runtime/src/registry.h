@@ -11,7 +11,7 @@ namespace alcs {
 
 using TileKernel = kernels::TileKernel<float>;
 using PrepareKernel = kernels::PrepareKernel<float>;
-using DepthwiseKernel = kernels::DepthwiseKernel<float>;
+using WindowKernel = kernels::WindowKernel<float>;
 
 // A kernel and its row number, for counting.
 template <class Kernel>
@@ -20,14 +20,22 @@ struct Registered {
   int row;
 };
 
+template <class Kernel>
+using Rows = std::vector<Registered<Kernel>>;
+
 struct KernelSet {
-  std::vector<Registered<TileKernel>> tiles;  // tallest first; the last has one row
-  std::vector<Registered<PrepareKernel>> prepares;
-  std::vector<Registered<DepthwiseKernel>> depthwises;
+  Rows<TileKernel> tile;  // tallest first; the last has one row
+  Rows<PrepareKernel> prepare;
+  Rows<WindowKernel> depthwise;
+  Rows<WindowKernel> max_pool;
 };
 
 // Empty for Isa::kReference.
 const KernelSet& KernelsOf(Isa isa);
+
+// The row for a square window of that size and stride, or null.
+const Registered<WindowKernel>* FindWindow(const Rows<WindowKernel>& rows, const int64_t kernel[2],
+                                           const int64_t strides[2]);
 
 // Row numbers of Isa::kReference, which has no kernels.
 int ReferenceRow();

@@ -153,8 +153,8 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
     if (!(error <= bounds[i])) {
       EXPECT(error <= bounds[i], "y[" << i << "] is " << y.floats()[i] << ", expected "
                                       << expected[i] << " within " << bounds[i] << ", by "
-                                      << conv->kernel_name(*plan) << (in_place ? " in place" : "") << " for "
-                                      << c.Describe());
+                                      << conv->kernel_name(*plan) << (in_place ? " in place" : "")
+                                      << " for " << c.Describe());
       return;
     }
   }

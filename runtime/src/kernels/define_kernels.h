@@ -1,26 +1,35 @@
-// Turns the rows of kernels.inc into definitions, in the file of an instruction set.
-#ifndef ALCS_SRC_KERNELS_DEFINE_KERNELS_H_
-#define ALCS_SRC_KERNELS_DEFINE_KERNELS_H_
-
-#include "kernels/depthwise.h"
+// Turns the rows of kernels.inc into definitions. Included by the file of an instruction set after
+// its vector type, ALCS_VEC, and its ALCS_ROWS_... have been defined; not by anything else.
 #include "kernels/kernel_api.h"
 #include "kernels/prepare.h"
 #include "kernels/tile.h"
+#include "kernels/window.h"
 
-#define ALCS_DEFINE_TILE(Vec, isa, rows, vectors)    \
-  extern const TileKernel<Vec::T> isa##_tile_##rows; \
-  constexpr TileKernel<Vec::T> isa##_tile_##rows =   \
-      MakeTileKernel<Vec, rows, vectors>(#isa "_tile_" #rows);
+// A constant with external linkage, made of the arguments.
+#define ALCS_DEFINE(Kernel, name, ...)   \
+  extern const Kernel<ALCS_VEC::T> name; \
+  constexpr Kernel<ALCS_VEC::T> name = __VA_ARGS__;
 
-#define ALCS_DEFINE_PREPARE(Vec, isa, stride)                                                 \
-  extern const PrepareKernel<Vec::T> isa##_prepare_##stride;                                  \
-  constexpr PrepareKernel<Vec::T> isa##_prepare_##stride = {#isa "_prepare_" #stride, stride, \
-                                                            Prepare<Vec, stride>};
+#define ALCS_TILE(isa, rows, vectors)        \
+  ALCS_DEFINE(TileKernel, isa##_tile_##rows, \
+              MakeTileKernel<ALCS_VEC, rows, vectors>(#isa "_tile_" #rows))
 
-#define ALCS_DEFINE_DEPTHWISE(Vec, isa, kernel, stride)                     \
-  extern const DepthwiseKernel<Vec::T> isa##_depthwise_##kernel##_##stride; \
-  constexpr DepthwiseKernel<Vec::T> isa##_depthwise_##kernel##_##stride = { \
-      #isa "_depthwise_" #kernel "_" #stride, kernel, stride,               \
-      DepthwiseBody<Vec, kernel, stride>::Run};
+#define ALCS_PREPARE(isa, stride)                    \
+  ALCS_DEFINE(PrepareKernel, isa##_prepare_##stride, \
+              {#isa "_prepare_" #stride, stride, Prepare<ALCS_VEC, stride>})
 
-#endif  // ALCS_SRC_KERNELS_DEFINE_KERNELS_H_
+#define ALCS_DEPTHWISE(isa, kernel, stride)                            \
+  ALCS_DEFINE(WindowKernel, isa##_depthwise_##kernel##_##stride,       \
+              {#isa "_depthwise_" #kernel "_" #stride, kernel, stride, \
+               WindowBody<ALCS_VEC, kernel, stride, WindowOp::kConvolve>::Run})
+
+#define ALCS_MAX_POOL(isa, kernel, stride)                            \
+  ALCS_DEFINE(WindowKernel, isa##_max_pool_##kernel##_##stride,       \
+              {#isa "_max_pool_" #kernel "_" #stride, kernel, stride, \
+               WindowBody<ALCS_VEC, kernel, stride, WindowOp::kMax>::Run})
+
+namespace alcs {
+namespace kernels {
+#include "kernels/kernels.inc"
+}  // namespace kernels
+}  // namespace alcs

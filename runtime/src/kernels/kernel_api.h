@@ -102,14 +102,14 @@ struct PrepareKernel {
   void (*run)(const PrepareArgs<T>&);
 };
 
-// Depthwise convolution of some channels, without padding copies.
+// Depthwise convolution or max pooling of some channels, without padding copies.
 template <class T>
-struct DepthwiseArgs {
+struct WindowArgs {
   const T* input;  // channel 0
   T* output;       // channel 0
   const T* residual;
-  const T* weights;  // [channels][kernel * kernel]
-  const T* bias;
+  const T* weights;                     // [channels][kernel * kernel]; null in pooling
+  const T* bias;                        // null in pooling
   int64_t first_channel, last_channel;  // output channels to do
   int64_t multiplier;                   // output channels per input channel
   int64_t in_height, in_width;
@@ -118,11 +118,12 @@ struct DepthwiseArgs {
   Epilogue<T> epilogue;
 };
 
+// Row of the registry.
 template <class T>
-struct DepthwiseKernel {
+struct WindowKernel {
   const char* name;
   int kernel, stride;
-  void (*run)(const DepthwiseArgs<T>&);
+  void (*run)(const WindowArgs<T>&);
 };
 
 }  // namespace kernels

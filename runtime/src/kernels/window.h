@@ -1,10 +1,13 @@
-// Depthwise convolution with a square kernel, over any vector type (see vec_scalar.h).
+// Depthwise convolution and max pooling with a square window, over any vector type (see
+// vec_scalar.h).
 //
 // R rows x one vector of output pixels are accumulated while walking down the input rows, so each
 // loaded vector serves every output row that it touches. Padding is a matter of edge loads and
 // skipped rows: the input is not copied.
-#ifndef ALCS_SRC_KERNELS_DEPTHWISE_H_
-#define ALCS_SRC_KERNELS_DEPTHWISE_H_
+#ifndef ALCS_SRC_KERNELS_WINDOW_H_
+#define ALCS_SRC_KERNELS_WINDOW_H_
+
+#include <limits>
 
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
@@ -14,12 +17,17 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-template <class V, int K, int kStride>
-struct DepthwiseBody {
-  static_assert(kStride == 1 || kStride == 2, "other strides go through prepared planes");
+enum class WindowOp { kConvolve, kMax };
+
+template <class V, int K, int kStride, WindowOp kOp>
+struct WindowBody {
+  static_assert(kStride == 1 || kStride == 2, "other strides have no kernels of their own");
   using T = typename V::T;
   using Reg = typename V::Reg;
   static constexpr int N = V::N;
+  static constexpr bool kMax = kOp == WindowOp::kMax;
+  // What counts as the value of a pixel outside the image.
+  static constexpr T kOutside = kMax ? -std::numeric_limits<T>::infinity() : T(0);
   static constexpr int kBlockRows = 7;  // the usual map sizes are multiples of 7
   static constexpr int kVectors = 16;   // of a column chunk, whose edges are worked out only once
   // Whole vectors loaded per input row. With stride 2, two give the first two taps of each output,
@@ -34,12 +42,13 @@ struct DepthwiseBody {
     bool inside;    // no load and no store leaves the row
     typename V::Tail tail;
     typename V::Edge edge[kLoads];
+    Reg outside[kMax ? kLoads : 1];  // added to what edge loads give: 0 inside the row, else -inf
     bool single[kSingles > 0 ? kSingles : 1];  // whether that element lies in the row
   };
 
   static constexpr int LoadAt(int i) { return kStride == 1 ? i : i * N; }
 
-  static ALCS_INLINE Columns MakeColumns(const DepthwiseArgs<T>& a, int64_t out) {
+  static ALCS_INLINE Columns MakeColumns(const WindowArgs<T>& a, int64_t out) {
     Columns c;
     c.out = out;
     c.start = out * kStride - a.pad_left;
@@ -48,6 +57,16 @@ struct DepthwiseBody {
     c.inside = c.inside && left >= N;
     c.tail = V::MakeTail(left < N ? static_cast<int>(left) : N);
     for (int i = 0; i < kLoads; ++i) c.edge[i] = V::MakeEdge(c.start + LoadAt(i), a.in_width);
+    if constexpr (kMax) {
+      for (int i = 0; i < kLoads; ++i) {
+        T added[N];
+        for (int lane = 0; lane < N; ++lane) {
+          const int64_t x = c.start + LoadAt(i) + lane;
+          added[lane] = x >= 0 && x < a.in_width ? T(0) : kOutside;
+        }
+        c.outside[i] = V::Load(added);
+      }
+    }
     for (int i = 0; i < kSingles; ++i) {
       const int64_t x = c.start + 2 * N + i;
       c.single[i] = x >= 0 && x < a.in_width;
@@ -64,9 +83,10 @@ struct DepthwiseBody {
         loaded[i] = V::Load(row + c.start + LoadAt(i));
       } else {
         loaded[i] = V::LoadEdge(row, c.edge[i]);
+        if constexpr (kMax) loaded[i] = V::Add(loaded[i], c.outside[i]);
       }
     });
-    static constexpr T kZero = 0;
+    static constexpr T kNoPixel = kOutside;
     Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
       if constexpr (kStride == 1) {
         x[k] = loaded[k];
@@ -76,7 +96,7 @@ struct DepthwiseBody {
         x[k] = V::Odd(loaded[0], loaded[1]);
       } else {
         const T* next = row + c.start + 2 * N + k - 2;
-        x[k] = V::ShiftIn(x[k - 2], kInside || c.single[k - 2] ? next : &kZero);
+        x[k] = V::ShiftIn(x[k - 2], kInside || c.single[k - 2] ? next : &kNoPixel);
       }
       ALCS_KEEP_IN_REGISTER(x[k]);
     });
@@ -85,7 +105,7 @@ struct DepthwiseBody {
   // R output rows from `y`. kClipRows: some of the first and of the last K - 1 input rows may lie
   // outside; others only if R is 1.
   template <int R, bool kClipRows, bool kInside>
-  static ALCS_INLINE void Block(const DepthwiseArgs<T>& a, const T* input, T* output,
+  static ALCS_INLINE void Block(const WindowArgs<T>& a, const T* input, T* output,
                                 const T* residual, const Reg (&w)[K * K], Reg bias, int64_t y,
                                 const Columns& c) {
     Reg acc[R];
@@ -106,12 +126,19 @@ struct DepthwiseBody {
       if (!outside) {
         Reg x[K];
         LoadTaps<kInside>(row, c, x);
+        if constexpr (kMax) {
+          Unroll<1, K>([&](auto k) ALCS_INLINE_LAMBDA { x[0] = V::Max(x[0], x[k]); });
+        }
         Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
           constexpr int kTapRow = i - r * kStride;
           if constexpr (kTapRow >= 0 && kTapRow < K) {
-            Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
-              acc[r] = V::Fma(w[kTapRow * K + k], x[k], acc[r]);
-            });
+            if constexpr (kMax) {
+              acc[r] = V::Max(acc[r], x[0]);
+            } else {
+              Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
+                acc[r] = V::Fma(w[kTapRow * K + k], x[k], acc[r]);
+              });
+            }
           }
         });
       }
@@ -145,7 +172,7 @@ struct DepthwiseBody {
   }
 
   template <int R, bool kClipRows>
-  static ALCS_INLINE void BlockRow(const DepthwiseArgs<T>& a, const T* input, T* output,
+  static ALCS_INLINE void BlockRow(const WindowArgs<T>& a, const T* input, T* output,
                                    const T* residual, const Reg (&w)[K * K], Reg bias, int64_t y,
                                    const Columns* columns, int count) {
     for (int i = 0; i < count; ++i) {
@@ -160,12 +187,17 @@ struct DepthwiseBody {
     }
   }
 
-  static ALCS_INLINE void Channel(const DepthwiseArgs<T>& a, int64_t channel, const T* input,
+  static ALCS_INLINE void Channel(const WindowArgs<T>& a, int64_t channel, const T* input,
                                   T* output, const T* residual, const Columns* columns, int count) {
     Reg w[K * K];
-    Unroll<0, K * K>([&](auto i)
-                         ALCS_INLINE_LAMBDA { w[i] = V::Set1(a.weights[channel * K * K + i]); });
-    const Reg bias = V::Set1(a.bias[channel]);
+    Unroll<0, kMax ? 0 : K * K>(
+        [&](auto i) ALCS_INLINE_LAMBDA { w[i] = V::Set1(a.weights[channel * K * K + i]); });
+    Reg start;
+    if constexpr (kMax) {
+      start = V::Set1(kOutside);
+    } else {
+      start = V::Set1(a.bias[channel]);
+    }
 
     int64_t y = 0;
     while (y < a.out_height) {
@@ -176,23 +208,23 @@ struct DepthwiseBody {
       const int64_t above = a.pad_top - first * kStride;
       const int64_t below = (kBlockRows - 1) * kStride + K - above - a.in_height;
       if (first + kBlockRows > a.out_height || above >= K || below >= K) {
-        BlockRow<1, true>(a, input, output, residual, w, bias, y, columns, count);
+        BlockRow<1, true>(a, input, output, residual, w, start, y, columns, count);
         ++y;
         continue;
       }
       if (above <= 0 && below <= 0) {
-        BlockRow<kBlockRows, false>(a, input, output, residual, w, bias, first, columns, count);
+        BlockRow<kBlockRows, false>(a, input, output, residual, w, start, first, columns, count);
       } else {
-        BlockRow<kBlockRows, true>(a, input, output, residual, w, bias, first, columns, count);
+        BlockRow<kBlockRows, true>(a, input, output, residual, w, start, first, columns, count);
       }
       y = first + kBlockRows;
     }
   }
 
-  static ALCS_NOINLINE void Run(const DepthwiseArgs<T>& a) {
+  static ALCS_NOINLINE void Run(const WindowArgs<T>& a) {
     using Narrow = typename V::Narrow;
     if constexpr (Narrow::N < N) {
-      if (a.out_width <= Narrow::N) return DepthwiseBody<Narrow, K, kStride>::Run(a);
+      if (a.out_width <= Narrow::N) return WindowBody<Narrow, K, kStride, kOp>::Run(a);
     }
     Columns columns[kVectors];
     for (int64_t out = 0; out < a.out_width; out += kVectors * N) {
@@ -223,4 +255,4 @@ struct DepthwiseBody {
 }  // namespace kernels
 }  // namespace alcs
 
-#endif  // ALCS_SRC_KERNELS_DEPTHWISE_H_
+#endif  // ALCS_SRC_KERNELS_WINDOW_H_
