@@ -122,7 +122,8 @@ def without_samples(report: ModelReport) -> ModelReport:
 
 def _portable(argument: str) -> str:
     """A path without the folders of the machine it lies on."""
-    return Path(argument).name if Path(argument).exists() else argument
+    path = Path(argument)
+    return path.name if path.is_absolute() else argument
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from modelbench.layers import CONV_CLASSES, OTHER_CLASSES, ClassTime
 from modelbench.results import ModelReport, NodeReport, Row
 
 #: Classes in a table with more variants than this get a table per so many.
-_COLUMNS = 8
+_COLUMNS = 9
 
 
 def print_report(out: Console, report: ModelReport, every_node: bool = False) -> None:
@@ -61,7 +61,7 @@ def class_table(nodes: Sequence[NodeReport], threads: int) -> Table:
         if count:
             table.add_row(kind, str(count), *(_class_cell(item) for item in found))
     table.add_section()
-    totals = (f"{sum(item.ms for item in node.classes):.2f}     " for node in nodes)
+    totals = (f"{_ms(sum(item.ms for item in node.classes))}     " for node in nodes)
     table.add_row("sum", "", *totals)
     return table
 
@@ -118,12 +118,14 @@ def _class_cell(item: ClassTime | None) -> str:
     if item is None:
         return ""
     share = "    " if item.share is None else f"{item.share:4.0%}"
-    return f"{item.ms:.2f} {share}"
+    return f"{_ms(item.ms)} {share}"
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
     """A plain table; columns whose name begins with `>` are right-aligned."""
-    table = Table(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False)
+    table = Table(
+        title=title, box=box.SIMPLE, title_justify="left", pad_edge=False, min_width=len(title)
+    )
     for column in columns:
         right = column.startswith(">")
         table.add_column(
