@@ -308,26 +308,18 @@ def test_an_engine_is_driven_in_its_own_process(halves, tmp_path):
 
 @pytest.mark.parametrize("threads", [(1,), (1, 2)])
 def test_everything_takes_its_turns_and_is_reported(model, halves, threads):
-    settings = Settings(
-        densities=(1.0, 0.5), group_sizes=(4,), threads=threads, iterations=3, warmup=1
-    )
+    settings = Settings(densities=(0.5,), group_sizes=(4,), threads=threads, iterations=3, warmup=0)
     report = bench_model("small", model, settings, [halves])
     assert [(row.engine, row.weights, row.threads) for row in report.rows] == [
         (engine, weights, count)
         for count in threads
-        for engine, weights in [
-            ("onnxruntime", "dense"),
-            ("halves", "dense"),
-            ("alcs", "d=1 g=4"),
-            ("halves", "d=1 g=4"),
-            ("alcs", "d=0.5 g=4"),
-            ("halves", "d=0.5 g=4"),
-        ]
+        for weights in ("dense", "d=0.5 g=4")
+        for engine in ("onnxruntime" if weights == "dense" else "alcs", "halves")
     ]
     assert all(row.timing.runs == 3 for row in report.rows)
     ours = [row for row in report.rows if row.engine == "alcs"]
     assert all(row.difference is not None and row.difference < 1e-5 for row in ours)
-    assert len(report.nodes) == 3 * len(threads)
+    assert len(report.nodes) == 2 * len(threads)
     for node in report.nodes:
         kinds = {item.kind for item in node.classes}
         assert {"stem", "kxk s1", "1x1 <= 28x28", "depthwise", "pools"} <= kinds

@@ -103,8 +103,8 @@ def bench_model(
         timed = [
             Timed(
                 entry.engine,
-                entry.pruned and entry.pruned.density,
-                entry.pruned and entry.pruned.group_size,
+                entry.pruned.density if entry.pruned else None,
+                entry.pruned.group_size if entry.pruned else None,
                 entry.threads,
                 entry.pruned.mac_ratio if entry.pruned else 1.0,
                 row,

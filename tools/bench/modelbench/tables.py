@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -95,7 +95,7 @@ def depthwise_table(pairs: Sequence[dict[str, object]], threads: int) -> Table:
     return table
 
 
-def _depthwise_cells(pair: dict[str, object]) -> list[str]:
+def _depthwise_cells(pair: Mapping[str, object]) -> list[str]:
     times = [f"{_float(pair[key]) * 1e3:.1f}" for key in ("dense_ms", "ours_ms")]
     ratio = pair["ratio"]
     return [*times, "" if ratio is None else f"{_float(ratio):.2f}"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from modelbench.engines.api import Feeds, Outputs, Run
+
 
 class DeepSparse:
     """Adapter for DeepSparse; 1.8.0 is its last version and needs numpy 1 and onnx 1.14."""
@@ -12,16 +14,16 @@ class DeepSparse:
     package = "deepsparse==1.8.0"
     uses_zeros = True
 
-    def version(self):
+    def version(self) -> str:
         """Version of the installed package."""
         os.environ["NM_DISABLE_ANALYTICS"] = "1"  # it would call home
         from importlib.metadata import version
 
-        import deepsparse  # noqa: F401 - it has to load
+        import deepsparse  # type: ignore[import-not-found]  # noqa: F401 - it has to load
 
         return version("deepsparse")
 
-    def load(self, path, feeds, threads):
+    def load(self, path: str, feeds: Feeds, threads: int) -> Run:
         """Compile for one request at a time."""
         self.version()
         from deepsparse import Engine
@@ -30,8 +32,9 @@ class DeepSparse:
         engine = Engine(model=path, batch_size=batch, num_cores=threads)
         inputs = [feeds[name] for name in engine.input_names]
 
-        def run():
+        def run() -> Outputs:
             # Checking the inputs' shapes takes time, and they are the same in every run.
-            return engine.run(inputs, val_inp=False)
+            outputs: Outputs = engine.run(inputs, val_inp=False)
+            return outputs
 
         return run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from modelbench.engines.api import Feeds, Outputs, Run
+
 
 class OpenVino:
     """Adapter for OpenVINO. Its sparse kernels are for int8 only."""
@@ -10,15 +12,15 @@ class OpenVino:
     package = "openvino"
     uses_zeros = False
 
-    def version(self):
+    def version(self) -> str:
         """Version of the installed package."""
         from importlib.metadata import version
 
-        import openvino  # noqa: F401 - it has to load
+        import openvino  # type: ignore[import-not-found]  # noqa: F401 - it has to load
 
         return version("openvino")
 
-    def load(self, path, feeds, threads):
+    def load(self, path: str, feeds: Feeds, threads: int) -> Run:
         """Compile for one request at a time."""
         import openvino
 
@@ -32,7 +34,7 @@ class OpenVino:
         for name, array in feeds.items():
             request.set_tensor(name, openvino.Tensor(array))
 
-        def run():
+        def run() -> Outputs:
             request.infer()
             return [tensor.data for tensor in request.output_tensors]
 
