@@ -31,6 +31,9 @@ from alcs_onnx.report.export import write_json
 from alcs_onnx.report.tables import describe_machine
 from alcs_onnx.target import get_target
 
+#: Other work that may keep a core.
+_BUSY = 0.5
+
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -82,6 +85,8 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     if tool is None:
         note("no shares of the peak: cmake --preset bench && cmake --build --preset bench "
              "--target fma_peak makes the tool that measures it")  # fmt: skip
+    if machine.load > _BUSY:
+        note(f"this machine is busy (load {machine.load:.1f}): node times are wall time and suffer")
     if machine.isa == "scalar":
         tool = None
     settings = Settings(
