@@ -374,4 +374,4 @@ def test_the_command_writes_tables_and_json(tmp_path, capsys):
 
 def test_the_command_tells_mistakes_in_one_line(capsys):
     assert command.main(["nothing.onnx", "--engines"]) == 2
-    assert capsys.readouterr().err.startswith("models.py: ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("models.py: nothing.onnx: ")
