@@ -205,7 +205,7 @@ def _nodes(
         overhead = layers.profiler_overhead([(times, wall) for _, times, wall in group])
         peak = rates[threads] * 1e6 if threads in rates else None
         tables = []
-        for entry, times, _ in group:
+        for entry, times, wall in group:
             densities = entry.pruned.densities if entry.pruned else None
             rows = layers.layer_times(model, times, densities, peak, overhead)
             tables.append(rows)
@@ -214,6 +214,7 @@ def _nodes(
                     entry.engine,
                     entry.pruned.label if entry.pruned else "dense",
                     threads,
+                    wall,
                     tuple(layers.summarise(rows, peak)),
                     tuple(rows),
                 )

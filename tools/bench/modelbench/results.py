@@ -48,11 +48,16 @@ class Row:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """Where the time of one model goes, node by node and by class."""
+    """Where the time of one model goes, node by node and by class.
+
+    `wall_ms` is the median run without the profiler: about what the nodes sum up to, unless
+    they were interrupted.
+    """
 
     engine: str
     weights: str
     threads: int
+    wall_ms: float
     classes: tuple[ClassTime, ...]
     layers: tuple[LayerTime, ...]
 

@@ -63,6 +63,7 @@ def class_table(nodes: Sequence[NodeReport], threads: int) -> Table:
     table.add_section()
     totals = (f"{_ms(sum(item.ms for item in node.classes))}     " for node in nodes)
     table.add_row("sum", "", *totals)
+    table.add_row("run without profiler", "", *(f"{_ms(node.wall_ms)}     " for node in nodes))
     return table
 
 
