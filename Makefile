@@ -1,7 +1,7 @@
 # make demo    the main job on the model and data of this repository
 # make test    builds everything; runs the C++ and the Python tests
 # make lint    style, types, layers
-# make bench   the engine's micro-benchmarks
+# make bench   speed: the kernels one by one, then whole models against ONNX Runtime
 # make clean   removes everything that make made
 #
 # Needs Python 3.11 or newer with pip, a C++17 compiler and make; all else comes from pip, at the versions
@@ -48,10 +48,16 @@ lint: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	git ls-files '*.cc' '*.h' '*.inc' | xargs $(BIN)/clang-format --dry-run -Werror
 
+# Short settings. The programs have flags for more: tools/bench/README.md.
+BENCH_OUT := build/bench
 bench: $(VENV)/installed-dev
+	tools/bench/install_benchmark.sh
 	cmake --preset bench
 	cmake --build --preset bench
-	build/bench/runtime/bench_conv
+	$(BENCH_OUT)/runtime/bench/bench_conv --benchmark_min_time=0.02 \
+	  --benchmark_out=$(BENCH_OUT)/kernels.json --benchmark_out_format=json
+	$(BIN)/python tools/bench/models.py resnet18 resnet50 mobilenet_v1 \
+	  --density 1 0.5 0.25 --group-size 4 8 --iterations 20 -o $(BENCH_OUT)/models.json
 
 clean:
 	rm -rf build dist $(VENV) alcs_onnx/lib

@@ -1,0 +1,32 @@
+// Prints the multiply-add peak of this machine in GMAC/s, for benchmarks that are no C++ programs.
+//
+//   fma_peak ISA [SECONDS [THREADS]]      ISA: avx512, avx2 or neon
+//
+// With several threads all run at once and their rates are added up.
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#include "peak.h"
+
+int main(int argc, char** argv) {
+  const double seconds = argc > 2 ? std::atof(argv[2]) : 0.5;
+  const int count = argc > 3 ? std::atoi(argv[3]) : 1;
+  if (argc < 2 || argc > 4 || seconds <= 0 || count < 1 ||
+      alcs::bench::MeasurePeak(argv[1], 0) == 0) {
+    std::fprintf(stderr, "usage: fma_peak avx512|avx2|neon [SECONDS [THREADS]]\n");
+    return 2;
+  }
+  std::vector<double> rates(static_cast<std::size_t>(count));
+  std::vector<std::thread> threads;
+  for (double& rate : rates) {
+    threads.emplace_back(
+        [&rate, seconds, isa = argv[1]] { rate = alcs::bench::MeasurePeak(isa, seconds); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  double total = 0;
+  for (const double rate : rates) total += rate;
+  std::printf("%.2f\n", total / 1e9);
+  return 0;
+}

@@ -1,0 +1,77 @@
+"""The models that are timed: where they come from, and their pruned variants."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from alcs_onnx.errors import ModelError
+from alcs_onnx.graph import Model, load_model
+from alcs_onnx.rewrite import random_model
+from alcs_onnx.types import Shape
+
+_TOPOLOGIES = Path(__file__).resolve().parents[2] / "reproduce"
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A model at a density, its groups of `group_size` kept at random.
+
+    The first convolution and depthwise ones stay dense. `sparse` is for this engine; `zeros`
+    are the same weights as an ordinary model with zeros in it.
+    """
+
+    density: float
+    group_size: int
+    mac_ratio: float
+    #: Kept / all weights of each convolution.
+    densities: dict[str, float]
+    sparse: Model
+    zeros: Model
+
+    @property
+    def label(self) -> str:
+        """Density and group size."""
+        return f"d={self.density:g} g={self.group_size}"
+
+
+def load(name: str, seed: int, input_shapes: dict[str, Shape] | None = None) -> Model:
+    """A topology by name, with random weights, or an ONNX file by its path."""
+    path = Path(name)
+    if path.suffix == ".onnx" or path.exists():
+        return load_model(path, input_shapes)
+    if str(_TOPOLOGIES) not in sys.path:
+        sys.path.append(str(_TOPOLOGIES))
+    try:
+        from topologies import TOPOLOGIES, export  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise ModelError(f"topology '{name}' cannot be made: {error}") from error
+    if name not in TOPOLOGIES:
+        raise ModelError(f"'{name}' is no ONNX file and none of {', '.join(sorted(TOPOLOGIES))}")
+    with tempfile.TemporaryDirectory() as folder:
+        return load_model(export(name, Path(folder) / "dense.onnx", seed))
+
+
+def stem(model: Model) -> str:
+    """Name of the first convolution."""
+    return model.conv_layers[0].name
+
+
+def prune(model: Model, density: float, group_size: int, seed: int) -> Pruned:
+    """The variants of `model` at `density`, from one random choice of groups."""
+    densities = {
+        layer.name: 1.0 if layer.name == stem(model) or layer.depthwise else density
+        for layer in model.conv_layers
+    }
+    result = random_model(model, densities, group_size, seed)
+    zeros = random_model(model, densities, group_size, seed, leave_alone=list(densities))
+    return Pruned(
+        density,
+        group_size,
+        result.mac_ratio,
+        {row.layer: row.density for row in result.layers},
+        result.model,
+        zeros.model,
+    )
