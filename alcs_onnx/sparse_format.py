@@ -27,6 +27,7 @@ from alcs_onnx.types import BoolArray, FloatArray, Shape
 OP_DOMAIN = "ai.alcs"
 OP_CONV = "SimdSparseConv"
 OP_CONV_ADD = "SimdSparseConvAdd"
+OP_MAX_POOL = "SimdMaxPool"
 OP_VERSION = 1
 
 #: Group sizes tried when a layer's own has to be found or reduced, largest first.

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "alcs/max_pool.h"
+
 namespace alcs::ort {
 namespace {
 
@@ -20,6 +22,27 @@ std::vector<int64_t> IntsOf(const AttributeSource& source, const char* name, std
                 " entries where " + std::to_string(count) + " are needed");
   }
   return list;
+}
+
+// The attributes that tell how the window lies.
+void ReadWindow(const AttributeSource& source, NodeAttributes* node) {
+  ConvSpec& spec = node->spec;
+  const std::vector<int64_t> kernel = source.Ints("kernel_shape");
+  node->spatial_rank = kernel.size();
+  if (node->spatial_rank != 1 && node->spatial_rank != 2) {
+    throw Error("attribute 'kernel_shape' has " + std::to_string(kernel.size()) +
+                " entries where 1 or 2 are needed");
+  }
+  const std::size_t n = node->spatial_rank;
+  const std::vector<int64_t> strides = IntsOf(source, "strides", n);
+  const std::vector<int64_t> pads = IntsOf(source, "pads", 2 * n);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t axis = node->spec_axis(i);
+    spec.kernel[axis] = kernel[i];
+    spec.strides[axis] = strides[i];
+    spec.pads[axis] = pads[i];
+    spec.pads[2 + axis] = pads[n + i];
+  }
 }
 
 }  // namespace
@@ -91,27 +114,24 @@ NodeAttributes ReadNodeAttributes(const AttributeSource& source) {
   spec.activation.low = source.Float("low");
   spec.activation.high = source.Float("high");
 
-  const std::vector<int64_t> kernel = source.Ints("kernel_shape");
-  node.spatial_rank = kernel.size();
-  if (node.spatial_rank != 1 && node.spatial_rank != 2) {
-    throw Error("attribute 'kernel_shape' has " + std::to_string(kernel.size()) +
-                " entries where 1 or 2 are needed");
-  }
-  const std::size_t n = node.spatial_rank;
-  const std::vector<int64_t> strides = IntsOf(source, "strides", n);
-  const std::vector<int64_t> dilations = IntsOf(source, "dilations", n);
-  const std::vector<int64_t> pads = IntsOf(source, "pads", 2 * n);
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::size_t axis = node.spec_axis(i);
-    spec.kernel[axis] = kernel[i];
-    spec.strides[axis] = strides[i];
-    spec.dilations[axis] = dilations[i];
-    spec.pads[axis] = pads[i];
-    spec.pads[2 + axis] = pads[n + i];
-  }
+  ReadWindow(source, &node);
+  const auto rank = node.spatial_rank;
+  const std::vector<int64_t> dilations = IntsOf(source, "dilations", rank);
+  for (std::size_t i = 0; i < rank; ++i) spec.dilations[node.spec_axis(i)] = dilations[i];
 
   WeightGeometry geometry;
   const Status status = CheckSpec(spec, &geometry);
+  if (!status.ok()) throw Error(status.message());
+  return node;
+}
+
+NodeAttributes ReadPoolAttributes(const AttributeSource& source) {
+  NodeAttributes node;
+  ReadWindow(source, &node);
+  if (node.spatial_rank != 2) throw Error("attribute 'kernel_shape' needs 2 entries");
+  // The engine's own checks, before any size is computed.
+  MaxPool pool;
+  const Status status = MaxPool::Create(node.spec, Isa::kReference, &pool);
   if (!status.ok()) throw Error(status.message());
   return node;
 }

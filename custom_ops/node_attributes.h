@@ -1,4 +1,4 @@
-// The attributes of a SimdSparseConv node, as the engine wants them.
+// The attributes of our nodes, as the engine wants them.
 #ifndef ALCS_CUSTOM_OPS_NODE_ATTRIBUTES_H_
 #define ALCS_CUSTOM_OPS_NODE_ATTRIBUTES_H_
 
@@ -62,6 +62,9 @@ struct NodeAttributes {
 
 // Reads and checks every attribute; throws an Error that names the one at fault.
 NodeAttributes ReadNodeAttributes(const AttributeSource& source);
+
+// The same for SimdMaxPool, which has kernel_shape, strides and pads, of two axes.
+NodeAttributes ReadPoolAttributes(const AttributeSource& source);
 
 // The output's size along `axis` (of ConvSpec) for an input of size `in`: ONNX's formula for a
 // convolution. Zero or less when the kernel does not fit.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ort_api.h"
+#include "simd_max_pool.h"
 #include "simd_sparse_conv.h"
 
 namespace alcs::ort {
@@ -18,10 +19,14 @@ constexpr const char* kDomain = "ai.alcs";
 // operators, and may outlive any scope of ours: a registration lives as long as the process.
 struct Registration {
   explicit Registration(const OrtApi& runtime)
-      : api(runtime), conv(runtime, /*residual=*/false), conv_add(runtime, /*residual=*/true) {
+      : api(runtime),
+        conv(runtime, /*residual=*/false),
+        conv_add(runtime, /*residual=*/true),
+        max_pool(runtime) {
     Owned<OrtCustomOpDomain> created(api.ReleaseCustomOpDomain);
     Check(api, api.CreateCustomOpDomain(kDomain, created.out()));
-    for (SparseConvOp* op : {&conv, &conv_add}) {
+    for (OrtCustomOp* op : {static_cast<OrtCustomOp*>(&conv), static_cast<OrtCustomOp*>(&conv_add),
+                            static_cast<OrtCustomOp*>(&max_pool)}) {
       Check(api, api.CustomOpDomain_Add(created.get(), op));
     }
     domain = std::exchange(*created.out(), nullptr);
@@ -30,6 +35,7 @@ struct Registration {
   const OrtApi& api;
   SparseConvOp conv;
   SparseConvOp conv_add;
+  MaxPoolOp max_pool;
   OrtCustomOpDomain* domain = nullptr;
 };
 

@@ -4,8 +4,7 @@
 #include <utility>
 
 #include "alcs/cpu.h"
-#include "alcs/thread.h"
-#include "tensor_view.h"
+#include "kernel_context.h"
 
 namespace alcs::ort {
 namespace {
@@ -15,57 +14,6 @@ enum Input : std::size_t { kX, kValues, kPositions, kBias, kResidual };
 
 // Enough for a few image sizes in turn; a plan is small, but not free.
 constexpr std::size_t kPlansKept = 8;
-
-// ORT's intra-op threads, as the engine sees them. ORT's own dynamic scheduling (no batching)
-// keeps threads busy when the engine's pieces are uneven.
-class OrtThreads final : public ParallelFor {
- public:
-  OrtThreads(const OrtApi& api, const OrtKernelContext* context) : api_(api), context_(context) {}
-
-  void Run(std::size_t count, void (*body)(void*, std::size_t), void* context) const override {
-    if (count > 1 &&
-        Succeeded(api_, api_.KernelContext_ParallelFor(context_, body, count, 0, context))) {
-      return;
-    }
-    // One piece, or ORT refused before it ran any.
-    SerialFor().Run(count, body, context);
-  }
-
- private:
-  const OrtApi& api_;
-  const OrtKernelContext* context_;
-};
-
-// Memory of the session's own allocator for the length of one Run.
-class Scratch {
- public:
-  Scratch(const OrtApi& api, const OrtKernelContext* context, const OrtMemoryInfo* memory,
-          std::size_t bytes)
-      : allocator_(api.ReleaseAllocator) {
-    if (bytes == 0) return;
-    Check(api, api.KernelContext_GetAllocator(context, memory, allocator_.out()));
-    data_ = allocator_.get()->Alloc(allocator_.get(), bytes);
-    if (data_ == nullptr) throw std::bad_alloc();
-  }
-  ~Scratch() {
-    if (data_ != nullptr) allocator_.get()->Free(allocator_.get(), data_);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  void* data() const { return data_; }
-
- private:
-  Owned<OrtAllocator> allocator_;
-  void* data_ = nullptr;
-};
-
-TensorView InputView(const OrtApi& api, const OrtKernelContext* context, Input index) {
-  const OrtValue* value = nullptr;
-  Check(api, api.KernelContext_GetInput(context, index, &value));
-  if (value == nullptr) throw Error("input " + std::to_string(index) + " is absent");
-  return ViewOf(api, value);
-}
 
 TensorView ConstantView(const OrtApi& api, const OrtKernelInfo* info, Input index,
                         const char* name) {
@@ -80,22 +28,12 @@ TensorView ConstantView(const OrtApi& api, const OrtKernelInfo* info, Input inde
   return ViewOf(api, value);
 }
 
-// What a person needs to find the node in the graph.
-std::string Describe(const OrtApi& api, const OrtKernelInfo* info, bool residual) {
-  std::size_t size = 0;  // with the terminating zero
-  Check(api, api.KernelInfo_GetNodeName(info, nullptr, &size));
-  std::vector<char> name(size + 1);
-  Check(api, api.KernelInfo_GetNodeName(info, name.data(), &size));
-  return std::string("ai.alcs::") + (residual ? "SimdSparseConvAdd" : "SimdSparseConv") +
-         " node '" + name.data() + "': ";
-}
-
 }  // namespace
 
 SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info, bool residual)
     : api_(api),
       residual_(residual),
-      where_(Describe(api, info, residual)),
+      where_(DescribeNode(api, info, residual ? "SimdSparseConvAdd" : "SimdSparseConv")),
       memory_(api.ReleaseMemoryInfo) {
   try {
     attributes_ = ReadNodeAttributes(KernelAttributes(api, info));
@@ -203,14 +141,10 @@ void SparseConvKernel::Run(OrtKernelContext* context) {
     residual = static_cast<const float*>(view.data);
   }
 
-  OrtValue* output = nullptr;
-  Check(api_, api_.KernelContext_GetOutput(context, 0, shape.data(), shape.size(), &output));
-  void* y = nullptr;
-  Check(api_, api_.GetTensorMutableData(output, &y));
-
+  float* y = Output(api_, context, shape);
   const Scratch scratch(api_, context, memory_.get(), plan->scratch_bytes);
-  conv_->Run(*plan, static_cast<const float*>(x.data), residual, static_cast<float*>(y),
-             scratch.data(), OrtThreads(api_, context));
+  conv_->Run(*plan, static_cast<const float*>(x.data), residual, y, scratch.data(),
+             OrtThreads(api_, context));
 }
 
 void SparseConvKernel::Compute(OrtKernelContext* context) {

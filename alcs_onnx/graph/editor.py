@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from alcs_onnx.errors import ModelError
-from alcs_onnx.graph.functions import sparse_conv_functions
+from alcs_onnx.graph.functions import used_functions
 from alcs_onnx.graph.model import Array, AttributeValue, Model, Node, TensorInfo
 from alcs_onnx.graph.proto import ONNX_ERRORS, one_line, write_proto
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_VERSION
@@ -280,7 +280,7 @@ class GraphEditor:
 def check(model: Model) -> None:
     """Run onnx.checker over the model, without copying its weights; `ModelError` if invalid."""
     proto = write_proto(
-        model, declare_large=True, functions=sparse_conv_functions(model.nodes, model.opset)
+        model, declare_large=True, functions=used_functions(model.nodes, model.opset)
     )
     for info in proto.graph.output:
         # Legal for a runtime, refused by the checker: an output of unknown rank.

@@ -1,4 +1,4 @@
-"""The ONNX function bodies of SimdSparseConv and SimdSparseConvAdd.
+"""The ONNX function bodies of SimdSparseConv, SimdSparseConvAdd and SimdMaxPool.
 
 They make a written file run in any ONNX Runtime without the custom-op library: the dense
 weight is rebuilt from `values` and `positions` and given to an ordinary Conv. All sizes are
@@ -17,7 +17,7 @@ clip(max(v, slope * v), low, high) costs what it did in the original model:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,13 @@ import onnx
 from onnx import helper, numpy_helper
 
 from alcs_onnx.graph.model import Node
-from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN
+from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN, OP_MAX_POOL
 from alcs_onnx.types import Activation
 
 INT_ATTRIBUTES = ("out_channels", "in_channels", "simd_group", "group")
 LIST_ATTRIBUTES = ("kernel_shape", "strides", "pads", "dilations")
 FLOAT_ATTRIBUTES = ("slope", "low", "high")
+POOL_ATTRIBUTES = ("kernel_shape", "strides", "pads")
 
 
 class _Body:
@@ -160,7 +161,27 @@ def sparse_conv_function(op_type: str, opset: int) -> onnx.FunctionProto:
     )
 
 
-def sparse_conv_functions(nodes: Iterable[Node], opset: int) -> list[onnx.FunctionProto]:
-    """The bodies of those ops that `nodes` use."""
+def max_pool_function(op_type: str, opset: int) -> onnx.FunctionProto:
+    """SimdMaxPool is MaxPool."""
+    body = _Body()
+    body.op("MaxPool", "X", out="Y")
+    for name in POOL_ATTRIBUTES:
+        _refer(body.nodes[-1], name, onnx.AttributeProto.INTS)
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_function(
+        OP_DOMAIN, op_type, ["X"], ["Y"], body.nodes, opsets, attributes=list(POOL_ATTRIBUTES)
+    )
+
+
+#: The body of each operator for a given default opset.
+FUNCTIONS: dict[str, Callable[[str, int], onnx.FunctionProto]] = {
+    OP_CONV: sparse_conv_function,
+    OP_CONV_ADD: sparse_conv_function,
+    OP_MAX_POOL: max_pool_function,
+}
+
+
+def used_functions(nodes: Iterable[Node], opset: int) -> list[onnx.FunctionProto]:
+    """The bodies of those of our operators that `nodes` use."""
     used = {node.op_type for node in nodes if node.domain == OP_DOMAIN}
-    return [sparse_conv_function(op, opset) for op in (OP_CONV, OP_CONV_ADD) if op in used]
+    return [make(op_type, opset) for op_type, make in FUNCTIONS.items() if op_type in used]

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from alcs_onnx.errors import ModelError, OutputError
-from alcs_onnx.graph.functions import sparse_conv_functions
+from alcs_onnx.graph.functions import used_functions
 from alcs_onnx.graph.model import Model
 from alcs_onnx.graph.proto import ONNX_ERRORS, element_type, value_info, write_proto
 from alcs_onnx.sparse_format import OP_DOMAIN
@@ -25,7 +25,7 @@ _LIMIT = 2**31 - 2**26
 
 def _finished_proto(model: Model, declare_large: bool = False) -> onnx.ModelProto:
     model = _symbolic_outputs(model) if model.dynamic_batch else model
-    functions = sparse_conv_functions(model.nodes, model.opset)
+    functions = used_functions(model.nodes, model.opset)
     proto = write_proto(model, declare_large=declare_large, functions=functions)
     if not model.dynamic_batch:
         # Other tools cannot see through our operators: tell them the shapes behind.
@@ -47,7 +47,7 @@ def _symbolic_outputs(model: Model) -> Model:
     rather than declared wrongly.
     """
     proto = write_proto(
-        model, declare_large=True, functions=sparse_conv_functions(model.nodes, model.opset)
+        model, declare_large=True, functions=used_functions(model.nodes, model.opset)
     )
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.ValueInfoProto(name=info.name) for info in model.outputs)

@@ -10,6 +10,7 @@ import numpy as np
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph import AttributeValue, GraphEditor, Model, Node
 from alcs_onnx.rewrite.fusions import match_epilogue
+from alcs_onnx.rewrite.pooling import replace_max_pools
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.sparse_format import (
     OP_CONV,
@@ -148,6 +149,7 @@ def _rewrite(
         else:
             row = _replace(editor, layer, weight, how)
         rows[layer.name] = row
+    replace_max_pools(editor)
     order = [node.name for node in model.nodes if node.name in rows]
     return RewriteResult(editor.build(), tuple(rows[name] for name in order), model.macs)
 

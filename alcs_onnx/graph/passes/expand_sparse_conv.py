@@ -1,4 +1,4 @@
-"""SimdSparseConv nodes of a file written earlier become Conv, Add and activation again.
+"""Our nodes of a file written earlier become Conv, Add and activation, and MaxPool, again.
 
 Precondition: values, positions and bias are constant and valid. So a written file can be
 inspected, compiled or optimized again like the model it came from:
@@ -14,8 +14,9 @@ import numpy as np
 
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph.editor import GraphEditor
+from alcs_onnx.graph.functions import POOL_ATTRIBUTES
 from alcs_onnx.graph.model import AttributeValue, Node
-from alcs_onnx.sparse_format import OP_CONV_ADD, OP_DOMAIN, SparseWeights, unpack
+from alcs_onnx.sparse_format import OP_CONV_ADD, OP_DOMAIN, OP_MAX_POOL, SparseWeights, unpack
 from alcs_onnx.types import Activation
 
 
@@ -66,6 +67,11 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     for node in editor.nodes:
         if node.domain != OP_DOMAIN:
             continue
+        changes += 1
+        if node.op_type == OP_MAX_POOL:
+            pool = {name: node.attributes[name] for name in POOL_ATTRIBUTES}
+            editor.replace_node(Node(node.name, "MaxPool", node.inputs, node.outputs, pool))
+            continue
         weight = _weight(editor, node)
         activation = Activation(
             slope=node.float_attribute("slope", 1.0),
@@ -91,5 +97,4 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
             output = node.outputs[0] if last else editor.unique_name(f"{name}.out")
             editor.insert_node(Node(name, op_type, (tensor, *inputs), (output,), attributes))
             tensor = output
-        changes += 1
     return changes

@@ -1,0 +1,52 @@
+#include "kernel_context.h"
+
+#include <vector>
+
+namespace alcs::ort {
+
+void OrtThreads::Run(std::size_t count, void (*body)(void*, std::size_t), void* context) const {
+  if (count > 1 &&
+      Succeeded(api_, api_.KernelContext_ParallelFor(context_, body, count, 0, context))) {
+    return;
+  }
+  // One piece, or ORT refused before it ran any.
+  SerialFor().Run(count, body, context);
+}
+
+Scratch::Scratch(const OrtApi& api, const OrtKernelContext* context, const OrtMemoryInfo* memory,
+                 std::size_t bytes)
+    : allocator_(api.ReleaseAllocator) {
+  if (bytes == 0) return;
+  Check(api, api.KernelContext_GetAllocator(context, memory, allocator_.out()));
+  data_ = allocator_.get()->Alloc(allocator_.get(), bytes);
+  if (data_ == nullptr) throw std::bad_alloc();
+}
+
+Scratch::~Scratch() {
+  if (data_ != nullptr) allocator_.get()->Free(allocator_.get(), data_);
+}
+
+TensorView InputView(const OrtApi& api, const OrtKernelContext* context, std::size_t index) {
+  const OrtValue* value = nullptr;
+  Check(api, api.KernelContext_GetInput(context, index, &value));
+  if (value == nullptr) throw Error("input " + std::to_string(index) + " is absent");
+  return ViewOf(api, value);
+}
+
+float* Output(const OrtApi& api, OrtKernelContext* context, const Shape& shape) {
+  OrtValue* output = nullptr;
+  Check(api, api.KernelContext_GetOutput(context, 0, shape.data(), shape.size(), &output));
+  void* data = nullptr;
+  Check(api, api.GetTensorMutableData(output, &data));
+  return static_cast<float*>(data);
+}
+
+std::string DescribeNode(const OrtApi& api, const OrtKernelInfo* info, const char* op) {
+  std::size_t size = 0;  // with the terminating zero
+  Check(api, api.KernelInfo_GetNodeName(info, nullptr, &size));
+  std::vector<char> name(size + 1);
+  Check(api, api.KernelInfo_GetNodeName(info, name.data(), &size));
+  return std::string("ai.alcs::") + op + " node '" + name.data() + "': ";
+}
+
+}  // namespace alcs::ort
