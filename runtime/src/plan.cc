@@ -86,10 +86,9 @@ std::vector<Tile> MakeTiles(const TileKernel& kernel, int64_t height, int64_t ou
     const int64_t pixels = height * out_width;
     const int64_t rest = pixels % lanes;
     int64_t vectors = pixels / lanes;
-    const bool quad =
-        rest > 0 && rest <= 4 && vectors > 0 && kernel.run[1][kernels::kFull][1] != nullptr;
+    const bool quad = rest > 0 && rest <= 4 && kernel.run[0][kernels::kFull][1] != nullptr;
     if (rest > 0 && !quad) ++vectors;
-    const int64_t count = CeilDiv(vectors, max_vectors);
+    const int64_t count = std::max<int64_t>(1, CeilDiv(vectors, max_vectors));
     // The longer tiles come last, so that a vector that is moved back overlaps its own tile only.
     int64_t at = 0;
     for (int64_t i = 0; i < count; ++i) {

@@ -25,32 +25,37 @@ struct TileBody {
   static constexpr int N = V::N;
   static constexpr int kQuads = kQuad ? G / 4 : 0;
   // With 16 registers the tile takes all: unrolling makes compilers spill accumulators.
-  static constexpr int kColumnsPerStep = V::kRegisters <= 16 ? 1 : G >= 8 ? 2 : 4;
+  static constexpr int kColumnsPerStep = V::kRegisters <= 16 ? 1 : G >= 8 && S > 0 ? 2 : 4;
+  // In an image of so few pixels that there is nothing but the quads, each sum is split, or its
+  // multiply-adds would wait for one another.
+  static constexpr int kChains = S == 0 ? kColumnsPerStep : 1;
 
   static ALCS_NOINLINE void Run(const TileArgs<T>& a) {
     const Tile& tile = *a.tile;
-    Reg acc[G][S];
-    Reg quad[kQuads > 0 ? kQuads : 1];
+    Reg acc[G][S > 0 ? S : 1];
+    Reg quad[kQuads > 0 ? kQuads : 1][kChains];
     Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
       const Reg bias = V::Set1(a.bias[g]);
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = bias; });
     });
     if constexpr (kQuads > 0) {
-      Unroll<0, kQuads>([&](auto j)
-                            ALCS_INLINE_LAMBDA { quad[j] = V::RepeatFour(a.bias + 4 * j); });
+      Unroll<0, kQuads>([&](auto j) ALCS_INLINE_LAMBDA {
+        quad[j][0] = V::RepeatFour(a.bias + 4 * j);
+        Unroll<1, kChains>([&](auto i) ALCS_INLINE_LAMBDA { quad[j][i] = V::Set1(0); });
+      });
     }
 
     const auto tail = V::MakeTail(kMode == kTail ? tile.tail_lanes : N);
     const int64_t last_shift = kMode == kTail && !V::kMasks ? tile.tail_shift : 0;
     const int quad_pixels = tile.quad;
     const T* in = a.input + tile.in;
-    const T* row[S];
+    const T* row[S > 0 ? S : 1];
     if constexpr (kMode == kRows) {
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { row[s] = in + tile.in_at[s]; });
     }
 
-    const auto column = [&](int64_t offset, const T* weights) ALCS_INLINE_LAMBDA {
-      Reg x[S];
+    const auto column = [&](auto chain, int64_t offset, const T* weights) ALCS_INLINE_LAMBDA {
+      Reg x[S > 0 ? S : 1];
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
         if constexpr (kMode == kRows) {
           x[s] = V::Load(row[s] + offset);
@@ -71,7 +76,8 @@ struct TileBody {
       if constexpr (kQuads > 0) {
         const Reg pixels = V::SpreadPixels(in + offset + S * N, quad_pixels);
         Unroll<0, kQuads>([&](auto j) ALCS_INLINE_LAMBDA {
-          quad[j] = V::Fma(V::RepeatFour(weights + 4 * j), pixels, quad[j]);
+          Reg& sum = quad[j][chain % kChains];
+          sum = V::Fma(V::RepeatFour(weights + 4 * j), pixels, sum);
         });
       }
     };
@@ -82,11 +88,12 @@ struct TileBody {
     const T* w = a.weights;
     while (offset != end_of_steps) {
       ALCS_PREFETCH_READ(reinterpret_cast<const char*>(w) + kWeightsAhead);
-      Unroll<0, kColumnsPerStep>([&](auto i) ALCS_INLINE_LAMBDA { column(offset[i], w + i * G); });
+      Unroll<0, kColumnsPerStep>([&](auto i)
+                                     ALCS_INLINE_LAMBDA { column(i, offset[i], w + i * G); });
       offset += kColumnsPerStep;
       w += kColumnsPerStep * G;
     }
-    for (; offset != end; ++offset, w += G) column(*offset, w);
+    for (; offset != end; ++offset, w += G) column(Int<0>(), *offset, w);
 
     // The epilogue walks the accumulators in whole passes, so that none leaves its register.
     const auto place = [&](auto s) ALCS_INLINE_LAMBDA -> int64_t {
@@ -96,7 +103,7 @@ struct TileBody {
         return s * N - (s == S - 1 ? last_shift : 0);
       }
     };
-    typename V::Tail packed[S] = {};
+    typename V::Tail packed[S > 0 ? S : 1] = {};
     if constexpr (kMode == kCompress) {
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
         packed[s] = V::MakeTail(__builtin_popcount(tile.lanes[s]));
@@ -143,7 +150,9 @@ struct TileBody {
     if constexpr (kQuads > 0) {
       Unroll<0, kQuads>([&](auto j) ALCS_INLINE_LAMBDA {
         const int64_t at = tile.out + S * N + 4 * j * a.output_stride;
-        V::FinishQuad(quad[j], a.epilogue, quad_pixels,
+        Unroll<1, kChains>([&](auto i)
+                               ALCS_INLINE_LAMBDA { quad[j][0] = V::Add(quad[j][0], quad[j][i]); });
+        V::FinishQuad(quad[j][0], a.epilogue, quad_pixels,
                       a.residual != nullptr ? a.residual + at : nullptr, a.output + at,
                       a.output_stride);
       });
@@ -151,7 +160,7 @@ struct TileBody {
   }
 
   template <class F>
-  static ALCS_INLINE void ForEach(Reg (&acc)[G][S], F f) {
+  static ALCS_INLINE void ForEach(Reg (&acc)[G][S > 0 ? S : 1], F f) {
     Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = f(acc[g][s]); });
     });
@@ -169,7 +178,11 @@ constexpr void FillTileFunctions(TileKernel<typename V::T>* kernel) {
   if constexpr (V::kQuad && G % 4 == 0) {
     kernel->run[S][kFull][1] = TileBody<V, G, S, kFull, true>::Run;
   }
-  if constexpr (S > 1) FillTileFunctions<V, G, S - 1>(kernel);
+  if constexpr (S > 1) {
+    FillTileFunctions<V, G, S - 1>(kernel);
+  } else if constexpr (V::kQuad && G % 4 == 0) {  // an image of 1 to 4 pixels
+    kernel->run[0][kFull][1] = TileBody<V, G, 0, kFull, true>::Run;
+  }
 }
 
 template <class V, int G, int kVectors>
