@@ -175,17 +175,21 @@ def analyse(mca: str, loop: Loop, processor: str, iterations: int = 200) -> dict
         capture_output=True,
         text=True,
     )
-    report = json.loads(done.stdout)["CodeRegions"][0]
+    described = json.loads(done.stdout)
+    report = described["CodeRegions"][0]
     cycles = report["SummaryView"]["TotalCycles"] / iterations
-    # The units on which multiply-adds run, and for how many cycles they are taken by them.
+    # The units on which multiply-adds run, and for how many cycles they are taken by them. A group
+    # of equal units is written NAME.0, NAME.1, ...; with too few multiply-adds to need them all,
+    # some do not appear among those taken.
     fmas = {k for k, i in enumerate(loop.body) if i.is_fma}
-    taken: dict[int, float] = {}
+    names = [name.split(".")[0] for name in described["TargetInfo"]["Resources"]]
+    taken = 0.0
+    units: set[str] = set()
     for row in report["ResourcePressureView"]["ResourcePressureInfo"]:
         if row["InstructionIndex"] in fmas:
-            taken[row["ResourceIndex"]] = taken.get(row["ResourceIndex"], 0) + row["ResourceUsage"]
-    busy = max(taken.values()) / cycles if len(taken) == 1 else sum(taken.values()) / (
-        len(taken) * cycles
-    )
+            taken += row["ResourceUsage"]
+            units.add(names[row["ResourceIndex"]])
+    busy = taken / (cycles * sum(name in units for name in names))
     return {"cycles": round(cycles, 2), "fma_pipes_busy": round(busy, 3)}
 
 
