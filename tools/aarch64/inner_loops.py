@@ -204,7 +204,9 @@ def main() -> None:
     if mca is None:
         print("llvm-mca is not installed: instruction mix only", file=sys.stderr)
     loops = find_loops(args.object)
-    widest = {(i.kernel, i.mode): max(j.vectors for j in loops if j.kernel == i.kernel) for i in loops}
+    widest = {
+        (i.kernel, i.mode): max(j.vectors for j in loops if j.kernel == i.kernel) for i in loops
+    }
     rows = []
     print(f"{'kernel':22} {'mode':6} {'rows':>4} {'vec':>3} {'all':>4} {'FMA':>4} share", end="")
     print("".join(f"  {name:>12}" for name in args.processor if mca) + "   other instructions")
@@ -222,8 +224,15 @@ def main() -> None:
         print("   " + ", ".join(f"{n} {k}" for k, n in loop.mix.items() if k != "fma"))
         row = asdict(loop)
         del row["body"]
-        rows.append({**row, "fmas": loop.fmas, "share": round(loop.share, 4), "mix": loop.mix,
-                     "processors": results})
+        rows.append(
+            {
+                **row,
+                "fmas": loop.fmas,
+                "share": round(loop.share, 4),
+                "mix": loop.mix,
+                "processors": results,
+            }
+        )
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + "\n")
 
