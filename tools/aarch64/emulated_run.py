@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -19,7 +20,7 @@ import onnxruntime as ort
 def mappings() -> dict[str, list[int]]:
     """First and last address of every mapped library."""
     found: dict[str, list[int]] = {}
-    with open("/proc/self/maps") as lines:
+    with Path("/proc/self/maps").open() as lines:
         for line in lines:
             fields = line.split()
             if len(fields) < 6 or ".so" not in fields[5]:

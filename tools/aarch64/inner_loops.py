@@ -162,7 +162,7 @@ def find_mca() -> str | None:
 
 
 def analyse(mca: str, loop: Loop, processor: str, iterations: int = 200) -> dict[str, float]:
-    """Cycles per iteration of `loop`, all data in the first cache, and the FMA pipes' busy share."""
+    """Cycles per iteration of `loop`, data in cache, and the FMA pipes' busy share."""
     lines = ["start:"]
     for i in loop.body:
         operands = re.sub(r"[0-9a-f]+ <.*", "start", i.operands) if i.is_branch else i.operands
