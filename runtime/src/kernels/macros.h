@@ -22,4 +22,7 @@
 #define ALCS_KEEP_IN_REGISTER(value) ((void)(value))
 #endif
 
+// Makes a compiler work out an address once, where it would do so again for every use of it.
+#define ALCS_KEEP_ADDRESS(pointer) __asm__("" : "+r"(pointer))
+
 #endif  // ALCS_SRC_KERNELS_MACROS_H_

@@ -25,7 +25,8 @@ struct TileBody {
   static constexpr int N = V::N;
   static constexpr int kQuads = kQuad ? G / 4 : 0;
   // With 16 registers the tile takes all: unrolling makes compilers spill accumulators.
-  static constexpr int kColumnsPerStep = V::kRegisters <= 16 ? 1 : G >= 8 && S > 0 ? 2 : 4;
+  static constexpr bool kTwoColumns = G >= 8 && S > 0 && !V::kOneAddress;
+  static constexpr int kColumnsPerStep = V::kRegisters <= 16 ? 1 : kTwoColumns ? 2 : 4;
   // In an image of so few pixels that there is nothing but the quads, each sum is split, or its
   // multiply-adds would wait for one another.
   static constexpr int kChains = S == 0 ? kColumnsPerStep : 1;
@@ -54,17 +55,20 @@ struct TileBody {
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { row[s] = in + tile.in_at[s]; });
     }
 
+    const T* const last = in + (S - 1) * N - last_shift;
     const auto column = [&](auto chain, int64_t offset, const T* weights) ALCS_INLINE_LAMBDA {
+      const T* at = in + offset;
+      if constexpr (V::kOneAddress && kMode != kRows) ALCS_KEEP_ADDRESS(at);
       Reg x[S > 0 ? S : 1];
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
         if constexpr (kMode == kRows) {
           x[s] = V::Load(row[s] + offset);
         } else if constexpr (kMode == kTail && s == S - 1 && V::kMasks) {
-          x[s] = V::LoadTail(in + offset + s * N, tail);
+          x[s] = V::LoadTail(at + s * N, tail);
         } else if constexpr (kMode == kTail && s == S - 1) {
-          x[s] = V::Load(in + offset + s * N - last_shift);
+          x[s] = V::Load(last + offset);
         } else {
-          x[s] = V::Load(in + offset + s * N);
+          x[s] = V::Load(at + s * N);
         }
         ALCS_KEEP_IN_REGISTER(x[s]);
       });

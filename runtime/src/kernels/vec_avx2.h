@@ -23,6 +23,7 @@ struct Avx2F32 {
   static constexpr bool kCompress = false;
   static constexpr bool kQuad = false;
   static constexpr bool kFreeEdges = false;
+  static constexpr bool kOneAddress = false;
 
   static ALCS_INLINE Reg Set1(T x) { return _mm256_set1_ps(x); }
   static ALCS_INLINE Reg Load(const T* p) { return _mm256_loadu_ps(p); }

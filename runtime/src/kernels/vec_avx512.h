@@ -73,6 +73,7 @@ struct Avx512F32 {
   static constexpr bool kCompress = true;
   static constexpr bool kQuad = true;
   static constexpr bool kFreeEdges = true;
+  static constexpr bool kOneAddress = false;
 
   static ALCS_INLINE Reg Set1(T x) { return _mm512_set1_ps(x); }
   static ALCS_INLINE Reg Load(const T* p) { return _mm512_loadu_ps(p); }

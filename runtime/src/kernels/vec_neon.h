@@ -8,6 +8,7 @@
 
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
+#include "kernels/unroll.h"
 
 namespace alcs {
 namespace kernels {
@@ -23,6 +24,7 @@ struct NeonF32 {
   static constexpr bool kCompress = false;
   static constexpr bool kQuad = false;
   static constexpr bool kFreeEdges = false;
+  static constexpr bool kOneAddress = true;
 
   static ALCS_INLINE Reg Set1(T x) { return vdupq_n_f32(x); }
   static ALCS_INLINE Reg Load(const T* p) { return vld1q_f32(p); }
@@ -48,12 +50,17 @@ struct NeonF32 {
     float32x4_t four[(G + 3) / 4];
     explicit ALCS_INLINE Weights(const T* p) {
       if constexpr (G == 1) {
-        four[0] = vld1q_dup_f32(p);
+        four[0] = float32x4_t{*p, 0, 0, 0};
       } else if constexpr (G == 2) {
         four[0] = vcombine_f32(vld1_f32(p), vdup_n_f32(0));
       } else {
         static_assert(G % 4 == 0, "whole registers of weights");
-        for (int i = 0; i < G / 4; ++i) four[i] = vld1q_f32(p + 4 * i);
+        Unroll<0, G / 4>([&](auto i) ALCS_INLINE_LAMBDA {
+          float32x4_t loaded = vld1q_f32(p + 4 * i);
+          ALCS_KEEP_IN_REGISTER(
+              loaded);  // else GCC loads early, and moves accumulators out of the way
+          four[i] = loaded;
+        });
       }
     }
     template <int kRow>

@@ -15,12 +15,13 @@ namespace {
 template <class Element>
 struct ScalarVec {
   using T = Element;
-  static constexpr int N = 4;                // lanes
-  static constexpr int kRegisters = 16;      // of the machine
-  static constexpr bool kMasks = false;      // LoadTail reads only the lanes it is asked for
-  static constexpr bool kCompress = false;   // has Compress and Expand
-  static constexpr bool kQuad = false;       // has the 4 pixels x 4 channels form
-  static constexpr bool kFreeEdges = false;  // LoadEdge costs no more than Load
+  static constexpr int N = 4;                 // lanes
+  static constexpr int kRegisters = 16;       // of the machine
+  static constexpr bool kMasks = false;       // LoadTail reads only the lanes it is asked for
+  static constexpr bool kCompress = false;    // has Compress and Expand
+  static constexpr bool kQuad = false;        // has the 4 pixels x 4 channels form
+  static constexpr bool kFreeEdges = false;   // LoadEdge costs no more than Load
+  static constexpr bool kOneAddress = false;  // no address has an index and a constant in it
   using Narrow = ScalarVec;  // a type with fewer lanes for narrow images, or the type itself
 
   typedef T Reg __attribute__((vector_size(N * sizeof(T))));
