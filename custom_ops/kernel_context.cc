@@ -1,5 +1,6 @@
 #include "kernel_context.h"
 
+#include <cstdlib>
 #include <vector>
 
 namespace alcs::ort {
@@ -47,6 +48,19 @@ std::string DescribeNode(const OrtApi& api, const OrtKernelInfo* info, const cha
   std::vector<char> name(size + 1);
   Check(api, api.KernelInfo_GetNodeName(info, name.data(), &size));
   return std::string("ai.alcs::") + op + " node '" + name.data() + "': ";
+}
+
+bool Verbose() {
+  const char* value = std::getenv("ALCS_VERBOSE");
+  return value != nullptr && *value != '\0' && std::string(value) != "0";
+}
+
+void Tell(const OrtApi& api, const OrtKernelInfo* info, const std::string& line) {
+  const OrtLogger* logger = nullptr;
+  if (!Succeeded(api, api.KernelInfo_GetLogger(info, &logger)) || logger == nullptr) return;
+  // A line that cannot be logged is no reason to fail.
+  (void)Succeeded(api, api.Logger_LogMessage(logger, ORT_LOGGING_LEVEL_WARNING, line.c_str(),
+                                             ORT_TSTR("alcs"), 0, "ALCS_VERBOSE"));
 }
 
 }  // namespace alcs::ort

@@ -49,6 +49,13 @@ float* Output(const OrtApi& api, OrtKernelContext* context, const Shape& shape);
 // "ai.alcs::<op> node '<name>': ", what a person needs to find the node in the graph.
 std::string DescribeNode(const OrtApi& api, const OrtKernelInfo* info, const char* op);
 
+// Whether the environment variable ALCS_VERBOSE asks for a line per node on how it is computed.
+bool Verbose();
+
+// Gives a line to the session's own log. As a warning, since that is what sessions show unless
+// told otherwise; only for what somebody has asked for.
+void Tell(const OrtApi& api, const OrtKernelInfo* info, const std::string& line);
+
 }  // namespace alcs::ort
 
 #endif  // ALCS_CUSTOM_OPS_KERNEL_CONTEXT_H_

@@ -24,6 +24,7 @@ class MaxPoolKernel {
       Status status = SelectIsa(&isa);
       if (status.ok()) status = MaxPool::Create(node.spec, isa, &pool_);
       if (!status.ok()) throw Error(status.message());
+      if (Verbose()) Tell(api, info, where_ + pool_.kernel_name());
     });
   }
 

@@ -40,6 +40,12 @@ SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info,
     CreateConv(info);
     PlanStaticShape(info);
     Check(api_, api_.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, memory_.out()));
+    if (Verbose()) {
+      Tell(api_, info,
+           where_ + (static_plan_.plan != nullptr
+                         ? conv_->Describe(*static_plan_.plan)
+                         : std::string(IsaName(conv_->isa())) + ", planned when it is run"));
+    }
   } catch (const Error& error) {
     throw Error(where_ + error.what(), error.code());
   }

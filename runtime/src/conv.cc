@@ -109,6 +109,9 @@ class EngineConv final : public Conv {
   const char* kernel_name(const ConvPlan& plan) const noexcept override {
     return RowName(static_cast<const EnginePlan&>(plan).main_row);
   }
+  std::string Describe(const ConvPlan& plan) const override {
+    return DescribePlan(static_cast<const EnginePlan&>(plan), packed_);
+  }
   const ConvSpec& spec() const noexcept override { return spec_; }
   Isa isa() const noexcept override { return isa_; }
 
@@ -188,7 +191,7 @@ class EngineConv final : public Conv {
     });
   }
 
-  void RunBlocks(const PackedRows& packed, const std::vector<int32_t>& offsets, const TileSet& set,
+  void RunBlocks(const PackedRows& packed, const WeightVector<int32_t>& offsets, const TileSet& set,
                  const TileTask& task, const float* input, const float* residual, float* y,
                  int64_t out_pixels) const noexcept {
     const int64_t height = packed.kernel.kernel->rows;

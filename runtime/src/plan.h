@@ -2,6 +2,7 @@
 #ifndef ALCS_SRC_PLAN_H_
 #define ALCS_SRC_PLAN_H_
 
+#include <string>
 #include <vector>
 
 #include "alcs/conv.h"
@@ -32,9 +33,9 @@ struct TileSet {
 
 // One tile height.
 struct RowsPlan {
-  std::vector<int32_t> offsets;  // per packed column, into the prepared input (or x itself)
-  TileSet all;                   // of a band, where there are bands
-  TileSet last;                  // of the last band, when that has fewer rows
+  WeightVector<int32_t> offsets;  // per packed column, into the prepared input (or x itself)
+  TileSet all;                    // of a band, where there are bands
+  TileSet last;                   // of the last band, when that has fewer rows
 };
 
 // Bands of output rows, each of whose inputs is prepared just before it is used, in little memory.
@@ -81,6 +82,9 @@ void PlanDepthwise(const ConvSpec& spec, EnginePlan* plan);
 
 Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Isa isa,
                  EnginePlan* plan);
+
+// One line for people.
+std::string DescribePlan(const EnginePlan& plan, const std::vector<PackedRows>& packed);
 
 }  // namespace alcs
 

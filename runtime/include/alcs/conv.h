@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "alcs/cpu.h"
@@ -56,6 +57,9 @@ class Conv {
 
   // The registry row that does most of the work, for logs and tests: "avx512_tile_8", ...
   virtual const char* kernel_name(const ConvPlan& plan) const noexcept = 0;
+
+  // One line on how `plan` is carried out, for people: kernels, how the input is read, tasks.
+  virtual std::string Describe(const ConvPlan& plan) const = 0;
 
   virtual const ConvSpec& spec() const noexcept = 0;
   virtual Isa isa() const noexcept = 0;

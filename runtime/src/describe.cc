@@ -1,0 +1,54 @@
+#include <algorithm>
+#include <sstream>
+
+#include "plan.h"
+
+namespace alcs {
+namespace {
+
+// "avx512_tile_8 on 12 blocks of 1840 columns in all"
+void DescribeTiles(const EnginePlan& plan, const std::vector<PackedRows>& packed,
+                   std::ostream& text) {
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    text << (i > 0 ? " and " : "") << RowName(packed[i].kernel.row) << " on "
+         << packed[i].blocks.size() << " blocks with " << packed[i].columns.size() << " columns x "
+         << plan.rows[i].all.tiles.size() << " tiles";
+  }
+}
+
+}  // namespace
+
+std::string DescribePlan(const EnginePlan& plan, const std::vector<PackedRows>& packed) {
+  std::ostringstream text;
+  std::size_t tasks = 1;
+  switch (plan.path) {
+    case EnginePlan::Path::kReference:
+      text << RowName(plan.main_row);
+      break;
+    case EnginePlan::Path::kDepthwise:
+      text << RowName(plan.depthwise.row);
+      tasks = plan.channel_tasks.size();
+      break;
+    case EnginePlan::Path::kDirect:
+      DescribeTiles(plan, packed, text);
+      text << ", input read in place";
+      tasks = plan.tile_tasks.size();
+      break;
+    case EnginePlan::Path::kPlanes:
+      DescribeTiles(plan, packed, text);
+      text << ", " << RowName(plan.prepare.row) << " into "
+           << plan.prepare_args.row_planes * plan.prepare_args.column_planes << " planes";
+      if (plan.bands.count > 0) {
+        text << ", " << plan.bands.count << " bands of " << plan.bands.rows << " rows";
+        tasks = plan.bands.tasks.size();
+      } else {
+        tasks = plan.tile_tasks.size();
+      }
+      break;
+  }
+  text << "; " << plan.out_height << " x " << plan.out_width << " outputs, " << tasks << " tasks, "
+       << plan.scratch_bytes / 1024 << " KiB of scratch";
+  return text.str();
+}
+
+}  // namespace alcs
