@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -34,6 +35,10 @@ T* AlignToLine(void* memory) {
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
   return reinterpret_cast<T*>((address + 63) / 64 * 64);
 }
+
+constexpr float kNoBias[kernels::kMaxRows] = {};
+constexpr kernels::Epilogue<float> kNoEpilogue = {1, std::numeric_limits<float>::lowest(),
+                                                  std::numeric_limits<float>::max(), false, false};
 
 class EngineConv final : public Conv {
  public:
@@ -153,7 +158,7 @@ class EngineConv final : public Conv {
     ForEach(p.tile_tasks.size(), parallel, [&](std::size_t i) {
       const TileTask& task = p.tile_tasks[i];
       const auto rows = static_cast<std::size_t>(task.rows_index);
-      RunBlocks(packed_[rows], p.rows[rows].offsets, p.rows[rows].all, task, input, residual, y,
+      RunBlocks(packed_[rows], p.rows[rows], p.rows[rows].all, task, input, residual, y,
                 p.out_height * p.out_width);
     });
   }
@@ -182,7 +187,7 @@ class EngineConv final : public Conv {
           const TileTask task = {static_cast<int>(rows),
                                  {0, static_cast<int64_t>(set.tiles.size())},
                                  {0, static_cast<int64_t>(packed_[rows].blocks.size())}};
-          RunBlocks(packed_[rows], p.rows[rows].offsets, set, task, planes,
+          RunBlocks(packed_[rows], p.rows[rows], set, task, planes,
                     residual != nullptr ? residual + at : nullptr, y + at,
                     p.out_height * p.out_width);
         }
@@ -191,26 +196,33 @@ class EngineConv final : public Conv {
     });
   }
 
-  void RunBlocks(const PackedRows& packed, const WeightVector<int32_t>& offsets, const TileSet& set,
+  void RunBlocks(const PackedRows& packed, const RowsPlan& rows, const TileSet& set,
                  const TileTask& task, const float* input, const float* residual, float* y,
                  int64_t out_pixels) const noexcept {
     const int64_t height = packed.kernel.kernel->rows;
+    const auto blocks = static_cast<int64_t>(packed.blocks.size());
     kernels::TileArgs<float> args = {};
     args.input = input;
     args.output_stride = out_pixels;
-    args.epilogue = epilogue_;
     for (int64_t t = task.tiles.first; t < task.tiles.last; ++t) {
       args.tile = &set.tiles[static_cast<std::size_t>(t)];
       const auto run = set.run[static_cast<std::size_t>(t)];
-      for (int64_t b = task.blocks.first; b < task.blocks.last; ++b) {
-        const PackedBlock& block = packed.blocks[static_cast<std::size_t>(b)];
-        args.offsets = offsets.data() + block.first_column;
-        args.weights = packed.values.data() + block.first_column * height;
-        args.count = block.columns;
-        args.bias = bias_.data() + block.first_channel;
-        args.output = y + block.first_channel * out_pixels;
-        if (residual != nullptr) args.residual = residual + block.first_channel * out_pixels;
-        run(args);
+      for (int64_t part = 0; part < rows.parts; ++part) {
+        // What earlier parts have summed up waits in the output.
+        const float* const added = part == 0 ? residual : y;
+        args.epilogue = part == rows.parts - 1 ? epilogue_ : kNoEpilogue;
+        for (int64_t b = task.blocks.first; b < task.blocks.last; ++b) {
+          const PackedBlock& block = packed.blocks[static_cast<std::size_t>(b)];
+          const int64_t first = rows.cuts[static_cast<std::size_t>(part * blocks + b)];
+          const int64_t last = rows.cuts[static_cast<std::size_t>((part + 1) * blocks + b)];
+          args.offsets = rows.offsets.data() + block.first_column + first;
+          args.weights = packed.values.data() + (block.first_column + first) * height;
+          args.count = last - first;
+          args.bias = part == 0 ? bias_.data() + block.first_channel : kNoBias;
+          args.output = y + block.first_channel * out_pixels;
+          args.residual = added != nullptr ? added + block.first_channel * out_pixels : nullptr;
+          run(args);
+        }
       }
     }
   }

@@ -1,72 +1,132 @@
 #include "packing.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "cost_rule.h"
 
 namespace alcs {
 namespace {
 
-// Stored blocks in a row, of one conv group and with the same columns.
-struct Run {
-  int64_t first_block;
-  int64_t rows;     // without the padding of the group's last block
-  int64_t begin;    // index of the first block's first position
-  int64_t columns;  // of each block
+// Rows of one stored block. `begin` is the index of its first position.
+struct Piece {
+  int64_t rows;  // without the padding of the group's last block
+  int64_t begin, end;
+  int64_t first_position;  // position of the block's column 0
 };
+
+// Blocks in a row, of one conv group, that are stored as one: with all of their columns.
+struct Run {
+  int64_t first_row;  // within the conv group
+  int64_t rows;
+  std::vector<Piece> pieces;
+  std::vector<int32_t> columns;
+};
+
+// The stored blocks of `group`, those with the same columns together. `at` is the index of the
+// group's first position, and moves to the next group's.
+std::vector<Run> FindRuns(const ConvSpec& spec, const WeightGeometry& geometry,
+                          const SparseWeightsView& weights, int64_t group, int64_t* at) {
+  std::vector<Run> runs;
+  for (int64_t block = 0; block < geometry.blocks_per_group; ++block) {
+    const int64_t base = (group * geometry.blocks_per_group + block) * geometry.columns;
+    const int64_t first_row = block * spec.simd_group;
+    Piece piece = {std::min(spec.simd_group, geometry.rows_per_group - first_row), *at, *at, base};
+    std::vector<int32_t> columns;
+    for (; piece.end < weights.nnz && weights.positions[piece.end] < base + geometry.columns;
+         ++piece.end) {
+      columns.push_back(static_cast<int32_t>(weights.positions[piece.end] - base));
+    }
+    *at = piece.end;
+    if (!runs.empty() && runs.back().columns == columns) {
+      runs.back().rows += piece.rows;
+      runs.back().pieces.push_back(piece);
+    } else {
+      runs.push_back({first_row, piece.rows, {piece}, std::move(columns)});
+    }
+  }
+  return runs;
+}
+
+// Joins neighbours, again and again, where the cost rule says that it pays.
+void MergeRuns(const Rows<TileKernel>& tiles, std::vector<Run>* runs) {
+  for (bool merged = true; merged;) {
+    merged = false;
+    std::vector<Run> joined;
+    for (Run& run : *runs) {
+      if (!joined.empty() && joined.back().pieces.size() == run.pieces.size()) {
+        Run& before = joined.back();
+        std::vector<int32_t> together;
+        std::set_union(before.columns.begin(), before.columns.end(), run.columns.begin(),
+                       run.columns.end(), std::back_inserter(together));
+        const auto count = [](const std::vector<int32_t>& columns) {
+          return static_cast<int64_t>(columns.size());
+        };
+        if (cost::Merge(tiles, before.rows, count(before.columns), run.rows, count(run.columns),
+                        count(together))) {
+          before.rows += run.rows;
+          before.pieces.insert(before.pieces.end(), run.pieces.begin(), run.pieces.end());
+          before.columns = std::move(together);
+          merged = true;
+          continue;
+        }
+      }
+      joined.push_back(std::move(run));
+    }
+    *runs = std::move(joined);
+  }
+}
+
+// The weights of a run, [columns][rows], with zeros where a piece has no such column.
+std::vector<float> DenseColumns(const Run& run, const SparseWeightsView& weights, int64_t g) {
+  std::vector<float> dense(run.columns.size() * static_cast<std::size_t>(run.rows));
+  int64_t row = 0;
+  for (const Piece& piece : run.pieces) {
+    std::size_t column = 0;
+    for (int64_t i = piece.begin; i < piece.end; ++i) {
+      const int64_t wanted = weights.positions[i] - piece.first_position;
+      while (run.columns[column] < wanted) ++column;
+      std::copy_n(weights.values + i * g, piece.rows,
+                  dense.begin() + static_cast<int64_t>(column) * run.rows + row);
+    }
+    row += piece.rows;
+  }
+  return dense;
+}
 
 }  // namespace
 
 std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& weights,
-                                 const std::vector<Registered<TileKernel>>& kernels) {
+                                 const Rows<TileKernel>& tiles) {
   WeightGeometry geometry;
   if (!CheckSpec(spec, &geometry).ok()) return {};
-  const int64_t g = spec.simd_group;
   std::vector<PackedRows> packed;
-  for (const auto& kernel : kernels) packed.push_back({kernel, {}, {}, {}});
-
-  const auto append = [&](const Run& run, int64_t group) {
-    const int64_t first_channel =
-        group * geometry.rows_per_group + run.first_block % geometry.blocks_per_group * g;
-    int64_t row = 0;
-    while (row < run.rows) {
-      auto fit = std::find_if(packed.begin(), packed.end(), [&](const PackedRows& p) {
-        return p.kernel.kernel->rows <= run.rows - row;
-      });
-      const int64_t height = fit->kernel.kernel->rows;
-      fit->blocks.push_back(
-          {first_channel + row, group, static_cast<int64_t>(fit->columns.size()), run.columns});
-      for (int64_t i = 0; i < run.columns; ++i) {
-        fit->columns.push_back(static_cast<int32_t>(weights.positions[run.begin + i] -
-                                                    run.first_block * geometry.columns));
-        for (int64_t r = row; r < row + height; ++r) {
-          const int64_t position = run.begin + r / g * run.columns + i;
-          fit->values.push_back(weights.values[position * g + r % g]);
-        }
-      }
-      row += height;
-    }
-  };
+  for (const auto& tile : tiles) packed.push_back({tile, {}, {}, {}});
 
   int64_t at = 0;
   for (int64_t group = 0; group < spec.group; ++group) {
-    Run run{0, 0, 0, -1};
-    const int64_t first = group * geometry.blocks_per_group;
-    for (int64_t block = first; block < first + geometry.blocks_per_group; ++block) {
-      const int64_t begin = at;
-      while (at < weights.nnz && weights.positions[at] < (block + 1) * geometry.columns) ++at;
-      const int64_t rows = std::min(g, geometry.rows_per_group - (block - first) * g);
-      const int64_t apart = (block - run.first_block) * geometry.columns;
-      const bool same = run.columns == at - begin &&
-                        std::equal(weights.positions + begin, weights.positions + at,
-                                   weights.positions + run.begin,
-                                   [&](int32_t a, int32_t b) { return a == b + apart; });
-      if (same) {
-        run.rows += rows;
-      } else {
-        if (run.columns >= 0) append(run, group);
-        run = {block, rows, begin, at - begin};
+    std::vector<Run> runs = FindRuns(spec, geometry, weights, group, &at);
+    MergeRuns(tiles, &runs);
+    for (const Run& run : runs) {
+      const std::vector<float> dense = DenseColumns(run, weights, spec.simd_group);
+      const int64_t first_channel = group * geometry.rows_per_group + run.first_row;
+      for (int64_t row = 0; row < run.rows;) {
+        auto fit = std::find_if(packed.begin(), packed.end(), [&](const PackedRows& p) {
+          return p.kernel.kernel->rows <= run.rows - row;
+        });
+        const int64_t height = fit->kernel.kernel->rows;
+        fit->blocks.push_back({first_channel + row, group,
+                               static_cast<int64_t>(fit->columns.size()),
+                               static_cast<int64_t>(run.columns.size())});
+        fit->columns.insert(fit->columns.end(), run.columns.begin(), run.columns.end());
+        for (std::size_t i = 0; i < run.columns.size(); ++i) {
+          const auto from = dense.begin() + static_cast<int64_t>(i) * run.rows + row;
+          fit->values.insert(fit->values.end(), from, from + height);
+        }
+        row += height;
       }
     }
-    append(run, group);
   }
 
   packed.erase(std::remove_if(packed.begin(), packed.end(),

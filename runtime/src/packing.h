@@ -27,10 +27,11 @@ struct PackedRows {
   WeightVector<float> values;    // [columns.size()][kernel.rows]
 };
 
-// Adjacent stored blocks with the same columns are merged, and the rows cut into the tile heights
-// of `kernels`, tallest first. `weights` has been checked. Heights without blocks are left out.
+// Adjacent stored blocks are merged where they have the same columns, or where the cost rule says
+// that zeros cost less than low tiles; the rows are then cut into the heights of `tiles`, tallest
+// first. `weights` has been checked. Heights without blocks are left out.
 std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& weights,
-                                 const std::vector<Registered<TileKernel>>& kernels);
+                                 const Rows<TileKernel>& tiles);
 
 }  // namespace alcs
 

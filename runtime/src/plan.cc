@@ -4,27 +4,14 @@
 #include <limits>
 #include <string>
 
+#include "cost_rule.h"
+
 namespace alcs {
 namespace {
 
 using kernels::Tile;
 
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
-// Tasks: enough for any pool to share out evenly, each long enough to be worth handing over.
-constexpr int64_t kMaxTasks = 16;
-constexpr int64_t kMinTaskOps = 60000;         // vector multiply-adds: about 20 microseconds
-constexpr int64_t kMinTaskFloats = 16 * 1024;  // copied: the same
-// Up to this width an input is copied once per kernel column rather than once per stride phase: the
-// copies are small, and no pixels between the rows are computed.
-constexpr int64_t kNarrow = 14;
-constexpr int64_t kSmallVectors = 4;
-// A prepared input of more floats than this is prepared band by band, each of at most half as many
-// floats unless that would be too few vectors to fill the tiles; at least so many bands, so that
-// threads can share them.
-constexpr int64_t kMaxPreparedFloats = 128 * 1024;
-constexpr int64_t kMinBandVectors = 24;
-constexpr int64_t kMinBands = 4;
-
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Taps of one axis: which plane each kernel index reads, and where.
@@ -200,7 +187,7 @@ std::vector<Range> Balance(const std::vector<int64_t>& costs, int64_t parts) {
 }
 
 std::vector<Range> SplitEvenly(int64_t channels, int64_t parts) {
-  parts = std::max<int64_t>(1, std::min({parts, channels, kMaxTasks}));
+  parts = std::max<int64_t>(1, std::min({parts, channels, cost::kMaxTasks}));
   std::vector<Range> tasks;
   for (int64_t i = 0; i < parts; ++i) tasks.push_back(Part(channels, parts, i));
   return tasks;
@@ -222,14 +209,32 @@ void AppendTileTasks(const PackedRows& packed, const RowsPlan& rows, int rows_in
   }
   const double ops =
       static_cast<double>(vectors) * static_cast<double>(columns) * packed.kernel.kernel->rows;
-  const auto wanted = static_cast<int64_t>(
-      std::max(1.0, std::min<double>(kMaxTasks, ops / static_cast<double>(kMinTaskOps))));
+  const auto wanted = static_cast<int64_t>(std::max(
+      1.0, std::min<double>(cost::kMaxTasks, ops / static_cast<double>(cost::kMinTaskOps))));
   const auto tile_ranges = Balance(tile_costs, wanted);
   const auto block_ranges =
       Balance(block_costs, CeilDiv(wanted, static_cast<int64_t>(tile_ranges.size())));
   for (const Range& tiles : tile_ranges) {
     for (const Range& blocks : block_ranges) {
       tasks->push_back({rows_index, tiles, blocks});
+    }
+  }
+}
+
+// Cuts the columns of each block by input channel, as the cost rule says.
+void CutColumns(const PackedRows& packed, int64_t taps, int64_t channel_bytes, RowsPlan* rows) {
+  const auto blocks = static_cast<int64_t>(packed.blocks.size());
+  const auto columns = static_cast<int64_t>(packed.columns.size());
+  int64_t channels = 0;
+  for (const int32_t column : packed.columns) {
+    channels = std::max<int64_t>(channels, column / taps + 1);
+  }
+  rows->parts = cost::InputParts(*packed.kernel.kernel, channels, channel_bytes, columns / blocks);
+  for (int64_t part = 0; part <= rows->parts; ++part) {
+    const int64_t end = channels * part / rows->parts * taps;
+    for (const PackedBlock& block : packed.blocks) {
+      const auto* first = packed.columns.data() + block.first_column;
+      rows->cuts.push_back(std::lower_bound(first, first + block.columns, end) - first);
     }
   }
 }
@@ -243,9 +248,9 @@ int64_t BandRows(const ConvPlan& plan, int64_t width, int64_t overlap, int64_t m
                                        : CeilDiv((rows - 1) * width + plan.out_width, lanes);
   };
   int64_t low = 1;
-  while (low < plan.out_height && vectors_of(low) < kMinBandVectors) ++low;
-  if (CeilDiv(plan.out_height, low) < kMinBands) return 0;
-  const int64_t high = std::max(low, std::min(plan.out_height / kMinBands, most - overlap));
+  while (low < plan.out_height && vectors_of(low) < cost::kMinBandVectors) ++low;
+  if (CeilDiv(plan.out_height, low) < cost::kMinBands) return 0;
+  const int64_t high = std::max(low, std::min(plan.out_height / cost::kMinBands, most - overlap));
   int64_t best = 0;
   double best_cost = std::numeric_limits<double>::max();
   for (int64_t rows = std::max(low, high / 2); rows <= high; ++rows) {
@@ -272,8 +277,8 @@ const Registered<WindowKernel>* FindDepthwise(const ConvSpec& spec, Isa isa) {
 }
 
 int64_t WindowTasks(int64_t channels, int64_t touched) {
-  const int64_t wanted = channels * touched / (4 * kMinTaskFloats);
-  return std::max<int64_t>(1, std::min({wanted, channels, kMaxTasks}));
+  const int64_t wanted = channels * touched / (4 * cost::kMinTaskFloats);
+  return std::max<int64_t>(1, std::min({wanted, channels, cost::kMaxTasks}));
 }
 
 Status PlanSizes(const ConvSpec& spec, int64_t n, int64_t h, int64_t w, EnginePlan* plan) {
@@ -316,7 +321,6 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
   const int64_t kh = spec.kernel[0], kw = spec.kernel[1];
   const int64_t in_pixels = plan->in_height * plan->in_width;
   const TileKernel& any_kernel = *packed.front().kernel.kernel;
-  const bool compress = any_kernel.run[1][kernels::kCompress][0] != nullptr;
   const bool pointwise = kh == 1 && kw == 1 && spec.strides[0] == 1 && spec.strides[1] == 1 &&
                          std::all_of(spec.pads, spec.pads + 4, [](int64_t p) { return p == 0; });
   // Without masks the last pixels are reached by moving a whole vector back.
@@ -331,11 +335,7 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
   }
   const Axis vertical = MakeAxis(Distinct(std::move(used_rows)), spec.strides[0], spec.dilations[0],
                                  spec.pads[0], false);
-  // Without compression the last vector of each row is partly done twice: avoided in smaller
-  // images.
-  const int64_t lanes = any_kernel.lanes;
-  const bool separate = plan->out_width <= kNarrow || (!compress && plan->out_width % lanes != 0 &&
-                                                       plan->out_width <= kSmallVectors * lanes);
+  const bool separate = cost::CopyPerColumn(any_kernel, plan->out_width);
   const Axis horizontal = MakeAxis(Distinct(std::move(used_columns)), spec.strides[1],
                                    spec.dilations[1], spec.pads[1], separate);
 
@@ -356,9 +356,9 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
       return Status::Error("an input channel needs more scratch memory than is supported");
     }
     const int64_t row_floats = planes * width * spec.in_channels;
-    if (static_cast<double>(rows) * static_cast<double>(row_floats) > kMaxPreparedFloats) {
-      bands.rows = BandRows(*plan, width, vertical.max_shift, kMaxPreparedFloats / 2 / row_floats,
-                            any_kernel.lanes);
+    if (static_cast<double>(rows) * static_cast<double>(row_floats) > cost::kMaxPreparedFloats) {
+      bands.rows = BandRows(*plan, width, vertical.max_shift,
+                            cost::kMaxPreparedFloats / 2 / row_floats, any_kernel.lanes);
     }
     if (bands.rows > 0) {
       bands.count = CeilDiv(plan->out_height, bands.rows);
@@ -405,7 +405,7 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     bands.slot_floats = CeilDiv(floats, 16) * 16;
     const auto slots = static_cast<int64_t>(std::max<std::size_t>(1, bands.tasks.size()));
     plan->scratch_bytes = static_cast<std::size_t>(slots * bands.slot_floats) * sizeof(float) + 64;
-    plan->prepare_tasks = SplitEvenly(spec.in_channels, floats / (4 * kMinTaskFloats));
+    plan->prepare_tasks = SplitEvenly(spec.in_channels, floats / (4 * cost::kMinTaskFloats));
   }
 
   const bool banded = bands.count > 0;
@@ -437,6 +437,11 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     if (banded && last_rows != bands.rows) {
       rows.last = MakeTileSet(kernel, last_rows, plan->out_width, width);
     }
+    // Bytes of a channel that a tile reads, whole cache lines, in every plane.
+    const int64_t run = kernel.max_vectors * kernel.lanes + vertical.max_shift * width;
+    const int64_t planes =
+        direct ? 1 : static_cast<int64_t>(vertical.start.size() * horizontal.start.size());
+    CutColumns(packed[i], kh * kw, planes * (run * 4 + 64), &rows);
     const double work = static_cast<double>(packed[i].values.size());
     if (work > most_work) {
       most_work = work;

@@ -36,6 +36,10 @@ struct RowsPlan {
   WeightVector<int32_t> offsets;  // per packed column, into the prepared input (or x itself)
   TileSet all;                    // of a band, where there are bands
   TileSet last;                   // of the last band, when that has fewer rows
+  // Where the columns of each block are cut so that the input channels of a part stay in the first
+  // cache while all blocks use them: [part][block], from the block's first column; parts + 1 rows.
+  std::vector<int64_t> cuts;
+  int64_t parts = 1;
 };
 
 // Bands of output rows, each of whose inputs is prepared just before it is used, in little memory.

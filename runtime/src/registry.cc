@@ -15,7 +15,7 @@
 
 // Each kind of row: its member of KernelSet and what follows the instruction set in its name. The
 // four expansions of kernels.inc below differ only in what they make of that, ALCS_ROW.
-#define ALCS_TILE(isa, rows, vectors) ALCS_ROW(tile, isa, tile_##rows)
+#define ALCS_TILE(isa, rows, vectors, cost) ALCS_ROW(tile, isa, tile_##rows)
 #define ALCS_PREPARE(isa, stride) ALCS_ROW(prepare, isa, prepare_##stride)
 #define ALCS_DEPTHWISE(isa, kernel, stride) ALCS_ROW(depthwise, isa, depthwise_##kernel##_##stride)
 #define ALCS_MAX_POOL(isa, kernel, stride) ALCS_ROW(max_pool, isa, max_pool_##kernel##_##stride)

@@ -10,9 +10,9 @@
   extern const Kernel<ALCS_VEC::T> name; \
   constexpr Kernel<ALCS_VEC::T> name = __VA_ARGS__;
 
-#define ALCS_TILE(isa, rows, vectors)        \
+#define ALCS_TILE(isa, rows, vectors, cost)  \
   ALCS_DEFINE(TileKernel, isa##_tile_##rows, \
-              MakeTileKernel<ALCS_VEC, rows, vectors>(#isa "_tile_" #rows))
+              MakeTileKernel<ALCS_VEC, rows, vectors>(#isa "_tile_" #rows, cost))
 
 #define ALCS_PREPARE(isa, stride)                    \
   ALCS_DEFINE(PrepareKernel, isa##_prepare_##stride, \

@@ -10,6 +10,7 @@ namespace alcs {
 namespace kernels {
 
 constexpr int kMaxVectors = 8;  // vectors of pixels in a tile
+constexpr int kMaxRows = 16;    // output channels in a tile
 
 // How the pixels of a tile lie in the input plane and in the output.
 enum TileMode : int {
@@ -71,6 +72,7 @@ struct TileKernel {
   int lanes;        // pixels in a vector
   int max_vectors;  // at most kMaxVectors
   bool masks;       // partial vectors are loaded and stored through masks
+  double cost;      // time per column and vector, in multiply-adds at the peak (see cost_rule.h)
   TileFunction<T> run[kMaxVectors + 1][kTileModes][2];  // [vectors][mode][has quad], null if absent
 };
 

@@ -190,9 +190,9 @@ constexpr void FillTileFunctions(TileKernel<typename V::T>* kernel) {
 }
 
 template <class V, int G, int kVectors>
-constexpr TileKernel<typename V::T> MakeTileKernel(const char* name) {
-  static_assert(kVectors <= kMaxVectors, "tile descriptors hold that many");
-  TileKernel<typename V::T> kernel{name, G, V::N, kVectors, V::kMasks, {}};
+constexpr TileKernel<typename V::T> MakeTileKernel(const char* name, double cost) {
+  static_assert(G <= kMaxRows && kVectors <= kMaxVectors, "tile descriptors hold that many");
+  TileKernel<typename V::T> kernel{name, G, V::N, kVectors, V::kMasks, cost, {}};
   FillTileFunctions<V, G, kVectors>(&kernel);
   return kernel;
 }

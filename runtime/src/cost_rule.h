@@ -1,0 +1,79 @@
+// Every choice between two ways of computing a layer, in one place, with what was measured.
+//
+// The figures are from a Zen 4 (AVX-512 on 256-bit data paths), layers of ResNet and MobileNet;
+// runtime/bench shows them for any machine. A choice that is wrong costs time, never correctness.
+#ifndef ALCS_SRC_COST_RULE_H_
+#define ALCS_SRC_COST_RULE_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "alcs/conv.h"
+#include "registry.h"
+
+namespace alcs {
+namespace cost {
+
+// Rows that no tile is tall enough for are cut, tallest tile first. Time of `columns` columns of so
+// many rows, for one vector of pixels, by the costs in the registry.
+inline double OfBlock(const Rows<TileKernel>& tiles, int64_t rows, int64_t columns) {
+  double cost = 0;
+  for (const auto& tile : tiles) {
+    cost += static_cast<double>(rows / tile.kernel->rows) * tile.kernel->cost;
+    rows %= tile.kernel->rows;
+  }
+  return cost * static_cast<double>(columns);
+}
+
+// Whether two blocks are better stored as one, with zeros where only one has a column. A block of
+// one row reaches 30 to 40 % of the peak, one of four 90 %: unstructured weights gain by it down to
+// a density of about 0.25.
+inline bool Merge(const Rows<TileKernel>& tiles, int64_t rows_a, int64_t columns_a, int64_t rows_b,
+                  int64_t columns_b, int64_t columns_together) {
+  return rows_a + rows_b <= tiles.front().kernel->rows &&
+         OfBlock(tiles, rows_a + rows_b, columns_together) <
+             OfBlock(tiles, rows_a, columns_a) + OfBlock(tiles, rows_b, columns_b);
+}
+
+// Whether an input is copied once per kernel column, so that no pixels between the rows are
+// computed, rather than once per stride phase. The copies of narrow images are small (7 x 7:
+// 390 -> 338 us for the layer). Where no store can squeeze those pixels out, the last vector of
+// each row is partly done twice: worth avoiding in rows of few vectors.
+inline bool CopyPerColumn(const TileKernel& tile, int64_t out_width) {
+  const bool squeezes = tile.run[1][kernels::kCompress][0] != nullptr;
+  return out_width <= 14 ||
+         (!squeezes && out_width % tile.lanes != 0 && out_width <= 4 * tile.lanes);
+}
+
+// A prepared input of more floats than this leaves the second-level cache, and is prepared band by
+// band just before it is used, in bands of at most half as many floats unless those would be fewer
+// vectors than fill the tiles; never fewer bands than threads can share.
+constexpr int64_t kMaxPreparedFloats = 128 * 1024;
+constexpr int64_t kMinBandVectors = 24;
+constexpr int64_t kMinBands = 4;
+
+// Into how many parts to cut the input channels, each part used by all blocks before the next. A
+// tile of few pixels asks more of the second-level cache than it gives when its input on all
+// channels, `channel_bytes` each, is not in the first (AVX2, 3x3 at 56 x 56: 73 -> 82 % of the
+// peak); a part of few columns spends its time on loading and storing sums (at 14 x 14: 73 -> 67
+// %), and wide tiles never gain (AVX-512: 3 to 10 % slower).
+inline int64_t InputParts(const TileKernel& tile, int64_t channels, int64_t channel_bytes,
+                          int64_t columns_per_block) {
+  constexpr int64_t kFirstCache = 24 * 1024;
+  constexpr int64_t kMinColumns = 64;
+  constexpr int64_t kMaxParts = 4;
+  if (tile.lanes != 8) return 1;
+  const int64_t wanted = (channels * channel_bytes + kFirstCache - 1) / kFirstCache;
+  if (wanted > kMaxParts) return 1;
+  return std::max<int64_t>(1, std::min(wanted, columns_per_block / kMinColumns));
+}
+
+// Tasks: enough for any pool to share out evenly, each long enough to be worth handing over.
+constexpr int64_t kMaxTasks = 16;
+constexpr int64_t kMinTaskOps = 60000;         // vector multiply-adds: about 20 microseconds
+constexpr int64_t kMinTaskFloats = 16 * 1024;  // copied: the same
+
+}  // namespace cost
+}  // namespace alcs
+
+#endif  // ALCS_SRC_COST_RULE_H_
