@@ -82,7 +82,8 @@ struct DepthwiseBody {
     });
   }
 
-  // R output rows from `y`. kClipRows: some of the input rows may lie outside.
+  // R output rows from `y`. kClipRows: some of the first and of the last K - 1 input rows may lie
+  // outside; others only if R is 1.
   template <int R, bool kClipRows, bool kInside>
   static ALCS_INLINE void Block(const DepthwiseArgs<T>& a, const T* input, T* output,
                                 const T* residual, const Reg (&w)[K * K], Reg bias, int64_t y,
@@ -92,7 +93,16 @@ struct DepthwiseBody {
     const int64_t top = y * kStride - a.pad_top;
     const T* row = input + top * a.in_width;
     Unroll<0, (R - 1) * kStride + K>([&](auto i) ALCS_INLINE_LAMBDA {
-      const bool outside = kClipRows && (top + i < 0 || top + i >= a.in_height);
+      // A test of every row would keep the compiler from overlapping their work.
+      constexpr bool kMayBeAbove = kClipRows && (R == 1 || i < K - 1);
+      constexpr bool kMayBeBelow = kClipRows && (R == 1 || i > (R - 1) * kStride);
+      const bool outside = (kMayBeAbove && top + i < 0) || (kMayBeBelow && top + i >= a.in_height);
+      // Large images come from the outer caches: the same rows of the next block.
+      if constexpr (!kClipRows && i < R * kStride) {
+        const T* ahead = row + c.start + ((R - 1) * kStride + K) * a.in_width;
+        ALCS_PREFETCH_READ(ahead);
+        if constexpr (kStride == 2) ALCS_PREFETCH_READ(ahead + N);
+      }
       if (!outside) {
         Reg x[K];
         LoadTaps<kInside>(row, c, x);
@@ -150,30 +160,34 @@ struct DepthwiseBody {
     }
   }
 
-  static void Channel(const DepthwiseArgs<T>& a, int64_t channel, const Columns* columns,
-                      int count) {
-    const T* input = a.input + channel / a.multiplier * a.in_height * a.in_width;
-    const int64_t pixels = a.out_height * a.out_width;
-    T* output = a.output + channel * pixels;
-    const T* residual = a.residual != nullptr ? a.residual + channel * pixels : nullptr;
+  static ALCS_INLINE void Channel(const DepthwiseArgs<T>& a, int64_t channel, const T* input,
+                                  T* output, const T* residual, const Columns* columns, int count) {
     Reg w[K * K];
-    for (int i = 0; i < K * K; ++i) w[i] = V::Set1(a.weights[channel * K * K + i]);
+    Unroll<0, K * K>([&](auto i)
+                         ALCS_INLINE_LAMBDA { w[i] = V::Set1(a.weights[channel * K * K + i]); });
     const Reg bias = V::Set1(a.bias[channel]);
 
     int64_t y = 0;
-    for (; y + kBlockRows <= a.out_height; y += kBlockRows) {
-      const int64_t top = y * kStride - a.pad_top;
-      if (top >= 0 && top + (kBlockRows - 1) * kStride + K <= a.in_height) {
-        BlockRow<kBlockRows, false>(a, input, output, residual, w, bias, y, columns, count);
-      } else {
-        BlockRow<kBlockRows, true>(a, input, output, residual, w, bias, y, columns, count);
+    while (y < a.out_height) {
+      int64_t left = a.out_height - y;
+      // Rather than few rows at the end, many of which some are done again: not where the output
+      // is also the residual.
+      if (left < kBlockRows && y >= kBlockRows && residual == nullptr) {
+        y = a.out_height - kBlockRows;
+        left = kBlockRows;
       }
-    }
-    for (; y + 2 <= a.out_height; y += 2) {
-      BlockRow<2, true>(a, input, output, residual, w, bias, y, columns, count);
-    }
-    if (y < a.out_height) {
-      BlockRow<1, true>(a, input, output, residual, w, bias, y, columns, count);
+      const int64_t top = y * kStride - a.pad_top;
+      const int64_t below = top + (kBlockRows - 1) * kStride + K - a.in_height;
+      if (left >= kBlockRows && top >= 0 && below <= 0) {
+        BlockRow<kBlockRows, false>(a, input, output, residual, w, bias, y, columns, count);
+        y += kBlockRows;
+      } else if (left >= kBlockRows && top > -K && below < K) {
+        BlockRow<kBlockRows, true>(a, input, output, residual, w, bias, y, columns, count);
+        y += kBlockRows;
+      } else {
+        BlockRow<1, true>(a, input, output, residual, w, bias, y, columns, count);
+        ++y;
+      }
     }
   }
 
@@ -188,8 +202,20 @@ struct DepthwiseBody {
       for (; count < kVectors && out + count * N < a.out_width; ++count) {
         columns[count] = MakeColumns(a, out + count * N);
       }
+      // A division for each channel would take as long as a small image.
+      const int64_t pixels = a.out_height * a.out_width;
+      const T* input = a.input + a.first_channel / a.multiplier * a.in_height * a.in_width;
+      T* output = a.output + a.first_channel * pixels;
+      const T* residual = a.residual != nullptr ? a.residual + a.first_channel * pixels : nullptr;
+      int64_t of_input = a.first_channel % a.multiplier;
       for (int64_t channel = a.first_channel; channel < a.last_channel; ++channel) {
-        Channel(a, channel, columns, count);
+        Channel(a, channel, input, output, residual, columns, count);
+        output += pixels;
+        if (residual != nullptr) residual += pixels;
+        if (++of_input == a.multiplier) {
+          of_input = 0;
+          input += a.in_height * a.in_width;
+        }
       }
     }
   }
