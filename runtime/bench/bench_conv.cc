@@ -36,28 +36,51 @@ struct Layer {
   const char* net;
   int64_t in, out, kernel, stride, size;  // size: of the input
   int64_t group;
+  alcs::Gate gate = alcs::Gate::kNone;
 };
 
 // The distinct convolutions of the networks at 224 x 224.
 const Layer kLayers[] = {
-    {"resnet", 3, 64, 7, 2, 224, 1},          {"resnet18", 64, 64, 3, 1, 56, 1},
-    {"resnet18", 64, 128, 3, 2, 56, 1},       {"resnet18", 64, 128, 1, 2, 56, 1},
-    {"resnet18", 128, 128, 3, 1, 28, 1},      {"resnet18", 128, 256, 3, 2, 28, 1},
-    {"resnet18", 128, 256, 1, 2, 28, 1},      {"resnet18", 256, 256, 3, 1, 14, 1},
-    {"resnet18", 256, 512, 3, 2, 14, 1},      {"resnet18", 256, 512, 1, 2, 14, 1},
-    {"resnet18", 512, 512, 3, 1, 7, 1},       {"resnet50", 64, 64, 1, 1, 56, 1},
-    {"resnet50", 64, 256, 1, 1, 56, 1},       {"resnet50", 256, 64, 1, 1, 56, 1},
-    {"resnet50", 512, 128, 1, 1, 28, 1},      {"resnet50", 128, 512, 1, 1, 28, 1},
-    {"resnet50", 1024, 256, 1, 1, 14, 1},     {"resnet50", 256, 1024, 1, 1, 14, 1},
-    {"resnet50", 2048, 512, 1, 1, 7, 1},      {"resnet50", 512, 2048, 1, 1, 7, 1},
-    {"mobilenet", 3, 32, 3, 2, 224, 1},       {"mobilenet", 32, 64, 1, 1, 112, 1},
-    {"mobilenet", 64, 128, 1, 1, 56, 1},      {"mobilenet", 128, 256, 1, 1, 28, 1},
-    {"mobilenet", 512, 512, 1, 1, 14, 1},     {"mobilenet", 1024, 1024, 1, 1, 7, 1},
-    {"mobilenet", 32, 32, 3, 1, 112, 32},     {"mobilenet", 64, 64, 3, 2, 112, 64},
-    {"mobilenet", 128, 128, 3, 1, 56, 128},   {"mobilenet", 128, 128, 3, 2, 56, 128},
-    {"mobilenet", 256, 256, 3, 1, 28, 256},   {"mobilenet", 256, 256, 3, 2, 28, 256},
-    {"mobilenet", 512, 512, 3, 1, 14, 512},   {"mobilenet", 512, 512, 3, 2, 14, 512},
-    {"mobilenet", 1024, 1024, 3, 1, 7, 1024}, {"mobilenet", 240, 240, 5, 1, 28, 240},
+    {"resnet", 3, 64, 7, 2, 224, 1},
+    {"resnet18", 64, 64, 3, 1, 56, 1},
+    {"resnet18", 64, 128, 3, 2, 56, 1},
+    {"resnet18", 64, 128, 1, 2, 56, 1},
+    {"resnet18", 128, 128, 3, 1, 28, 1},
+    {"resnet18", 128, 256, 3, 2, 28, 1},
+    {"resnet18", 128, 256, 1, 2, 28, 1},
+    {"resnet18", 256, 256, 3, 1, 14, 1},
+    {"resnet18", 256, 512, 3, 2, 14, 1},
+    {"resnet18", 256, 512, 1, 2, 14, 1},
+    {"resnet18", 512, 512, 3, 1, 7, 1},
+    {"resnet50", 64, 64, 1, 1, 56, 1},
+    {"resnet50", 64, 256, 1, 1, 56, 1},
+    {"resnet50", 256, 64, 1, 1, 56, 1},
+    {"resnet50", 512, 128, 1, 1, 28, 1},
+    {"resnet50", 128, 512, 1, 1, 28, 1},
+    {"resnet50", 1024, 256, 1, 1, 14, 1},
+    {"resnet50", 256, 1024, 1, 1, 14, 1},
+    {"resnet50", 2048, 512, 1, 1, 7, 1},
+    {"resnet50", 512, 2048, 1, 1, 7, 1},
+    {"mobilenet", 3, 32, 3, 2, 224, 1},
+    {"mobilenet", 32, 64, 1, 1, 112, 1},
+    {"mobilenet", 64, 128, 1, 1, 56, 1},
+    {"mobilenet", 128, 256, 1, 1, 28, 1},
+    {"mobilenet", 512, 512, 1, 1, 14, 1},
+    {"mobilenet", 1024, 1024, 1, 1, 7, 1},
+    {"mobilenet", 32, 32, 3, 1, 112, 32},
+    {"mobilenet", 64, 64, 3, 2, 112, 64},
+    {"mobilenet", 128, 128, 3, 1, 56, 128},
+    {"mobilenet", 128, 128, 3, 2, 56, 128},
+    {"mobilenet", 256, 256, 3, 1, 28, 256},
+    {"mobilenet", 256, 256, 3, 2, 28, 256},
+    {"mobilenet", 512, 512, 3, 1, 14, 512},
+    {"mobilenet", 512, 512, 3, 2, 14, 512},
+    {"mobilenet", 1024, 1024, 3, 1, 7, 1024},
+    {"mobilenet", 240, 240, 5, 1, 28, 240},
+    {"mobilenet-v3", 40, 240, 1, 1, 28, 1, alcs::Gate::kHardSwish},
+    {"mobilenet-v3", 240, 240, 5, 1, 28, 240, alcs::Gate::kHardSwish},
+    {"efficientnet", 40, 240, 1, 1, 28, 1, alcs::Gate::kSilu},
+    {"efficientnet", 240, 240, 5, 1, 28, 240, alcs::Gate::kSilu},
 };
 
 // Aligned like the tensors of ONNX Runtime.
@@ -89,7 +112,8 @@ Made Make(const Layer& layer, int64_t simd_group, double density, alcs::Isa isa)
   spec.kernel[0] = spec.kernel[1] = layer.kernel;
   spec.strides[0] = spec.strides[1] = layer.stride;
   std::fill_n(spec.pads, 4, layer.kernel / 2);
-  spec.activation.low = 0;
+  spec.activation.gate = layer.gate;
+  if (layer.gate == alcs::Gate::kNone) spec.activation.low = 0;
   if (layer.group > 1 || layer.in == 3) density = 1;
 
   std::mt19937 random(1);

@@ -21,10 +21,12 @@ namespace kernels {
 #define ALCS_PREPARE(isa, stride) extern const PrepareKernel<float> isa##_prepare_##stride;
 #define ALCS_DEPTHWISE(isa, kernel, stride) \
   extern const DepthwiseKernel<float> isa##_depthwise_##kernel##_##stride;
+#define ALCS_GATE(isa, function) extern const GateKernel<float> isa##_gate_##function;
 #include "kernels/kernels.inc"
 #undef ALCS_TILE
 #undef ALCS_PREPARE
 #undef ALCS_DEPTHWISE
+#undef ALCS_GATE
 }  // namespace kernels
 
 namespace {
@@ -34,15 +36,20 @@ constexpr Isa k_scalar = Isa::kScalar;
 [[maybe_unused]] constexpr Isa k_avx512 = Isa::kAvx512;
 [[maybe_unused]] constexpr Isa k_neon = Isa::kNeon;
 
+constexpr Gate k_hard_swish = Gate::kHardSwish;
+constexpr Gate k_silu = Gate::kSilu;
+
 enum Row : int {
   kReferenceRow,
 #define ALCS_TILE(isa, rows, vectors) k_##isa##_tile_##rows,
 #define ALCS_PREPARE(isa, stride) k_##isa##_prepare_##stride,
 #define ALCS_DEPTHWISE(isa, kernel, stride) k_##isa##_depthwise_##kernel##_##stride,
+#define ALCS_GATE(isa, function) k_##isa##_gate_##function,
 #include "kernels/kernels.inc"
 #undef ALCS_TILE
 #undef ALCS_PREPARE
 #undef ALCS_DEPTHWISE
+#undef ALCS_GATE
   kRowCount
 };
 
@@ -54,10 +61,12 @@ constexpr struct {
 #define ALCS_TILE(isa, rows, vectors) {#isa "_tile_" #rows, k_##isa},
 #define ALCS_PREPARE(isa, stride) {#isa "_prepare_" #stride, k_##isa},
 #define ALCS_DEPTHWISE(isa, kernel, stride) {#isa "_depthwise_" #kernel "_" #stride, k_##isa},
+#define ALCS_GATE(isa, function) {#isa "_gate_" #function, k_##isa},
 #include "kernels/kernels.inc"
 #undef ALCS_TILE
 #undef ALCS_PREPARE
 #undef ALCS_DEPTHWISE
+#undef ALCS_GATE
 };
 
 std::atomic<uint64_t> run_counts[kRowCount];
@@ -75,10 +84,16 @@ KernelSet Collect(Isa isa) {
     set.depthwises.push_back({&kernels::name##_depthwise_##kernel##_##stride, \
                               k_##name##_depthwise_##kernel##_##stride});     \
   }
+#define ALCS_GATE(name, function)                                                  \
+  if (isa == k_##name) {                                                           \
+    set.gates[static_cast<int>(k_##function)] = {&kernels::name##_gate_##function, \
+                                                 k_##name##_gate_##function};      \
+  }
 #include "kernels/kernels.inc"
 #undef ALCS_TILE
 #undef ALCS_PREPARE
 #undef ALCS_DEPTHWISE
+#undef ALCS_GATE
   return set;
 }
 

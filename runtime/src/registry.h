@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "alcs/cpu.h"
+#include "alcs/sparse_weights.h"
 #include "kernels/kernel_api.h"
 
 namespace alcs {
@@ -12,6 +13,7 @@ namespace alcs {
 using TileKernel = kernels::TileKernel<float>;
 using PrepareKernel = kernels::PrepareKernel<float>;
 using DepthwiseKernel = kernels::DepthwiseKernel<float>;
+using GateKernel = kernels::GateKernel<float>;
 
 // A kernel and its row number, for counting.
 template <class Kernel>
@@ -24,6 +26,7 @@ struct KernelSet {
   std::vector<Registered<TileKernel>> tiles;  // tallest first; the last has one row
   std::vector<Registered<PrepareKernel>> prepares;
   std::vector<Registered<DepthwiseKernel>> depthwises;
+  Registered<GateKernel> gates[kGates] = {};  // by Gate; none for Gate::kNone
 };
 
 // Empty for Isa::kReference.

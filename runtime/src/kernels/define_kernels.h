@@ -3,6 +3,7 @@
 #define ALCS_SRC_KERNELS_DEFINE_KERNELS_H_
 
 #include "kernels/depthwise.h"
+#include "kernels/gate.h"
 #include "kernels/kernel_api.h"
 #include "kernels/prepare.h"
 #include "kernels/tile.h"
@@ -22,5 +23,10 @@
   constexpr DepthwiseKernel<Vec::T> isa##_depthwise_##kernel##_##stride = { \
       #isa "_depthwise_" #kernel "_" #stride, kernel, stride,               \
       DepthwiseBody<Vec, kernel, stride>::Run};
+
+#define ALCS_DEFINE_GATE(Vec, isa, function)                                     \
+  extern const GateKernel<Vec::T> isa##_gate_##function;                         \
+  constexpr GateKernel<Vec::T> isa##_gate_##function = {#isa "_gate_" #function, \
+                                                        GateBody<Vec, function<Vec>>::Run};
 
 #endif  // ALCS_SRC_KERNELS_DEFINE_KERNELS_H_

@@ -6,6 +6,7 @@
 #define ALCS_PREPARE(isa, stride) ALCS_DEFINE_PREPARE(ScalarVec<float>, isa, stride)
 #define ALCS_DEPTHWISE(isa, kernel, stride) \
   ALCS_DEFINE_DEPTHWISE(ScalarVec<float>, isa, kernel, stride)
+#define ALCS_GATE(isa, function) ALCS_DEFINE_GATE(ScalarVec<float>, isa, function)
 
 namespace alcs {
 namespace kernels {
