@@ -169,25 +169,23 @@ struct DepthwiseBody {
 
     int64_t y = 0;
     while (y < a.out_height) {
-      int64_t left = a.out_height - y;
       // Rather than few rows at the end, many of which some are done again: not where the output
       // is also the residual.
-      if (left < kBlockRows && y >= kBlockRows && residual == nullptr) {
-        y = a.out_height - kBlockRows;
-        left = kBlockRows;
-      }
-      const int64_t top = y * kStride - a.pad_top;
-      const int64_t below = top + (kBlockRows - 1) * kStride + K - a.in_height;
-      if (left >= kBlockRows && top >= 0 && below <= 0) {
-        BlockRow<kBlockRows, false>(a, input, output, residual, w, bias, y, columns, count);
-        y += kBlockRows;
-      } else if (left >= kBlockRows && top > -K && below < K) {
-        BlockRow<kBlockRows, true>(a, input, output, residual, w, bias, y, columns, count);
-        y += kBlockRows;
-      } else {
+      const bool move = y + kBlockRows > a.out_height && y >= kBlockRows && residual == nullptr;
+      const int64_t first = move ? a.out_height - kBlockRows : y;
+      const int64_t above = a.pad_top - first * kStride;
+      const int64_t below = (kBlockRows - 1) * kStride + K - above - a.in_height;
+      if (first + kBlockRows > a.out_height || above >= K || below >= K) {
         BlockRow<1, true>(a, input, output, residual, w, bias, y, columns, count);
         ++y;
+        continue;
       }
+      if (above <= 0 && below <= 0) {
+        BlockRow<kBlockRows, false>(a, input, output, residual, w, bias, first, columns, count);
+      } else {
+        BlockRow<kBlockRows, true>(a, input, output, residual, w, bias, first, columns, count);
+      }
+      y = first + kBlockRows;
     }
   }
 
