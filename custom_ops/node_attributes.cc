@@ -55,6 +55,21 @@ int64_t KernelAttributes::Int(const char* name) const {
   return value;
 }
 
+int64_t KernelAttributes::IntOr(const char* name, int64_t absent) const {
+  int64_t value = 0;
+  if (Succeeded(api_, api_.KernelInfoGetAttribute_int64(info_, name, &value))) return value;
+  // ORT fails for an attribute of another type just as for none: ask for those that it may be.
+  float number = 0;
+  std::size_t size = 0;
+  if (Succeeded(api_, api_.KernelInfoGetAttribute_float(info_, name, &number)) ||
+      Succeeded(api_, api_.KernelInfoGetAttribute_string(info_, name, nullptr, &size)) ||
+      Succeeded(api_, api_.KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size)) ||
+      Succeeded(api_, api_.KernelInfoGetAttributeArray_float(info_, name, nullptr, &size))) {
+    throw Error("attribute '" + std::string(name) + "' is not an integer");
+  }
+  return absent;
+}
+
 float KernelAttributes::Float(const char* name) const {
   float value = 0;
   if (!Succeeded(api_, api_.KernelInfoGetAttribute_float(info_, name, &value))) {
@@ -73,11 +88,16 @@ std::vector<int64_t> KernelAttributes::Ints(const char* name) const {
   return values;
 }
 
-const OrtOpAttr* ShapeInferenceAttributes::Find(const char* name) const {
+const OrtOpAttr* ShapeInferenceAttributes::FindOrNull(const char* name) const {
   const OrtOpAttr* attribute = nullptr;
-  if (!Succeeded(api_, api_.ShapeInferContext_GetAttribute(context_, name, &attribute))) {
-    ThrowMissing(name, "readable");
-  }
+  return Succeeded(api_, api_.ShapeInferContext_GetAttribute(context_, name, &attribute))
+             ? attribute
+             : nullptr;
+}
+
+const OrtOpAttr* ShapeInferenceAttributes::Find(const char* name) const {
+  const OrtOpAttr* attribute = FindOrNull(name);
+  if (attribute == nullptr) ThrowMissing(name, "readable");
   return attribute;
 }
 
@@ -86,6 +106,10 @@ int64_t ShapeInferenceAttributes::Int(const char* name) const {
   std::size_t bytes = 0;
   Check(api_, api_.ReadOpAttr(Find(name), ORT_OP_ATTR_INT, &value, sizeof(value), &bytes));
   return value;
+}
+
+int64_t ShapeInferenceAttributes::IntOr(const char* name, int64_t absent) const {
+  return FindOrNull(name) == nullptr ? absent : Int(name);
 }
 
 float ShapeInferenceAttributes::Float(const char* name) const {
@@ -113,6 +137,13 @@ NodeAttributes ReadNodeAttributes(const AttributeSource& source) {
   spec.activation.slope = source.Float("slope");
   spec.activation.low = source.Float("low");
   spec.activation.high = source.Float("high");
+  // Files written before there were gates lack it.
+  const int64_t gate = source.IntOr("gate", 0);
+  if (gate < 0 || gate >= kGates) {
+    throw Error("attribute 'gate' is " + std::to_string(gate) + ", expected 0 to " +
+                std::to_string(kGates - 1));
+  }
+  spec.activation.gate = static_cast<Gate>(gate);
 
   ReadWindow(source, &node);
   const auto rank = node.spatial_rank;

@@ -17,6 +17,8 @@ class AttributeSource {
  public:
   virtual ~AttributeSource() = default;
   virtual int64_t Int(const char* name) const = 0;
+  // `absent` if there is no attribute of that name.
+  virtual int64_t IntOr(const char* name, int64_t absent) const = 0;
   virtual float Float(const char* name) const = 0;
   virtual std::vector<int64_t> Ints(const char* name) const = 0;
 };
@@ -26,6 +28,7 @@ class KernelAttributes final : public AttributeSource {
  public:
   KernelAttributes(const OrtApi& api, const OrtKernelInfo* info) : api_(api), info_(info) {}
   int64_t Int(const char* name) const override;
+  int64_t IntOr(const char* name, int64_t absent) const override;
   float Float(const char* name) const override;
   std::vector<int64_t> Ints(const char* name) const override;
 
@@ -40,10 +43,12 @@ class ShapeInferenceAttributes final : public AttributeSource {
   ShapeInferenceAttributes(const OrtApi& api, const OrtShapeInferContext* context)
       : api_(api), context_(context) {}
   int64_t Int(const char* name) const override;
+  int64_t IntOr(const char* name, int64_t absent) const override;
   float Float(const char* name) const override;
   std::vector<int64_t> Ints(const char* name) const override;
 
  private:
+  const OrtOpAttr* FindOrNull(const char* name) const;
   const OrtOpAttr* Find(const char* name) const;
 
   const OrtApi& api_;

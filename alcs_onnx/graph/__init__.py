@@ -1,7 +1,17 @@
 """ONNX graphs: load, normalise, shape-infer, edit, save. The only user of `onnx`."""
 
 from alcs_onnx.graph.editor import GraphEditor
+from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
 
-__all__ = ["AttributeValue", "GraphEditor", "Model", "Node", "Opaque", "TensorInfo", "load_model"]
+__all__ = [
+    "AttributeValue",
+    "GraphEditor",
+    "Model",
+    "Node",
+    "Opaque",
+    "TensorInfo",
+    "load_model",
+    "match_gate",
+]

@@ -13,11 +13,15 @@ clip(max(v, slope * v), low, high) costs what it did in the original model:
     t = v                    if slope = 1           else LeakyRelu(v, slope)   (slope <= 1)
     y = t                    if low, high are the float limits
       = Relu(t)              if low = 0 and high is the limit                 else Clip(t)
+      = t * HardSigmoid(t)   if gate = 1                  t * Sigmoid(t)      if gate = 2
+
+A gate comes with slope = 1 and the limits, so that t = v. That attribute is newer than the others
+and alone may be absent, which means no gate: the bodies of older files do not know it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +30,7 @@ from onnx import helper, numpy_helper
 
 from alcs_onnx.graph.model import Node
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN, OP_MAX_POOL
-from alcs_onnx.types import Activation
+from alcs_onnx.types import Activation, Gate
 
 INT_ATTRIBUTES = ("out_channels", "in_channels", "simd_group", "group")
 LIST_ATTRIBUTES = ("kernel_shape", "strides", "pads", "dilations")
@@ -93,28 +97,45 @@ def _rebuilt_weight(body: _Body) -> str:
     return body.op("Reshape", stored, body.op("Concat", m, channels, kernel, axis=0))
 
 
-def _branch(node: onnx.NodeProto) -> onnx.GraphProto:
-    """A branch of If that consists of one node."""
-    output = helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, None)
-    return helper.make_graph([node], "branch", [], [output])
+def _branch(nodes: Sequence[onnx.NodeProto]) -> onnx.GraphProto:
+    """A branch of If, whose result is that of the last node."""
+    output = helper.make_tensor_value_info(nodes[-1].output[0], onnx.TensorProto.FLOAT, None)
+    return helper.make_graph(nodes, "branch", [], [output])
 
 
 def _either(
-    condition: str, then: onnx.NodeProto, otherwise: onnx.NodeProto, out: str
+    condition: str,
+    then: Sequence[onnx.NodeProto],
+    otherwise: Sequence[onnx.NodeProto],
+    out: str,
 ) -> onnx.NodeProto:
     branches = {"then_branch": _branch(then), "else_branch": _branch(otherwise)}
     return helper.make_node("If", [condition], [out], **branches)
 
 
+def gate_nodes(gate: Gate, x: str, out: str, factor: str) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+    """The gate of `x` in operators that every opset has; `factor` names what x is multiplied by."""
+    if gate is Gate.HARD_SWISH:
+        node = helper.make_node("HardSigmoid", [x], [factor], alpha=1 / 6, beta=0.5)
+    else:
+        node = helper.make_node("Sigmoid", [x], [factor])
+    return node, helper.make_node("Mul", [x, factor], [out])
+
+
 def _activation(body: _Body, result: str) -> None:
-    """Nodes for Y = clip(max(result, slope * result), low, high)."""
+    """Nodes for Y = clip(max(result, slope * result), low, high), or the gate of result."""
     slope, low, high = (
         body.referred(name, "value_float", onnx.AttributeProto.FLOAT) for name in FLOAT_ATTRIBUTES
     )
-    none = Activation()
+    identity = Activation()
     limits = {
         name: body.op("Constant", value_float=value)
-        for name, value in (("one", 1.0), ("zero", 0.0), ("low", none.low), ("high", none.high))
+        for name, value in (
+            ("one", 1.0),
+            ("zero", 0.0),
+            ("low", identity.low),
+            ("high", identity.high),
+        )
     }
     flat = body.op("Equal", slope, limits["one"])
     open_high = body.op("Equal", high, limits["high"])
@@ -123,12 +144,24 @@ def _activation(body: _Body, result: str) -> None:
     leaky = helper.make_node("LeakyRelu", [result], ["leaky"])
     _refer(leaky, "alpha", onnx.AttributeProto.FLOAT, to="slope")
     kept = helper.make_node("Identity", [result], ["kept"])
-    body.nodes.append(_either(flat, kept, leaky, "sloped"))
+    body.nodes.append(_either(flat, [kept], [leaky], "sloped"))
     relu = helper.make_node("Relu", ["sloped"], ["relu"])
     clip = helper.make_node("Clip", ["sloped", low, high], ["clip"])
     kept = helper.make_node("Identity", ["sloped"], ["unclipped"])
-    bounded = _either(rectified, relu, clip, "bounded")
-    body.nodes.append(_either(unbounded, kept, bounded, "Y"))
+    bounded = _either(rectified, [relu], [clip], "bounded")
+    gate = body.referred("gate", "value_int", onnx.AttributeProto.INT)
+    none, hard_swish = (
+        body.op("Equal", gate, body.op("Constant", value_int=int(value)))
+        for value in (Gate.NONE, Gate.HARD_SWISH)
+    )
+    gated = _either(
+        hard_swish,
+        gate_nodes(Gate.HARD_SWISH, "sloped", "hard_swish", "hard_sigmoid"),
+        gate_nodes(Gate.SILU, "sloped", "silu", "sigmoid"),
+        "gated",
+    )
+    open_ended = _either(none, [kept], [gated], "open_ended")
+    body.nodes.append(_either(unbounded, [open_ended], [bounded], "Y"))
 
 
 def _refer(node: onnx.NodeProto, name: str, kind: int, to: str | None = None) -> None:
@@ -158,6 +191,7 @@ def sparse_conv_function(op_type: str, opset: int) -> onnx.FunctionProto:
         body.nodes,
         [helper.make_opsetid("", opset)],
         attributes=[*INT_ATTRIBUTES, *LIST_ATTRIBUTES, *FLOAT_ATTRIBUTES],
+        attribute_protos=[helper.make_attribute("gate", int(Gate.NONE))],
     )
 
 

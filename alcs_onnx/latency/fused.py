@@ -3,20 +3,26 @@
 The runtime fuses a Conv with what follows and renames it. On x86 it moves it to a blocked
 layout and names the node after its output tensor plus `_nchwc`, which after fusion with an
 activation is the activation's output; elsewhere it keeps the name of the Conv.
+
+A gate (HardSwish, Silu) that the runtime does not fuse stays nodes of its own. As our op does it
+within the layer, their time counts as the layer's here too.
 """
 
 from __future__ import annotations
 
 import re
-from math import nan
+from math import nan, prod
 
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import GraphEditor, Model, match_gate
 from alcs_onnx.target import NodeTimes
 
 #: What the runtime fuses into a preceding Conv (its element-wise sum included).
 _FUSIBLE = frozenset({"Add", "Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid"})
 #: What the runtime appends to a name, and to one that is taken.
 _SUFFIX = re.compile(r"(_nchwc(_token_\d+|_\d+)?|_token_\d+)$")
+#: What it appends to the name of a product with a sigmoid that it makes one node.
+_PRODUCT_SUFFIX = re.compile(r"/QuickGeluFusion/.*$")
+_HARD_SWISH_PARTS = ("HardSigmoid", "Mul")
 
 
 def dense_times(model: Model, profile: NodeTimes) -> dict[str, float]:
@@ -27,14 +33,58 @@ def dense_times(model: Model, profile: NodeTimes) -> dict[str, float]:
         if "Conv" in op_type:
             by_stem.setdefault(_SUFFIX.sub("", node), []).append(node)
     found: dict[str, float] = {}
+    gates = _gate_times(model, profile)
     for layer in model.conv_layers:
         found[layer.name] = nan
         for alias in _aliases(model, layer.name):
             nodes = [alias] if alias in times else by_stem.get(alias, [])
             if len(nodes) == 1 and "Conv" in profile.op_types[nodes[0]]:
-                found[layer.name] = times[nodes[0]]
+                found[layer.name] = times[nodes[0]] + gates.get(layer.name, 0.0)
                 break
     return found
+
+
+def _gate_times(model: Model, profile: NodeTimes) -> dict[str, float]:
+    """Time (ms) of the unfused gate behind each layer, or behind its sum with a residual."""
+    times: dict[str, float] = {}
+    for node, time in profile.nodes.items():
+        name = _PRODUCT_SUFFIX.sub("", node)
+        times[name] = times.get(name, 0.0) + time
+    times |= _hard_swish_times(model, profile)
+    editor = GraphEditor(model)
+    found: dict[str, float] = {}
+    for layer in model.conv_layers:
+        tensor = model.node(layer.name).outputs[0]
+        following = editor.only_consumer(tensor)
+        if following is not None and following.is_op("Add"):
+            tensor = following.outputs[0]
+            following = editor.only_consumer(tensor)
+        gate = match_gate(editor, tensor)
+        nodes = () if gate is None else gate.nodes
+        if following is not None and following.is_op("HardSwish"):
+            nodes = (following,)
+        found[layer.name] = sum(times.get(node.name, 0.0) for node in nodes)
+    return found
+
+
+def _hard_swish_times(model: Model, profile: NodeTimes) -> dict[str, float]:
+    """Time (ms) of HardSwish nodes, which the runtime may replace by nodes with names of its own.
+
+    What those take together is shared out by the sizes of the tensors.
+    """
+    known = {node.name for node in model.nodes}
+    nameless = sum(
+        time
+        for node, time in profile.nodes.items()
+        if profile.op_types[node] in _HARD_SWISH_PARTS and node not in known
+    )
+    sizes = {
+        node.name: prod(model.shapes.get(node.outputs[0], ()))
+        for node in model.nodes
+        if node.is_op("HardSwish") and node.name not in profile.nodes
+    }
+    total = sum(sizes.values())
+    return {name: nameless * size / total for name, size in sizes.items()}
 
 
 def _aliases(model: Model, layer: str) -> list[str]:

@@ -1,7 +1,8 @@
-"""Which activation nodes the op can take over, as clip(max(x, slope * x), low, high).
+"""Which activation nodes the op can take over, as clip(max(x, slope * x), low, high) or a gate.
 
-One function per operator, registered in `ACTIVATIONS`; it returns the three numbers, or the
-reason why this node cannot be expressed by them.
+One function per operator, registered in `ACTIVATIONS`; it returns what the op is to be told, or
+the reason why this node cannot be expressed so. Gates made of several nodes are recognised in
+`graph/gates.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from math import isnan
 import numpy as np
 
 from alcs_onnx.graph import GraphEditor, Node
-from alcs_onnx.types import Activation
+from alcs_onnx.types import Activation, Gate
 
 _NONE = Activation()
 
@@ -34,6 +35,10 @@ def _clip(editor: GraphEditor, node: Node) -> Activation | str:
     return Activation(low=low, high=high)
 
 
+def _hard_swish(editor: GraphEditor, node: Node) -> Activation | str:
+    return Activation(gate=Gate.HARD_SWISH)
+
+
 def _sloped(slope: float) -> Activation | str:
     # max(x, slope * x) is LeakyRelu only as long as x wins on the positive side.
     return Activation(slope=slope) if slope <= 1 else f"its slope {slope} is above 1"
@@ -52,6 +57,7 @@ def _prelu(editor: GraphEditor, node: Node) -> Activation | str:
 
 ACTIVATIONS: Mapping[str, Callable[[GraphEditor, Node], Activation | str]] = {
     "Clip": _clip,
+    "HardSwish": _hard_swish,
     "LeakyRelu": _leaky_relu,
     "PRelu": _prelu,
     "Relu": _relu,

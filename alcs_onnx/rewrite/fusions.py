@@ -1,20 +1,21 @@
 """What follows a convolution and can be done at its store: residual Add, then activation.
 
-A fusion checks the one node that reads the convolution's result so far. It returns the grown
-epilogue, the reason why this node cannot be taken over, or None for operators that are not
-its business. Nothing is changed here; the rewriter removes the absorbed nodes.
+A fusion looks at what reads the convolution's result so far. It returns the grown epilogue, the
+reason why a node cannot be taken over, or None for what is not its business. Nothing is changed
+here; the rewriter removes the absorbed nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from alcs_onnx.graph import GraphEditor, Node
+from alcs_onnx.graph import GraphEditor, Node, match_gate
 from alcs_onnx.rewrite.activations import ACTIVATIONS
-from alcs_onnx.types import Activation
+from alcs_onnx.types import Activation, Gate
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,25 @@ class Epilogue:
     fused: tuple[str, ...] = ()
     unfused: str = ""
 
+    def grown(self, name: str, nodes: Sequence[Node], output: str, **changes: Any) -> Epilogue:
+        """This epilogue with one fusion more, which takes over `nodes`."""
+        absorbed = (*self.absorbed, *(node.name for node in nodes))
+        fused = (*self.fused, name)
+        return replace(self, output=output, absorbed=absorbed, fused=fused, **changes)
 
-def _residual(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue | str | None:
+
+#: How the fused gates are called in reports.
+_GATE_NAMES = {Gate.HARD_SWISH: "HardSwish", Gate.SILU: "Silu"}
+
+
+def _residual(editor: GraphEditor, epilogue: Epilogue) -> Epilogue | str | None:
     """v + residual, where the residual has exactly the shape of v.
 
     The residual cannot depend on v: this Add is all that reads v. So it can always be
     computed before.
     """
-    if not node.is_op("Add"):
+    node = editor.only_consumer(epilogue.output)
+    if node is None or not node.is_op("Add"):
         return None
     others = [name for name in node.inputs if name != epilogue.output]
     if len(others) != 1:
@@ -48,11 +60,23 @@ def _residual(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue |
         return "the operands of Add differ in shape"
     if editor.dtypes.get(residual) != np.float32:
         return "the other operand of Add is not float32"
-    return replace(epilogue, residual=residual, fused=(*epilogue.fused, "residual"))
+    return epilogue.grown("residual", [node], node.outputs[0], residual=residual)
 
 
-def _activation(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue | str | None:
-    """clip(max(v, slope * v), low, high), by the table of activations."""
+def _gate(editor: GraphEditor, epilogue: Epilogue) -> Epilogue | str | None:
+    """The product of v and a function of v, by the table of gates."""
+    found = match_gate(editor, epilogue.output)
+    if found is None:
+        return None
+    name, activation = _GATE_NAMES[found.gate], Activation(gate=found.gate)
+    return epilogue.grown(name, found.nodes, found.output, activation=activation)
+
+
+def _activation(editor: GraphEditor, epilogue: Epilogue) -> Epilogue | str | None:
+    """An activation that is one node, by the table of activations."""
+    node = editor.only_consumer(epilogue.output)
+    if node is None or not epilogue.activation.is_identity:
+        return None
     rule = ACTIVATIONS.get(node.op_type) if node.domain == "" else None
     if rule is None:
         return None
@@ -61,30 +85,28 @@ def _activation(editor: GraphEditor, node: Node, epilogue: Epilogue) -> Epilogue
     activation = rule(editor, node)
     if isinstance(activation, str):
         return f"{node.op_type}: {activation}"
-    return replace(epilogue, activation=activation, fused=(*epilogue.fused, node.op_type))
+    return epilogue.grown(node.op_type, [node], node.outputs[0], activation=activation)
 
 
-Fusion = Callable[[GraphEditor, Node, Epilogue], Epilogue | str | None]
+Fusion = Callable[[GraphEditor, Epilogue], Epilogue | str | None]
 
-#: In the order in which the op applies them.
-FUSIONS: tuple[Fusion, ...] = (_residual, _activation)
+#: In the order in which the op applies them; at most one of the last two finds something.
+FUSIONS: tuple[Fusion, ...] = (_residual, _gate, _activation)
 
 
 def match_epilogue(editor: GraphEditor, conv: Node) -> Epilogue:
     """Everything that can be fused into `conv`; `unfused` says what stopped it."""
     epilogue = Epilogue(output=conv.outputs[0])
     for fusion in FUSIONS:
-        node = editor.only_consumer(epilogue.output)
-        if node is None:
-            reason = "its result is a graph output or read more than once"
-            return replace(epilogue, unfused=reason)
-        grown = fusion(editor, node, epilogue)
+        grown = fusion(editor, epilogue)
         if isinstance(grown, str):
             return replace(epilogue, unfused=grown)
-        if grown is not None:
-            absorbed = (*epilogue.absorbed, node.name)
-            epilogue = replace(grown, output=node.outputs[0], absorbed=absorbed)
+        epilogue = grown or epilogue
     following = editor.only_consumer(epilogue.output)
-    if following is None or epilogue.fused:
+    if epilogue.fused[-1:] not in ((), ("residual",)):
+        return epilogue
+    if following is None:
+        return replace(epilogue, unfused="its result is a graph output or read more than once")
+    if epilogue.fused:
         return epilogue
     return replace(epilogue, unfused=f"{following.op_type} cannot be fused")

@@ -195,6 +195,7 @@ def _replace(
         "slope": epilogue.activation.slope,
         "low": epilogue.activation.low,
         "high": epilogue.activation.high,
+        "gate": int(epilogue.activation.gate),
     }
     editor.insert_node(
         Node(layer.name, op_type, tuple(inputs), (epilogue.output,), attributes, OP_DOMAIN)

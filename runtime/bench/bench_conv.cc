@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "alcs/conv.h"
+#include "bench_max_pool.h"
 #include "layers.h"
 #include "options.h"
 #include "peak.h"
@@ -176,6 +177,7 @@ int Main(int argc, char** argv) {
   benchmark::AddCustomContext("fma_peak_gmac_per_s",
                               std::to_string(MeasurePeak(IsaName(options.isa), 0.5) / 1e9));
   RegisterAll(options);
+  RegisterMaxPools(options.isa);
   benchmark::RunSpecifiedBenchmarks();
   if (all) TellUnused(options.isa);
   benchmark::Shutdown();

@@ -13,6 +13,11 @@ Layer AllGroups(Layer layer) {
   return layer;
 }
 
+Layer Gated(Layer layer, Gate gate) {
+  layer.gate = gate;
+  return layer;
+}
+
 std::vector<Layer> MakeLayers() {
   std::vector<Layer> layers = {
       // The distinct convolutions of the networks at 224 x 224.
@@ -60,6 +65,10 @@ std::vector<Layer> MakeLayers() {
       Depthwise("efficientnet", 240, 5, 2, 28),
       Depthwise("efficientnet", 672, 5, 1, 14),
       Depthwise("efficientnet", 672, 5, 2, 14),
+      Gated({"mobilenet-v3", 40, 240, 1, 1, 28}, Gate::kHardSwish),
+      Gated(Depthwise("mobilenet-v3", 240, 5, 1, 28), Gate::kHardSwish),
+      Gated({"efficientnet", 40, 240, 1, 1, 28}, Gate::kSilu),
+      Gated(Depthwise("efficientnet", 240, 5, 1, 28), Gate::kSilu),
       Depthwise("convnext", 96, 7, 1, 56),
       Depthwise("convnext", 384, 7, 1, 14),
       Depthwise("ofa", 96, 7, 2, 56),
@@ -103,6 +112,8 @@ std::string Layer::Name() const {
   } else if (group > 1) {
     name += "_groups" + std::to_string(group);
   }
+  if (gate == Gate::kHardSwish) name += "_hard_swish";
+  if (gate == Gate::kSilu) name += "_silu";
   if (batch > 1) name += "_batch" + std::to_string(batch);
   return name;
 }

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "alcs/sparse_weights.h"
+
 namespace alcs {
 namespace bench {
 
@@ -16,6 +18,7 @@ struct Layer {
   int64_t size;  // height and width of the input
   int64_t group = 1;
   int64_t batch = 1;
+  Gate gate = Gate::kNone;
   bool flat = false;        // one-dimensional: height 1
   bool all_groups = false;  // at every SIMD-group size, where others stand for the common ones
 

@@ -23,7 +23,8 @@ ConvSpec SpecOf(const Layer& layer, int64_t simd_group) {
   spec.strides[1] = layer.stride;
   spec.pads[0] = spec.pads[2] = layer.flat ? 0 : pad;
   spec.pads[1] = spec.pads[3] = pad;
-  spec.activation.low = 0;
+  spec.activation.gate = layer.gate;
+  if (layer.gate == Gate::kNone) spec.activation.low = 0;
   return spec;
 }
 

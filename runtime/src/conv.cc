@@ -40,12 +40,19 @@ constexpr float kNoBias[kernels::kMaxRows] = {};
 constexpr kernels::Epilogue<float> kNoEpilogue = {1, std::numeric_limits<float>::lowest(),
                                                   std::numeric_limits<float>::max(), false, false};
 
+// Outputs of a depthwise layer that are gated before the next ones are computed: they are then
+// still in the first-level cache.
+constexpr int64_t kGatedFloats = 4 * 1024;
+
 class EngineConv final : public Conv {
  public:
   EngineConv(const ConvSpec& spec, const SparseWeightsView& weights, Isa isa)
       : spec_(spec), isa_(isa), bias_(weights.bias, weights.bias + weights.bias_count) {
     const Activation& act = spec.activation;
     epilogue_ = {act.slope, act.low, act.high, act.slope != 1.0F, act.high < Activation().high};
+    for (const auto& row : KernelsOf(isa).gate) {
+      if (row.kernel->gate == static_cast<int>(act.gate)) gate_ = row;
+    }
     if (isa == Isa::kReference) {
       values_.assign(weights.values, weights.values + weights.value_count);
       positions_.assign(weights.positions, weights.positions + weights.nnz);
@@ -101,6 +108,7 @@ class EngineConv final : public Conv {
     }
     const int64_t in_image = spec_.in_channels * p.in_height * p.in_width;
     const int64_t out_image = spec_.out_channels * p.out_height * p.out_width;
+    if (gate_.kernel != nullptr) CountRun(gate_.row);
     for (int64_t n = 0; n < p.batch; ++n, x += in_image, y += out_image) {
       if (p.path == EnginePlan::Path::kDepthwise) {
         RunDepthwise(p, x, residual, y, parallel);
@@ -124,11 +132,22 @@ class EngineConv final : public Conv {
   void RunDepthwise(const EnginePlan& p, const float* x, const float* residual, float* y,
                     const ParallelFor& parallel) const noexcept {
     CountRun(p.depthwise.row);
+    const int64_t pixels = p.out_height * p.out_width;
     ForEach(p.channel_tasks.size(), parallel, [&](std::size_t i) {
       const Range& task = p.channel_tasks[i];
-      p.depthwise.kernel->run({x, y, residual, values_.data(), bias_.data(), task.first, task.last,
-                               spec_.out_channels / spec_.in_channels, p.in_height, p.in_width,
-                               p.out_height, p.out_width, spec_.pads[0], spec_.pads[1], epilogue_});
+      int64_t step = task.last - task.first;
+      if (gate_.kernel != nullptr)
+        step = std::min(step, std::max<int64_t>(1, kGatedFloats / pixels));
+      for (int64_t first = task.first; first < task.last; first += step) {
+        const int64_t last = std::min(first + step, task.last);
+        p.depthwise.kernel->run({x, y, residual, values_.data(), bias_.data(), first, last,
+                                 spec_.out_channels / spec_.in_channels, p.in_height, p.in_width,
+                                 p.out_height, p.out_width, spec_.pads[0], spec_.pads[1],
+                                 epilogue_});
+        if (gate_.kernel != nullptr) {
+          gate_.kernel->run({y + first * pixels, 1, (last - first) * pixels, 0});
+        }
+      }
     });
   }
 
@@ -202,6 +221,7 @@ class EngineConv final : public Conv {
     const int64_t height = packed.kernel.kernel->rows;
     const auto blocks = static_cast<int64_t>(packed.blocks.size());
     kernels::TileArgs<float> args = {};
+    kernels::GateArgs<float> gated = {};
     args.input = input;
     args.output_stride = out_pixels;
     for (int64_t t = task.tiles.first; t < task.tiles.last; ++t) {
@@ -222,14 +242,20 @@ class EngineConv final : public Conv {
           args.output = y + block.first_channel * out_pixels;
           args.residual = added != nullptr ? added + block.first_channel * out_pixels : nullptr;
           run(args);
+          if (gate_.kernel == nullptr || part + 1 < rows.parts) continue;
+          // A tile late: what was stored just now could not be loaded at full speed yet.
+          if (gated.output != nullptr) gate_.kernel->run(gated);
+          gated = {args.output + args.tile->out, height, args.tile->outputs, out_pixels};
         }
       }
     }
+    if (gated.output != nullptr) gate_.kernel->run(gated);
   }
 
   ConvSpec spec_;
   Isa isa_;
   kernels::Epilogue<float> epilogue_;
+  Registered<GateKernel> gate_ = {};  // no kernel where the activation has no gate
   std::vector<float> bias_;
   std::vector<PackedRows> packed_;
   // Reference: as given. Depthwise: [out_channels][taps], with the zeros.

@@ -82,11 +82,9 @@ std::vector<Tile> MakeTiles(const TileKernel& kernel, int64_t height, int64_t ou
       Tile tile;
       tile.in = tile.out = at;
       tile.vectors = static_cast<int32_t>(vectors / count + (i >= count - vectors % count));
-      tile.pixels = static_cast<int32_t>(std::min(tile.vectors * lanes, pixels - at));
       at += tile.vectors * lanes;
       if (i == count - 1 && quad) {
         tile.quad = static_cast<int32_t>(rest);
-        tile.pixels += tile.quad;
       } else if (i == count - 1 && rest > 0) {
         tile.mode = kernels::kTail;
         const bool move = !kernel.masks && pixels >= lanes;
@@ -111,7 +109,6 @@ std::vector<Tile> MakeTiles(const TileKernel& kernel, int64_t height, int64_t ou
       tile.in_at[tile.vectors] = static_cast<int32_t>(in - tile.in);
       tile.out_at[tile.vectors] = static_cast<int32_t>(out - tile.out);
       ++tile.vectors;
-      tile.pixels += static_cast<int32_t>(lanes);
     };
     for (int64_t y = 0; y < height; ++y) {
       for (int64_t x = 0; x < out_width; x += lanes) {
@@ -122,7 +119,6 @@ std::vector<Tile> MakeTiles(const TileKernel& kernel, int64_t height, int64_t ou
         }
         if (full) {  // it takes along the vector that it overlaps: one tile is one task
           --tiles.back().vectors;
-          tiles.back().pixels -= static_cast<int32_t>(lanes);
           push(y, x - lanes, true);
         }
         push(y, out_width - lanes, false);
@@ -149,7 +145,6 @@ std::vector<Tile> MakeTiles(const TileKernel& kernel, int64_t height, int64_t ou
       for (int64_t lane = 0; lane < lanes; ++lane) {
         if (at + lane < end && (at + lane) % width < out_width) {
           tile.lanes[s] |= 1U << static_cast<unsigned>(lane);
-          ++tile.pixels;
         }
       }
     }
@@ -161,6 +156,12 @@ std::vector<Tile> MakeTiles(const TileKernel& kernel, int64_t height, int64_t ou
 TileSet MakeTileSet(const TileKernel& kernel, int64_t height, int64_t out_width, int64_t width) {
   TileSet set;
   set.tiles = MakeTiles(kernel, height, out_width, width);
+  // A tile's outputs end where the next one's begin.
+  int64_t end = height * out_width;
+  for (auto tile = set.tiles.rbegin(); tile != set.tiles.rend(); ++tile) {
+    tile->outputs = static_cast<int32_t>(end - tile->out);
+    end = tile->out;
+  }
   for (const Tile& tile : set.tiles) {
     set.run.push_back(kernel.run[tile.vectors][tile.mode][tile.quad > 0 ? 1 : 0]);
   }

@@ -1,9 +1,21 @@
 #include "reference.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace alcs {
+namespace {
+
+double Activated(const Activation& act, double v) {
+  if (act.gate == Gate::kHardSwish) return v * std::min(std::max(v / 6 + 0.5, 0.0), 1.0);
+  if (act.gate == Gate::kSilu) return v / (1 + std::exp(-v));
+  const double kept = v < act.slope * v ? act.slope * v : v;
+  const double raised = kept < act.low ? act.low : kept;
+  return raised > act.high ? act.high : raised;
+}
+
+}  // namespace
 
 void ReferenceConv(const ConvSpec& spec, const SparseWeightsView& weights, const ConvPlan& plan,
                    const float* x, const float* residual, float* y) {
@@ -34,9 +46,7 @@ void ReferenceConv(const ConvSpec& spec, const SparseWeightsView& weights, const
                    x[((n * spec.in_channels + c) * plan.in_height + iy) * plan.in_width + ix];
           }
           if (residual != nullptr) sum += *residual++;
-          const double kept = sum < spec.activation.slope * sum ? spec.activation.slope * sum : sum;
-          const double raised = kept < spec.activation.low ? spec.activation.low : kept;
-          *y = static_cast<float>(raised > spec.activation.high ? spec.activation.high : raised);
+          *y = static_cast<float>(Activated(spec.activation, sum));
         }
       }
     }

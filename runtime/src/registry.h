@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "alcs/cpu.h"
+#include "alcs/sparse_weights.h"
 #include "kernels/kernel_api.h"
 
 namespace alcs {
@@ -12,6 +13,7 @@ namespace alcs {
 using TileKernel = kernels::TileKernel<float>;
 using PrepareKernel = kernels::PrepareKernel<float>;
 using WindowKernel = kernels::WindowKernel<float>;
+using GateKernel = kernels::GateKernel<float>;
 
 // A kernel and its row number, for counting.
 template <class Kernel>
@@ -28,6 +30,7 @@ struct KernelSet {
   Rows<PrepareKernel> prepare;
   Rows<WindowKernel> depthwise;
   Rows<WindowKernel> max_pool;
+  Rows<GateKernel> gate;
 };
 
 // Empty for Isa::kReference.

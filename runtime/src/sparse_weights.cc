@@ -56,6 +56,15 @@ Status CheckSpec(const ConvSpec& spec, WeightGeometry* geometry) {
     return Status::Error("slope, low and high must be finite");
   }
   if (act.low > act.high) return Status::Error("low is greater than high");
+  status = CheckRange("gate", static_cast<int64_t>(act.gate), 0, kGates - 1);
+  if (!status.ok()) return status;
+  const Activation none;
+  if (act.gate != Gate::kNone &&
+      (act.slope != none.slope || act.low != none.low || act.high != none.high)) {
+    return Status::Error(
+        "a gate leaves no room for slope, low or high: they must be 1 and the "
+        "limits of float");
+  }
 
   // All factors are at most 2^31, so a product of two fits; each is checked before it grows.
   const int64_t area = spec.kernel[0] * spec.kernel[1];

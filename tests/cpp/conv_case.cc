@@ -46,8 +46,12 @@ std::vector<float> ErrorBounds(const ConvCase& c, const Weights& weights, const 
   (void)CheckSpec(spec, &geometry);
   const double terms = static_cast<double>(geometry.columns) + 4;
   const double gamma = terms * std::numeric_limits<float>::epsilon() / 2;
-  const double slope = std::max(1.0F, std::fabs(c.spec.activation.slope));
-  for (float& bound : bounds) bound = static_cast<float>(gamma * slope * bound * 1.01);
+  // How much the activation can magnify an error, and the error that it adds itself, relative to
+  // its operand: HardSwish is steepest at 3, Silu at 2.4.
+  const bool gated = c.spec.activation.gate != Gate::kNone;
+  const double slope = gated ? 1.5 : std::max(1.0F, std::fabs(c.spec.activation.slope));
+  const double own = gated ? 4 * std::numeric_limits<float>::epsilon() : 0;
+  for (float& bound : bounds) bound = static_cast<float>((gamma * slope + own) * bound * 1.01);
   return bounds;
 }
 
@@ -90,7 +94,8 @@ std::string ConvCase::Describe() const {
        << spec.pads[1] << "," << spec.pads[2] << "," << spec.pads[3] << " dilations "
        << spec.dilations[0] << "," << spec.dilations[1] << " group " << spec.group << " simd_group "
        << spec.simd_group << " density " << density << " act " << spec.activation.slope << ","
-       << spec.activation.low << "," << spec.activation.high << (residual ? " residual" : "");
+       << spec.activation.low << "," << spec.activation.high << " gate "
+       << static_cast<int>(spec.activation.gate) << (residual ? " residual" : "");
   return text.str();
 }
 

@@ -21,7 +21,9 @@ Activation RandomActivation(Random& random) {
                                 {1.0F, 0.0F, none.high},
                                 {1.0F, 0.0F, 0.5F},
                                 {0.1F, none.low, none.high},
-                                {0.25F, -0.125F, 0.75F}};
+                                {0.25F, -0.125F, 0.75F},
+                                {1.0F, none.low, none.high, Gate::kHardSwish},
+                                {1.0F, none.low, none.high, Gate::kSilu}};
   return Pick(random, choices);
 }
 
@@ -209,6 +211,51 @@ TEST(WorkedExample) {
     conv->Run(*plan, x.data(), residual.data(), y.data(), scratch.data(), SerialFor());
     for (std::size_t i = 0; i < y.size(); ++i) {
       EXPECT(y[i] == expected[i], IsaName(isa) << " y[" << i << "] is " << y[i]);
+    }
+  }
+}
+
+// The gates over all of float's range, in whole vectors and in the rest. A bound on the relative
+// error of Silu is the point; below 1e-36 it may underflow.
+TEST(GatesOverTheWholeRange) {
+  std::vector<float> x = {0.0F, -0.0F, 3.0F, -3.0F, 1e-30F, -1e-30F};
+  for (float v = -110; v < 110; v += 0.00390625F) x.push_back(v + v * 1e-4F);
+  for (float v = 128; std::isfinite(v); v *= 1.7F) {
+    x.push_back(v);
+    x.push_back(-v);
+  }
+  x.push_back(std::numeric_limits<float>::max());
+  x.push_back(std::numeric_limits<float>::lowest());
+  while (x.size() % 16 != 11) x.push_back(std::numeric_limits<float>::quiet_NaN());
+  const auto pixels = static_cast<int64_t>(x.size());
+  const float one = 1, zero = 0;
+  const int32_t first = 0;
+  constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
+  for (const Gate gate : {Gate::kHardSwish, Gate::kSilu}) {
+    for (const Isa isa : {Isa::kReference, IsaUnderTest()}) {
+      ConvSpec spec;
+      spec.out_channels = spec.in_channels = 1;
+      spec.activation.gate = gate;
+      std::unique_ptr<Conv> conv;
+      std::shared_ptr<const ConvPlan> plan;
+      Status status = Conv::Create(spec, {&one, 1, &first, 1, &zero, 1}, isa, &conv);
+      if (status.ok()) status = conv->Plan(1, 1, pixels, &plan);
+      EXPECT(status.ok(), status.message());
+      if (!status.ok()) return;
+      std::vector<float> y(x.size()), scratch(plan->scratch_bytes / sizeof(float) + 1);
+      conv->Run(*plan, x.data(), nullptr, y.data(), scratch.data(), SerialFor());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const double v = x[i];
+        const bool silu = gate == Gate::kSilu;
+        const double expected =
+            silu ? v / (1 + std::exp(-v)) : v * std::min(std::max(v / 6 + 0.5, 0.0), 1.0);
+        // v / 6 + 0.5 is rounded where it is near 1, whatever becomes of it.
+        const double bound = silu ? 3 * kEpsilon * std::fabs(expected) + 2e-36
+                                  : kEpsilon * std::fabs(std::fabs(v) < 4 ? v : expected);
+        EXPECT(std::isnan(v) ? std::isnan(y[i]) : std::fabs(y[i] - expected) <= bound,
+               IsaName(isa) << " gate " << static_cast<int>(gate) << " of " << v << " is " << y[i]
+                            << ", expected " << expected);
+      }
     }
   }
 }

@@ -63,8 +63,14 @@ std::vector<Layer> Layers() {
       layer("bands", 16, 16, 1, 3, 1, 4, 100),        layer("depthwise", 96, 96, 96, 3, 1, 1, 60)};
 }
 
+// Each layer without and with a gate: no output may be gated twice.
 TEST(ThreadsDoNotChangeTheResult) {
+  std::vector<Layer> layers = Layers();
   for (const Layer& layer : Layers()) {
+    layers.push_back(layer);
+    layers.back().spec.activation.gate = layers.size() % 2 == 0 ? Gate::kHardSwish : Gate::kSilu;
+  }
+  for (const Layer& layer : layers) {
     Random random(Seed());
     const Weights weights = RandomWeights(layer.spec, 0.4, random);
     std::unique_ptr<Conv> conv;

@@ -72,6 +72,15 @@ TEST(BadAttributesAreRefused) {
   refused([&](ConvSpec& s) { s.activation.low = -infinity; }, "finite");
   refused([&](ConvSpec& s) { s.activation.high = infinity; }, "finite");
   refused([](ConvSpec& s) { s.activation = {1, 2, 1}; }, "greater");
+  for (const int bad : {-1, 3}) {
+    refused([&](ConvSpec& s) { s.activation.gate = static_cast<Gate>(bad); }, "gate");
+  }
+  for (const Gate gate : {Gate::kHardSwish, Gate::kSilu}) {
+    const Activation none;
+    refused([&](ConvSpec& s) { s.activation = {0.5F, none.low, none.high, gate}; }, "gate");
+    refused([&](ConvSpec& s) { s.activation = {1, 0, none.high, gate}; }, "gate");
+    refused([&](ConvSpec& s) { s.activation = {1, none.low, 6, gate}; }, "gate");
+  }
   // Products that leave 32 bits, and 64.
   refused([](ConvSpec& s) { s.kernel[0] = s.kernel[1] = 40000; }, "32 bits");
   refused([](ConvSpec& s) { s.kernel[0] = s.kernel[1] = 0x7fffffff; }, "32 bits");

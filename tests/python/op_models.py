@@ -36,6 +36,7 @@ class Case:
     slope: float = 1.0
     low: float = -FLOAT_MAX
     high: float = FLOAT_MAX
+    gate: int = 0  # 1 HardSwish, 2 Silu
     residual: bool = False
     batch: int = 1
     seed: int = 0
@@ -77,6 +78,7 @@ class Case:
             "slope": float(self.slope),
             "low": float(self.low),
             "high": float(self.high),
+            **({"gate": self.gate} if self.gate else {}),
         }
 
 
@@ -150,6 +152,9 @@ def expected(case: Case, tensors: Tensors) -> tuple[np.ndarray, np.ndarray]:
     v = convolve(x, w, case) + bias + residual
     size = convolve(np.abs(x), np.abs(w), case) + np.abs(bias) + np.abs(residual)
     bound = EPSILON * (case.columns + 4) * size * max(1.0, abs(case.slope))
+    if case.gate:  # which is nowhere steeper than 1.5
+        factor = np.clip(v / 6 + 0.5, 0, 1) if case.gate == 1 else 1 / (1 + np.exp(-v))
+        return v * factor, 1.5 * bound + 4 * EPSILON * np.abs(v)
     return np.clip(np.maximum(v, case.slope * v), case.low, case.high), bound
 
 

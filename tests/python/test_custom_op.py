@@ -88,6 +88,17 @@ CASES = {
     "residual, Relu": Case(residual=True, low=0, batch=2),
     "residual, 1-D": replace(ONE_D, residual=True),
     "residual, depthwise": replace(DEPTHWISE, residual=True, low=0),
+    "HardSwish": Case(gate=1),
+    "Silu": Case(gate=2),
+    "HardSwish, 1x1": Case(gate=1, kernel=(1, 1), pads=(0,) * 4, in_channels=24, size=(7, 7)),
+    "Silu, 7x7 stride 2": Case(
+        gate=2, kernel=(7, 7), pads=(3,) * 4, strides=(2, 2), size=(83, 91), batch=2
+    ),
+    "HardSwish, depthwise": replace(DEPTHWISE, gate=1, size=(40, 50)),
+    "Silu, depthwise stride 2": replace(DEPTHWISE, gate=2, strides=(2, 2)),
+    "Silu, 1-D": replace(ONE_D, gate=2),
+    "residual, HardSwish": Case(residual=True, gate=1, batch=2),
+    "residual, Silu, depthwise": replace(DEPTHWISE, residual=True, gate=2),
 }
 
 
@@ -254,6 +265,15 @@ BAD_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "huge dilation": {"dilations": [2**62, 2**62]},
     "empty range": {"low": 1.0, "high": 0.0},
     "slope that is no number": {"slope": float("nan")},
+    "gate 3": {"gate": 3},
+    "gate -1": {"gate": -1},
+    "gate beyond 32 bits": {"gate": 2**32 + 1},
+    "float gate": {"gate": 1.0},
+    "gate by name": {"gate": "silu"},
+    "gates": {"gate": [1]},
+    "gate and slope": {"gate": 1, "slope": 0.5},
+    "gate and Relu": {"gate": 2, "low": 0.0},
+    "gate and an upper bound": {"gate": 2, "high": 6.0},
     "kernel larger than the input": {"dilations": [9, 9]},
 }
 
@@ -262,7 +282,9 @@ BAD_ATTRIBUTES: dict[str, dict[str, Any]] = {
 def test_bad_attributes_are_refused(name: str) -> None:
     case = Case()
     model = make_model(case, random_tensors(case), attributes=BAD_ATTRIBUTES[name])
-    assert "SimdSparseConv node 'sparse_conv': " in refusal(model)
+    message = refusal(model)
+    assert "SimdSparseConv node 'sparse_conv': " in message
+    assert "gate" in message or "gate" not in BAD_ATTRIBUTES[name]
 
 
 def test_long_node_names_are_told_whole() -> None:

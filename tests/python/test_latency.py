@@ -11,6 +11,8 @@ from math import isnan, nan
 import numpy as np
 import pytest
 import timing_models
+from graph_helpers import conv_weight, op, store
+from graph_helpers import model as small
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -317,6 +319,36 @@ def test_real_dense_nodes_are_found_in_a_real_profile(model):
     found = dense_times(model, times.profile)
     assert set(found) == set(GROUPS)
     assert all(0 < time < 1e4 for time in found.values())
+
+
+def test_unfused_gates_count_as_their_layers(tmp_path, rng):
+    """Plain, and behind a residual; under the runtime's own names in its own profile."""
+    nodes = [
+        op("Conv", "x w", "a", "one", pads=[1, 1, 1, 1]),
+        op("Sigmoid", "a", "f", "one_s"),
+        op("Mul", "a f", "b", "one_m"),
+        op("Conv", "b w", "c", "two", pads=[1, 1, 1, 1]),
+        op("Add", "c b", "d", "two_a"),
+        op("Sigmoid", "d", "g", "two_s"),
+        op("Mul", "g d", "e", "two_m"),
+        op("Conv", "e w", "h", "three", pads=[1, 1, 1, 1]),
+        op("HardSwish", "h", "y", "three_h"),
+    ]
+    gated = load_model(
+        store(small(nodes, {"w": conv_weight(rng, 8, 8, 3, 3)}, (1, 8, 40, 40)), tmp_path)
+    )
+    names = ("a_nchwc", "one_m/QuickGeluFusion/", "two", "two_s", "two_m", "h", "three_h")
+    convs = ("a_nchwc", "two", "h")
+    made_up = NodeTimes(
+        {name: 2.0**i for i, name in enumerate(names)},
+        {name: "Conv" if name in convs else "Mul" for name in names},
+    )
+    assert dense_times(gated, made_up) == {"one": 3.0, "two": 28.0, "three": 96.0}
+
+    [times] = get_target("local").node_times([gated.serialize()], iterations=4, library=False)
+    rest = [t for n, t in times.profile.nodes.items() if "Reorder" in n or n == "two_a"]
+    found = sum(dense_times(gated, times.profile).values())
+    assert found == pytest.approx(sum(times.profile.nodes.values()) - sum(rest))
 
 
 def _library_or_skip():

@@ -24,6 +24,7 @@ SCRIPT = Path(__file__).with_name("run_model.py")
 CASES = {
     "residual": Case(in_channels=16, out_channels=24, residual=True, low=0.0, batch=2),
     "depthwise": Case(in_channels=8, group=8, simd_group=1, strides=(2, 2), density=1),
+    "gate": Case(gate=2),
     "1-D": Case(size=(37,), kernel=(5,), strides=(1,), pads=(2, 2), dilations=(1,)),
 }
 

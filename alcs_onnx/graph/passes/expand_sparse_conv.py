@@ -3,12 +3,14 @@
 Precondition: values, positions and bias are constant and valid. So a written file can be
 inspected, compiled or optimized again like the model it came from:
 
-    clip(max(v, slope * v), low, high) -> LeakyRelu (slope != 1), then Relu or Clip.
+    clip(max(v, slope * v), low, high) -> LeakyRelu (slope != 1), then Relu or Clip;
+    a gate of v -> the product of v and its HardSigmoid or Sigmoid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +19,17 @@ from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.functions import POOL_ATTRIBUTES
 from alcs_onnx.graph.model import AttributeValue, Node
 from alcs_onnx.sparse_format import OP_CONV_ADD, OP_DOMAIN, OP_MAX_POOL, SparseWeights, unpack
-from alcs_onnx.types import Activation
+from alcs_onnx.types import Activation, Gate
+
+#: Operator, attributes and further inputs of a node that reads the result of the one before.
+_Step = tuple[str, dict[str, AttributeValue], tuple[str, ...]]
+#: As a further input: what the node before read.
+_READ_BEFORE = "<read before>"
+
+_FACTORS: dict[Gate, _Step] = {
+    Gate.HARD_SWISH: ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, ()),
+    Gate.SILU: ("Sigmoid", {}, ()),
+}
 
 
 def _weight(editor: GraphEditor, node: Node) -> str:
@@ -42,11 +54,24 @@ def _weight(editor: GraphEditor, node: Node) -> str:
         raise ModelError(f"node '{node.name}' ({node.op_type}): {error}") from error
 
 
-def _activation_nodes(
-    editor: GraphEditor, node: Node, activation: Activation
-) -> list[tuple[str, dict[str, AttributeValue], tuple[str, ...]]]:
-    """Operator, attributes and further inputs of each activation node."""
-    found: list[tuple[str, dict[str, AttributeValue], tuple[str, ...]]] = []
+def _activation(node: Node) -> Activation:
+    plain = Activation(
+        slope=node.float_attribute("slope", Activation.slope),
+        low=node.float_attribute("low", Activation.low),
+        high=node.float_attribute("high", Activation.high),
+    )
+    gate = node.int_attribute("gate", 0)  # absent from files written before there were gates
+    if gate not in set(Gate) or (gate != Gate.NONE and not plain.is_identity):
+        raise ModelError(
+            f"node '{node.name}' ({node.op_type}): gate {gate} is unknown or not alone"
+        )
+    return replace(plain, gate=Gate(gate))
+
+
+def _activation_steps(editor: GraphEditor, node: Node, activation: Activation) -> list[_Step]:
+    found: list[_Step] = []
+    if activation.gate in _FACTORS:
+        found += [_FACTORS[activation.gate], ("Mul", {}, (_READ_BEFORE,))]
     if activation.slope != 1:
         found.append(("LeakyRelu", {"alpha": activation.slope}, ()))
     none = Activation()
@@ -73,13 +98,8 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
             editor.replace_node(Node(node.name, "MaxPool", node.inputs, node.outputs, pool))
             continue
         weight = _weight(editor, node)
-        activation = Activation(
-            slope=node.float_attribute("slope", 1.0),
-            low=node.float_attribute("low", Activation.low),
-            high=node.float_attribute("high", Activation.high),
-        )
         conv_attributes = ("dilations", "group", "kernel_shape", "pads", "strides")
-        chain: list[tuple[str, dict[str, AttributeValue], tuple[str, ...]]] = [
+        chain: list[_Step] = [
             (
                 "Conv",
                 {name: node.attributes[name] for name in conv_attributes},
@@ -88,13 +108,14 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
         ]
         if node.op_type == OP_CONV_ADD:
             chain.append(("Add", {}, (node.inputs[4],)))
-        chain += _activation_nodes(editor, node, activation)
+        chain += _activation_steps(editor, node, _activation(node))
         editor.remove_nodes([node.name])
-        tensor = node.inputs[0]
+        tensor = before = node.inputs[0]
         for index, (op_type, attributes, inputs) in enumerate(chain):
             name = node.name if op_type == "Conv" else f"{node.name}.{op_type.lower()}"
             last = index == len(chain) - 1
             output = node.outputs[0] if last else editor.unique_name(f"{name}.out")
+            inputs = tuple(before if i == _READ_BEFORE else i for i in inputs)
             editor.insert_node(Node(name, op_type, (tensor, *inputs), (output,), attributes))
-            tensor = output
+            before, tensor = tensor, output
     return changes

@@ -15,11 +15,20 @@
 
 namespace alcs {
 
-// y = clip(max(v, slope * v), low, high). A NaN stays a NaN.
+// A product of v and a rising function of it, whose values are the operator's attribute `gate`.
+enum class Gate {
+  kNone,
+  kHardSwish,  // v * clip(v / 6 + 0.5, 0, 1)
+  kSilu,       // v / (1 + exp(-v))
+};
+constexpr int kGates = 3;
+
+// y = clip(max(v, slope * v), low, high), or the gate of v. A NaN stays a NaN.
 struct Activation {
   float slope = 1.0F;
   float low = -3.402823466e+38F;
   float high = 3.402823466e+38F;
+  Gate gate = Gate::kNone;  // if any, it takes the place of the rest, which must do nothing
 };
 
 // What the operator's attributes say. One-dimensional convolutions have height 1:
@@ -56,7 +65,8 @@ struct WeightGeometry {
 
 // Checks attributes that nobody has vouched for: every size positive (pads not negative), group
 // divides both channel counts, simd_group at most max(out_channels, 16), no product overflows,
-// positions fit int32, the activation is finite and its range not empty.
+// positions fit int32, the activation is finite and its range not empty, and a gate
+// comes alone.
 Status CheckSpec(const ConvSpec& spec, WeightGeometry* geometry);
 
 // Checks the arrays against a spec: lengths, positions in range and strictly increasing. Values

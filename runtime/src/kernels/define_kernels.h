@@ -1,5 +1,6 @@
 // Turns the rows of kernels.inc into definitions. Included by the file of an instruction set after
 // its vector type, ALCS_VEC, and its ALCS_ROWS_... have been defined; not by anything else.
+#include "kernels/gate.h"
 #include "kernels/kernel_api.h"
 #include "kernels/prepare.h"
 #include "kernels/tile.h"
@@ -27,6 +28,10 @@
   ALCS_DEFINE(WindowKernel, isa##_max_pool_##kernel##_##stride,       \
               {#isa "_max_pool_" #kernel "_" #stride, kernel, stride, \
                WindowBody<ALCS_VEC, kernel, stride, WindowOp::kMax>::Run})
+
+#define ALCS_GATE(isa, number, function)         \
+  ALCS_DEFINE(GateKernel, isa##_gate_##function, \
+              {#isa "_gate_" #function, number, GateBody<ALCS_VEC, function<ALCS_VEC>>::Run})
 
 namespace alcs {
 namespace kernels {

@@ -37,7 +37,7 @@ struct Tile {
   int32_t in_at[kMaxVectors] = {};
   int32_t out_at[kMaxVectors] = {};
   uint32_t lanes[kMaxVectors] = {};
-  int32_t pixels = 0;  // outputs per channel
+  int32_t outputs = 0;  // per channel: from `out` on, none of them another tile's
 };
 
 template <class T>
@@ -126,6 +126,21 @@ struct WindowKernel {
   const char* name;
   int kernel, stride;
   void (*run)(const WindowArgs<T>&);
+};
+
+// A gate on outputs that were just stored: `pixels` adjacent ones in each of `rows` channels.
+template <class T>
+struct GateArgs {
+  T* output;  // of the first channel
+  int64_t rows, pixels;
+  int64_t stride;  // from channel to channel
+};
+
+template <class T>
+struct GateKernel {
+  const char* name;
+  int gate;  // the value of Gate
+  void (*run)(const GateArgs<T>&);
 };
 
 }  // namespace kernels

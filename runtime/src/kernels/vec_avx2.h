@@ -24,16 +24,22 @@ struct Avx2F32 {
   static constexpr bool kQuad = false;
   static constexpr bool kFreeEdges = false;
   static constexpr bool kOneAddress = false;
+  static constexpr bool kScale = false;
 
   static ALCS_INLINE Reg Set1(T x) { return _mm256_set1_ps(x); }
   static ALCS_INLINE Reg Load(const T* p) { return _mm256_loadu_ps(p); }
   static ALCS_INLINE void Store(T* p, Reg v) { _mm256_storeu_ps(p, v); }
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
+  static ALCS_INLINE Reg Sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static ALCS_INLINE Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
+  static ALCS_INLINE Reg Div(Reg a, Reg b) { return _mm256_div_ps(a, b); }
   // The second operand of max and min is what a NaN is compared as: it stays.
   static ALCS_INLINE Reg Max(Reg v, Reg bound) { return _mm256_max_ps(bound, v); }
   static ALCS_INLINE Reg Min(Reg v, Reg bound) { return _mm256_min_ps(bound, v); }
   static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return _mm256_fmadd_ps(a, b, sum); }
+  static ALCS_INLINE Reg LowBitsToExponent(Reg v) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 23));
+  }
 
   template <int G>
   struct Weights {

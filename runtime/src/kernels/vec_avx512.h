@@ -74,16 +74,24 @@ struct Avx512F32 {
   static constexpr bool kQuad = true;
   static constexpr bool kFreeEdges = true;
   static constexpr bool kOneAddress = false;
+  static constexpr bool kScale = true;
 
   static ALCS_INLINE Reg Set1(T x) { return _mm512_set1_ps(x); }
   static ALCS_INLINE Reg Load(const T* p) { return _mm512_loadu_ps(p); }
   static ALCS_INLINE void Store(T* p, Reg v) { _mm512_storeu_ps(p, v); }
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
+  static ALCS_INLINE Reg Sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
   static ALCS_INLINE Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
+  static ALCS_INLINE Reg Div(Reg a, Reg b) { return _mm512_div_ps(a, b); }
   // The second operand of max and min is what a NaN is compared as: it stays.
   static ALCS_INLINE Reg Max(Reg v, Reg bound) { return _mm512_max_ps(bound, v); }
   static ALCS_INLINE Reg Min(Reg v, Reg bound) { return _mm512_min_ps(bound, v); }
   static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return _mm512_fmadd_ps(a, b, sum); }
+  // kScale: to the nearest whole number, and v * 2^n for such an n.
+  static ALCS_INLINE Reg Round(Reg v) {
+    return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static ALCS_INLINE Reg Scale(Reg v, Reg n) { return _mm512_scalef_ps(v, n); }
 
   template <int G>
   struct Weights {

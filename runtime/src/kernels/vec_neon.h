@@ -25,15 +25,21 @@ struct NeonF32 {
   static constexpr bool kQuad = false;
   static constexpr bool kFreeEdges = false;
   static constexpr bool kOneAddress = true;
+  static constexpr bool kScale = false;
 
   static ALCS_INLINE Reg Set1(T x) { return vdupq_n_f32(x); }
   static ALCS_INLINE Reg Load(const T* p) { return vld1q_f32(p); }
   static ALCS_INLINE void Store(T* p, Reg v) { vst1q_f32(p, v); }
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return vaddq_f32(a, b); }
+  static ALCS_INLINE Reg Sub(Reg a, Reg b) { return vsubq_f32(a, b); }
   static ALCS_INLINE Reg Mul(Reg a, Reg b) { return vmulq_f32(a, b); }
+  static ALCS_INLINE Reg Div(Reg a, Reg b) { return vdivq_f32(a, b); }
   static ALCS_INLINE Reg Max(Reg v, Reg bound) { return vmaxq_f32(v, bound); }  // NaN stays
   static ALCS_INLINE Reg Min(Reg v, Reg bound) { return vminq_f32(v, bound); }
   static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return vfmaq_f32(sum, a, b); }
+  static ALCS_INLINE Reg LowBitsToExponent(Reg v) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 23));
+  }
 
   // A weight stays a lane of the register it was loaded with: the multiply-add takes it from there.
   template <int kLane>

@@ -22,6 +22,7 @@ struct ScalarVec {
   static constexpr bool kQuad = false;        // has the 4 pixels x 4 channels form
   static constexpr bool kFreeEdges = false;   // LoadEdge costs no more than Load
   static constexpr bool kOneAddress = false;  // no address has an index and a constant in it
+  static constexpr bool kScale = false;       // has Round and Scale, else LowBitsToExponent
   using Narrow = ScalarVec;  // a type with fewer lanes for narrow images, or the type itself
 
   typedef T Reg __attribute__((vector_size(N * sizeof(T))));
@@ -34,11 +35,24 @@ struct ScalarVec {
   }
   static ALCS_INLINE void Store(T* p, Reg v) { __builtin_memcpy(p, &v, sizeof(v)); }
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return a + b; }
+  static ALCS_INLINE Reg Sub(Reg a, Reg b) { return a - b; }
   static ALCS_INLINE Reg Mul(Reg a, Reg b) { return a * b; }
+  static ALCS_INLINE Reg Div(Reg a, Reg b) { return a / b; }
   // A NaN in v stays.
   static ALCS_INLINE Reg Max(Reg v, Reg bound) { return v < bound ? bound : v; }
   static ALCS_INLINE Reg Min(Reg v, Reg bound) { return v > bound ? bound : v; }
   static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return a * b + sum; }
+
+  // The lowest 8 bits of each float become its exponent, and all else zero.
+  static ALCS_INLINE Reg LowBitsToExponent(Reg v) {
+    static_assert(sizeof(T) == sizeof(uint32_t), "for float");
+    typedef uint32_t Bits __attribute__((vector_size(sizeof(Reg))));
+    Bits bits;
+    __builtin_memcpy(&bits, &v, sizeof(v));
+    bits <<= 23;
+    __builtin_memcpy(&v, &bits, sizeof(v));
+    return v;
+  }
 
   // The G weights of a column; Get<row>() is the first argument of Fma.
   template <int G>

@@ -1,0 +1,168 @@
+"""Which products of a tensor and a function of it are gates, which the op can take over.
+
+The tensor x is read twice: by the product, and by a chain of nodes that computes the other
+factor. Exporters write the same gate in many ways, so a chain is not compared node by node but
+reduced to what it computes: a `Factor`. One function per gate in `GATES` recognises its factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import inf, isclose
+
+import numpy as np
+
+from alcs_onnx.graph.editor import GraphEditor
+from alcs_onnx.graph.model import Node
+from alcs_onnx.types import Gate
+
+#: Relative difference up to which a constant is the one meant: 1/6 is written in few digits.
+_TOLERANCE = 1e-6
+#: Nodes between x and its product in the longest known spelling, and one to spare.
+_LONGEST = 5
+
+
+@dataclass(frozen=True)
+class Factor:
+    """clip(scale * x + shift, low, high), or that of sigmoid(x)."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+    low: float = -inf
+    high: float = inf
+    sigmoid: bool = False
+
+    def times(self, c: float) -> Factor:
+        """The product with a positive constant."""
+        return replace(
+            self, scale=self.scale * c, shift=self.shift * c, low=self.low * c, high=self.high * c
+        )
+
+    def plus(self, c: float) -> Factor:
+        """The sum with a constant."""
+        return replace(self, shift=self.shift + c, low=self.low + c, high=self.high + c)
+
+    def within(self, low: float, high: float) -> Factor | None:
+        """Bounded further; None where nothing of the range would be left."""
+        low, high = max(low, self.low), min(high, self.high)
+        return replace(self, low=low, high=high) if low < high else None
+
+    def near(self, other: Factor) -> bool:
+        """Whether both are the same function but for the rounding of constants."""
+        pairs = ((getattr(self, n), getattr(other, n)) for n in ("scale", "shift", "low", "high"))
+        return self.sigmoid == other.sigmoid and all(
+            isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE) for a, b in pairs
+        )
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A gate that was found: the nodes that compute it, and the tensor that holds it."""
+
+    gate: Gate
+    output: str
+    nodes: tuple[Node, ...]
+
+
+def _hard_swish(factor: Factor) -> bool:
+    return factor.near(Factor(scale=1 / 6, shift=0.5, low=0.0, high=1.0))
+
+
+def _silu(factor: Factor) -> bool:
+    return factor.near(Factor(sigmoid=True))
+
+
+GATES: Mapping[Gate, Callable[[Factor], bool]] = {
+    Gate.HARD_SWISH: _hard_swish,
+    Gate.SILU: _silu,
+}
+
+
+def _number(editor: GraphEditor, name: str, rank: int) -> float | None:
+    """A constant that holds one number, and does not add axes to a tensor of `rank` axes."""
+    constant = editor.constant(name)
+    if constant is None or constant.size != 1 or constant.ndim > rank:
+        return None
+    return float(constant.reshape(-1)[0])
+
+
+def _other_number(editor: GraphEditor, node: Node, tensor: str) -> float | None:
+    """The constant operand of a node whose other operand is `tensor`."""
+    others = [name for name in node.inputs if name != tensor]
+    rank = len(editor.shapes.get(tensor, ()))
+    return _number(editor, others[0], rank) if len(others) == len(node.inputs) - 1 == 1 else None
+
+
+def _bound(editor: GraphEditor, node: Node, index: int, default: float) -> float | None:
+    name = node.input(index)
+    return _number(editor, name, 0) if name else default
+
+
+def _after(editor: GraphEditor, node: Node, tensor: str, factor: Factor) -> Factor | None:
+    """What `node` makes of a factor that it reads as `tensor`; None for anything else."""
+    if node.domain != "":
+        return None
+    first = node.input(0) == tensor
+    if node.op_type == "Sigmoid":
+        return Factor(sigmoid=True) if factor == Factor() else None
+    if node.op_type == "HardSigmoid":
+        alpha, beta = node.float_attribute("alpha", 0.2), node.float_attribute("beta", 0.5)
+        return factor.times(alpha).plus(beta).within(0.0, 1.0) if alpha > 0 else None
+    if node.op_type == "Relu":
+        return factor.within(0.0, inf)
+    if node.op_type == "Clip":
+        low, high = _bound(editor, node, 1, -inf), _bound(editor, node, 2, inf)
+        return None if not first or low is None or high is None else factor.within(low, high)
+    number = _other_number(editor, node, tensor)
+    if number is None or not np.isfinite(number):
+        return None
+    if node.op_type == "Add":
+        return factor.plus(number)
+    if node.op_type == "Min":
+        return factor.within(-inf, number)
+    if node.op_type == "Max":
+        return factor.within(number, inf)
+    if node.op_type == "Mul" and number > 0:
+        return factor.times(number)
+    return factor.times(1 / number) if node.op_type == "Div" and first and number > 0 else None
+
+
+def _gate_of(factor: Factor) -> Gate | None:
+    return next((gate for gate, matches in GATES.items() if matches(factor)), None)
+
+
+def match_gate(editor: GraphEditor, x: str) -> Gated | None:
+    """The gate of `x`, if that is all that becomes of x."""
+    readers = editor.consumers(x)
+    if editor.is_output(x) or len(readers) != 2:
+        return None
+    for product, node in (readers, readers[::-1]):
+        if product.is_op("Mul") and x in product.inputs and node.inputs.count(x) == 1:
+            found = _match_product(editor, x, product, node)
+            if found is not None:
+                return found
+    return None
+
+
+def _match_product(editor: GraphEditor, x: str, product: Node, node: Node) -> Gated | None:
+    """The gate x * f(x), where `node` begins the computation of f and `product` is the product."""
+    nodes: list[Node] = []
+    tensor, factor = x, Factor()
+    while node.name != product.name:
+        after = _after(editor, node, tensor, factor)
+        following = editor.only_consumer(node.outputs[0])
+        if after is None or following is None or len(nodes) == _LONGEST:
+            return None
+        nodes.append(node)
+        tensor, factor, node = node.outputs[0], after, following
+    nodes.append(product)
+    gate, output = _gate_of(factor), product.outputs[0]
+    scaling = editor.only_consumer(output)
+    if gate is None and scaling is not None and scaling.op_type in ("Mul", "Div"):
+        # x * f(x) / 6 is x * (f(x) / 6).
+        scaled = _after(editor, scaling, output, factor)
+        gate = _gate_of(scaled) if scaled is not None else None
+        nodes.append(scaling)
+        output = scaling.outputs[0]
+    return None if gate is None else Gated(gate, output, tuple(nodes))
