@@ -1,17 +1,18 @@
 #include "alcs/conv.h"
 
 #include <algorithm>
-#include <atomic>
 #include <exception>
 #include <limits>
 #include <new>
 #include <utility>
 
+#include "cost_rule.h"
 #include "packing.h"
 #include "parallel.h"
 #include "plan.h"
 #include "reference.h"
 #include "registry.h"
+#include "slots.h"
 
 namespace alcs {
 namespace {
@@ -165,38 +166,53 @@ class EngineConv final : public Conv {
   void RunTiles(const EnginePlan& p, const float* x, const float* residual, float* y, void* scratch,
                 const ParallelFor& parallel) const noexcept {
     for (const PackedRows& rows : packed_) CountRun(rows.kernel.row);
-    const float* input = x;
-    if (p.path == EnginePlan::Path::kPlanes) {
-      CountRun(p.prepare.row);
-      auto* planes = AlignToLine<float>(scratch);
-      if (p.bands.count > 0) return RunBands(p, x, residual, y, planes, parallel);
-      ForEach(p.prepare_tasks.size(), parallel,
-              [&](std::size_t i) { Prepare(p, p.prepare_tasks[i], 0, x, planes); });
-      input = planes;
-    }
+    if (p.path == EnginePlan::Path::kDirect) return RunTasks(p, x, residual, y, parallel);
+    CountRun(p.prepare.row);
+    auto* planes = AlignToLine<float>(scratch);
+    if (p.bands.count > 0) return RunBands(p, x, residual, y, planes, parallel);
+    if (p.slots > 1) return RunSlots(p, x, residual, y, planes, parallel);
+    ForEach(p.prepare_tasks.size(), parallel,
+            [&](std::size_t i) { Prepare(p, p.prepare_tasks[i], 0, x, planes); });
+    RunTasks(p, planes, residual, y, parallel);
+  }
+
+  void RunTask(const EnginePlan& p, const TileTask& task, const float* input, const float* residual,
+               float* y) const noexcept {
+    const auto rows = static_cast<std::size_t>(task.rows_index);
+    RunBlocks(packed_[rows], p.rows[rows], p.rows[rows].all, task, input, residual, y,
+              p.out_height * p.out_width);
+  }
+
+  void RunTasks(const EnginePlan& p, const float* input, const float* residual, float* y,
+                const ParallelFor& parallel) const noexcept {
+    ForEach(p.tile_tasks.size(), parallel,
+            [&](std::size_t i) { RunTask(p, p.tile_tasks[i], input, residual, y); });
+  }
+
+  // Each thread prepares the input for itself.
+  void RunSlots(const EnginePlan& p, const float* x, const float* residual, float* y,
+                float* scratch, const ParallelFor& parallel) const noexcept {
+    Slots slots(p.slots);
+    bool prepared[Slots::kMost] = {};  // each touched only by who has the slot
     ForEach(p.tile_tasks.size(), parallel, [&](std::size_t i) {
-      const TileTask& task = p.tile_tasks[i];
-      const auto rows = static_cast<std::size_t>(task.rows_index);
-      RunBlocks(packed_[rows], p.rows[rows], p.rows[rows].all, task, input, residual, y,
-                p.out_height * p.out_width);
+      const int slot = slots.Take();
+      float* const planes = scratch + slot * p.bands.slot_floats;
+      if (!prepared[slot]) {
+        Prepare(p, {0, spec_.in_channels}, 0, x, planes);
+        prepared[slot] = true;
+      }
+      RunTask(p, p.tile_tasks[i], planes, residual, y);
+      slots.Give(slot);
     });
   }
 
   void RunBands(const EnginePlan& p, const float* x, const float* residual, float* y,
                 float* scratch, const ParallelFor& parallel) const noexcept {
     const Bands& bands = p.bands;
-    // Tasks take the lowest slot of scratch memory that is free: on one thread always the same,
-    // which stays in the cache. There are as many slots as tasks.
-    std::atomic<uint32_t> taken{0};
+    Slots slots(static_cast<int>(bands.tasks.size()));
     ForEach(bands.tasks.size(), parallel, [&](std::size_t i) {
-      uint32_t before = taken.load(std::memory_order_relaxed);
-      uint32_t slot_bit = 0;
-      do {
-        slot_bit = ~before & (before + 1);
-      } while (!taken.compare_exchange_weak(before, before | slot_bit, std::memory_order_acquire));
-      float* planes = scratch;
-      for (uint32_t bit = slot_bit; bit > 1; bit >>= 1) planes += bands.slot_floats;
-
+      const int slot = slots.Take();
+      float* const planes = scratch + slot * bands.slot_floats;
       for (int64_t band = bands.tasks[i].first; band < bands.tasks[i].last; ++band) {
         Prepare(p, {0, spec_.in_channels}, band * bands.rows, x, planes);
         const int64_t at = band * bands.rows * p.out_width;
@@ -211,7 +227,7 @@ class EngineConv final : public Conv {
                     p.out_height * p.out_width);
         }
       }
-      taken.fetch_and(~slot_bit, std::memory_order_release);
+      slots.Give(slot);
     });
   }
 

@@ -52,6 +52,15 @@ constexpr int64_t kMaxPreparedFloats = 128 * 1024;
 constexpr int64_t kMinBandVectors = 24;
 constexpr int64_t kMinBands = 4;
 
+// Whether each thread prepares the whole input, of so many floats, for itself, ahead of so many
+// multiply-adds of vectors. To share one, each line has to be taken back from the caches of the
+// other cores before it is written again: on two cores 15 -> 63 us at 28 x 28, 25 -> 147 us at
+// 7 x 7, several times what the copy itself takes. A layer that computes little shares all the
+// same.
+inline bool PrepareAlone(int64_t floats, double ops) {
+  return floats <= 256 * 1024 && ops >= 4 * static_cast<double>(floats);
+}
+
 // Into how many parts to cut the input channels, each part used by all blocks before the next. A
 // tile of few pixels asks more of the second-level cache than it gives when its input on all
 // channels, `channel_bytes` each, is not in the first (AVX2, 3x3 at 56 x 56: 73 -> 82 % of the

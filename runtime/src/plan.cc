@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cost_rule.h"
+#include "slots.h"
 
 namespace alcs {
 namespace {
@@ -404,8 +405,6 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
   if (!direct) {
     const int64_t floats = spec.in_channels * channel_stride + 2 * any_kernel.lanes;
     bands.slot_floats = CeilDiv(floats, 16) * 16;
-    const auto slots = static_cast<int64_t>(std::max<std::size_t>(1, bands.tasks.size()));
-    plan->scratch_bytes = static_cast<std::size_t>(slots * bands.slot_floats) * sizeof(float) + 64;
     plan->prepare_tasks = SplitEvenly(spec.in_channels, floats / (4 * cost::kMinTaskFloats));
   }
 
@@ -452,6 +451,20 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     if (!banded) {
       AppendTileTasks(packed[i], plan->rows.back(), static_cast<int>(i), &plan->tile_tasks);
     }
+  }
+  if (!direct) {
+    const auto tasks = static_cast<int64_t>(plan->tile_tasks.size());
+    double ops = 0;
+    for (std::size_t i = 0; i < packed.size(); ++i) {
+      int64_t vectors = 0;
+      for (const Tile& tile : plan->rows[i].all.tiles) vectors += tile.vectors;
+      ops += static_cast<double>(vectors) * static_cast<double>(packed[i].values.size());
+    }
+    if (!banded && tasks <= Slots::kMost && cost::PrepareAlone(bands.slot_floats, ops)) {
+      plan->slots = static_cast<int>(std::max<int64_t>(1, tasks));
+    }
+    const int64_t slots = banded ? static_cast<int64_t>(bands.tasks.size()) : plan->slots;
+    plan->scratch_bytes = static_cast<std::size_t>(slots * bands.slot_floats) * sizeof(float) + 64;
   }
   return Status();
 }

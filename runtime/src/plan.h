@@ -48,7 +48,7 @@ struct Bands {
   int64_t count = 0;         // 0: the whole input is prepared first
   int64_t rows = 0;          // output rows of all but the last
   std::vector<Range> tasks;  // ranges of bands
-  int64_t slot_floats = 0;   // prepared input of one task
+  int64_t slot_floats = 0;   // prepared input of one task, or all of it
 };
 
 struct EnginePlan final : ConvPlan {
@@ -62,6 +62,9 @@ struct EnginePlan final : ConvPlan {
   Registered<PrepareKernel> prepare = {};
   kernels::PrepareArgs<float> prepare_args = {};
   std::vector<int64_t> row_start, column_start;
+  // Without bands: how many threads each prepare the whole input for themselves; 1 if all share
+  // one, prepared by prepare_tasks.
+  int slots = 1;
   std::vector<Range> prepare_tasks;
   Bands bands;
 
