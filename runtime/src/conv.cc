@@ -209,7 +209,7 @@ class EngineConv final : public Conv {
   void RunBands(const EnginePlan& p, const float* x, const float* residual, float* y,
                 float* scratch, const ParallelFor& parallel) const noexcept {
     const Bands& bands = p.bands;
-    Slots slots(static_cast<int>(bands.tasks.size()));
+    Slots slots(p.slots);
     ForEach(bands.tasks.size(), parallel, [&](std::size_t i) {
       const int slot = slots.Take();
       float* const planes = scratch + slot * bands.slot_floats;

@@ -50,7 +50,7 @@ inline bool CopyPerColumn(const TileKernel& tile, int64_t out_width) {
 // vectors than fill the tiles; never fewer bands than threads can share.
 constexpr int64_t kMaxPreparedFloats = 128 * 1024;
 constexpr int64_t kMinBandVectors = 24;
-constexpr int64_t kMinBands = 4;
+constexpr int64_t kMinBands = 8;
 
 // Whether each thread prepares the whole input, of so many floats, for itself, ahead of so many
 // multiply-adds of vectors. To share one, each line has to be taken back from the caches of the
@@ -78,7 +78,7 @@ inline int64_t InputParts(const TileKernel& tile, int64_t channels, int64_t chan
 }
 
 // Tasks: enough for any pool to share out evenly, each long enough to be worth handing over.
-constexpr int64_t kMaxTasks = 16;
+constexpr int64_t kMaxTasks = 32;
 constexpr int64_t kMinTaskOps = 60000;         // vector multiply-adds: about 20 microseconds
 constexpr int64_t kMinTaskFloats = 16 * 1024;  // copied: the same
 

@@ -460,10 +460,10 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
       for (const Tile& tile : plan->rows[i].all.tiles) vectors += tile.vectors;
       ops += static_cast<double>(vectors) * static_cast<double>(packed[i].values.size());
     }
-    if (!banded && tasks <= Slots::kMost && cost::PrepareAlone(bands.slot_floats, ops)) {
-      plan->slots = static_cast<int>(std::max<int64_t>(1, tasks));
-    }
-    const int64_t slots = banded ? static_cast<int64_t>(bands.tasks.size()) : plan->slots;
+    const bool alone = banded || cost::PrepareAlone(bands.slot_floats, ops);
+    const int64_t users = banded ? static_cast<int64_t>(bands.tasks.size()) : tasks;
+    const int64_t slots = alone ? std::clamp<int64_t>(users, 1, Slots::kMost) : 1;
+    plan->slots = static_cast<int>(slots);
     plan->scratch_bytes = static_cast<std::size_t>(slots * bands.slot_floats) * sizeof(float) + 64;
   }
   return Status();

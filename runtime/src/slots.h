@@ -11,19 +11,21 @@ namespace alcs {
 // it wrote there last is in its own cache, and nowhere else.
 class Slots {
  public:
-  static constexpr int kMost = 32;
+  static constexpr int kMost = 16;  // scratch memory has its price
 
   explicit Slots(int count) : count_(count) {}
 
-  // There must be no more takers at a time than slots.
+  // Waits while all are taken, which takes more threads than slots.
   int Take() noexcept {
-    uint32_t taken = taken_.load(std::memory_order_relaxed);
     for (;;) {
-      int slot = Preferred() % count_;
-      while ((taken >> slot & 1U) != 0) slot = (slot + 1) % count_;
-      if (taken_.compare_exchange_weak(taken, taken | uint32_t{1} << slot,
-                                       std::memory_order_acquire, std::memory_order_relaxed)) {
-        return slot;
+      const int first = Preferred();
+      for (int i = 0; i < count_; ++i) {
+        const int slot = (first + i) % count_;
+        const uint32_t bit = uint32_t{1} << slot;
+        if ((taken_.load(std::memory_order_relaxed) & bit) == 0 &&
+            (taken_.fetch_or(bit, std::memory_order_acquire) & bit) == 0) {
+          return slot;
+        }
       }
     }
   }
