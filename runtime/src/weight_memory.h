@@ -1,9 +1,4 @@
-// Memory for what a network reads once per run: packed weights and their offsets.
-//
-// A network of some millions of weights spreads over thousands of ordinary pages, more than a
-// processor keeps translations for, and each first touch of a page then costs a walk of the page
-// tables, doubly so in a virtual machine. Weights of all layers therefore lie side by side in large
-// blocks that the system is asked to back by huge pages, which it may or may not do.
+// Memory for packed weights and their offsets.
 #ifndef ALCS_SRC_WEIGHT_MEMORY_H_
 #define ALCS_SRC_WEIGHT_MEMORY_H_
 
@@ -14,28 +9,25 @@
 
 namespace alcs {
 
-// Aligned to cache lines. Throws std::bad_alloc. Thread-safe.
-void* AllocateWeights(std::size_t bytes);
-// `bytes` as it was asked for.
-void FreeWeights(void* memory, std::size_t bytes) noexcept;
-
+// Aligned to cache lines, so that no vector of weights straddles two.
 template <class T>
-struct WeightAllocator {
+struct CacheLineAllocator {
   using value_type = T;
-  WeightAllocator() = default;
+  static constexpr std::align_val_t kAlignment{64};
+  CacheLineAllocator() = default;
   template <class U>
-  explicit WeightAllocator(const WeightAllocator<U>&) {}
+  explicit CacheLineAllocator(const CacheLineAllocator<U>&) {}
   T* allocate(std::size_t n) {
     if (n > SIZE_MAX / sizeof(T)) throw std::bad_array_new_length();
-    return static_cast<T*>(AllocateWeights(n * sizeof(T)));
+    return static_cast<T*>(::operator new(n * sizeof(T), kAlignment));
   }
-  void deallocate(T* p, std::size_t n) { FreeWeights(p, n * sizeof(T)); }
-  friend bool operator==(const WeightAllocator&, const WeightAllocator&) { return true; }
-  friend bool operator!=(const WeightAllocator&, const WeightAllocator&) { return false; }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, kAlignment); }
+  friend bool operator==(const CacheLineAllocator&, const CacheLineAllocator&) { return true; }
+  friend bool operator!=(const CacheLineAllocator&, const CacheLineAllocator&) { return false; }
 };
 
 template <class T>
-using WeightVector = std::vector<T, WeightAllocator<T>>;
+using WeightVector = std::vector<T, CacheLineAllocator<T>>;
 
 }  // namespace alcs
 
