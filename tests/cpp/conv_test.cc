@@ -260,6 +260,69 @@ TEST(GatesOverTheWholeRange) {
   }
 }
 
+TEST(DescribeNamesTheKernels) {
+  Random random(Seed());
+  for (const int64_t group : {1, 8}) {
+    ConvSpec spec;
+    spec.in_channels = spec.out_channels = 8;
+    spec.group = group;
+    spec.kernel[0] = spec.kernel[1] = 3;
+    std::fill_n(spec.pads, 4, 1);
+    std::unique_ptr<Conv> conv;
+    std::shared_ptr<const ConvPlan> plan;
+    Status status =
+        Conv::Create(spec, RandomWeights(spec, 1, random).view(), IsaUnderTest(), &conv);
+    if (status.ok()) status = conv->Plan(1, 20, 20, &plan);
+    EXPECT(status.ok(), status.message());
+    if (!status.ok()) return;
+    const std::string line = conv->Describe(*plan);
+    EXPECT(line.find(conv->kernel_name(*plan)) != std::string::npos, line);
+    EXPECT(line.find("20 x 20 outputs") != std::string::npos, line);
+  }
+}
+
+// Unstructured weights where zeros in a taller tile cost less, and where they do not.
+TEST(MergedBlocks) {
+  Random random(Seed() + 7);
+  for (const int64_t simd_group : {1, 2}) {
+    for (const double density : {0.1, 0.3, 0.5, 0.7, 0.9}) {
+      ConvCase c;
+      c.spec.group = 2;
+      c.spec.in_channels = 24;
+      c.spec.out_channels = 2 * Uniform(random, 9, 17);
+      c.spec.simd_group = simd_group;
+      c.spec.kernel[0] = c.spec.kernel[1] = 3;
+      std::fill_n(c.spec.pads, 4, 1);
+      c.density = density;
+      c.residual = simd_group == 1;
+      c.height = c.width = Uniform(random, 7, 20);
+      CheckCase(c, IsaUnderTest(), random, SerialFor());
+    }
+  }
+}
+
+// Enough input channels for sums in parts, with everything that the parts must not do twice.
+TEST(PartsOfTheInput) {
+  Random random(Seed() + 8);
+  for (const int64_t width : {19, 28, 40}) {
+    for (const bool residual : {false, true}) {
+      ConvCase c;
+      c.spec.in_channels = 300;
+      c.spec.out_channels = 9;
+      c.spec.simd_group = 4;
+      c.spec.kernel[0] = c.spec.kernel[1] = width == 19 ? 3 : 1;
+      if (width == 40) c.spec.activation.gate = Gate::kHardSwish;
+      if (width != 40) c.spec.activation = {0.25F, -0.125F, 0.75F};
+      c.residual = residual;
+      c.batch = 2;
+      c.density = 0.6;
+      c.height = 5;
+      c.width = width;
+      CheckCase(c, IsaUnderTest(), random, SerialFor());
+    }
+  }
+}
+
 // As in a dense convolution: a NaN in the input is a NaN in what depends on it, and only there.
 TEST(NanPassesThrough) {
   Random random(Seed() + 4);

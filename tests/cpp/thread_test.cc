@@ -57,10 +57,13 @@ std::vector<Layer> Layers() {
     std::fill_n(spec.pads, 4, kernel / 2);
     return Layer{name, spec, size};
   };
-  return {
-      layer("rows of tiles", 32, 32, 1, 3, 1, 4, 29), layer("one run", 128, 128, 1, 1, 1, 8, 27),
-      layer("blocks", 96, 192, 1, 3, 1, 4, 7),        layer("stride", 64, 64, 1, 3, 2, 4, 30),
-      layer("bands", 16, 16, 1, 3, 1, 4, 100),        layer("depthwise", 96, 96, 96, 3, 1, 1, 60)};
+  return {layer("rows of tiles", 32, 32, 1, 3, 1, 4, 29),
+          layer("one run", 128, 128, 1, 1, 1, 8, 27),
+          layer("blocks", 96, 192, 1, 3, 1, 4, 7),
+          layer("stride", 64, 64, 1, 3, 2, 4, 30),
+          layer("bands", 16, 16, 1, 3, 1, 4, 100),
+          layer("depthwise", 96, 96, 96, 3, 1, 1, 60),
+          layer("one shared copy", 2048, 16, 1, 3, 1, 4, 12)};
 }
 
 // Each layer without and with a gate: no output may be gated twice.
@@ -98,6 +101,8 @@ TEST(ThreadsDoNotChangeTheResult) {
     EXPECT(same(run(three)), layer.name);
     three.set_reverse(true);
     EXPECT(same(run(three)), layer.name << ", in reverse");
+    // More threads than there is scratch memory for.
+    EXPECT(same(run(ThreadsFor(24))), layer.name << ", on many threads");
     EXPECT(three.most_tasks() > 1 || IsaUnderTest() == Isa::kReference,
            layer.name << " was not cut into tasks");
 
