@@ -55,12 +55,25 @@ bool Verbose() {
   return value != nullptr && *value != '\0' && std::string(value) != "0";
 }
 
-void Tell(const OrtApi& api, const OrtKernelInfo* info, const std::string& line) {
-  const OrtLogger* logger = nullptr;
-  if (!Succeeded(api, api.KernelInfo_GetLogger(info, &logger)) || logger == nullptr) return;
+namespace {
+
+void Log(const OrtApi& api, const OrtLogger* logger, const std::string& line) {
+  if (logger == nullptr) return;
   // A line that cannot be logged is no reason to fail.
   (void)Succeeded(api, api.Logger_LogMessage(logger, ORT_LOGGING_LEVEL_WARNING, line.c_str(),
                                              ORT_TSTR("alcs"), 0, "ALCS_VERBOSE"));
+}
+
+}  // namespace
+
+void Tell(const OrtApi& api, const OrtKernelInfo* info, const std::string& line) {
+  const OrtLogger* logger = nullptr;
+  if (Succeeded(api, api.KernelInfo_GetLogger(info, &logger))) Log(api, logger, line);
+}
+
+void Tell(const OrtApi& api, const OrtKernelContext* context, const std::string& line) {
+  const OrtLogger* logger = nullptr;
+  if (Succeeded(api, api.KernelContext_GetLogger(context, &logger))) Log(api, logger, line);
 }
 
 }  // namespace alcs::ort

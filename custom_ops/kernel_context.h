@@ -55,6 +55,7 @@ bool Verbose();
 // Gives a line to the session's own log. As a warning, since that is what sessions show unless
 // told otherwise; only for what somebody has asked for.
 void Tell(const OrtApi& api, const OrtKernelInfo* info, const std::string& line);
+void Tell(const OrtApi& api, const OrtKernelContext* context, const std::string& line);
 
 }  // namespace alcs::ort
 

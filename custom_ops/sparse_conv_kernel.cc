@@ -40,11 +40,8 @@ SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info,
     CreateConv(info);
     PlanStaticShape(info);
     Check(api_, api_.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, memory_.out()));
-    if (Verbose()) {
-      Tell(api_, info,
-           where_ + (static_plan_.plan != nullptr
-                         ? conv_->Describe(*static_plan_.plan)
-                         : std::string(IsaName(conv_->isa())) + ", planned when it is run"));
+    if (Verbose() && static_plan_.plan != nullptr) {
+      Tell(api_, info, where_ + conv_->Describe(*static_plan_.plan));
     }
   } catch (const Error& error) {
     throw Error(where_ + error.what(), error.code());
@@ -109,7 +106,8 @@ SparseConvKernel::PlanPointer SparseConvKernel::MakePlan(const Shape& input) con
   return plan;
 }
 
-SparseConvKernel::PlanPointer SparseConvKernel::PlanFor(const Shape& input) {
+SparseConvKernel::PlanPointer SparseConvKernel::PlanFor(const OrtKernelContext* context,
+                                                        const Shape& input) {
   if (static_plan_.plan != nullptr && static_plan_.input == input) return static_plan_.plan;
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto known = std::find_if(recent_plans_.begin(), recent_plans_.end(),
@@ -120,6 +118,7 @@ SparseConvKernel::PlanPointer SparseConvKernel::PlanFor(const Shape& input) {
   }
   CheckInput(input);
   PlanPointer plan = MakePlan(input);
+  if (Verbose()) Tell(api_, context, where_ + Text(input) + ": " + conv_->Describe(*plan));
   if (recent_plans_.size() == kPlansKept) recent_plans_.pop_back();
   recent_plans_.insert(recent_plans_.begin(), {input, plan});
   return plan;
@@ -134,7 +133,7 @@ Shape SparseConvKernel::OutputShape(const ConvPlan& plan) const {
 
 void SparseConvKernel::Run(OrtKernelContext* context) {
   const TensorView x = InputView(api_, context, kX);
-  const PlanPointer plan = PlanFor(x.shape);
+  const PlanPointer plan = PlanFor(context, x.shape);
   const Shape shape = OutputShape(*plan);
 
   const float* residual = nullptr;

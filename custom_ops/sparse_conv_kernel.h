@@ -38,7 +38,7 @@ class SparseConvKernel {
 
   void CheckInput(const Shape& shape) const;
   PlanPointer MakePlan(const Shape& input) const;
-  PlanPointer PlanFor(const Shape& input);
+  PlanPointer PlanFor(const OrtKernelContext* context, const Shape& input);
   Shape OutputShape(const ConvPlan& plan) const;
 
   const OrtApi& api_;

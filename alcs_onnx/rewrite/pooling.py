@@ -22,9 +22,8 @@ _KEEP_LAYOUT = frozenset(
 )
 
 
-def replace_max_pools(editor: GraphEditor) -> tuple[str, ...]:
-    """Replace what the library does faster; returns the names of the nodes replaced."""
-    replaced = []
+def replace_max_pools(editor: GraphEditor) -> None:
+    """Replace what the library does faster."""
     for node in editor.nodes:
         if not node.is_op("MaxPool"):
             continue
@@ -34,8 +33,6 @@ def replace_max_pools(editor: GraphEditor) -> tuple[str, ...]:
         editor.replace_node(
             Node(node.name, OP_MAX_POOL, node.inputs[:1], node.outputs[:1], window, OP_DOMAIN)
         )
-        replaced.append(node.name)
-    return tuple(replaced)
 
 
 def _window(editor: GraphEditor, node: Node) -> dict[str, tuple[int, ...]] | None:

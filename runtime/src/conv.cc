@@ -38,12 +38,9 @@ T* AlignToLine(void* memory) {
 }
 
 constexpr float kNoBias[kernels::kMaxRows] = {};
-constexpr kernels::Epilogue<float> kNoEpilogue = {1, std::numeric_limits<float>::lowest(),
-                                                  std::numeric_limits<float>::max(), false, false};
-
-// Outputs of a depthwise layer that are gated before the next ones are computed: they are then
-// still in the first-level cache.
-constexpr int64_t kGatedFloats = 4 * 1024;
+constexpr kernels::Epilogue<float> kNoEpilogue = {1, -std::numeric_limits<float>::infinity(),
+                                                  std::numeric_limits<float>::infinity(), false,
+                                                  false};
 
 class EngineConv final : public Conv {
  public:
@@ -138,7 +135,7 @@ class EngineConv final : public Conv {
       const Range& task = p.channel_tasks[i];
       int64_t step = task.last - task.first;
       if (gate_.kernel != nullptr)
-        step = std::min(step, std::max<int64_t>(1, kGatedFloats / pixels));
+        step = std::min(step, std::max<int64_t>(1, cost::kGatedFloats / pixels));
       for (int64_t first = task.first; first < task.last; first += step) {
         const int64_t last = std::min(first + step, task.last);
         p.depthwise.kernel->run({x, y, residual, values_.data(), bias_.data(), first, last,
@@ -193,7 +190,7 @@ class EngineConv final : public Conv {
   void RunSlots(const EnginePlan& p, const float* x, const float* residual, float* y,
                 float* scratch, const ParallelFor& parallel) const noexcept {
     Slots slots(p.slots);
-    bool prepared[Slots::kMost] = {};  // each touched only by who has the slot
+    bool prepared[Slots::kLimit] = {};  // each touched only by who has the slot
     ForEach(p.tile_tasks.size(), parallel, [&](std::size_t i) {
       const int slot = slots.Take();
       float* const planes = scratch + slot * p.bands.slot_floats;
@@ -291,6 +288,14 @@ Status Conv::Create(const ConvSpec& spec, const SparseWeightsView& weights, Isa 
     }
     Status status = CheckWeights(spec, weights);
     if (!status.ok()) return status;
+    const auto& gates = KernelsOf(isa).gate;
+    const int gate = static_cast<int>(spec.activation.gate);
+    if (gate != 0 && isa != Isa::kReference &&
+        std::none_of(gates.begin(), gates.end(),
+                     [&](const auto& row) { return row.kernel->gate == gate; })) {
+      return Status::Error(std::string("gate ") + std::to_string(gate) + " has no kernel for " +
+                           IsaName(isa));
+    }
     *conv = std::make_unique<EngineConv>(spec, weights, isa);
     return Status();
   });

@@ -49,14 +49,16 @@ inline bool CopyPerColumn(const TileKernel& tile, int64_t out_width) {
 // band just before it is used, in bands of at most half as many floats unless those would be fewer
 // vectors than fill the tiles; never fewer bands than threads can share.
 constexpr int64_t kMaxPreparedFloats = 128 * 1024;
+// Time to prepare a vector of input, of the time to compute one of output: a few per cent.
+constexpr double kPreparePerVector = 0.05;
 constexpr int64_t kMinBandVectors = 24;
 constexpr int64_t kMinBands = 8;
 
 // Whether each thread prepares the whole input, of so many floats, for itself, ahead of so many
 // multiply-adds of vectors. To share one, each line has to be taken back from the caches of the
 // other cores before it is written again: on two cores 15 -> 63 us at 28 x 28, 25 -> 147 us at
-// 7 x 7, several times what the copy itself takes. A layer that computes little shares all the
-// same.
+// 7 x 7, several times what the copy itself takes. (Not measured on more than two.) A layer that
+// computes little shares all the same.
 inline bool PrepareAlone(int64_t floats, double ops) {
   return floats <= 256 * 1024 && ops >= 4 * static_cast<double>(floats);
 }
@@ -64,7 +66,8 @@ inline bool PrepareAlone(int64_t floats, double ops) {
 // Into how many parts to cut the input channels, each part used by all blocks before the next. A
 // tile of few pixels asks more of the second-level cache than it gives when its input on all
 // channels, `channel_bytes` each, is not in the first (AVX2, 3x3 at 56 x 56: 73 -> 82 % of the
-// peak); a part of few columns spends its time on loading and storing sums (at 14 x 14: 73 -> 67
+// peak; NEON, with 4 lanes, was not measured); a part of few columns spends its time on loading and
+// storing sums (at 14 x 14: 73 -> 67
 // %), and wide tiles never gain (AVX-512: 3 to 10 % slower).
 inline int64_t InputParts(const TileKernel& tile, int64_t channels, int64_t channel_bytes,
                           int64_t columns_per_block) {
@@ -80,7 +83,13 @@ inline int64_t InputParts(const TileKernel& tile, int64_t channels, int64_t chan
 // Tasks: enough for any pool to share out evenly, each long enough to be worth handing over.
 constexpr int64_t kMaxTasks = 32;
 constexpr int64_t kMinTaskOps = 60000;         // vector multiply-adds: about 20 microseconds
-constexpr int64_t kMinTaskFloats = 16 * 1024;  // copied: the same
+constexpr int64_t kMinTaskFloats = 64 * 1024;  // copied or compared: the same
+// The bias, activation and store of a block take as long as so many columns.
+constexpr int64_t kColumnsPerStore = 4;
+
+// Outputs of a depthwise layer that are gated before the next ones are computed: they are then
+// still in the first-level cache.
+constexpr int64_t kGatedFloats = 4 * 1024;
 
 }  // namespace cost
 }  // namespace alcs

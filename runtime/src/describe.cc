@@ -6,13 +6,14 @@
 namespace alcs {
 namespace {
 
-// "avx512_tile_8 on 12 blocks of 1840 columns in all"
+// "avx512_tile_8 on 12 blocks with 1840 columns x 5 tiles"
 void DescribeTiles(const EnginePlan& plan, const std::vector<PackedRows>& packed,
                    std::ostream& text) {
   for (std::size_t i = 0; i < packed.size(); ++i) {
     text << (i > 0 ? " and " : "") << RowName(packed[i].kernel.row) << " on "
          << packed[i].blocks.size() << " blocks with " << packed[i].columns.size() << " columns x "
          << plan.rows[i].all.tiles.size() << " tiles";
+    if (plan.rows[i].parts > 1) text << " in " << plan.rows[i].parts << " parts";
   }
 }
 
@@ -43,6 +44,7 @@ std::string DescribePlan(const EnginePlan& plan, const std::vector<PackedRows>& 
         tasks = plan.bands.tasks.size();
       } else {
         tasks = plan.tile_tasks.size();
+        text << (plan.slots > 1 ? " for each thread" : "");
       }
       break;
   }

@@ -13,6 +13,7 @@ namespace {
 using kernels::Tile;
 
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
+
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Taps of one axis: which plane each kernel index reads, and where.
@@ -169,6 +170,9 @@ TileSet MakeTileSet(const TileKernel& kernel, int64_t height, int64_t out_width,
   return set;
 }
 
+// What a tile multiplies per column and row; the quads count as one.
+int64_t RegistersPerRow(const Tile& tile) { return tile.vectors + (tile.quad > 0 ? 1 : 0); }
+
 // Cuts [0, costs.size()) into at most `parts` ranges of about the same cost.
 std::vector<Range> Balance(const std::vector<int64_t>& costs, int64_t parts) {
   int64_t total = 0;
@@ -202,11 +206,11 @@ void AppendTileTasks(const PackedRows& packed, const RowsPlan& rows, int rows_in
   std::vector<int64_t> tile_costs, block_costs;
   int64_t vectors = 0, columns = 0;
   for (const Tile& tile : rows.all.tiles) {
-    tile_costs.push_back(tile.vectors);
-    vectors += tile.vectors;
+    tile_costs.push_back(RegistersPerRow(tile));
+    vectors += tile_costs.back();
   }
   for (const PackedBlock& block : packed.blocks) {
-    block_costs.push_back(block.columns + 4);  // some for the bias and the store
+    block_costs.push_back(block.columns + cost::kColumnsPerStore);
     columns += block_costs.back();
   }
   const double ops =
@@ -256,9 +260,9 @@ int64_t BandRows(const ConvPlan& plan, int64_t width, int64_t overlap, int64_t m
   int64_t best = 0;
   double best_cost = std::numeric_limits<double>::max();
   for (int64_t rows = std::max(low, high / 2); rows <= high; ++rows) {
-    // Preparing takes a few per cent of a layer.
-    const double prepared =
-        0.05 * static_cast<double>((rows + overlap) * width) / static_cast<double>(lanes);
+    const double prepared = cost::kPreparePerVector *
+                            static_cast<double>((rows + overlap) * width) /
+                            static_cast<double>(lanes);
     const double cost = static_cast<double>(CeilDiv(plan.out_height, rows)) *
                         (static_cast<double>(vectors_of(rows)) + prepared);
     if (cost <= best_cost) {
@@ -279,7 +283,7 @@ const Registered<WindowKernel>* FindDepthwise(const ConvSpec& spec, Isa isa) {
 }
 
 int64_t WindowTasks(int64_t channels, int64_t touched) {
-  const int64_t wanted = channels * touched / (4 * cost::kMinTaskFloats);
+  const int64_t wanted = channels * touched / cost::kMinTaskFloats;
   return std::max<int64_t>(1, std::min({wanted, channels, cost::kMaxTasks}));
 }
 
@@ -405,7 +409,7 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
   if (!direct) {
     const int64_t floats = spec.in_channels * channel_stride + 2 * any_kernel.lanes;
     bands.slot_floats = CeilDiv(floats, 16) * 16;
-    plan->prepare_tasks = SplitEvenly(spec.in_channels, floats / (4 * cost::kMinTaskFloats));
+    plan->prepare_tasks = SplitEvenly(spec.in_channels, floats / cost::kMinTaskFloats);
   }
 
   const bool banded = bands.count > 0;
@@ -457,12 +461,12 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     double ops = 0;
     for (std::size_t i = 0; i < packed.size(); ++i) {
       int64_t vectors = 0;
-      for (const Tile& tile : plan->rows[i].all.tiles) vectors += tile.vectors;
+      for (const Tile& tile : plan->rows[i].all.tiles) vectors += RegistersPerRow(tile);
       ops += static_cast<double>(vectors) * static_cast<double>(packed[i].values.size());
     }
     const bool alone = banded || cost::PrepareAlone(bands.slot_floats, ops);
     const int64_t users = banded ? static_cast<int64_t>(bands.tasks.size()) : tasks;
-    const int64_t slots = alone ? std::clamp<int64_t>(users, 1, Slots::kMost) : 1;
+    const int64_t slots = alone ? std::clamp<int64_t>(users, 1, Slots::Most()) : 1;
     plan->slots = static_cast<int>(slots);
     plan->scratch_bytes = static_cast<std::size_t>(slots * bands.slot_floats) * sizeof(float) + 64;
   }

@@ -22,7 +22,7 @@ inline Range Part(int64_t size, int64_t parts, int64_t i) {
 
 // A range of blocks on a range of tiles, of one tile height.
 struct TileTask {
-  int rows_index;  // into TilePlan::rows and the packed weights
+  int rows_index;  // into EnginePlan::rows and the packed weights
   Range tiles, blocks;
 };
 

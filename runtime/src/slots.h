@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <thread>
 
 namespace alcs {
 
@@ -11,11 +12,16 @@ namespace alcs {
 // it wrote there last is in its own cache, and nowhere else.
 class Slots {
  public:
-  static constexpr int kMost = 16;  // scratch memory has its price
+  // As many as this machine runs threads, within reason: scratch memory has its price.
+  static int Most() noexcept {
+    const auto threads = static_cast<int>(std::thread::hardware_concurrency());
+    return threads < 1 ? kLimit : threads < kLimit ? threads : kLimit;
+  }
+  static constexpr int kLimit = 16;
 
   explicit Slots(int count) : count_(count) {}
 
-  // Waits while all are taken, which takes more threads than slots.
+  // Lets others run while all are taken, which takes more threads than slots.
   int Take() noexcept {
     for (;;) {
       const int first = Preferred();
@@ -27,6 +33,7 @@ class Slots {
           return slot;
         }
       }
+      std::this_thread::yield();
     }
   }
 
@@ -39,7 +46,7 @@ class Slots {
   static int Preferred() noexcept {
     static std::atomic<uint32_t> threads{0};
     thread_local const uint32_t number = threads.fetch_add(1, std::memory_order_relaxed);
-    return static_cast<int>(number % kMost);
+    return static_cast<int>(number % kLimit);
   }
 
   const int count_;

@@ -27,6 +27,21 @@ Activation RandomActivation(Random& random) {
   return Pick(random, choices);
 }
 
+// What the planner says of a case.
+std::string Described(const ConvCase& c, Random& random) {
+  std::unique_ptr<Conv> conv;
+  std::shared_ptr<const ConvPlan> plan;
+  Status status =
+      Conv::Create(c.spec, RandomWeights(c.spec, c.density, random).view(), IsaUnderTest(), &conv);
+  if (status.ok()) status = conv->Plan(c.batch, c.height, c.width, &plan);
+  EXPECT(status.ok(), status.message());
+  return status.ok() ? conv->Describe(*plan) : std::string();
+}
+
+bool Contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 // Few channels and odd sizes, so that the reference stays quick.
 ConvCase RandomCase(Random& random) {
   const int64_t kernels[] = {1, 1, 2, 3, 3, 3, 4, 5, 7};
@@ -122,6 +137,7 @@ TEST(Bands) {
       c.width = width;
       c.height = Uniform(random, 200, 240);
       CheckCase(c, IsaUnderTest(), random, SerialFor());
+      EXPECT(Contains(Described(c, random), " bands of "), c.Describe());
     }
   }
 }
@@ -297,6 +313,13 @@ TEST(MergedBlocks) {
       c.residual = simd_group == 1;
       c.height = c.width = Uniform(random, 7, 20);
       CheckCase(c, IsaUnderTest(), random, SerialFor());
+      // Rows of a group that fit no taller tile stay alone: an even number has none.
+      c.spec.out_channels = 16;
+      const std::string line = Described(c, random);
+      const bool alone = Contains(line, "_tile_" + std::to_string(simd_group) + " ");
+      // Pairs merge first, and the portable kernels have no tile of two.
+      if (density > 0.8 && IsaUnderTest() != Isa::kScalar) EXPECT(!alone, line);
+      if (density < 0.2 && simd_group == 1) EXPECT(alone, line);
     }
   }
 }
@@ -319,6 +342,9 @@ TEST(PartsOfTheInput) {
       c.height = 5;
       c.width = width;
       CheckCase(c, IsaUnderTest(), random, SerialFor());
+      if (IsaUnderTest() == Isa::kAvx2 && width != 19) {
+        EXPECT(Contains(Described(c, random), " parts"), c.Describe());
+      }
     }
   }
 }

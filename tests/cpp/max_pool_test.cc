@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "conv_case.h"
 #include "harness.h"
@@ -49,6 +50,28 @@ TEST(MaxPoolSweep) {
                   Uniform(random, kernel, most), random);
       }
     }
+  }
+}
+
+// Worked out by hand, for the reference too: a NaN counts as no pixel, nor does what lies outside.
+TEST(MaxPoolWorkedExample) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float nothing = -std::numeric_limits<float>::infinity();
+  const std::vector<float> x = {nan, -2, -3,  -4,   //
+                                -5,  -1, nan, -8};  // 2 x 4
+  const std::vector<float> alone = {nan};
+  for (const Isa isa : {Isa::kReference, IsaUnderTest()}) {
+    ConvSpec spec;
+    spec.kernel[0] = spec.kernel[1] = 3;
+    std::fill_n(spec.pads, 4, 1);
+    MaxPool pool;
+    EXPECT(MaxPool::Create(spec, isa, &pool).ok(), "a plain window");
+    std::vector<float> y(8);
+    pool.Run(1, 2, 4, x.data(), y.data(), SerialFor());
+    const std::vector<float> expected = {-1, -1, -1, -3, -1, -1, -1, -3};
+    EXPECT(y == expected, IsaName(isa) << ": " << y[0] << " " << y[3]);
+    pool.Run(1, 1, 1, alone.data(), y.data(), SerialFor());
+    EXPECT(y[0] == nothing, IsaName(isa) << ": " << y[0]);
   }
 }
 

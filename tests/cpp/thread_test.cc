@@ -4,8 +4,10 @@
 #include <cstring>
 #include <thread>
 
+#include "alcs/max_pool.h"
 #include "conv_case.h"
 #include "harness.h"
+#include "slots.h"
 
 namespace alcs {
 namespace test {
@@ -63,7 +65,8 @@ std::vector<Layer> Layers() {
           layer("stride", 64, 64, 1, 3, 2, 4, 30),
           layer("bands", 16, 16, 1, 3, 1, 4, 100),
           layer("depthwise", 96, 96, 96, 3, 1, 1, 60),
-          layer("one shared copy", 2048, 16, 1, 3, 1, 4, 12)};
+          layer("one shared copy", 2048, 16, 1, 3, 1, 4, 12),
+          layer("one pixel", 512, 1000, 1, 1, 1, 8, 1)};
 }
 
 // Each layer without and with a gate: no output may be gated twice.
@@ -114,6 +117,46 @@ TEST(ThreadsDoNotChangeTheResult) {
     for (std::thread& caller : callers) caller.join();
     for (const auto& result : results) EXPECT(same(result), layer.name << ", concurrently");
   }
+}
+
+TEST(MaxPoolThreadsDoNotChangeTheResult) {
+  for (const Isa isa : {IsaUnderTest(), Isa::kReference}) {
+    Random random(Seed());
+    ConvSpec spec;
+    spec.kernel[0] = spec.kernel[1] = 3;
+    spec.strides[0] = spec.strides[1] = 2;
+    std::fill_n(spec.pads, 4, 1);
+    MaxPool pool;
+    EXPECT(MaxPool::Create(spec, isa, &pool).ok(), "a plain window");
+    constexpr int64_t kChannels = 96, kSize = 60;
+    std::vector<float> x(kChannels * kSize * kSize);
+    for (float& f : x) f = UniformFloat(random);
+    const auto run = [&](const ParallelFor& parallel) {
+      std::vector<float> y(kChannels * kSize * kSize / 4);
+      pool.Run(kChannels, kSize, kSize, x.data(), y.data(), parallel);
+      return y;
+    };
+    const ThreadsFor three(3);
+    EXPECT(run(three) == run(SerialFor()), IsaName(isa));
+    EXPECT(three.most_tasks() > 1, IsaName(isa) << " was not cut into tasks");
+  }
+}
+
+TEST(SlotsBelongToOneThread) {
+  Slots slots(2);
+  int users[2] = {0, 0};  // each only touched by who has the slot
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        const int slot = slots.Take();
+        ++users[slot];
+        slots.Give(slot);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT(users[0] + users[1] == 8 * 500, users[0] << " + " << users[1]);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from graph_helpers import assert_same, conv_weight, feed, model, op, run, store
 
 from alcs_onnx import ort
+from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import load_model
 from alcs_onnx.rewrite import rewrite
+from alcs_onnx.rewrite.pooling import WINDOWS
 from alcs_onnx.sparse_format import OP_CONV, OP_MAX_POOL
 
 Rng = np.random.Generator
@@ -109,12 +112,45 @@ def test_a_written_pool_is_read_back(tmp_path: Path, rng: Rng) -> None:
     assert_same(run(again.serialize(), x), run(loaded.serialize(), x))
 
 
-def test_a_wrong_pool_is_refused(tmp_path: Path) -> None:
-    node = op("SimdMaxPool", "x", "y", "pool", domain="ai.alcs", kernel_shape=[2, 2])
-    node.attribute.extend(
-        onnx.helper.make_attribute(*item)
-        for item in {"strides": [2, 2], "pads": [0, 0, 2, 0]}.items()
-    )
-    proto = model([node], {}, (1, 4, 8, 8), domains={"ai.alcs": 1})
-    with pytest.raises(Exception, match="node 'pool': pads of 2 for a window of 2"):
-        ort.create_session(proto.SerializeToString())
+def pool_model(shape: tuple, **attributes: object) -> bytes:
+    node = op("SimdMaxPool", "x", "y", "pool", domain="ai.alcs", **attributes)
+    return model([node], {}, shape, domains={"ai.alcs": 1}).SerializeToString()
+
+
+GOOD = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"pads": [0, 0, 2, 0]}, "pads of 2 for a window of 2"),
+        ({"pads": [0, 0]}, "attribute 'pads' has 2 entries where 4 are needed"),
+        ({"kernel_shape": [2]}, "has 2 entries where 1 are needed"),
+        ({"strides": [0, 2]}, "strides is 0"),
+        ({"strides": 2}, "attribute 'strides' has 0 entries where 2 are needed"),
+    ],
+    ids=str,
+)
+def test_a_wrong_pool_is_refused(change: dict, reason: str) -> None:
+    with pytest.raises(AlcsError, match=reason):
+        ort.create_session(pool_model((1, 4, 8, 8), **(GOOD | change)))
+
+
+def test_sizes_may_change_from_run_to_run(rng: Rng) -> None:
+    """Also with more images and threads; too small an image is refused by name."""
+    source = pool_model((None, 4, None, None), **GOOD)
+    session = ort.create_session(source, threads=2)
+    for shape in [(1, 4, 8, 8), (3, 4, 5, 9), (2, 4, 300, 200)]:
+        x = feed(shape, rng)["x"]
+        expected = x[:, :, : shape[2] // 2 * 2, : shape[3] // 2 * 2]
+        expected = expected.reshape(*shape[:2], shape[2] // 2, 2, shape[3] // 2, 2).max((3, 5))
+        np.testing.assert_array_equal(ort.run(session, {"x": x})["y"], expected)
+    with pytest.raises(AlcsError, match=r"'pool'.*the kernel is larger"):
+        ort.run(session, {"x": np.zeros((1, 4, 1, 8), np.float32)})
+
+
+def test_the_list_of_windows_is_that_of_the_kernels() -> None:
+    registry = Path(__file__).parents[2] / "runtime/src/kernels/kernels.inc"
+    rows = re.findall(r"^ALCS_MAX_POOL\((\w+), (\d), (\d)\)", registry.read_text(), re.MULTILINE)
+    for isa in {row[0] for row in rows}:
+        assert {(int(k), int(s)) for i, k, s in rows if i == isa} == WINDOWS

@@ -3,7 +3,7 @@
     python tools/aarch64/count_model.py --world DIR --topology resnet18 --library LIB \
         --density 1 0.5 0.25 0.1 --group-size 4 8
 
-DIR is made by make_root.sh, LIB by the preset aarch64. As in tools/reproduce/topology_speed.py, the
+DIR is made by make_root.sh, LIB by the preset aarch64. As in tools/bench/models.py, the
 first convolution and the depthwise ones stay dense, the others keep a random share of their groups.
 `efficiency` is how far instructions fall for the multiply-accumulates that are left out: 1 where
 they fall by the same factor.

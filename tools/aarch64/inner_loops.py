@@ -28,7 +28,7 @@ MODES = ("full", "tail", "rows")
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
 _INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*([^/]*)")
 _TILE = re.compile(r"TileBody<[^<>]*NeonF32, (\d+), (\d+), \([^)]*\)(\d+), false>::Run")
-_DEPTHWISE = re.compile(r"DepthwiseBody<[^<>]*NeonF32, (\d+), (\d+)>::Channel")
+_DEPTHWISE = re.compile(r"WindowBody<[^<>]*NeonF32, (\d+), (\d+), [^<>]*WindowOp\)0>::Run")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ inspected, compiled or optimized again like the model it came from:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +30,13 @@ _FACTORS: dict[Gate, _Step] = {
     Gate.HARD_SWISH: ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, ()),
     Gate.SILU: ("Sigmoid", {}, ()),
 }
+
+
+def _copied(node: Node, names: Iterable[str]) -> dict[str, AttributeValue]:
+    for name in names:
+        if name not in node.attributes:
+            raise ModelError(f"node '{node.name}' ({node.op_type}): attribute '{name}' is missing")
+    return {name: node.attributes[name] for name in names}
 
 
 def _weight(editor: GraphEditor, node: Node) -> str:
@@ -94,7 +101,7 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
             continue
         changes += 1
         if node.op_type == OP_MAX_POOL:
-            pool = {name: node.attributes[name] for name in POOL_ATTRIBUTES}
+            pool = _copied(node, POOL_ATTRIBUTES)
             editor.replace_node(Node(node.name, "MaxPool", node.inputs, node.outputs, pool))
             continue
         weight = _weight(editor, node)
@@ -102,7 +109,7 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
         chain: list[_Step] = [
             (
                 "Conv",
-                {name: node.attributes[name] for name in conv_attributes},
+                _copied(node, conv_attributes),
                 (weight, node.inputs[3]),
             )
         ]

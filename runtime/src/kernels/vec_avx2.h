@@ -35,6 +35,7 @@ struct Avx2F32 {
   static ALCS_INLINE Reg Div(Reg a, Reg b) { return _mm256_div_ps(a, b); }
   // The second operand of max and min is what a NaN is compared as: it stays.
   static ALCS_INLINE Reg Max(Reg v, Reg bound) { return _mm256_max_ps(bound, v); }
+  static ALCS_INLINE Reg Larger(Reg a, Reg b) { return _mm256_max_ps(b, a); }
   static ALCS_INLINE Reg Min(Reg v, Reg bound) { return _mm256_min_ps(bound, v); }
   static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return _mm256_fmadd_ps(a, b, sum); }
   static ALCS_INLINE Reg LowBitsToExponent(Reg v) {

@@ -26,6 +26,7 @@ struct Avx512HalfF32 {
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static ALCS_INLINE Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
   static ALCS_INLINE Reg Max(Reg v, Reg bound) { return _mm256_max_ps(bound, v); }
+  static ALCS_INLINE Reg Larger(Reg a, Reg b) { return _mm256_max_ps(b, a); }
   static ALCS_INLINE Reg Min(Reg v, Reg bound) { return _mm256_min_ps(bound, v); }
   static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return _mm256_fmadd_ps(a, b, sum); }
 
@@ -85,6 +86,7 @@ struct Avx512F32 {
   static ALCS_INLINE Reg Div(Reg a, Reg b) { return _mm512_div_ps(a, b); }
   // The second operand of max and min is what a NaN is compared as: it stays.
   static ALCS_INLINE Reg Max(Reg v, Reg bound) { return _mm512_max_ps(bound, v); }
+  static ALCS_INLINE Reg Larger(Reg a, Reg b) { return _mm512_max_ps(b, a); }
   static ALCS_INLINE Reg Min(Reg v, Reg bound) { return _mm512_min_ps(bound, v); }
   static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return _mm512_fmadd_ps(a, b, sum); }
   // kScale: to the nearest whole number, and v * 2^n for such an n.

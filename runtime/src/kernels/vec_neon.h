@@ -35,6 +35,7 @@ struct NeonF32 {
   static ALCS_INLINE Reg Mul(Reg a, Reg b) { return vmulq_f32(a, b); }
   static ALCS_INLINE Reg Div(Reg a, Reg b) { return vdivq_f32(a, b); }
   static ALCS_INLINE Reg Max(Reg v, Reg bound) { return vmaxq_f32(v, bound); }  // NaN stays
+  static ALCS_INLINE Reg Larger(Reg a, Reg b) { return vmaxnmq_f32(a, b); }
   static ALCS_INLINE Reg Min(Reg v, Reg bound) { return vminq_f32(v, bound); }
   static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return vfmaq_f32(sum, a, b); }
   static ALCS_INLINE Reg LowBitsToExponent(Reg v) {

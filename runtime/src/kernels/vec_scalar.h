@@ -40,6 +40,8 @@ struct ScalarVec {
   static ALCS_INLINE Reg Div(Reg a, Reg b) { return a / b; }
   // A NaN in v stays.
   static ALCS_INLINE Reg Max(Reg v, Reg bound) { return v < bound ? bound : v; }
+  // A NaN in b is passed over.
+  static ALCS_INLINE Reg Larger(Reg a, Reg b) { return a < b ? b : a; }
   static ALCS_INLINE Reg Min(Reg v, Reg bound) { return v > bound ? bound : v; }
   static ALCS_INLINE Reg Fma(Reg a, Reg b, Reg sum) { return a * b + sum; }
 

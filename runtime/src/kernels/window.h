@@ -127,7 +127,9 @@ struct WindowBody {
         Reg x[K];
         LoadTaps<kInside>(row, c, x);
         if constexpr (kMax) {
-          Unroll<1, K>([&](auto k) ALCS_INLINE_LAMBDA { x[0] = V::Max(x[0], x[k]); });
+          Reg most = V::Set1(kOutside);  // a NaN counts as no pixel
+          Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA { most = V::Larger(most, x[k]); });
+          x[0] = most;
         }
         Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
           constexpr int kTapRow = i - r * kStride;
