@@ -30,6 +30,7 @@ void SetCommonCallbacks(CustomOp18* op) {
   op->GetExecutionProviderType = CpuProvider;
   op->GetInputCharacteristic = Required;
   op->GetInputMemoryType = DefaultMemory;
+  op->GetInputType = Float;
   op->GetOutputType = Float;
   op->GetOutputTypeCount = OneOutput;
   op->GetOutputCharacteristic = Required;

@@ -59,6 +59,16 @@ inline bool Succeeded(const OrtApi& api, OrtStatus* status) {
   return false;
 }
 
+// Runs `body`; its failures get `where` before their text.
+template <typename Body>
+void NameErrors(const std::string& where, const Body& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    throw Error(where + error.what(), error.code());
+  }
+}
+
 // Runs `body` and turns whatever it throws into a status: no exception crosses the C interface.
 template <typename Body>
 OrtStatus* Guard(const OrtApi& api, const Body& body) noexcept {

@@ -18,7 +18,7 @@ class MaxPoolKernel {
  public:
   MaxPoolKernel(const OrtApi& api, const OrtKernelInfo* info)
       : api_(api), where_(DescribeNode(api, info, kName)) {
-    Named([&] {
+    NameErrors(where_, [&] {
       const NodeAttributes node = ReadPoolAttributes(KernelAttributes(api, info));
       Isa isa;
       Status status = SelectIsa(&isa);
@@ -29,7 +29,7 @@ class MaxPoolKernel {
   }
 
   void Compute(OrtKernelContext* context) const {
-    Named([&] { Run(context); });
+    NameErrors(where_, [&] { Run(context); });
   }
 
   const OrtApi& api() const { return api_; }
@@ -46,16 +46,6 @@ class MaxPoolKernel {
               OrtThreads(api_, context));
   }
 
-  // Failures of `body` name the node.
-  template <typename Body>
-  void Named(const Body& body) const {
-    try {
-      body();
-    } catch (const Error& error) {
-      throw Error(where_ + error.what(), error.code());
-    }
-  }
-
   const OrtApi& api_;
   const std::string where_;
   MaxPool pool_;
@@ -67,22 +57,11 @@ const char* ORT_API_CALL Name(const OrtCustomOp*) { return kName; }
 
 std::size_t ORT_API_CALL InputCount(const OrtCustomOp*) { return 1; }
 
-ONNXTensorElementDataType ORT_API_CALL InputType(const OrtCustomOp*, std::size_t) {
-  return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-}
-
 OrtStatus* ORT_API_CALL Create(const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info,
                                void** kernel) {
   *kernel = nullptr;
   return Guard(*api, [&] { *kernel = new MaxPoolKernel(*api, info); });
 }
-
-OrtStatus* ORT_API_CALL Compute(void* kernel, OrtKernelContext* context) {
-  const auto& self = *static_cast<MaxPoolKernel*>(kernel);
-  return Guard(self.api(), [&] { self.Compute(context); });
-}
-
-void ORT_API_CALL Destroy(void* kernel) { delete static_cast<MaxPoolKernel*>(kernel); }
 
 OrtStatus* ORT_API_CALL InferOutputShape(const OrtCustomOp* op, OrtShapeInferContext* context) {
   InferShape(Self(op).api(), context, [](const AttributeSource& source) {
@@ -95,12 +74,10 @@ OrtStatus* ORT_API_CALL InferOutputShape(const OrtCustomOp* op, OrtShapeInferCon
 
 MaxPoolOp::MaxPoolOp(const OrtApi& api) : CustomOp18{}, api_(api) {
   SetCommonCallbacks(this);
+  SetKernelCallbacks<MaxPoolKernel>(this);
   GetName = Name;
-  GetInputType = InputType;
   GetInputTypeCount = InputCount;
   CreateKernelV2 = Create;
-  KernelComputeV2 = Compute;
-  KernelDestroy = Destroy;
   InferOutputShapeFn = InferOutputShape;
 }
 

@@ -28,13 +28,6 @@ OrtStatus* ORT_API_CALL Create(const OrtCustomOp* op, const OrtApi* api, const O
   return Guard(*api, [&] { *kernel = new SparseConvKernel(*api, info, Self(op).residual()); });
 }
 
-OrtStatus* ORT_API_CALL Compute(void* kernel, OrtKernelContext* context) {
-  auto& self = *static_cast<SparseConvKernel*>(kernel);
-  return Guard(self.api(), [&] { self.Compute(context); });
-}
-
-void ORT_API_CALL Destroy(void* kernel) { delete static_cast<SparseConvKernel*>(kernel); }
-
 // The residual's memory may become the output's when nothing else needs it any more. ORT hands the
 // arrays back to the second function; they are not its to free.
 int residual_input[] = {4};
@@ -61,12 +54,11 @@ OrtStatus* ORT_API_CALL InferOutputShape(const OrtCustomOp* op, OrtShapeInferCon
 SparseConvOp::SparseConvOp(const OrtApi& api, bool residual)
     : CustomOp18{}, api_(api), residual_(residual) {
   SetCommonCallbacks(this);
+  SetKernelCallbacks<SparseConvKernel>(this);
   GetName = Name;
   GetInputType = InputType;
   GetInputTypeCount = InputCount;
   CreateKernelV2 = Create;
-  KernelComputeV2 = Compute;
-  KernelDestroy = Destroy;
   InferOutputShapeFn = InferOutputShape;
   if (residual) {
     GetMayInplace = MayInplace;

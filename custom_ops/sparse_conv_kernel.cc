@@ -35,7 +35,7 @@ SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info,
       residual_(residual),
       where_(DescribeNode(api, info, residual ? "SimdSparseConvAdd" : "SimdSparseConv")),
       memory_(api.ReleaseMemoryInfo) {
-  try {
+  NameErrors(where_, [&] {
     attributes_ = ReadNodeAttributes(KernelAttributes(api, info));
     CreateConv(info);
     PlanStaticShape(info);
@@ -43,9 +43,7 @@ SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info,
     if (Verbose() && static_plan_.plan != nullptr) {
       Tell(api_, info, where_ + conv_->Describe(*static_plan_.plan));
     }
-  } catch (const Error& error) {
-    throw Error(where_ + error.what(), error.code());
-  }
+  });
 }
 
 void SparseConvKernel::CreateConv(const OrtKernelInfo* info) {
@@ -153,11 +151,7 @@ void SparseConvKernel::Run(OrtKernelContext* context) {
 }
 
 void SparseConvKernel::Compute(OrtKernelContext* context) {
-  try {
-    Run(context);
-  } catch (const Error& error) {
-    throw Error(where_ + error.what(), error.code());
-  }
+  NameErrors(where_, [&] { Run(context); });
 }
 
 }  // namespace alcs::ort

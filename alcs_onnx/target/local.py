@@ -13,8 +13,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from alcs_onnx.errors import TargetError
 from alcs_onnx.ort import (
     Feeds,
@@ -150,22 +148,16 @@ def _load_workers(
 ) -> list[_ProfiledRunner]:
     """One process per model, started together and loading one after the other."""
     workers = [stack.enter_context(Worker()) for _ in models]
-    path, stored = folder / "model.onnx", folder / "feeds.npz"
+    path = folder / "model.onnx"
     for worker, model, prefix, inputs in zip(workers, models, prefixes, feeds, strict=True):
         path.write_bytes(model)
-        if inputs is not None:
-            np.savez(stored, *inputs.values())
-        worker.ask(
-            {
-                "do": "load",
-                "model": str(path),
-                "threads": threads,
-                "library": library,
-                "profile": str(prefix) if prefix else None,
-                "feeds": None if inputs is None else str(stored),
-                "inputs": list(inputs or ()),
-                "lead_in": _LEAD_IN,
-                "pause": _SPIN_SECONDS,
-            }
+        worker.load(
+            path,
+            inputs,
+            threads,
+            library=library,
+            profile=prefix,
+            lead_in=_LEAD_IN,
+            pause=_SPIN_SECONDS,
         )
     return list(workers)

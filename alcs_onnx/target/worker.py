@@ -20,7 +20,7 @@ import numpy as np
 
 import alcs_onnx.errors
 from alcs_onnx.errors import AlcsError, TargetError
-from alcs_onnx.ort import Samples
+from alcs_onnx.ort import Feeds, Samples
 from alcs_onnx.target.base import NodeTimes
 
 _COMMAND = (sys.executable, "-m", "alcs_onnx.target.agent")
@@ -99,6 +99,35 @@ class Worker:
         """Send a request and wait for its reply."""
         self.send(request)
         return self.receive()
+
+    def load(
+        self,
+        model: Path,
+        feeds: Feeds | None,
+        threads: int,
+        *,
+        library: bool,
+        profile: Path | None,
+        lead_in: int,
+        pause: float,
+    ) -> None:
+        """Load the file `model`; the inputs go through a file beside it. None: random ones."""
+        stored = model.with_name("feeds.npz")
+        if feeds is not None:
+            np.savez(stored, *feeds.values())
+        self.ask(
+            {
+                "do": "load",
+                "model": str(model),
+                "threads": threads,
+                "library": library,
+                "profile": str(profile) if profile else None,
+                "feeds": None if feeds is None else str(stored),
+                "inputs": list(feeds or ()),
+                "lead_in": lead_in,
+                "pause": pause,
+            }
+        )
 
     def warm(self, count: int) -> None:
         """Run the model `count` times without recording."""

@@ -48,9 +48,7 @@ class EngineConv final : public Conv {
       : spec_(spec), isa_(isa), bias_(weights.bias, weights.bias + weights.bias_count) {
     const Activation& act = spec.activation;
     epilogue_ = {act.slope, act.low, act.high, act.slope != 1.0F, act.high < Activation().high};
-    for (const auto& row : KernelsOf(isa).gate) {
-      if (row.kernel->gate == static_cast<int>(act.gate)) gate_ = row;
-    }
+    if (const auto* row = FindGate(isa, static_cast<int>(act.gate))) gate_ = *row;
     if (isa == Isa::kReference) {
       values_.assign(weights.values, weights.values + weights.value_count);
       positions_.assign(weights.positions, weights.positions + weights.nnz);
@@ -288,11 +286,8 @@ Status Conv::Create(const ConvSpec& spec, const SparseWeightsView& weights, Isa 
     }
     Status status = CheckWeights(spec, weights);
     if (!status.ok()) return status;
-    const auto& gates = KernelsOf(isa).gate;
     const int gate = static_cast<int>(spec.activation.gate);
-    if (gate != 0 && isa != Isa::kReference &&
-        std::none_of(gates.begin(), gates.end(),
-                     [&](const auto& row) { return row.kernel->gate == gate; })) {
+    if (gate != 0 && isa != Isa::kReference && FindGate(isa, gate) == nullptr) {
       return Status::Error(std::string("gate ") + std::to_string(gate) + " has no kernel for " +
                            IsaName(isa));
     }

@@ -66,9 +66,8 @@ inline bool PrepareAlone(int64_t floats, double ops) {
 // Into how many parts to cut the input channels, each part used by all blocks before the next. A
 // tile of few pixels asks more of the second-level cache than it gives when its input on all
 // channels, `channel_bytes` each, is not in the first (AVX2, 3x3 at 56 x 56: 73 -> 82 % of the
-// peak; NEON, with 4 lanes, was not measured); a part of few columns spends its time on loading and
-// storing sums (at 14 x 14: 73 -> 67
-// %), and wide tiles never gain (AVX-512: 3 to 10 % slower).
+// peak; NEON, with 4 lanes, was not measured). A part of few columns spends its time on loading and
+// storing sums (at 14 x 14: 73 -> 67 %), and wide tiles never gain (AVX-512: 3 to 10 % slower).
 inline int64_t InputParts(const TileKernel& tile, int64_t channels, int64_t channel_bytes,
                           int64_t columns_per_block) {
   constexpr int64_t kFirstCache = 24 * 1024;

@@ -90,6 +90,13 @@ const Registered<WindowKernel>* FindWindow(const Rows<WindowKernel>& rows, const
   return nullptr;
 }
 
+const Registered<GateKernel>* FindGate(Isa isa, int gate) {
+  for (const auto& row : KernelsOf(isa).gate) {
+    if (row.kernel->gate == gate) return &row;
+  }
+  return nullptr;
+}
+
 int ReferenceRow() { return kReferenceRow; }
 
 const char* RowName(int row) { return kRowInfo[row].name; }

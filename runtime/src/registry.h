@@ -40,6 +40,9 @@ const KernelSet& KernelsOf(Isa isa);
 const Registered<WindowKernel>* FindWindow(const Rows<WindowKernel>& rows, const int64_t kernel[2],
                                            const int64_t strides[2]);
 
+// The row of a gate by its number, or null.
+const Registered<GateKernel>* FindGate(Isa isa, int gate);
+
 // Row numbers of Isa::kReference, which has no kernels.
 int ReferenceRow();
 

@@ -10,7 +10,6 @@
 #define ALCS_NOINLINE __attribute__((noinline))
 #define ALCS_INLINE_LAMBDA __attribute__((always_inline))
 #define ALCS_PREFETCH_READ(address) __builtin_prefetch((address), 0, 3)
-#define ALCS_PREFETCH_WRITE(address) __builtin_prefetch((address), 1, 3)
 
 // Keeps a value in a register: without it the compiler folds a load shared by several
 // multiply-adds back into each of them, and the load ports become the bottleneck.

@@ -55,22 +55,17 @@ class Loader:
         if not self._own_process:
             session = create_session(model.serialize(), threads, library, prefix)
             return ProfiledSession(session, feeds, LEAD_IN, self._pause)
-        path, stored = self._scratch / "model.onnx", self._scratch / "feeds.npz"
+        path = self._scratch / "model.onnx"
         model.save(path)
-        np.savez(stored, *feeds.values())
         worker = self._stack.enter_context(Worker())
-        worker.ask(
-            {
-                "do": "load",
-                "model": str(path),
-                "threads": threads,
-                "library": library,
-                "profile": str(prefix) if prefix else None,
-                "feeds": str(stored),
-                "inputs": list(feeds),
-                "lead_in": LEAD_IN,
-                "pause": self._pause,
-            }
+        worker.load(
+            path,
+            feeds,
+            threads,
+            library=library,
+            profile=prefix,
+            lead_in=LEAD_IN,
+            pause=self._pause,
         )
         return worker
 
