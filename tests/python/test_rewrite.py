@@ -8,46 +8,23 @@ import numpy as np
 import onnx
 import pytest
 from graph_helpers import (
-    assert_same,
     conv_weight,
     feed,
     golden_cases,
-    model,
     op,
     run,
     store,
     vector,
 )
+from rewrite_helpers import NONE, activation, golden_model, load, load_again, op_types, same
 
 from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph import GraphEditor, Model, Node, load_model
+from alcs_onnx.graph import GraphEditor, Model, load_model
 from alcs_onnx.rewrite import compile_sparse, random_model, rewrite
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN, group_mask_to_weight_mask
-from alcs_onnx.types import Activation, Gate, PruningPlan
+from alcs_onnx.types import Activation, PruningPlan
 
 Rng = np.random.Generator
-NONE = Activation()
-
-
-def load(tmp_path: Path, nodes: list, weights: dict, shape=(1, 8, 9, 9), **kwargs) -> Model:
-    return load_model(store(model(nodes, weights, shape, **kwargs), tmp_path))
-
-
-def same(result: Model, loaded: Model, rng: Rng, shape=(1, 8, 9, 9)) -> None:
-    """The written file is valid and runs, without the library, like the loaded model."""
-    written = result.serialize()
-    onnx.checker.check_model(written, full_check=True)
-    x = feed(shape, rng)
-    assert_same(run(written, x), run(loaded.serialize(), x, optimise=False))
-
-
-def op_types(result: Model) -> list[str]:
-    return [node.op_type for node in result.nodes]
-
-
-def activation(node: Node) -> Activation:
-    numbers = (node.float_attribute(name, np.nan) for name in ("slope", "low", "high"))
-    return Activation(*numbers, gate=Gate(node.int_attribute("gate", -1)))
 
 
 @pytest.mark.parametrize(
@@ -110,197 +87,6 @@ def test_bounds_computed_at_run_time_stay(tmp_path: Path, rng: Rng) -> None:
     result = rewrite(loaded)
     assert "run time" in result.layers[0].unfused
     same(result.model, loaded, rng)
-
-
-SIXTH = np.float32(1 / 6)
-HARD = {"alpha": 1 / 6, "beta": 0.5}
-SIX = {"three": 3, "zero": 0, "six": 6, "sixth": SIXTH}
-
-#: Nodes from a to y, and what they compute.
-GATES = {
-    "HardSwish": ([op("HardSwish", "a", "y")], Gate.HARD_SWISH),
-    "x * HardSigmoid": (
-        [op("HardSigmoid", "a", "f", **HARD), op("Mul", "a f", "y")],
-        Gate.HARD_SWISH,
-    ),
-    "HardSigmoid * x": (
-        [op("HardSigmoid", "a", "f", **HARD), op("Mul", "f a", "y")],
-        Gate.HARD_SWISH,
-    ),
-    "HardSigmoid with few digits": (
-        [op("HardSigmoid", "a", "f", alpha=0.1666667, beta=0.5), op("Mul", "f a", "y")],
-        Gate.HARD_SWISH,
-    ),
-    "x * Sigmoid": ([op("Sigmoid", "a", "f"), op("Mul", "a f", "y")], Gate.SILU),
-    "Sigmoid * x": ([op("Sigmoid", "a", "f"), op("Mul", "f a", "y")], Gate.SILU),
-    "x * (relu6 / 6)": (
-        [
-            op("Add", "a three", "b"),
-            op("Clip", "b zero six", "c"),
-            op("Div", "c six", "f"),
-            op("Mul", "a f", "y"),
-        ],
-        Gate.HARD_SWISH,
-    ),
-    "(1/6 * relu6) * x": (
-        [
-            op("Add", "three a", "b"),
-            op("Clip", "b zero six", "c"),
-            op("Mul", "sixth c", "f"),
-            op("Mul", "f a", "y"),
-        ],
-        Gate.HARD_SWISH,
-    ),
-    "x * relu6 / 6": (
-        [
-            op("Add", "a three", "b"),
-            op("Clip", "b zero six", "c"),
-            op("Mul", "a c", "f"),
-            op("Div", "f six", "y"),
-        ],
-        Gate.HARD_SWISH,
-    ),
-    "relu6 * x * 1/6": (
-        [
-            op("Add", "a three", "b"),
-            op("Clip", "b zero six", "c"),
-            op("Mul", "c a", "f"),
-            op("Mul", "f sixth", "y"),
-        ],
-        Gate.HARD_SWISH,
-    ),
-    "Max and Min": (
-        [
-            op("Add", "a three", "b"),
-            op("Max", "b zero", "c"),
-            op("Min", "six c", "d"),
-            op("Div", "d six", "f"),
-            op("Mul", "a f", "y"),
-        ],
-        Gate.HARD_SWISH,
-    ),
-    "Relu and Min": (
-        [
-            op("Add", "a three", "b"),
-            op("Relu", "b", "c"),
-            op("Min", "c six", "d"),
-            op("Mul", "d a", "f"),
-            op("Div", "f six", "y"),
-        ],
-        Gate.HARD_SWISH,
-    ),
-}
-
-
-def gate_weights(rng: Rng) -> dict:
-    weights = {"w": conv_weight(rng, 8, 8, 3, 3) * 4, "bias": vector(rng, 8)}
-    return weights | {name: np.float32(value) for name, value in SIX.items()}
-
-
-@pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("name", GATES)
-def test_gates_are_fused(tmp_path: Path, rng: Rng, name: str, residual: bool) -> None:
-    nodes, gate = GATES[name]
-    conv = [op("Conv", "x w bias", "v" if residual else "a", "conv", pads=[1, 1, 1, 1])]
-    if residual:
-        conv += [op("Sigmoid", "x", "r"), op("Add", "v r", "a")]
-    loaded = load(tmp_path, [*conv, *nodes], gate_weights(rng))
-    result = rewrite(loaded)
-    last = result.model.nodes[-1]
-    assert last.op_type == (OP_CONV_ADD if residual else OP_CONV)
-    assert activation(last) == Activation(gate=gate)
-    fused = "HardSwish" if gate is Gate.HARD_SWISH else "Silu"
-    assert result.layers[0].fused == (("residual", fused) if residual else (fused,))
-    assert len(result.model.nodes) == (2 if residual else 1)
-    same(result.model, loaded, rng)
-    # Read back it is the same layer, and written again the same op.
-    again = rewrite(load_again(result.model, tmp_path))
-    assert activation(again.model.nodes[-1]) == Activation(gate=gate)
-    same(again.model, loaded, rng)
-
-
-@pytest.mark.parametrize(
-    ("nodes", "outputs"),
-    [
-        ([op("Sigmoid", "a", "f"), op("Mul", "a f", "y"), op("Relu", "f", "z")], "y z"),
-        ([op("Sigmoid", "a", "f"), op("Mul", "a f", "y"), op("Relu", "a", "z")], "y z"),
-        ([op("Sigmoid", "a", "f"), op("Mul", "a f", "y")], "y f"),
-        ([op("Sigmoid", "a", "f"), op("Mul", "a f", "y")], "y a"),
-        ([op("Sigmoid", "x", "f"), op("Mul", "a f", "y")], "y"),
-        ([op("Sigmoid", "a", "f"), op("Mul", "f f", "g"), op("Mul", "a g", "y")], "y"),
-        ([op("Mul", "a six", "b"), op("Sigmoid", "b", "f"), op("Mul", "a f", "y")], "y"),
-        ([op("Sigmoid", "a", "f"), op("Add", "a f", "y")], "y"),
-        ([op("HardSigmoid", "a", "f"), op("Mul", "a f", "y")], "y"),
-        ([op("HardSigmoid", "a", "f", alpha=1 / 6, beta=0.4), op("Mul", "a f", "y")], "y"),
-        ([op("HardSigmoid", "a", "f", **HARD), op("Mul", "a f", "g"), op("Div", "g a", "y")], "y"),
-        (
-            [
-                op("Add", "a three", "b"),
-                op("Clip", "b zero three", "c"),
-                op("Mul", "a c", "f"),
-                op("Div", "f six", "y"),
-            ],
-            "y",
-        ),
-        (
-            [
-                op("Add", "a three", "b"),
-                op("Clip", "b zero six", "c"),
-                op("Mul", "a c", "f"),
-                op("Div", "f six", "y"),
-            ],
-            "y f",
-        ),
-        (
-            [
-                op("Add", "a three", "b"),
-                op("Clip", "b zero six", "c"),
-                op("Mul", "a c", "f"),
-                op("Mul", "six f", "y"),
-            ],
-            "y",
-        ),
-        (
-            [
-                op("Sub", "three a", "b"),
-                op("Clip", "b zero six", "c"),
-                op("Div", "c six", "f"),
-                op("Mul", "a f", "y"),
-            ],
-            "y",
-        ),
-        (
-            [
-                op("Add", "a per_channel", "b"),
-                op("Clip", "b zero six", "c"),
-                op("Div", "c six", "f"),
-                op("Mul", "a f", "y"),
-            ],
-            "y",
-        ),
-    ],
-)
-def test_other_products_stay(tmp_path: Path, rng: Rng, nodes: list, outputs: str) -> None:
-    weights = gate_weights(rng) | {"per_channel": np.full((8, 1, 1), 3, np.float32)}
-    nodes = [op("Conv", "x w bias", "a", "conv", pads=[1, 1, 1, 1]), *nodes]
-    loaded = load(tmp_path, nodes, weights, outputs=outputs)
-    result = rewrite(loaded)
-    conv = next(node for node in result.model.nodes if node.name == "conv")
-    assert activation(conv) == NONE
-    assert len(result.model.nodes) == len(loaded.nodes)
-    assert result.layers[0].unfused
-    same(result.model, loaded, rng)
-
-
-@pytest.mark.parametrize("wrong", [{"gate": 3}, {"gate": -1}, {"gate": 2, "low": 0.0}])
-def test_invalid_gates_are_refused_on_load(tmp_path: Path, rng: Rng, wrong: dict) -> None:
-    proto = golden_model(golden_cases()[0], residual=False)
-    node = proto.graph.node[0]
-    kept = [a for a in node.attribute if a.name not in wrong]
-    del node.attribute[:]
-    node.attribute.extend([*kept, *(onnx.helper.make_attribute(k, v) for k, v in wrong.items())])
-    with pytest.raises(ModelError, match=r"node 'conv' \(SimdSparseConv\): gate"):
-        load_model(store(proto, tmp_path))
 
 
 def residual_block(rng: Rng, add: str = "b s", after: str = "Relu") -> tuple[list, dict]:
@@ -440,11 +226,6 @@ def test_geometries(tmp_path: Path, rng: Rng, case: tuple, g: int, density: floa
     assert set(np.unique(kept[kept != weights["w"]])) <= {0}
     masked = loaded.with_initializers({loaded.conv_layers[0].weight: kept})
     same(result.model, masked, rng, x_shape)
-
-
-def load_again(result: Model, folder: Path) -> Model:
-    result.save(folder / "again.onnx")
-    return load_model(folder / "again.onnx")
 
 
 def small_net(tmp_path: Path, rng: Rng) -> Model:
@@ -627,27 +408,6 @@ def test_pruned_file_is_small(tmp_path: Path, rng: Rng) -> None:
     loaded = load(tmp_path, nodes, {"w": conv_weight(rng, 256, 64, 3, 3)}, (1, 64, 9, 9))
     dense, sparse = (random_model(loaded, {"conv": d}, 8, 0).model.serialize() for d in (1.0, 0.25))
     assert len(sparse) < 0.27 * len(dense)
-
-
-def golden_model(case: dict, residual: bool) -> onnx.ModelProto:
-    """One op node holding a golden case as it is stored."""
-    m, g = case["weight_shape"][0], case["simd_group"]
-    weights = {
-        "values": np.array(case["values"], np.float32).reshape(-1, g),
-        "positions": np.array(case["positions"], np.int32),
-        "bias": np.array(case["bias"], np.float32),
-    }
-    attributes = {
-        "out_channels": m, "in_channels": case["x_shape"][1], "simd_group": g,
-        "group": case["group"], "kernel_shape": case["weight_shape"][2:],
-        "strides": case["strides"], "pads": case["pads"], "dilations": case["dilations"],
-        "slope": 1.0, "low": NONE.low, "high": NONE.high,
-    }  # fmt: skip
-    kind = OP_CONV_ADD if residual else OP_CONV
-    inputs = "x values positions bias" + (" res" if residual else "")
-    node = op(kind, inputs, "y", "conv", domain=OP_DOMAIN, **attributes)
-    shapes = {"x": case["x_shape"]} | ({"res": case["y_shape"]} if residual else {})
-    return model([node], weights, inputs=shapes, domains={OP_DOMAIN: 1})
 
 
 @pytest.mark.parametrize("residual", [False, True])
