@@ -235,9 +235,8 @@ class EngineConv final : public Conv {
     kernels::GateArgs<float> gated = {};
     args.input = input;
     args.output_stride = out_pixels;
-    for (int64_t t = task.tiles.first; t < task.tiles.last; ++t) {
-      args.tile = &set.tiles[static_cast<std::size_t>(t)];
-      const auto run = set.run[static_cast<std::size_t>(t)];
+    for (int64_t t = task.tiles.first; t < task.tiles.last; t += rows.tiles_at_once) {
+      const int64_t tiles_end = std::min(t + rows.tiles_at_once, task.tiles.last);
       for (int64_t part = 0; part < rows.parts; ++part) {
         // What earlier parts have summed up waits in the output.
         const float* const added = part == 0 ? residual : y;
@@ -252,11 +251,14 @@ class EngineConv final : public Conv {
           args.bias = part == 0 ? bias_.data() + block.first_channel : kNoBias;
           args.output = y + block.first_channel * out_pixels;
           args.residual = added != nullptr ? added + block.first_channel * out_pixels : nullptr;
-          run(args);
-          if (gate_.kernel == nullptr || part + 1 < rows.parts) continue;
-          // A tile late: what was stored just now could not be loaded at full speed yet.
-          if (gated.output != nullptr) gate_.kernel->run(gated);
-          gated = {args.output + args.tile->out, height, args.tile->outputs, out_pixels};
+          for (int64_t i = t; i < tiles_end; ++i) {
+            args.tile = &set.tiles[static_cast<std::size_t>(i)];
+            set.run[static_cast<std::size_t>(i)](args);
+            if (gate_.kernel == nullptr || part + 1 < rows.parts) continue;
+            // A tile late: what was stored just now could not be loaded at full speed yet.
+            if (gated.output != nullptr) gate_.kernel->run(gated);
+            gated = {args.output + args.tile->out, height, args.tile->outputs, out_pixels};
+          }
         }
       }
     }

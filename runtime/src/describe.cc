@@ -14,6 +14,7 @@ void DescribeTiles(const EnginePlan& plan, const std::vector<PackedRows>& packed
          << packed[i].blocks.size() << " blocks with " << packed[i].columns.size() << " columns x "
          << plan.rows[i].all.tiles.size() << " tiles";
     if (plan.rows[i].parts > 1) text << " in " << plan.rows[i].parts << " parts";
+    if (plan.rows[i].tiles_at_once > 1) text << ", " << plan.rows[i].tiles_at_once << " at once";
   }
 }
 

@@ -446,6 +446,11 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     const int64_t planes =
         direct ? 1 : static_cast<int64_t>(vertical.start.size() * horizontal.start.size());
     CutColumns(packed[i], kh * kw, planes * (run * 4 + 64), &rows);
+    const int64_t tile_bytes = planes * kernel.max_vectors * kernel.lanes * 4;
+    const int64_t halo_bytes = planes * vertical.max_shift * width * 4;
+    rows.tiles_at_once = cost::TilesAtOnce(static_cast<int64_t>(rows.all.tiles.size()), rows.parts,
+                                           spec.in_channels / spec.group * tile_bytes,
+                                           spec.in_channels / spec.group * halo_bytes);
     const double work = static_cast<double>(packed[i].values.size());
     if (work > most_work) {
       most_work = work;

@@ -40,6 +40,8 @@ struct RowsPlan {
   // cache while all blocks use them: [part][block], from the block's first column; parts + 1 rows.
   std::vector<int64_t> cuts;
   int64_t parts = 1;
+  // Tiles that a block does before the next block does the same ones.
+  int64_t tiles_at_once = 1;
 };
 
 // Bands of output rows, each of whose inputs is prepared just before it is used, in little memory.

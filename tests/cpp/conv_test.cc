@@ -142,6 +142,29 @@ TEST(Bands) {
   }
 }
 
+// So many channels and pixels that a block does some tiles at once, several times over, the last
+// time fewer; with the gate, which follows the tiles.
+TEST(TilesAtOnce) {
+  Random random(Seed() + 6);
+  for (const int64_t kernel : {1, 3}) {
+    for (const Gate gate : {Gate::kNone, Gate::kHardSwish}) {
+      ConvCase c;
+      c.spec.in_channels = kernel == 1 ? 150 : 60;
+      c.spec.out_channels = 19;
+      c.spec.simd_group = 4;
+      c.spec.kernel[0] = c.spec.kernel[1] = kernel;
+      std::fill_n(c.spec.pads, 4, kernel / 2);
+      c.spec.activation.gate = gate;
+      c.residual = gate == Gate::kNone;
+      c.density = 0.1;
+      c.height = 37;
+      c.width = 41;
+      CheckCase(c, IsaUnderTest(), random, SerialFor());
+      EXPECT(Contains(Described(c, random), " at once"), c.Describe());
+    }
+  }
+}
+
 TEST(Depthwise) {
   Random random(Seed() + 2);
   const int64_t kernels[] = {3, 5, 7, 4};

@@ -112,16 +112,21 @@ struct WindowBody {
     Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA { acc[r] = bias; });
     const int64_t top = y * kStride - a.pad_top;
     const T* row = input + top * a.in_width;
+    // This block's share of the rows that the next one, or the next channel, reads first.
+    const T* const ahead =
+        row + ((R - 1) * kStride + K) * a.in_width + c.out * kStride * R * kStride;
     Unroll<0, (R - 1) * kStride + K>([&](auto i) ALCS_INLINE_LAMBDA {
       // A test of every row would keep the compiler from overlapping their work.
       constexpr bool kMayBeAbove = kClipRows && (R == 1 || i < K - 1);
       constexpr bool kMayBeBelow = kClipRows && (R == 1 || i > (R - 1) * kStride);
       const bool outside = (kMayBeAbove && top + i < 0) || (kMayBeBelow && top + i >= a.in_height);
-      // Large images come from the outer caches: the same rows of the next block.
-      if constexpr (!kClipRows && i < R * kStride) {
-        const T* ahead = row + c.start + ((R - 1) * kStride + K) * a.in_width;
-        ALCS_PREFETCH_READ(ahead);
-        if constexpr (kStride == 2) ALCS_PREFETCH_READ(ahead + N);
+      // Large images come from the outer caches. In the order of memory, so that hardware
+      // prefetchers see what is going on.
+      constexpr int kLine = 64 / sizeof(T);
+      constexpr int kStep = kStride * N;
+      if constexpr (i < R * kStride && i * kStep % kLine < kStep) {
+        ALCS_PREFETCH_READ(ahead + i * kStep);
+        if constexpr (kStep > kLine) ALCS_PREFETCH_READ(ahead + i * kStep + kLine);
       }
       if (!outside) {
         Reg x[K];
