@@ -212,6 +212,52 @@ class PruningPlan:
         return 1.0 if mask is None else float(mask.mean())
 
 
+@dataclass(frozen=True, eq=False)
+class ChannelSlot:
+    """Where the channels of a group lie along one axis of one initializer.
+
+    Channel c takes the positions `indices[c]` along `axis`; `indices` is [channels, width].
+    The role is "out" where the axis counts what a layer computes, "in" where it counts what a
+    layer reads, "scale" where each channel is multiplied by its own values (a depthwise
+    weight, the scale of a normalisation), and "vector" for all else that goes channel by
+    channel (a bias, a mean). `node` is the first node that uses the initializer so.
+    """
+
+    tensor: str
+    axis: int
+    role: str
+    node: str
+    indices: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGroup:
+    """Channels that are alike: any of them can be removed, with all that its slots name.
+
+    Named after the node that first produces them. `frozen` tells why none can be removed and
+    is empty when they can.
+    """
+
+    name: str
+    channels: int
+    slots: tuple[ChannelSlot, ...]
+    frozen: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelPlan:
+    """Which channels each group keeps: `keep[group]` is [channels], True where one stays.
+
+    At least one of each group does. Groups absent from `keep` stay whole, and `reasons` says
+    why.
+    """
+
+    model_digest: str
+    keep: Mapping[str, BoolArray]
+    reasons: Mapping[str, str]
+    predicted_ms: float
+
+
 _BUDGET = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*(ms|us|s|%|x)\s*$", re.IGNORECASE)
 
 
