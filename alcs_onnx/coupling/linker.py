@@ -170,4 +170,3 @@ class Linker:
 def told(node: Node) -> str:
     """A node, for people."""
     return f"node '{node.name}' ({node.op_type})"
-

@@ -23,6 +23,7 @@ def unary(linker: Linker, node: Node) -> None:
 @couples(
     "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max",
     "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor",
+    reads_first=False,
 )  # fmt: skip
 def elementwise(linker: Linker, node: Node) -> None:
     """Operands share their channels: a residual Add, a squeeze-and-excitation Mul, a PRelu.
@@ -104,7 +105,8 @@ def _quantise(linker: Linker, node: Node) -> None:
             linker.freeze(found.ids, f"{told(node)} has scales that do not go by channel")
 
 
-couples("QuantizeLinear", "DequantizeLinear")(_quantise)
+couples("QuantizeLinear")(_quantise)
+couples("DequantizeLinear", reads_first=False)(_quantise)
 
 
 def _expand_resize(node: Node, kept: Kept) -> Changes:

@@ -7,7 +7,7 @@ from alcs_onnx.coupling.rules.registry import couples
 from alcs_onnx.graph import Node
 
 
-@couples("Gemm")
+@couples("Gemm", reads_first=False)
 def gemm(linker: Linker, node: Node) -> None:
     """[N, K] x [K, M] + [M]: rows of the matrix read channels, its columns make new ones."""
     first, matrix, bias = node.inputs[0], node.inputs[1], node.input(2)
@@ -29,12 +29,10 @@ def gemm(linker: Linker, node: Node) -> None:
     shape = linker.shape(bias)
     if shape and shape[-1] > 1:
         linker.use(bias, len(shape) - 1, outputs, "vector", node)
-    elif outputs.size > 1:
-        return None  # one number for all channels
-    return None
+    return None  # else one number for all channels
 
 
-@couples("MatMul")
+@couples("MatMul", reads_first=False)
 def matmul(linker: Linker, node: Node) -> None:
     """[..., K] x [K, M]: along the last axis, as Gemm."""
     first, matrix = node.inputs

@@ -55,7 +55,7 @@ def _axes(linker: Linker, node: Node, rank: int) -> tuple[int, ...] | None:
     return tuple(axis % rank for axis in given) if given else None
 
 
-@couples("Concat")
+@couples("Concat", reads_first=False)
 def concat(linker: Linker, node: Node) -> None:
     """Along the channels: one behind the other. Along another axis: the same ones."""
     output = node.outputs[0]
@@ -200,7 +200,7 @@ def _gather_resize(node: Node, kept: Kept) -> Changes:
     return Changes(inputs={1: (np.cumsum(mask) - 1)[left].astype(indices.dtype)})
 
 
-@couples("Gather", resize=_gather_resize)
+@couples("Gather", resize=_gather_resize, reads_first=False)
 def gather(linker: Linker, node: Node) -> None:
     """Channels in another order, some of them perhaps twice or not at all."""
     source, output = node.inputs[0], node.outputs[0]

@@ -40,7 +40,7 @@ class Kept(Protocol):
 
 @dataclass(frozen=True)
 class Changes:
-    """What a node becomes: attributes set or removed, constants in place of inputs, inputs left out."""
+    """What a node becomes: attributes set or dropped, constants in place of inputs, or none."""
 
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     inputs: Mapping[int, Array] = field(default_factory=dict)
@@ -58,20 +58,24 @@ class Rule:
 
     link: Link
     resize: Resize | None = None
+    #: Whether the first input has to be an activation for the rule to make sense.
+    reads_first: bool = True
 
 
 #: operator of the default domain -> rule. THE registration of coupling rules.
 RULES: dict[str, Rule] = {}
 
 
-def couples(*op_types: str, resize: Resize | None = None) -> Callable[[Link], Link]:
+def couples(
+    *op_types: str, resize: Resize | None = None, reads_first: bool = True
+) -> Callable[[Link], Link]:
     """Register the decorated function as the rule of these operators."""
 
     def register(link: Link) -> Link:
         for op_type in op_types:
             if op_type in RULES:
                 raise ValueError(f"{op_type} has two coupling rules")
-            RULES[op_type] = Rule(link, resize)
+            RULES[op_type] = Rule(link, resize, reads_first)
         return link
 
     return register
