@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +30,9 @@ class _Items:
 
     index: IntArray
     value: _Doubles
-    cost: npt.NDArray[np.float64 | np.int64]
+    cost: npt.NDArray[Any]  # ms, or whole units
 
-    def only(self, keep: npt.NDArray[np.bool_]) -> _Items:
+    def only(self, keep: npt.NDArray[Any]) -> _Items:
         return _Items(self.index[keep], self.value[keep], self.cost[keep])
 
 
@@ -159,7 +160,7 @@ def _reduced(groups: Sequence[_Items], capacity: int) -> tuple[list[_Items], int
     lanes = np.arange(len(groups))
 
     def choose(price: float) -> npt.NDArray[np.intp]:
-        return np.argmax(value - price * cost, axis=1)
+        return np.asarray(np.argmax(value - price * cost, axis=1))
 
     # From a price at which no item is worth a unit, down to the least that meets the capacity.
     low, high = 0.0, 2 * float((value.max(axis=1) - value[:, 0]).max())
@@ -172,16 +173,12 @@ def _reduced(groups: Sequence[_Items], capacity: int) -> tuple[list[_Items], int
     known = _filled(value, cost, choose(high), capacity)
     surplus = value - high * cost
     shortfall = surplus.max(axis=1, keepdims=True) - surplus
-    gap = (
-        high * capacity + float(surplus.max(axis=1).sum()) - float(value[lanes, known].sum())
-    )
+    gap = high * capacity + float(surplus.max(axis=1).sum()) - float(value[lanes, known].sum())
     # Sums are rounded: what falls short by no more than that stays.
     keep = shortfall <= gap + 1e-9 * (1.0 + abs(high * capacity))
     keep[lanes, known] = True
     keep &= np.isfinite(value)
-    left = [
-        items.only(row[: items.value.size]) for items, row in zip(groups, keep, strict=True)
-    ]
+    left = [items.only(row[: items.value.size]) for items, row in zip(groups, keep, strict=True)]
     least = [int(items.cost[0]) for items in left]
     relative = [
         _Items(items.index, items.value, items.cost - cheapest)
