@@ -10,6 +10,7 @@ from rich.table import Table
 
 from alcs_onnx.pipeline.results import (
     BenchResult,
+    ChannelReport,
     CompileResult,
     LayerReport,
     NumericCheck,
@@ -133,8 +134,27 @@ def print_table(table: LatencyTable) -> None:
     )
 
 
+def _print_channels(groups: Sequence[ChannelReport]) -> None:
+    table = _table(
+        "Channel groups", "group", ">channels", ">kept", ">alone saves ms", "why", "layers"
+    )
+    for row in groups:
+        saved = "-" if row.saved_ms is None else f"{row.saved_ms:.3f}"
+        table.add_row(
+            row.group,
+            str(row.channels),
+            str(row.kept),
+            saved,
+            row.reason or "",
+            ", ".join(row.layers),
+        )
+    out.print(table)
+
+
 def print_optimize(result: OptimizeResult) -> None:
-    """Layers, latency, accuracy, the numeric check, and whether the budget was met."""
+    """Channels, layers, latency, accuracy, the numeric check, and whether the budget was met."""
+    if result.channels:
+        _print_channels(result.channels)
     _print_layers(result.layers, timed=True)
     latency = _table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
     latency.add_row("dense", *_timing_cells(result.dense, result.dense))
