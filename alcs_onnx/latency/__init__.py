@@ -1,6 +1,8 @@
 """Measured latency tables, the estimators made from them, and their files."""
 
 from alcs_onnx.latency.contributions import (
+    COMPOSITIONS,
+    DEFAULT_COMPOSITION,
     ChannelEstimator,
     contribution,
     measure_contributions,
@@ -12,6 +14,8 @@ from alcs_onnx.latency.profile import Progress, kept_groups, profile
 from alcs_onnx.latency.store import check_table, load_channel_table, load_table, save_table
 
 __all__ = [
+    "COMPOSITIONS",
+    "DEFAULT_COMPOSITION",
     "ChannelEstimator",
     "Estimator",
     "LayerEstimate",

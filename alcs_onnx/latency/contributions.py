@@ -36,10 +36,11 @@ _BATCH = 6
 def step_counts(channels: int, steps: int) -> tuple[int, ...]:
     """About `steps` counts of a group's channels, ascending, `channels` the last.
 
-    Multiples of 8 in groups of 64 and more, of 4 from 16 on: the run time jumps where another
-    vector of channels begins and hardly changes between. The least is one such multiple.
+    Multiples of 16 in groups of 128 and more, of 8 from 64 and of 4 from 16 on: the run time
+    jumps where another vector of channels begins, and a part of one may cost more than a whole
+    one. The least count is one such multiple.
     """
-    multiple = 8 if channels >= 64 else 4 if channels >= 16 else 1
+    multiple = next((m for least, m in ((128, 16), (64, 8), (16, 4)) if channels >= least), 1)
     spread = np.linspace(min(multiple, channels), channels, max(2, steps))
     counts = {int(count) for count in np.round(spread[:-1] / multiple) * multiple}
     return (*sorted(count for count in counts if count < channels), channels)
@@ -166,38 +167,76 @@ def contribution(curve: ChannelCurve) -> _Doubles:
     return np.asarray(np.interp(np.arange(curve.channels + 1), curve.kept, times))
 
 
+@dataclass(frozen=True)
+class Composition:
+    """How the savings of single groups make the latency of a model that saves on several.
+
+    Both ways are in units of the dense latency: `left(s)` is what a sum s of savings leaves,
+    and `saving(t)` the sum that leaves t.
+    """
+
+    left: Callable[[float], float]
+    saving: Callable[[float], float]
+
+
+#: name -> composition. THE registration of compositions. "additive" is eq. 6 as it stands: each
+#: group saves what it saves alone. But a layer between two groups shrinks on both axes, and
+#: both were credited with the whole of it: with half of every group gone the sum of all
+#: savings is the whole model, while a quarter of it is left. "paired" takes every layer to be
+#: such a one: what is left is the product of two axes, (1 - s / 2)^2. To first order they agree.
+COMPOSITIONS: dict[str, Composition] = {
+    "additive": Composition(lambda s: 1.0 - s, lambda t: 1.0 - t),
+    "paired": Composition(
+        lambda s: max(0.0, 1.0 - s / 2) ** 2, lambda t: 2.0 * (1.0 - max(0.0, t) ** 0.5)
+    ),
+}
+DEFAULT_COMPOSITION = "paired"
+
+
 @dataclass(frozen=True, eq=False)
 class ChannelEstimator:
     """Latency of a model from the channels that its groups keep (SP-LAMP eq. 6).
 
     `saved[group][k]` is what the model gains (ms, >= 0) when that group alone keeps k
-    channels; `dense_ms` is what it takes with all.
+    channels; `dense_ms` is what it takes with all. Savings count `correction` times.
     """
 
     dense_ms: float
     saved: Mapping[str, _Doubles]
+    composition: str = DEFAULT_COMPOSITION
+    correction: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.composition not in COMPOSITIONS:
+            known = ", ".join(sorted(COMPOSITIONS))
+            raise AlcsError(f"composition '{self.composition}' is not known: use {known}")
+        if not (np.isfinite(self.correction) and self.correction > 0):
+            raise AlcsError(f"savings cannot be corrected by a factor of {self.correction}")
 
     @classmethod
-    def from_table(cls, table: ChannelTable) -> ChannelEstimator:
+    def from_table(
+        cls,
+        table: ChannelTable,
+        composition: str = DEFAULT_COMPOSITION,
+        correction: float = 1.0,
+    ) -> ChannelEstimator:
         """The estimator of a table; raises `AlcsError` for an unusable one."""
         saved = {}
         for curve in table.curves:
             _check(curve)
             times = contribution(curve)
             saved[curve.group] = times[-1] - times
-        return cls(table.dense.median, saved)
+        return cls(table.dense.median, saved, composition, correction)
 
     def latency(self, kept: Mapping[str, int]) -> float:
         """Latency (ms) when the groups keep so many channels; those not named keep all.
 
-        Additive, as eq. 6: each group's own saving, as if the others were whole. Where two
-        groups meet in one layer both count the part that they share, so that the estimate is
-        too low when much is removed at once.
+        Raises `AlcsError` for a group or a count that has no measurement.
         """
-        return self.dense_ms - self.saving(kept)
+        return self.after(self.saving(kept))
 
     def saving(self, kept: Mapping[str, int]) -> float:
-        """`dense_ms` minus `latency`; raises `AlcsError` for a group or count not measured."""
+        """Sum (ms) of what the groups save one by one, corrected; errors as `latency`."""
         total = 0.0
         for name, count in kept.items():
             if name not in self.saved:
@@ -207,7 +246,28 @@ class ChannelEstimator:
                     f"channel group '{name}' has {self.saved[name].size - 1} channels, not {count}"
                 )
             total += float(self.saved[name][count])
-        return total
+        return total * self.correction
+
+    def after(self, saving_ms: float) -> float:
+        """The latency (ms) that a sum of savings leaves."""
+        return self.dense_ms * COMPOSITIONS[self.composition].left(saving_ms / self.dense_ms)
+
+    def needed(self, latency_ms: float) -> float:
+        """The sum of savings (ms) that leaves `latency_ms`: the inverse of `after`."""
+        return self.dense_ms * COMPOSITIONS[self.composition].saving(latency_ms / self.dense_ms)
+
+    def corrected(self, kept: Mapping[str, int], measured_ms: float) -> ChannelEstimator:
+        """The estimator that is right about one measured model, and still about the dense one.
+
+        Raises `AlcsError` when that model was not faster, or was not expected to be.
+        """
+        expected, found = self.saving(kept), self.needed(measured_ms)
+        if not (expected > 0 and found > 0):
+            raise AlcsError(
+                f"a model of {measured_ms:.4g} ms, where {self.latency(kept):.4g} ms were expected "
+                f"of {self.dense_ms:.4g} ms, corrects no estimate"
+            )
+        return replace(self, correction=self.correction * found / expected)
 
 
 def _measure(

@@ -130,6 +130,8 @@ def _table(groups: Sequence[_Items], capacity: int) -> list[int]:
         before, best = best, np.full(capacity + 1, -np.inf)
         choice = np.zeros(capacity + 1, dtype=np.int32)
         for number, (value, cost) in enumerate(zip(items.value, items.cost, strict=True)):
+            if cost > capacity:
+                break
             candidate = before[: capacity + 1 - cost] + value
             # Dearer items come later: an equal value does not replace a cheaper item.
             better = candidate > best[cost:]
