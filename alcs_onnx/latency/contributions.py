@@ -378,5 +378,6 @@ def _check(curve: ChannelCurve) -> None:
     """Raise `AlcsError` unless `curve` is one of times at rising counts from 1 on."""
     counts, times = np.asarray(curve.kept), np.asarray(curve.times_ms, dtype=np.float64)
     usable = counts.size > 0 and counts.shape == times.shape and bool(np.isfinite(times).all())
+    usable = usable and len(curve.mean) == len(curve.stddev) == counts.size
     if not usable or counts[0] < 1 or (np.diff(counts) <= 0).any():
         raise AlcsError(f"channel group '{curve.group}': its latency curve is not a usable one")
