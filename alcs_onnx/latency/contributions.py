@@ -38,11 +38,12 @@ def step_counts(channels: int, steps: int) -> tuple[int, ...]:
 
     Multiples of 16 in groups of 128 and more, of 8 from 64 and of 4 from 16 on: the run time
     jumps where another vector of channels begins, and a part of one may cost more than a whole
-    one. The least count is one such multiple.
+    one. The least counts are one such multiple, and a quarter of that.
     """
     multiple = next((m for least, m in ((128, 16), (64, 8), (16, 4)) if channels >= least), 1)
     spread = np.linspace(min(multiple, channels), channels, max(2, steps))
     counts = {int(count) for count in np.round(spread[:-1] / multiple) * multiple}
+    counts.add(max(1, multiple // 4))
     return (*sorted(count for count in counts if count < channels), channels)
 
 

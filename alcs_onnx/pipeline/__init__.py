@@ -4,7 +4,7 @@ from alcs_onnx.pipeline.benching import bench
 from alcs_onnx.pipeline.channels import ChannelOptions
 from alcs_onnx.pipeline.compiling import compile_model
 from alcs_onnx.pipeline.optimizing import METHODS, optimize
-from alcs_onnx.pipeline.profiling import profile
+from alcs_onnx.pipeline.profiling import profile, profile_channels
 from alcs_onnx.pipeline.results import (
     Accuracy,
     BenchResult,
@@ -33,4 +33,5 @@ __all__ = [
     "compile_model",
     "optimize",
     "profile",
+    "profile_channels",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 
@@ -114,32 +115,33 @@ class ChannelLoop:
         self.options = options
         self._note, self._gradients = note, gradients
         self._estimator = ChannelEstimator.from_table(table)
-        self._dense_now = table.dense.median
 
     @property
     def budget_ms(self) -> float:
-        """The budget for the dense latency as last measured."""
-        return self.budget.resolve(self._dense_now)
+        """The budget for the dense latency of the table."""
+        return self.budget.resolve(self.table.dense.median)
 
     def range_ms(self) -> tuple[float, float]:
         """Least and greatest latency that a plan reaches, by the estimate (ms)."""
-        fewest = {group.name: 1 for group in self.coupling.prunable}
-        return self._now(self._estimator.latency(fewest)), self._now(self._estimator.dense_ms)
+        return self._estimator.latency(self._least()), self._estimator.dense_ms
 
     def meet(self) -> ChannelCandidate:
         """A candidate within the budget, or the closest that the attempts gave.
 
-        Raises `BudgetError` when even the smallest model is above the budget.
+        What is asked of the solver follows the measurements, and once some were above and
+        some below the budget it stays between those. Raises `BudgetError` when even the
+        smallest model is above the budget.
         """
         best: ChannelCandidate | None = None
+        goal = AIM * self.budget_ms
+        below, above = 0.0, inf
+        tried: set[bytes] = set()
         for number in range(1, ATTEMPTS + 1):
-            goal = AIM * self.budget_ms * self.table.dense.median / self._dense_now
-            try:
-                plan = self.solve(goal)
-            except BudgetError:
-                if best is None or best.met:
-                    raise
-                plan = self._plan(self._fewest())
+            plan = self._solved(goal, best)
+            fingerprint = b"".join(mask.tobytes() for mask in plan.keep.values())
+            if fingerprint in tried:
+                break  # nothing in between
+            tried.add(fingerprint)
             candidate = self.measure(plan)
             self._note(candidate.attempt(number, plan.predicted_ms))
             if best is None or candidate.distance < best.distance:
@@ -148,10 +150,24 @@ class ChannelLoop:
                 return candidate
             if candidate.met and all(mask.all() for mask in plan.keep.values()):
                 return candidate
-            if not self._learn(candidate):
-                break
+            if candidate.share > NARROW[1]:
+                above = min(above, goal)
+            else:
+                below = max(below, goal)
+            goal *= AIM / candidate.share
+            if not below < goal < above:
+                goal = (below * above) ** 0.5
         assert best is not None
         return best
+
+    def _solved(self, goal_ms: float, best: ChannelCandidate | None) -> ChannelPlan:
+        """The plan for an estimated latency, the smallest one where that cannot be reached."""
+        try:
+            return self.solve(goal_ms)
+        except BudgetError:
+            if best is None:
+                raise
+            return self._plan(self._fewest())
 
     def solve(self, latency_ms: float) -> ChannelPlan:
         """The plan of the solver for an estimated latency, reached in stages.
@@ -159,6 +175,12 @@ class ChannelLoop:
         Between stages the scores are taken anew, from the weights that are left, and so are
         the contributions, by the estimate. Raises `BudgetError` with the reachable range.
         """
+        low, high = self.range_ms()
+        if latency_ms < low:
+            raise BudgetError(
+                f"a latency of {latency_ms:.4g} ms cannot be reached by removing channels: "
+                f"by the estimate this model can take {low:.4g} to {high:.4g} ms"
+            )
         keep = {g.name: np.ones(g.channels, dtype=bool) for g in self.coupling.prunable}
         for budget in stage_budgets(self._estimator.dense_ms, latency_ms, self.options.stages):
             groups = [_restricted(group, keep[group.name]) for group in self.coupling.prunable]
@@ -168,7 +190,12 @@ class ChannelLoop:
                 for group in groups
             }
             found = solve_channels(
-                groups, scores, self._table_at(keep), budget, method=self.options.solver
+                groups,
+                scores,
+                self._table_at(keep),
+                budget,
+                method=self.options.solver,
+                measured_only=True,
             )
             for name, mask in found.items():
                 keep[name][np.flatnonzero(keep[name])[~mask]] = False
@@ -186,26 +213,21 @@ class ChannelLoop:
             self.scene.model.digest,
             dict(keep),
             dict(self.coupling.frozen),
-            self._now(self._estimator.latency(kept)),
+            self._estimator.latency(kept),
         )
 
+    def _least(self) -> dict[str, int]:
+        return {g.name: self.table.curve(g.name).kept[0] for g in self.coupling.prunable}
+
     def _fewest(self) -> dict[str, BoolArray]:
-        return {g.name: np.arange(g.channels) < 1 for g in self.coupling.prunable}
-
-    def _now(self, estimated_ms: float) -> float:
-        """An estimate of the table as latency on the machine as it is now (ms)."""
-        return estimated_ms * self._dense_now / self.table.dense.median
-
-    def _learn(self, candidate: ChannelCandidate) -> bool:
-        """Take the measurement into the estimate; False where it teaches nothing."""
-        self._dense_now = candidate.dense.median
-        kept = {name: int(mask.sum()) for name, mask in candidate.plan.keep.items()}
-        measured = candidate.sparse.median * self.table.dense.median / candidate.dense.median
-        try:
-            self._estimator = self._estimator.corrected(kept, measured)
-        except AlcsError:
-            return False
-        return True
+        """The least that was measured of every group, the channels of highest score."""
+        weights, least = self.scene.model.initializers, self._least()
+        keep = {}
+        for group in self.coupling.prunable:
+            scores = channel_scores(weights, group, self.options.score, self._gradients)
+            keep[group.name] = np.zeros(group.channels, dtype=bool)
+            keep[group.name][np.argsort(-scores, kind="stable")[: least[group.name]]] = True
+        return keep
 
     def _table_at(self, keep: Mapping[str, BoolArray]) -> ChannelTable:
         """The contributions of a model that keeps `keep` already (eq. 7 from there)."""

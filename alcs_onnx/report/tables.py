@@ -17,7 +17,7 @@ from alcs_onnx.pipeline.results import (
     OptimizeResult,
 )
 from alcs_onnx.report.console import out
-from alcs_onnx.types import LatencyTable, Machine, Timing
+from alcs_onnx.types import ChannelTable, LatencyTable, Machine, Timing
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -130,6 +130,19 @@ def print_table(table: LatencyTable) -> None:
     out.print(
         f"rest of the run (tau): {_ms(table.tau)} ms | dense model: {_ms(table.dense.median)} ms\n"
         f"{describe_machine(table.machine)}",
+        markup=False,
+    )
+
+
+def print_channel_table(table: ChannelTable) -> None:
+    """Latency of the model (ms) against the channels that each group keeps, alone."""
+    view = _table("Time of the model in ms by the channels that one group keeps", "group", "curve")
+    for curve in table.curves:
+        pairs = zip(curve.kept, curve.times_ms, strict=True)
+        view.add_row(curve.group, "  ".join(f"{kept}: {_ms(time)}" for kept, time in pairs))
+    out.print(view)
+    out.print(
+        f"dense model: {_ms(table.dense.median)} ms\n{describe_machine(table.machine)}",
         markup=False,
     )
 
