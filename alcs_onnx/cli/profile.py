@@ -1,7 +1,8 @@
 """Measure the latency table of a model: each layer's time at 11 densities, and the rest.
 
 With --method channel, instead: the time of the whole model with each group of coupled channels
-reduced to several sizes. The table is a JSON file that `optimize --profile` reuses on the same machine.
+reduced to several sizes. The table is a JSON file that `optimize --profile` reuses on the same
+machine.
 
 example: alcs-onnx profile in.onnx -o table.json
 """

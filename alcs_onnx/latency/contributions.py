@@ -43,7 +43,7 @@ def step_counts(channels: int, steps: int) -> tuple[int, ...]:
     multiple = next((m for least, m in ((128, 16), (64, 8), (16, 4)) if channels >= least), 1)
     spread = np.linspace(min(multiple, channels), channels, max(2, steps))
     counts = {int(count) for count in np.round(spread[:-1] / multiple) * multiple}
-    counts.add(max(1, multiple // 4))
+    counts.add(min(max(1, multiple // 4), channels))
     return (*sorted(count for count in counts if count < channels), channels)
 
 

@@ -33,6 +33,8 @@ def finish(request: Request, outcome: Outcome, began: float) -> OptimizeResult:
             f"{scene.path}: the rewritten model differs from the masked dense one by "
             f"{max(check.with_library, check.without_library):.1e} (relative); nothing was written"
         )
+    if request.trained is None:
+        request.note("no data: weights are removed but none is trained; expect a loss of accuracy")
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:
         written.save(request.output)

@@ -17,7 +17,8 @@ for budget in $budgets; do
     IFS=: read -r score solver stages <<< "$method"
     [ -f "$run/$budget-$solver.json" ] || alcs-onnx prune-masks "$model" --budget "$budget%" \
       --method channel --score "$score" --channel-solver "$solver" --stages "$stages" \
-      --profile "$run/table.json" -o "$run/$budget-$solver.json" > "$run/$budget-$solver.txt" 2>&1
+      --profile "$run/table.json" -o "$run/$budget-$solver.json" > "$run/$budget-$solver.txt" 2>&1 ||
+      [ -f "$run/$budget-$solver.json" ]
   done
 done
 for budget in $budgets; do
