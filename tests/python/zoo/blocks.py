@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +59,7 @@ class Classifier(nn.Sequential):
 
     def __init__(self, features: nn.Module, *widths: int, act: type[nn.Module] = nn.ReLU) -> None:
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        for inputs, outputs in pairwise(widths):
             layers += [act()] if layers else []
             layers.append(nn.Linear(inputs, outputs))
         super().__init__(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *layers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +25,7 @@ class _UNet(nn.Module):
     def __init__(self, mode: str, width: int, depth: int, classes: int) -> None:
         super().__init__()
         widths = [width << level for level in range(depth + 1)]
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.stem = _double(3, width)
         self.down = nn.ModuleList(_double(a, b) for a, b in pairs)
         self.up = nn.ModuleList(_up(b, a, mode) for a, b in reversed(pairs))
