@@ -179,10 +179,9 @@ def conv_share(model: Model, analysed: coupling.Coupling) -> tuple[float, dict[s
             for slot in group.slots
             if (slot.tensor, slot.axis) == (tensor, axis)
         ]
-        assert sum(count for count, _ in owners) == size, f"{tensor}: channels without a group"
         total += channels
         free += channels * sum(count for count, frozen in owners if not frozen) / size
-        if any(frozen for _, frozen in owners):
+        if any(frozen for _, frozen in owners) or sum(count for count, _ in owners) < size:
             reasons[node.name] = "; ".join(dict.fromkeys(f for _, f in owners if f))
     return (free / total if total else 1.0), reasons
 

@@ -39,18 +39,24 @@ def slices() -> onnx.ModelProto:
 
 
 def gathers() -> onnx.ModelProto:
-    """A permutation of channels, a selection with repeats, and one channel alone."""
+    """A permutation of channels under a sum, and a selection with repeats."""
     b = Builder()
     x = b.relu(b.conv("stem", b.input((1, 3, 8, 8)), 3, 12))
     order = b.rng.permutation(12)
     y = b.op("Gather", b.conv("body", x, 12, 12), b.const(order), axis=1)
     y = b.relu(b.op("Add", x, y))
-    chosen = b.op("Gather", y, b.const([3, 0, 3, 11, -2, 5]), axis=1)
-    one = b.op("Gather", y, b.const(np.int64(7)), axis=1)  # the axis disappears
-    one = b.op("Unsqueeze", one, b.const([1]))
-    return b.proto(
-        b.head(b.conv("chosen", chosen, 6, 8), 8), b.head(b.conv("one", one, 1, 4), 4, name="h")
-    )
+    y = b.op("Gather", y, b.const([3, 0, 3, 11, -2, 5]), axis=1)
+    return b.proto(b.head(b.relu(b.conv("tail", y, 6, 12)), 12))
+
+
+def gather_one() -> onnx.ModelProto:
+    """One channel alone, whose axis disappears, beside a reader of all."""
+    b = Builder()
+    x = b.relu(b.conv("stem", b.input((1, 3, 8, 8)), 3, 12))
+    one = b.op("Gather", x, b.const(np.int64(7)), axis=1)
+    one = b.conv("one", b.op("Unsqueeze", one, b.const([1])), 1, 6)
+    y = b.relu(b.op("Concat", one, b.conv("body", x, 12, 6), axis=1))
+    return b.proto(b.head(b.relu(b.conv("tail", y, 12, 12)), 12))
 
 
 def splits() -> onnx.ModelProto:
@@ -102,6 +108,18 @@ def shuffle_of_three() -> onnx.ModelProto:
     return b.proto(b.head(x, 24))
 
 
+def shuffle_before_dense() -> onnx.ModelProto:
+    """The shuffled channels go through a depthwise layer into one that reads all of them."""
+    b = Builder()
+    x = b.relu(b.conv("stem", b.input((1, 3, 8, 8)), 3, 24))
+    y = b.relu(b.conv("enter", x, 24, 12, 1, group=3))
+    y = b.op("Reshape", y, b.const([1, 3, 4, 8, 8]))
+    y = b.op("Transpose", y, perm=[0, 2, 1, 3, 4])
+    y = b.op("Reshape", y, b.const([1, 12, 8, 8]))
+    y = b.conv("leave", b.conv("depth", y, 12, 12, group=12), 12, 24, 1)
+    return b.proto(b.head(b.relu(b.op("Add", x, y)), 24))
+
+
 def shuffle_by_gather() -> onnx.ModelProto:
     """A shuffle written as Reshape, Transpose, Reshape and two Gathers of halves."""
     b = Builder()
@@ -118,10 +136,12 @@ GRAPHS = {
     "pad_shortcut": pad_shortcut,
     "slices": slices,
     "gathers": gathers,
+    "gather_one": gather_one,
     "splits": splits,
     "space_to_depth": space_to_depth,
     "depth_to_space": depth_to_space,
     "depth_to_space_crd": depth_to_space_crd,
     "shuffle_of_three": shuffle_of_three,
+    "shuffle_before_dense": shuffle_before_dense,
     "shuffle_by_gather": shuffle_by_gather,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -10,17 +12,27 @@ from .builder import Builder
 
 
 def quantized_activations() -> onnx.ModelProto:
-    """Activations through 8 bits, one scale per tensor."""
+    """Activations through 8 bits, one scale per tensor.
+
+    Weights and scales are multiples of small powers of two, so that sums are exact and no order
+    of summing them rounds to another integer.
+    """
     b = Builder()
-    x = b.relu(b.conv("stem", b.input((1, 3, 8, 8)), 3, 8))
-    for index, width in enumerate((12, 16)):
+    x = b.input((1, 3, 8, 8))
+    widths = (3, 8, 12, 16)
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
         params = [
-            b.const(np.float32(0.02), f"scale{index}"),
-            b.const(np.uint8(10 * index), f"zero{index}"),
+            b.const(np.float32(2**-5), f"scale{index}"),
+            b.const(np.uint8(128 if index == 0 else 10), f"zero{index}"),
         ]
         x = b.op("DequantizeLinear", b.op("QuantizeLinear", x, *params), *params)
-        x = b.relu(b.conv(f"body{index}", x, 8 if index == 0 else 12, width))
-    return b.proto(b.head(x, 16))
+        x = b.relu(b.conv(f"conv{index}", x, inputs, outputs))
+    proto = b.proto(b.head(x, 16))
+    for tensor in proto.graph.initializer:
+        if tensor.name.startswith("conv"):
+            rounded = np.round(numpy_helper.to_array(tensor) * 64) / np.float32(64)
+            tensor.CopyFrom(numpy_helper.from_array(rounded, tensor.name))
+    return proto
 
 
 def _quantized_weight(b: Builder, name: str, *shape: int, axis: int | None = None) -> str:
