@@ -125,6 +125,10 @@ class Builder:
             name, self.op("Flatten", self.op("GlobalAveragePool", x)), channels, outputs
         )
 
+    def is_unread(self, tensor: str) -> bool:
+        """Whether no node reads `tensor` yet."""
+        return not any(tensor in node.input for node in self._nodes)
+
     def proto(self, *outputs: str) -> onnx.ModelProto:
         """The model; outputs are float and of any rank."""
         graph = helper.make_graph(
