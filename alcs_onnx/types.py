@@ -258,6 +258,51 @@ class ChannelPlan:
     predicted_ms: float
 
 
+@dataclass(frozen=True)
+class ChannelCurve:
+    """Latency of the whole model against the channels that one group keeps (SP-LAMP eq. 7).
+
+    `kept` increases strictly, from the fewest channels that were tried to all of the group's.
+    `times_ms` are medians, corrected for the machine's drift; `mean` and `stddev` (ms) describe
+    the same runs. A predicted curve has its times as means and no deviation.
+    """
+
+    group: str
+    kept: tuple[int, ...]
+    times_ms: tuple[float, ...]
+    mean: tuple[float, ...]
+    stddev: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        """All channels of the group."""
+        return self.kept[-1]
+
+
+@dataclass(frozen=True)
+class ChannelTable:
+    """Latency contributions of the channel groups of one model on one machine.
+
+    `predicted` curves come from the times of the dense model's nodes; `error` is then their
+    error where it was measured, relative to what was saved, and None otherwise.
+    """
+
+    model_digest: str
+    machine: Machine
+    dense: Timing
+    curves: tuple[ChannelCurve, ...]
+    predicted: bool = False
+    error: float | None = None
+    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+
+    def curve(self, group: str) -> ChannelCurve:
+        """The curve of `group`; raises `KeyError` when it has none."""
+        for curve in self.curves:
+            if curve.group == group:
+                return curve
+        raise KeyError(group)
+
+
 _BUDGET = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*(ms|us|s|%|x)\s*$", re.IGNORECASE)
 
 

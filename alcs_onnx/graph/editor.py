@@ -14,6 +14,7 @@ from alcs_onnx.errors import ModelError
 from alcs_onnx.graph.functions import used_functions
 from alcs_onnx.graph.model import Array, AttributeValue, Model, Node, TensorInfo
 from alcs_onnx.graph.proto import ONNX_ERRORS, one_line, write_proto
+from alcs_onnx.graph.shapes import infer
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_VERSION
 from alcs_onnx.types import Shape
 
@@ -138,6 +139,12 @@ class GraphEditor:
         self.dtypes[name] = array.dtype
         return name
 
+    def set_initializer(self, name: str, array: Array) -> None:
+        """Give a constant another value, of any shape, for all that read it."""
+        self.initializers[name] = array
+        self.shapes[name] = array.shape
+        self.dtypes[name] = array.dtype
+
     def bypass(self, node: Node, tensor: str) -> bool:
         """Remove `node` and let `tensor` take the place of its first output.
 
@@ -209,14 +216,19 @@ class GraphEditor:
             other_opsets=others,
         )
 
-    def build(self) -> Model:
+    def build(self, *, infer_shapes: bool = False) -> Model:
         """The finished model: sorted, checked by onnx.checker, unused initializers dropped.
 
-        Raises `ModelError` for a dangling tensor, a cycle or an invalid node.
+        `infer_shapes` after changes of sizes; behind operators that inference does not know
+        the shapes stay as they were. Raises `ModelError` for a dangling tensor, a cycle or an
+        invalid node.
         """
         model = self.snapshot()
         check(model)
-        return model
+        if not infer_shapes:
+            return model
+        known = {name: (model.dtypes[name], shape) for name, shape in model.shapes.items()}
+        return infer(model, known)
 
     def _sorted(self) -> tuple[Node, ...]:
         """Topological order; among nodes that could come next, the one of lowest rank."""

@@ -87,7 +87,7 @@ def profile(
         progress=lambda share: tell("measuring", share),
     )
     dense_ms = dense_times(model, dense.profile)
-    overhead = _profiler_overhead([dense, *sparse])
+    overhead = profiler_overhead([dense, *sparse])
     curves = tuple(
         _curve(name, groups, sparse, overhead, max(dense_ms[name] - overhead, 0.0))
         for name, groups in layers.items()
@@ -111,7 +111,7 @@ def _group_count(layer: ConvLayer, simd_group: int) -> int:
     return block_count(layer.out_channels, layer.group, fitting) * layer.columns
 
 
-def _profiler_overhead(times: Collection[ModelTimes]) -> float:
+def profiler_overhead(times: Collection[ModelTimes]) -> float:
     """What the profiler adds to the duration of each node (ms).
 
     The durations of all nodes sum up to more than a run without the profiler takes: its

@@ -1,29 +1,43 @@
-"""Latency tables as JSON files."""
+"""Latency tables, of layers and of channel groups, as JSON files."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alcs_onnx.errors import AlcsError, OutputError
+from alcs_onnx.latency.contributions import ChannelEstimator
 from alcs_onnx.latency.estimator import Estimator
-from alcs_onnx.types import LatencyTable, LayerCurve, Machine, Timing
+from alcs_onnx.types import (
+    ChannelCurve,
+    ChannelTable,
+    LatencyTable,
+    LayerCurve,
+    Machine,
+    Shape,
+    Timing,
+)
 
-_KIND = "alcs-onnx latency table"
+_Table = TypeVar("_Table", LatencyTable, ChannelTable)
+_KINDS: dict[type[LatencyTable | ChannelTable], str] = {
+    LatencyTable: "latency table",
+    ChannelTable: "channel latency table",
+}
 _SCHEMA = 1
 #: What must agree for a table to say anything about a machine.
 _SAME = ("cpu", "isa", "threads")
 
 
-def save_table(table: LatencyTable, path: Path) -> None:
+def save_table(table: LatencyTable | ChannelTable, path: Path) -> None:
     """Write `table` to `path`, complete or not at all; raises `OutputError` if it cannot."""
-    content = {"kind": _KIND, "schema": _SCHEMA, **asdict(table)}
+    kind = f"alcs-onnx {_KINDS[type(table)]}"
+    content = {"kind": kind, "schema": _SCHEMA, **asdict(table)}
     text = json.dumps(_without_nan(content), indent=1) + "\n"
     temporary = None
     try:
@@ -45,25 +59,41 @@ def load_table(
 
     With `model_digest` and `machine` it must also have been measured on them: `check_table`.
     """
+    return _load(path, LatencyTable, _parse, model_digest, machine)
+
+
+def load_channel_table(
+    path: Path, model_digest: str | None = None, machine: Machine | None = None
+) -> ChannelTable:
+    """Read a table of channel groups, as `load_table` does one of layers."""
+    return _load(path, ChannelTable, _parse_channels, model_digest, machine)
+
+
+def _load(
+    path: Path,
+    kind: type[_Table],
+    parse: Callable[[Mapping[str, Any]], _Table],
+    model_digest: str | None,
+    machine: Machine | None,
+) -> _Table:
+    called = _KINDS[kind]
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AlcsError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
-        raise AlcsError(f"{path}: not a latency table ({error})") from error
-    if not isinstance(content, dict) or content.get("kind") != _KIND:
-        raise AlcsError(f"{path}: not a latency table")
+        raise AlcsError(f"{path}: not a {called} ({error})") from error
+    if not isinstance(content, dict) or content.get("kind") != f"alcs-onnx {called}":
+        raise AlcsError(f"{path}: not a {called}")
     if content.get("schema") != _SCHEMA:
         raise AlcsError(
-            f"{path}: a latency table of schema {content.get('schema')}, "
-            f"this version reads {_SCHEMA}"
+            f"{path}: a {called} of schema {content.get('schema')}, this version reads {_SCHEMA}"
         )
     try:
-        table = _parse(content)
-        Estimator.from_curves(table.tau, table.curves)
+        table = parse(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
-        raise AlcsError(f"{path}: a damaged latency table ({reason})") from error
+        raise AlcsError(f"{path}: a damaged {called} ({reason})") from error
     except AlcsError as error:
         raise AlcsError(f"{path}: {error}") from error
     check_table(table, str(path), model_digest, machine)
@@ -71,7 +101,10 @@ def load_table(
 
 
 def check_table(
-    table: LatencyTable, name: str, model_digest: str | None, machine: Machine | None
+    table: LatencyTable | ChannelTable,
+    name: str,
+    model_digest: str | None,
+    machine: Machine | None,
 ) -> None:
     """Raise `AlcsError` if `table` (called `name`) is of another model or machine.
 
@@ -91,22 +124,12 @@ def check_table(
 
 def _parse(content: Mapping[str, Any]) -> LatencyTable:
     """The table in `content`; raises the usual errors of a wrong shape or type."""
-    return LatencyTable(
+    table = LatencyTable(
         model_digest=_text(content["model_digest"]),
         simd_group=int(content["simd_group"]),
-        machine=Machine(
-            **{
-                field.name: _converters[str(field.type)](content["machine"][field.name])
-                for field in fields(Machine)
-            }
-        ),
+        machine=Machine(**_fields(Machine, content["machine"])),
         tau=_finite(content["tau"]),
-        dense=Timing(
-            **{
-                field.name: _converters[str(field.type)](content["dense"][field.name])
-                for field in fields(Timing)
-            }
-        ),
+        dense=Timing(**_fields(Timing, content["dense"])),
         curves=tuple(
             LayerCurve(
                 layer=_text(item["layer"]),
@@ -116,12 +139,44 @@ def _parse(content: Mapping[str, Any]) -> LatencyTable:
             )
             for item in content["curves"]
         ),
-        input_shapes={
-            _text(name): tuple(int(size) for size in shape)
-            for name, shape in content["input_shapes"].items()
-        },
+        input_shapes=_shapes(content["input_shapes"]),
         left_alone={_text(name): _text(reason) for name, reason in content["left_alone"].items()},
     )
+    Estimator.from_curves(table.tau, table.curves)  # refuses curves that are none
+    return table
+
+
+def _parse_channels(content: Mapping[str, Any]) -> ChannelTable:
+    """As `_parse`, a table of channel groups."""
+    table = ChannelTable(
+        model_digest=_text(content["model_digest"]),
+        machine=Machine(**_fields(Machine, content["machine"])),
+        dense=Timing(**_fields(Timing, content["dense"])),
+        curves=tuple(
+            ChannelCurve(
+                group=_text(item["group"]),
+                kept=tuple(int(count) for count in item["kept"]),
+                times_ms=tuple(_finite(time) for time in item["times_ms"]),
+                mean=tuple(_finite(time) for time in item["mean"]),
+                stddev=tuple(_finite(time) for time in item["stddev"]),
+            )
+            for item in content["curves"]
+        ),
+        predicted=bool(content["predicted"]),
+        error=None if content["error"] is None else _finite(content["error"]),
+        input_shapes=_shapes(content["input_shapes"]),
+    )
+    _finite(table.dense.median)
+    ChannelEstimator.from_table(table)  # refuses curves that are none
+    return table
+
+
+def _fields(kind: type[Machine | Timing], content: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: _converters[str(field.type)](content[field.name]) for field in fields(kind)}
+
+
+def _shapes(content: Mapping[str, Any]) -> dict[str, Shape]:
+    return {_text(name): tuple(int(size) for size in shape) for name, shape in content.items()}
 
 
 def _text(value: Any) -> str:

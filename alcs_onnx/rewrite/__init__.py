@@ -1,4 +1,4 @@
-"""Writing sparse models: every Conv becomes SimdSparseConv, epilogues fused."""
+"""Changing models: channels removed, every Conv a SimdSparseConv with its epilogue fused."""
 
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.rewrite.rewriter import (
@@ -7,12 +7,15 @@ from alcs_onnx.rewrite.rewriter import (
     random_model,
     rewrite,
 )
+from alcs_onnx.rewrite.shrink import masked, shrink
 
 __all__ = [
     "DEFAULT_SIMD_GROUP",
     "LayerRewrite",
     "RewriteResult",
     "compile_sparse",
+    "masked",
     "random_model",
     "rewrite",
+    "shrink",
 ]

@@ -1,7 +1,7 @@
-"""Choose which groups of weights to keep under a latency budget.
+"""Choose which groups of weights, or which channels, to keep under a latency budget.
 
-The solvers project onto {U : T(U) <= budget} (ALCS eq. 9b): every one keeps, in each layer,
-the groups of largest norm, and they differ in how many each layer gets.
+Of SIMD groups: the solvers project onto {U : T(U) <= budget} (ALCS eq. 9b). Every one keeps,
+in each layer, the groups of largest norm, and they differ in how many each layer gets.
 """
 
 from __future__ import annotations
@@ -16,11 +16,23 @@ import numpy.typing as npt
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.latency import Estimator
 from alcs_onnx.solve.bisection import bisection
+from alcs_onnx.solve.channels import CHANNEL_SOLVERS, solve_channels, stage_budgets
 from alcs_onnx.solve.energy import energy
+from alcs_onnx.solve.knapsack import group_knapsack
 from alcs_onnx.solve.problem import Solver, floor_groups, make_problem
 from alcs_onnx.types import BoolArray
 
-__all__ = ["DEFAULT_METHOD", "MIN_DENSITY", "SOLVERS", "project", "reachable_range"]
+__all__ = [
+    "CHANNEL_SOLVERS",
+    "DEFAULT_METHOD",
+    "MIN_DENSITY",
+    "SOLVERS",
+    "group_knapsack",
+    "project",
+    "reachable_range",
+    "solve_channels",
+    "stage_budgets",
+]
 
 #: name -> solver. THE registration of solvers.
 SOLVERS: dict[str, Solver] = {

@@ -1,0 +1,172 @@
+"""What coupling rules say: which positions of which tensors are one channel.
+
+Every channel starts as a number of its own; rules link numbers that live and die together and
+freeze those that have to stay. An activation varies with its channels along at most one axis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from alcs_onnx.graph import Model, Node
+from alcs_onnx.types import IntArray, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """The channels of an activation: `ids` along `axis`, one for each position.
+
+    `axis` is None where no axis can change; `ids` then holds the one channel (or the frozen
+    ones) that the whole tensor comes from.
+    """
+
+    axis: int | None
+    ids: IntArray
+
+
+@dataclass(frozen=True)
+class Use:
+    """One axis of an initializer whose positions are channels, and the first node to say so."""
+
+    tensor: str
+    axis: int
+    role: str
+    node: str
+
+
+class Linker:
+    """Collects what the rules say about one model."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.channels: dict[str, Channels] = {}
+        self.uses: dict[tuple[str, int], tuple[Use, IntArray]] = {}
+        self._count = 0
+        self._links: list[tuple[IntArray, IntArray]] = []
+        self._frozen: list[tuple[IntArray, str]] = []
+        self._fixed_tensors: dict[str, str] = {}
+
+    # -- for rules -----------------------------------------------------------------------
+
+    def shape(self, tensor: str) -> Shape:
+        """The static shape of `tensor`; `KeyError` when it is not known."""
+        return self.model.shapes[tensor]
+
+    def is_constant(self, tensor: str) -> bool:
+        """Whether `tensor` is an initializer, or a dequantised one."""
+        return tensor in self.model.initializers or self._quantised(tensor) is not None
+
+    def fresh(self, count: int) -> IntArray:
+        """Numbers of `count` new channels."""
+        self._count += count
+        return np.arange(self._count - count, self._count, dtype=np.int64)
+
+    def link(self, first: IntArray, second: IntArray) -> None:
+        """Declare that the channels of the two arrays are the same, one by one."""
+        if first is not second:
+            a, b = np.broadcast_arrays(first, second)
+            self._links.append((a.reshape(-1), b.reshape(-1)))
+
+    def freeze(self, ids: IntArray, reason: str) -> None:
+        """Declare that these channels have to stay."""
+        self._frozen.append((np.asarray(ids).reshape(-1), reason))
+
+    def freeze_tensor(self, tensor: str, reason: str) -> None:
+        """The same for all channels of a tensor, activation or constant."""
+        if not tensor:
+            return
+        if self.is_constant(tensor):
+            self._fixed_tensors.setdefault(self._quantised(tensor) or tensor, reason)
+        elif tensor in self.channels:
+            self.freeze(self.channels[tensor].ids, reason)
+
+    def set(self, tensor: str, axis: int | None, ids: IntArray) -> None:
+        """Give the activation `tensor` its channels."""
+        if tensor:
+            self.channels[tensor] = Channels(axis, np.asarray(ids, dtype=np.int64))
+
+    def set_frozen(self, tensor: str, reason: str) -> None:
+        """An activation that comes from something unknown."""
+        ids = self.fresh(1)
+        self.set(tensor, None, ids)
+        self.freeze(ids, reason)
+
+    def along(self, tensor: str, axis: int, reader: Node) -> IntArray:
+        """The channels of an activation along `axis`, one for each position.
+
+        Where they lie along another axis they are frozen: `reader` cannot follow them there.
+        """
+        found = self.channels[tensor]
+        size = self.shape(tensor)[axis]
+        if found.axis == axis:
+            return found.ids
+        if found.axis is not None:
+            self.freeze(found.ids, f"{told(reader)} reads another axis as its channels")
+        elif size > 1:
+            self.freeze(found.ids, f"{told(reader)} reads them all along one axis")
+        return np.repeat(found.ids[:1], size)
+
+    def use(self, tensor: str, axis: int, ids: IntArray, role: str, node: Node) -> None:
+        """Declare that the positions of a constant along `axis` are these channels."""
+        source = self._quantised(tensor)
+        if source is not None:
+            self._use_quantised(tensor, source, axis, ids, role, node)
+            return
+        known = self.uses.get((tensor, axis))
+        if known is None:
+            use = Use(tensor, axis, role, node.name)
+            self.uses[tensor, axis] = (use, np.asarray(ids, dtype=np.int64))
+        else:
+            self.link(known[1], ids)
+
+    # -- for the analysis ----------------------------------------------------------------
+
+    def resolve(self) -> tuple[IntArray, dict[int, str]]:
+        """The class of every channel number, and the reasons of the frozen classes."""
+        for (tensor, _), (_, ids) in self.uses.items():
+            if tensor in self._fixed_tensors:
+                self.freeze(ids, self._fixed_tensors[tensor])
+        first = np.concatenate([a for a, _ in self._links] or [np.empty(0, np.int64)])
+        second = np.concatenate([b for _, b in self._links] or [np.empty(0, np.int64)])
+        graph = coo_array(
+            (np.ones(first.size, np.int8), (first, second)), shape=(self._count, self._count)
+        )
+        classes = connected_components(graph, directed=False)[1].astype(np.int64)
+        reasons: dict[int, str] = {}
+        for ids, reason in self._frozen:
+            for number in np.unique(classes[ids]):
+                reasons.setdefault(int(number), reason)
+        return classes, reasons
+
+    def _quantised(self, tensor: str) -> str | None:
+        """The initializer that `tensor` is the dequantised form of."""
+        node = self.model.producer(tensor)
+        if node is None or not node.is_op("DequantizeLinear"):
+            return None
+        return node.inputs[0] if node.inputs[0] in self.model.initializers else None
+
+    def _use_quantised(
+        self, tensor: str, source: str, axis: int, ids: IntArray, role: str, node: Node
+    ) -> None:
+        """The stored integers, and the scales and zero points that go with their axis."""
+        dequantise = self.model.producer(tensor)
+        assert dequantise is not None
+        self.use(source, axis, ids, role, node)
+        rank = len(self.shape(source))
+        own = dequantise.int_attribute("axis", 1) % max(rank, 1)
+        for name in dequantise.inputs[1:]:
+            if not name or not self.shape(name):
+                continue
+            if len(self.shape(name)) > 1 or dequantise.int_attribute("block_size", 0):
+                self.freeze(ids, f"{told(dequantise)} has scales for blocks of weights")
+            elif own == axis:
+                self.use(name, 0, ids, "vector", dequantise)
+
+
+def told(node: Node) -> str:
+    """A node, for people."""
+    return f"node '{node.name}' ({node.op_type})"

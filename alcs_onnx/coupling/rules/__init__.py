@@ -1,0 +1,28 @@
+"""Coupling rules, a module for each kind of operator."""
+
+from alcs_onnx.coupling.rules import (
+    convolution,
+    elementwise,
+    linear,
+    movement,
+    normalization,
+    reduction,
+    reshaping,
+    spatial,
+)
+from alcs_onnx.coupling.rules.registry import RULES, Changes, Kept, Rule
+
+__all__ = [
+    "RULES",
+    "Changes",
+    "Kept",
+    "Rule",
+    "convolution",
+    "elementwise",
+    "linear",
+    "movement",
+    "normalization",
+    "reduction",
+    "reshaping",
+    "spatial",
+]

@@ -1,0 +1,233 @@
+"""Choose the channels to keep under a latency budget (SP-LAMP section 3.2 and 3.3).
+
+Every solver keeps the channels of highest score in each group; they differ in how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+import numpy.typing as npt
+
+from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.latency import DEFAULT_COMPOSITION, ChannelEstimator
+from alcs_onnx.solve.knapsack import group_knapsack
+from alcs_onnx.types import BoolArray, ChannelGroup, ChannelTable, IntArray
+
+_Doubles = npt.NDArray[np.float64]
+
+#: A budget that only rounding exceeds is met: parts of it that sums may be off by.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelProblem:
+    """Take one option of each group so that the savings sum up to at least `needed_ms`.
+
+    `counts[g]` are the numbers of channels that group g may keep, ascending, all of them last;
+    `scores[g]` its scores in descending order, and `saved[g]` what each option saves (ms),
+    never rising. The first options together save enough, the last ones do not.
+    """
+
+    counts: tuple[IntArray, ...]
+    scores: tuple[_Doubles, ...]
+    saved: tuple[_Doubles, ...]
+    needed_ms: float
+    scale: float
+
+    def fits(self, options: Sequence[int] | IntArray) -> bool:
+        """Whether these options, one of each group, save enough."""
+        saved = sum(float(row[option]) for row, option in zip(self.saved, options, strict=True))
+        return saved >= self.needed_ms - _ROUNDING * abs(self.needed_ms)
+
+    def at_least(self, counts: Sequence[int] | IntArray) -> IntArray:
+        """The options that keep the fewest channels, but at least `counts`."""
+        pairs = zip(self.counts, counts, strict=True)
+        return np.array([np.searchsorted(row, min(count, row[-1])) for row, count in pairs])
+
+
+#: Returns the number of the option of each group.
+ChannelSolver = Callable[[ChannelProblem], IntArray]
+
+
+def knapsack(problem: ChannelProblem) -> IntArray:
+    """Most score within the budget: Algorithm 1, one item for each further option.
+
+    The first option is always kept: with single channels that is the filter of score 1.
+    """
+    scores, latencies = [], []
+    for counts, ranked, saved in zip(problem.counts, problem.scores, problem.saved, strict=True):
+        upto = np.cumsum(ranked)[counts - 1]
+        scores.append(upto[1:] - upto[0])
+        latencies.append(saved[0] - saved[1:])
+    spare = sum(float(saved[0]) for saved in problem.saved) - problem.needed_ms
+    return group_knapsack(scores, latencies, max(0.0, spare), problem.scale)
+
+
+def greedy(problem: ChannelProblem) -> IntArray:
+    """One threshold on the score over all groups, as low as the budget allows.
+
+    Between two thresholds, equal scores are taken in the order of the groups.
+    """
+    owners = np.repeat(np.arange(len(problem.scores)), [row.size for row in problem.scores])
+    order = np.argsort(-np.concatenate(problem.scores), kind="stable")
+    owners = owners[order]
+
+    def options(number: int) -> IntArray:
+        return problem.at_least(np.bincount(owners[:number], minlength=len(problem.scores)))
+
+    return _most(problem, owners.size, options)
+
+
+def uniform(problem: ChannelProblem) -> IntArray:
+    """The same share of every group, as large as the budget allows."""
+    sizes = np.array([row[-1] for row in problem.counts])
+    parts = int(sizes.max(initial=1)) * 8
+
+    def options(number: int) -> IntArray:
+        return problem.at_least(np.round(sizes * (number / parts)).astype(np.int64))
+
+    return _most(problem, parts, options)
+
+
+#: name -> solver. THE registration of channel solvers.
+CHANNEL_SOLVERS: dict[str, ChannelSolver] = {
+    "knapsack": knapsack,
+    "greedy": greedy,
+    "uniform": uniform,
+}
+
+
+def solve_channels(
+    groups: Sequence[ChannelGroup],
+    scores: Mapping[str, npt.NDArray[np.floating]],
+    table: ChannelTable,
+    budget_ms: float,
+    *,
+    method: str = "knapsack",
+    composition: str = DEFAULT_COMPOSITION,
+    correction: float = 1.0,
+    scale: float = 10_000,
+    min_channels: int = 1,
+    multiple: int = 1,
+) -> dict[str, BoolArray]:
+    """Masks [channels] (True: kept) of the groups that are not frozen, within the budget.
+
+    `scores` are by group name, [channels], from `channel_scores`; `table` are the measured
+    contributions, put together by `composition` (`latency.COMPOSITIONS`), their savings
+    multiplied by `correction` (`ChannelEstimator.corrected`). `scale` is the knapsack's units
+    per millisecond. Each group keeps at least `min_channels`, and a multiple of `multiple` or
+    all of them. The estimate of the result is at most `budget_ms`.
+
+    A budget of the dense latency and above keeps everything. Raises `BudgetError`, giving the
+    reachable range, for one that is too low; `AlcsError` for scores that are missing, negative,
+    not finite or of another size, and for a group without a curve.
+    """
+    if method not in CHANNEL_SOLVERS:
+        known = ", ".join(sorted(CHANNEL_SOLVERS))
+        raise AlcsError(f"channel solver '{method}' is not known: use {known}")
+    if min_channels < 1 or multiple < 1:
+        raise AlcsError(
+            f"at least {min_channels} channels in multiples of {multiple} cannot be kept"
+        )
+    if not (isfinite(budget_ms) and budget_ms > 0):
+        raise BudgetError(f"a latency budget of {budget_ms} ms cannot be met")
+    estimator = ChannelEstimator.from_table(table, composition, correction)
+    wanted = [group for group in groups if not group.frozen]
+    ranked = {group.name: _checked(group, scores, estimator) for group in wanted}
+    if budget_ms >= estimator.dense_ms:
+        return {group.name: np.ones(group.channels, dtype=bool) for group in wanted}
+    counts = [_allowed(group.channels, min_channels, multiple) for group in wanted]
+    problem = ChannelProblem(
+        tuple(counts),
+        tuple(np.sort(row.astype(np.float64))[::-1] for row in ranked.values()),
+        tuple(
+            estimator.saved[group.name][row] * correction
+            for group, row in zip(wanted, counts, strict=True)
+        ),
+        estimator.needed(budget_ms),
+        scale,
+    )
+    fewest = np.zeros(len(wanted), dtype=np.int64)
+    if not problem.fits(fewest):
+        low = estimator.latency(
+            {group.name: int(row[0]) for group, row in zip(wanted, counts, strict=True)}
+        )
+        raise BudgetError(
+            f"a latency of {budget_ms:.4g} ms cannot be reached by removing channels: "
+            f"this model can take {low:.4g} to {estimator.dense_ms:.4g} ms"
+        )
+    options = CHANNEL_SOLVERS[method](problem)
+    return {
+        group.name: _top(ranked[group.name], int(row[option]))
+        for group, row, option in zip(wanted, counts, options, strict=True)
+    }
+
+
+def stage_budgets(dense_ms: float, budget_ms: float, stages: int) -> tuple[float, ...]:
+    """Budgets (ms) of k stages from the dense latency down to `budget_ms`, the last one exact.
+
+    SP-LAMP section 3.3: each stage removes an equal part of the latency that has to go, and
+    scores and contributions are taken anew in between. One stage where nothing has to go.
+    Raises `AlcsError` for less than one stage, `BudgetError` for times that are not positive.
+    """
+    if stages < 1:
+        raise AlcsError(f"{stages} stages: at least one is needed")
+    if not (isfinite(dense_ms) and isfinite(budget_ms) and min(dense_ms, budget_ms) > 0):
+        raise BudgetError(f"a budget of {budget_ms} ms of {dense_ms} ms cannot be met")
+    if budget_ms >= dense_ms:
+        return (budget_ms,)
+    step = (dense_ms - budget_ms) / stages
+    return (*(dense_ms - step * stage for stage in range(1, stages)), budget_ms)
+
+
+def _most(problem: ChannelProblem, largest: int, options: Callable[[int], IntArray]) -> IntArray:
+    """`options(n)` of the largest n <= `largest` that fits; 0 does."""
+    low, high = 0, largest
+    while low < high:
+        middle = (low + high + 1) // 2
+        if problem.fits(options(middle)):
+            low = middle
+        else:
+            high = middle - 1
+    return options(low)
+
+
+def _allowed(channels: int, least: int, multiple: int) -> IntArray:
+    """The counts that a group of so many channels may keep, all of them last."""
+    first = -(-least // multiple) * multiple
+    return np.append(np.arange(first, channels, multiple, dtype=np.int64), channels)
+
+
+def _top(scores: npt.NDArray[np.floating], count: int) -> BoolArray:
+    """True at the `count` highest scores; of equal ones the first are kept."""
+    keep = np.zeros(scores.size, dtype=bool)
+    keep[np.argsort(-scores, kind="stable")[:count]] = True
+    return keep
+
+
+def _checked(
+    group: ChannelGroup,
+    scores: Mapping[str, npt.NDArray[np.floating]],
+    estimator: ChannelEstimator,
+) -> npt.NDArray[np.floating]:
+    """The group's scores; raises `AlcsError` unless they, and its curve, fit the group."""
+    where = f"channel group '{group.name}'"
+    if group.name not in scores:
+        raise AlcsError(f"{where} has no scores")
+    if group.name not in estimator.saved:
+        raise AlcsError(f"{where} has no latency curve")
+    values, known = np.asarray(scores[group.name]), estimator.saved[group.name].size - 1
+    if values.shape != (group.channels,):
+        raise AlcsError(f"{where} has {group.channels} channels, its scores {list(values.shape)}")
+    if known != group.channels:
+        raise AlcsError(
+            f"{where} has {group.channels} channels, its latency was measured for {known}: "
+            "another model"
+        )
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        raise AlcsError(f"{where} has scores that are not finite numbers from 0 on")
+    return values
