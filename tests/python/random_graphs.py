@@ -275,8 +275,9 @@ class Grower:
         return Image(y, x.channels, side)
 
     def deep_to_wide(self, x: Image) -> Image:
-        if x.channels % 4 or x.side > 4:
-            return x
+        if x.channels % 4:
+            x = self.conv(x, 12)
+        x = self.pool(x) if x.side > 4 else x
         made = self.b.op("DepthToSpace", x.name, blocksize=2, mode=self.pick(("DCR", "CRD")))
         return Image(made, x.channels // 4, 2 * x.side)
 

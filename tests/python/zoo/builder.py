@@ -28,11 +28,16 @@ class Builder:
         self._weights: dict[str, Array] = {}
         self._inputs: dict[str, tuple[int | str, ...]] = {}
         self._domains: set[str] = set()
+        self._declared: dict[str, tuple[int, ...]] = {}
 
     def input(self, shape: Sequence[int | str], name: str = "x") -> str:
         """A float input."""
         self._inputs[name] = tuple(shape)
         return name
+
+    def declare(self, tensor: str, shape: Sequence[int]) -> None:
+        """Gives a float tensor a shape that nobody can infer."""
+        self._declared[tensor] = tuple(shape)
 
     def const(self, array: Any, name: str | None = None) -> str:
         """An initializer; lists of integers become int64."""
@@ -138,8 +143,16 @@ class Builder:
                 helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
                 for name, shape in self._inputs.items()
             ],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, self._declared.get(name))
+                for name in outputs
+            ],
             [numpy_helper.from_array(array, name) for name, array in self._weights.items()],
+            value_info=[
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, shape in self._declared.items()
+                if name not in outputs
+            ],
         )
         imports = [helper.make_opsetid("", self._opset)]
         imports += [helper.make_opsetid(domain, 1) for domain in sorted(self._domains)]

@@ -161,9 +161,8 @@ def unknown_operator() -> onnx.ModelProto:
     x = b.relu(b.conv("before", x, 8, 8))
     (x,) = b.ops("Mystery", x, count=1, domain="com.example", name="mystery")
     x = b.relu(b.conv("after", x, 8, 40))
-    proto = b.proto(b.head(b.relu(b.conv("tail", x, 40, 40)), 40))
-    proto.graph.value_info.append(helper.make_tensor_value_info("mystery.y", 1, [1, 8, 8, 8]))
-    return proto
+    b.declare("mystery.y", (1, 8, 8, 8))
+    return b.proto(b.head(b.relu(b.conv("tail", x, 40, 40)), 40))
 
 
 def deep_residual(blocks: int = 100, width: int = 8) -> onnx.ModelProto:
