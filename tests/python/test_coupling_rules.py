@@ -6,12 +6,11 @@ Each graph is also pruned at random and proved against the masked dense model.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from coupling_helpers import assert_shrinks
+from coupling_helpers import Proved, assert_shrinks, prove_graph, start
 from zoo.builder import Builder
 
 from alcs_onnx import coupling
@@ -19,58 +18,15 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.rewrite.shrink import masked, shrink
 
-
-@dataclass(frozen=True)
-class Proved:
-    """A model that was pruned with success, and what the analysis says of it."""
-
-    model: Model
-    analysed: coupling.Coupling
-
-    def at(self, tensor: str, axis: int = 0) -> list[tuple[str, int]]:
-        """The channel of each position of an initializer: name of the group, and number."""
-        found: dict[int, tuple[str, int]] = {}
-        for group in self.analysed.groups:
-            for slot in group.slots:
-                if (slot.tensor, slot.axis) == (tensor, axis):
-                    for channel, places in enumerate(slot.indices):
-                        found.update((int(place), (group.name, channel)) for place in places)
-        assert sorted(found) == list(range(self.model.initializers[tensor].shape[axis])), tensor
-        return [found[place] for place in sorted(found)]
-
-    def role(self, tensor: str, axis: int = 0) -> str:
-        """The one role of an initializer's axis."""
-        slots = [s for g in self.analysed.groups for s in g.slots]
-        (role,) = {s.role for s in slots if (s.tensor, s.axis) == (tensor, axis)}
-        return role
-
-    def why(self, tensor: str, axis: int = 0) -> str:
-        """Why the channels of an initializer's axis are frozen; empty when they are not."""
-        names = dict.fromkeys(name for name, _ in self.at(tensor, axis))
-        return "; ".join(dict.fromkeys(self.analysed.group(name).frozen for name in names))
-
-    def free(self) -> dict[str, int]:
-        """The groups that can lose channels."""
-        return {g.name: g.channels for g in self.analysed.groups if not g.frozen}
-
-
 Prove = Callable[..., Proved]
 
 
 @pytest.fixture
 def prove(tmp_path: Path, rng: np.random.Generator) -> Prove:
     def proved(b: Builder, *outputs: str) -> Proved:
-        model = b.load(tmp_path, *outputs)
-        analysed, _ = assert_shrinks(model, rng)
-        return Proved(model, analysed)
+        return prove_graph(b, tmp_path, rng, *outputs)
 
     return proved
-
-
-def start(channels: int = 8, seed: int = 0, opset: int = 17) -> tuple[Builder, str]:
-    """A builder with a conv called `a` on the input."""
-    b = Builder(seed, opset)
-    return b, b.conv("a", b.input((1, 3, 8, 8)), 3, channels)
 
 
 # -- layers with weights -------------------------------------------------------------------
