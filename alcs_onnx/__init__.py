@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alcs_onnx.ort import get_library_path
-    from alcs_onnx.pipeline import Measuring, Training, bench, compile_model, optimize, profile
+    from alcs_onnx.pipeline import (
+        ChannelOptions,
+        Measuring,
+        Training,
+        bench,
+        compile_model,
+        optimize,
+        profile,
+    )
 
 __all__ = [
+    "ChannelOptions",
     "Measuring",
     "Training",
     "bench",

@@ -13,6 +13,7 @@ from alcs_onnx.errors import AlcsError
 #: Sub-commands in the order `--help` lists them: module name -> one-line summary.
 COMMANDS = {
     "optimize": "make a model meet a latency budget",
+    "prune-masks": "choose what to remove and save the masks",
     "compile": "rewrite an already sparse model to the sparse operator",
     "profile": "measure the latency table of a model",
     "bench": "time models side by side",
@@ -47,7 +48,9 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        module = import_module(f"alcs_onnx.cli.{name}") if name == command else None
+        module = (
+            import_module(f"alcs_onnx.cli.{name.replace('-', '_')}") if name == command else None
+        )
         sub = commands.add_parser(
             name,
             help=summary,

@@ -1,8 +1,9 @@
 """Make a trained model meet a latency budget, with as much accuracy as possible.
 
-Measures the model on this machine, chooses which groups of weights to keep, trains what is
-left with ADMM when there is data, rewrites every Conv to ai.alcs::SimdSparseConv and measures
-the result. The file also runs, slower, where the library is not registered.
+Measures the model on this machine, chooses which groups of weights or which channels to keep,
+trains what is left when there is data, rewrites the graph and measures the result. With groups
+every Conv becomes ai.alcs::SimdSparseConv, and the file also runs, slower, where the library is
+not registered. With channels alone the file is plain ONNX, quicker in any runtime.
 
 example: alcs-onnx optimize in.onnx --budget 50% --data images/ -o out.onnx
 """
@@ -18,24 +19,43 @@ from alcs_onnx.cli import arguments
 from alcs_onnx.types import Budget
 
 if TYPE_CHECKING:
-    from alcs_onnx.pipeline import Training
+    from alcs_onnx.pipeline import ChannelOptions, Training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `optimize`."""
     arguments.add_model(parser)
+    add_method(parser)
+    parser.add_argument("-o", "--output", type=Path, default=None, help="the ONNX file to write")
+    parser.add_argument(
+        "--plan", type=Path, default=None, metavar="FILE", help="apply a plan of `prune-masks`"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="stop before training and writing")
+    parser.add_argument(
+        "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
+    )
+    arguments.add_measuring(parser, iterations=200)
+    add_channels(parser)
+    _add_data(parser)
+    _add_training(parser)
+    arguments.add_general(parser)
+
+
+def add_method(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say how much and what is removed."""
     parser.add_argument(
         "--budget",
         required=True,
         metavar="62ms|40%|2x",
         help="a latency, a share of the dense latency, or a speed-up",
     )
-    parser.add_argument("-o", "--output", type=Path, default=None, help="the ONNX file to write")
     parser.add_argument(
         "--method",
-        choices=["simd"],
+        choices=["simd", "channel", "hybrid"],
         default="simd",
-        help="what is removed: simd = groups of weights of adjacent output channels",
+        help="what is removed: simd = groups of weights of adjacent output channels (default), "
+        "channel = whole channels with all that is coupled to them, hybrid = channels, then "
+        "groups of what is left",
     )
     parser.add_argument(
         "--group-size",
@@ -53,14 +73,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", type=Path, default=None, metavar="TABLE", help="reuse a table of `profile`"
     )
-    parser.add_argument("--dry-run", action="store_true", help="stop before training and writing")
-    parser.add_argument(
-        "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
+
+
+def add_channels(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the methods that remove channels."""
+    group = parser.add_argument_group("channels: SP-LAMP (defaults)")
+    group.add_argument(
+        "--score",
+        choices=["sp-lamp", "lamp", "l2", "l1", "taylor", "uniform"],
+        default="sp-lamp",
+        help="importance of a channel; taylor needs --data (sp-lamp)",
     )
-    arguments.add_measuring(parser, iterations=200)
-    _add_data(parser)
-    _add_training(parser)
-    arguments.add_general(parser)
+    group.add_argument(
+        "--channel-solver",
+        choices=["knapsack", "greedy", "uniform"],
+        default="knapsack",
+        help="most score under the budget, one threshold on the score, or the same share of "
+        "every group (knapsack)",
+    )
+    group.add_argument(
+        "--stages",
+        type=arguments.positive_int,
+        default=4,
+        help="steps towards the budget, between which scores are taken anew (4)",
+    )
+    group.add_argument(
+        "--contributions",
+        choices=["measured", "predicted"],
+        default="measured",
+        help="latencies of channel groups: measure each at several sizes, or predict them from "
+        "the times of the dense model's nodes and measure a few (measured)",
+    )
+
+
+def channel_options(options: argparse.Namespace) -> ChannelOptions:
+    """What `add_channels` parsed."""
+    from alcs_onnx.pipeline import ChannelOptions
+
+    return ChannelOptions(
+        score=options.score,
+        solver=options.channel_solver,
+        stages=options.stages,
+        contributions=options.contributions,
+    )
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -194,7 +249,9 @@ def run(options: argparse.Namespace) -> int:
             method=options.method,
             simd_group=options.group_size,
             projection=options.projection,
+            channels=channel_options(options),
             table=options.profile,
+            plan=options.plan,
             measuring=arguments.measuring(options),
             training=_training(options),
             seed=options.seed,

@@ -1,6 +1,8 @@
 """Measure the latency table of a model: each layer's time at 11 densities, and the rest.
 
-The table is a JSON file that `optimize --profile` reuses on the same machine.
+With --method channel, instead: the time of the whole model with each group of coupled channels
+reduced to several sizes. The table is a JSON file that `optimize --profile` reuses on the same
+machine.
 
 example: alcs-onnx profile in.onnx -o table.json
 """
@@ -23,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=4,
         help="output channels per SIMD group (default 4)",
     )
+    parser.add_argument(
+        "--method",
+        choices=["simd", "channel"],
+        default="simd",
+        help="the method of `optimize` that the table is for (simd)",
+    )
     arguments.add_measuring(parser, iterations=60)
     arguments.add_general(parser)
 
@@ -30,8 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, save, and print the curves."""
     from alcs_onnx import report
-    from alcs_onnx.pipeline import profile
+    from alcs_onnx.pipeline import profile, profile_channels
 
+    if options.method == "channel":
+        with report.progress() as progress:
+            curves = profile_channels(
+                options.model,
+                options.output,
+                input_shapes=dict(options.input_shapes),
+                measuring=arguments.measuring(options),
+                progress=progress.stage,
+                on_note=progress.note,
+            )
+        report.print_channel_table(curves)
+        return 0
     with report.progress() as progress:
         table = profile(
             options.model,

@@ -187,7 +187,7 @@ class Model:
 
         return sum(node_macs(self, node) for node in self.nodes)
 
-    def _digest_parts(self) -> Iterator[bytes]:
+    def _digest_parts(self, weights: bool) -> Iterator[bytes]:
         yield repr((self.opset, sorted(self.other_opsets.items()))).encode()
         for info in (*self.inputs, *self.outputs):
             yield repr((info.name, info.dtype.str, info.shape)).encode()
@@ -201,16 +201,20 @@ class Model:
                     yield repr(value).encode()
         for name, array in sorted(self.initializers.items()):
             yield name.encode()
-            yield from _array_parts(array)
+            if weights or not np.issubdtype(array.dtype, np.floating):
+                yield from _array_parts(array)
+            else:
+                yield repr((array.dtype.str, array.shape)).encode()
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of topology, attributes, shapes and weights; equal for equal models."""
-        digest = hashlib.sha256()
-        for part in self._digest_parts():
-            digest.update(len(part).to_bytes(8, "little"))
-            digest.update(part)
-        return digest.hexdigest()
+        return _sha256(self._digest_parts(weights=True))
+
+    @cached_property
+    def structure_digest(self) -> str:
+        """The same without the values of float weights: training does not change it."""
+        return _sha256(self._digest_parts(weights=False))
 
     def with_initializers(self, arrays: Mapping[str, Array]) -> Model:
         """The same model with other values for some initializers; nothing else is copied.
@@ -258,6 +262,14 @@ class Model:
     def weight_bytes(self) -> int:
         """Bytes of all initializers."""
         return sum(array.nbytes for array in self.initializers.values())
+
+
+def _sha256(parts: Iterator[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _array_parts(array: Array) -> Iterator[bytes]:

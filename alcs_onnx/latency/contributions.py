@@ -36,12 +36,14 @@ _BATCH = 6
 def step_counts(channels: int, steps: int) -> tuple[int, ...]:
     """About `steps` counts of a group's channels, ascending, `channels` the last.
 
-    Multiples of 8 in groups of 64 and more, of 4 from 16 on: the run time jumps where another
-    vector of channels begins and hardly changes between. The least is one such multiple.
+    Multiples of 16 in groups of 128 and more, of 8 from 64 and of 4 from 16 on: the run time
+    jumps where another vector of channels begins, and a part of one may cost more than a whole
+    one. The least counts are one such multiple, and a quarter of that.
     """
-    multiple = 8 if channels >= 64 else 4 if channels >= 16 else 1
+    multiple = next((m for least, m in ((128, 16), (64, 8), (16, 4)) if channels >= least), 1)
     spread = np.linspace(min(multiple, channels), channels, max(2, steps))
     counts = {int(count) for count in np.round(spread[:-1] / multiple) * multiple}
+    counts.add(min(max(1, multiple // 4), channels))
     return (*sorted(count for count in counts if count < channels), channels)
 
 
@@ -377,5 +379,6 @@ def _check(curve: ChannelCurve) -> None:
     """Raise `AlcsError` unless `curve` is one of times at rising counts from 1 on."""
     counts, times = np.asarray(curve.kept), np.asarray(curve.times_ms, dtype=np.float64)
     usable = counts.size > 0 and counts.shape == times.shape and bool(np.isfinite(times).all())
+    usable = usable and len(curve.mean) == len(curve.stddev) == counts.size
     if not usable or counts[0] < 1 or (np.diff(counts) <= 0).any():
         raise AlcsError(f"channel group '{curve.group}': its latency curve is not a usable one")

@@ -17,6 +17,7 @@ from alcs_onnx.errors import BudgetError
 from alcs_onnx.graph import Model
 from alcs_onnx.importance import scores
 from alcs_onnx.latency import Estimator
+from alcs_onnx.pipeline.measured import AIM, ATTEMPTS, NARROW, Measured
 from alcs_onnx.pipeline.scene import Note, Scene
 from alcs_onnx.rewrite import RewriteResult, rewrite
 from alcs_onnx.solve import project, reachable_range
@@ -28,39 +29,19 @@ from alcs_onnx.types import (
     FloatArray,
     LatencyTable,
     PruningPlan,
-    Timing,
 )
 
-#: The promise: measured latency as a share of the budget.
-LOWEST, HIGHEST = 0.95, 1.0
-#: What a candidate aims at and is accepted in: clear of the edges, because a later
-#: measurement of the same model differs by a percent or so.
-AIM, NARROW = 0.975, (0.96, 0.99)
-_ATTEMPTS = 8
 #: A layer is tried as the runtime's own Conv when that was quicker by this factor, and the
 #: change is kept when the whole model gains this share.
 _SLOWER, _GAIN = 1.15, 0.02
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A pruned, rewritten model and what it measured beside the dense one (ms)."""
+class Candidate(Measured):
+    """A pruned, rewritten model and what it measured."""
 
     plan: PruningPlan
     rewritten: RewriteResult
-    dense: Timing
-    sparse: Timing
-    budget_ms: float
-
-    @property
-    def share(self) -> float:
-        """Measured latency / budget; the promise is [0.95, 1]."""
-        return self.sparse.median / self.budget_ms
-
-    @property
-    def met(self) -> bool:
-        """Whether the measured latency is within the budget."""
-        return self.share <= HIGHEST
 
 
 class BudgetLoop:
@@ -142,7 +123,7 @@ class BudgetLoop:
         source = model or self.scene.model
         rewritten = rewrite(source, plan, self.left_alone, self.scene.simd_group)
         dense, sparse = self.scene.against_dense(rewritten.model.serialize())
-        return Candidate(plan, rewritten, dense, sparse, self.budget.resolve(dense.median))
+        return Candidate(dense, sparse, self.budget.resolve(dense.median), plan, rewritten)
 
     def meet(
         self, weights: Mapping[str, FloatArray], first: PruningPlan | None = None
@@ -153,15 +134,11 @@ class BudgetLoop:
         smallest plan measures above the budget.
         """
         best: Candidate | None = None
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, ATTEMPTS + 1):
             plan = first if first is not None and attempt == 1 else self.project(weights)
             candidate = self.measure(plan)
-            self._note(
-                f"attempt {attempt}: predicted {plan.predicted_ms:.3f} ms, measured "
-                f"{candidate.sparse.median:.3f} ms, budget {candidate.budget_ms:.3f} ms "
-                f"({100 * candidate.share:.1f} %)"
-            )
-            if best is None or _distance(candidate) < _distance(best):
+            self._note(candidate.attempt(attempt, plan.predicted_ms))
+            if best is None or candidate.distance < best.distance:
                 best = candidate
             if NARROW[0] <= candidate.share <= NARROW[1]:
                 return candidate
@@ -247,8 +224,3 @@ class BudgetLoop:
 
     def _range(self) -> tuple[float, float]:
         return reachable_range(self._estimator, self._sizes())
-
-
-def _distance(candidate: Candidate) -> float:
-    """How far a candidate is from what was aimed at; missing the budget counts more."""
-    return abs(candidate.share - AIM) + (1.0 if not candidate.met else 0.0)

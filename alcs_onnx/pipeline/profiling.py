@@ -1,4 +1,4 @@
-"""`profile`: measure the latency table of a model and save it."""
+"""`profile`: measure the latency table of a model, of its layers or channels, and save it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 from alcs_onnx import latency
 from alcs_onnx.files import check_writable
+from alcs_onnx.pipeline.channels import contributions, coupling_of
 from alcs_onnx.pipeline.scene import Measuring, Note, Scene, open_scene
-from alcs_onnx.types import LatencyTable, Shape
+from alcs_onnx.types import ChannelTable, LatencyTable, Shape
 
 
 def measure_table(scene: Scene, progress: latency.Progress | None) -> LatencyTable:
@@ -50,5 +51,30 @@ def profile(
         on_note=on_note or (lambda text: None),
     )
     table = measure_table(scene, progress)
+    latency.save_table(table, Path(output))
+    return table
+
+
+def profile_channels(
+    model: str | Path,
+    output: str | Path,
+    *,
+    input_shapes: Mapping[str, Shape] | None = None,
+    measuring: Measuring | None = None,
+    seed: int = 0,
+    progress: latency.Progress | None = None,
+    on_note: Note | None = None,
+) -> ChannelTable:
+    """The same for the channel groups of the model (`latency.measure_contributions`)."""
+    check_writable(Path(output), Path(model))
+    scene = open_scene(
+        Path(model),
+        input_shapes=input_shapes or {},
+        simd_group=1,
+        measuring=measuring or Measuring(),
+        seed=seed,
+        on_note=on_note or (lambda text: None),
+    )
+    table = contributions(scene, coupling_of(scene.model), "measured", progress)
     latency.save_table(table, Path(output))
     return table

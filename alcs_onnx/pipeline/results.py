@@ -28,6 +28,21 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class ChannelReport:
+    """One channel group: the layers it runs through, and how many of its channels stay.
+
+    `saved_ms` is what the model gains when this group alone is reduced so far.
+    """
+
+    group: str
+    layers: tuple[str, ...]
+    channels: int
+    kept: int
+    saved_ms: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class NumericCheck:
     """Largest differences of the written file's outputs, relative to the largest output.
 
@@ -103,6 +118,7 @@ class OptimizeResult:
     predicted_ms: float
     mac_ratio: float
     layers: tuple[LayerReport, ...]
+    channels: tuple[ChannelReport, ...] = ()
     accuracy: Accuracy | None = None
     check: NumericCheck | None = None
     history: tuple[Mapping[str, float | str], ...] = ()

@@ -10,13 +10,14 @@ from rich.table import Table
 
 from alcs_onnx.pipeline.results import (
     BenchResult,
+    ChannelReport,
     CompileResult,
     LayerReport,
     NumericCheck,
     OptimizeResult,
 )
 from alcs_onnx.report.console import out
-from alcs_onnx.types import LatencyTable, Machine, Timing
+from alcs_onnx.types import ChannelTable, LatencyTable, Machine, Timing
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -133,8 +134,40 @@ def print_table(table: LatencyTable) -> None:
     )
 
 
+def print_channel_table(table: ChannelTable) -> None:
+    """Latency of the model (ms) against the channels that each group keeps, alone."""
+    view = _table("Time of the model in ms by the channels that one group keeps", "group", "curve")
+    for curve in table.curves:
+        pairs = zip(curve.kept, curve.times_ms, strict=True)
+        view.add_row(curve.group, "  ".join(f"{kept}: {_ms(time)}" for kept, time in pairs))
+    out.print(view)
+    out.print(
+        f"dense model: {_ms(table.dense.median)} ms\n{describe_machine(table.machine)}",
+        markup=False,
+    )
+
+
+def _print_channels(groups: Sequence[ChannelReport]) -> None:
+    table = _table(
+        "Channel groups", "group", ">channels", ">kept", ">alone saves ms", "why", "layers"
+    )
+    for row in groups:
+        saved = "-" if row.saved_ms is None else f"{row.saved_ms:.3f}"
+        table.add_row(
+            row.group,
+            str(row.channels),
+            str(row.kept),
+            saved,
+            row.reason or "",
+            ", ".join(row.layers),
+        )
+    out.print(table)
+
+
 def print_optimize(result: OptimizeResult) -> None:
-    """Layers, latency, accuracy, the numeric check, and whether the budget was met."""
+    """Channels, layers, latency, accuracy, the numeric check, and whether the budget was met."""
+    if result.channels:
+        _print_channels(result.channels)
     _print_layers(result.layers, timed=True)
     latency = _table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
     latency.add_row("dense", *_timing_cells(result.dense, result.dense))

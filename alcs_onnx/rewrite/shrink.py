@@ -87,7 +87,7 @@ def masked(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> M
 
 
 def _kept(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> _Kept:
-    if coupling.model_digest != model.digest:
+    if coupling.structure_digest != model.structure_digest:
         raise AlcsError("the channel groups are those of another model: analyse this one")
     return _Kept(model, coupling, coupling.kept_classes(keep))
 

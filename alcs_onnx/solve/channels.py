@@ -113,6 +113,7 @@ def solve_channels(
     scale: float = 10_000,
     min_channels: int = 1,
     multiple: int = 1,
+    measured_only: bool = False,
 ) -> dict[str, BoolArray]:
     """Masks [channels] (True: kept) of the groups that are not frozen, within the budget.
 
@@ -120,7 +121,9 @@ def solve_channels(
     contributions, put together by `composition` (`latency.COMPOSITIONS`), their savings
     multiplied by `correction` (`ChannelEstimator.corrected`). `scale` is the knapsack's units
     per millisecond. Each group keeps at least `min_channels`, and a multiple of `multiple` or
-    all of them. The estimate of the result is at most `budget_ms`.
+    all of them; with `measured_only` one of the numbers that its curve was measured at, since
+    between those the run time need not be a straight line (a runtime that pads channels to
+    vectors has steps there). The estimate of the result is at most `budget_ms`.
 
     A budget of the dense latency and above keeps everything. Raises `BudgetError`, giving the
     reachable range, for one that is too low; `AlcsError` for scores that are missing, negative,
@@ -141,6 +144,11 @@ def solve_channels(
     if budget_ms >= estimator.dense_ms:
         return {group.name: np.ones(group.channels, dtype=bool) for group in wanted}
     counts = [_allowed(group.channels, min_channels, multiple) for group in wanted]
+    if measured_only:
+        counts = [
+            row[np.isin(row, [*table.curve(group.name).kept, group.channels])]
+            for row, group in zip(counts, wanted, strict=True)
+        ]
     problem = ChannelProblem(
         tuple(counts),
         tuple(np.sort(row.astype(np.float64))[::-1] for row in ranked.values()),

@@ -26,6 +26,7 @@ from alcs_onnx.train.config import (
 from alcs_onnx.train.data import Batch, Data, DataOptions, Samples, load_data
 from alcs_onnx.train.evaluation import evaluate
 from alcs_onnx.train.finetune import finetune, saved_keep
+from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.preprocess import Augment, Preprocess
 from alcs_onnx.train.progress import Progress, Silent
@@ -55,6 +56,7 @@ __all__ = [
     "finetune",
     "initial_dual",
     "load_data",
+    "mean_gradients",
     "prune",
     "saved_keep",
     "verify",

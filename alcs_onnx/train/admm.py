@@ -199,6 +199,7 @@ def admm(
     checkpoint: Path | None = None,
     resume: bool = False,
     fingerprint: str = "",
+    teacher: Model | None = None,
 ) -> TrainResult:
     """Train towards the constraint set; the result has W = U, so its pruned weights are zero.
 
@@ -224,6 +225,7 @@ def admm(
             weight_decay=config.weight_decay,
             lr=config.lr,
             optimizer=config.optimizer,
+            teacher=teacher,
         )
         steps = _Admm(trainer, project)
         store, state = None, None

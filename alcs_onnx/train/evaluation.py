@@ -20,10 +20,11 @@ def evaluate(
     config: TrainConfig | None = None,
     *,
     samples: Samples | None = None,
+    teacher: Model | None = None,
 ) -> Evaluation:
     """The metric of `model` with `weights` in place of its own, on the test samples.
 
-    Data without labels gives the agreement with `model` as it is, the dense teacher. Raises
+    Data without labels gives the agreement with `teacher`, by default `model` as it is. Raises
     `DataError` where there are no test samples; `samples` may name others.
     """
     config = config or TrainConfig()
@@ -40,6 +41,7 @@ def evaluate(
             weight_decay=0,
             lr=config.lr,
             optimizer=config.optimizer,
+            teacher=teacher,
         )
         found = trainer.measure(samples)
     assert found is not None

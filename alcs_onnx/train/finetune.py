@@ -38,6 +38,7 @@ def finetune(
     checkpoint: Path | None = None,
     resume: bool = False,
     fingerprint: str = "",
+    teacher: Model | None = None,
 ) -> TrainResult:
     """Retrain with masks fixed and return the weights of the last epoch.
 
@@ -47,7 +48,8 @@ def finetune(
     is the result. With no epochs this only recalibrates, if the settings say so; with `keep`
     empty it fine-tunes the dense model, the fair baseline for a pruned one.
 
-    `checkpoint`, `resume` and `fingerprint` are as for `admm`.
+    `teacher` is the model that teaches where the data or the settings ask for it, and is by
+    default `model` as it is. `checkpoint`, `resume` and `fingerprint` are as for `admm`.
     """
     config, progress = config or TrainConfig(), progress or Silent()
     unknown = set(keep) - set(prunable)
@@ -65,6 +67,7 @@ def finetune(
             weight_decay=config.finetune_weight_decay,
             lr=start,
             optimizer=config.finetune_optimizer,
+            teacher=teacher,
         )
         masks = {}
         for layer, mask in keep.items():

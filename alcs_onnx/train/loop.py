@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -83,6 +83,7 @@ class Trainer:
         weight_decay: float,
         lr: float,
         optimizer: str,
+        teacher: Model | None = None,
     ) -> None:
         for name in (config.optimizer, config.finetune_optimizer):
             if name not in OPTIMIZERS:
@@ -93,7 +94,8 @@ class Trainer:
         self.module = OnnxModule(model, channels_last=config.channels_last)
         self.module.load(weights or {})
         self.module.to(config.device)
-        self.objective = Objective(model, data, config)
+        self._teacher = teacher
+        self.objective = Objective(teacher or model, data, config)
         self.pruned = _pruned_parameters(self.module, prunable)
         self.optimizer = OPTIMIZERS[optimizer](self.module, config, lr, weight_decay)
 
@@ -149,6 +151,18 @@ class Trainer:
             raise AlcsError(f"the training data gave no batches in {stage} epoch {number}")
         return loss_sum / samples
 
+    def accumulate(self, batches: Iterable[Batch]) -> int:
+        """Add the gradients of these batches up, without a step; returns how many there were."""
+        self.optimizer.zero_grad(set_to_none=True)
+        count = 0
+        for found in batches:
+            batch = self._on_device(found)
+            outputs = self.module(*batch.inputs)
+            loss = self.objective.loss(tuple(o.float() for o in outputs), batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            count += 1
+        return count
+
     def _autocast(self) -> torch.autocast:
         kind = torch.device(self.config.device).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.config.bfloat16)
@@ -164,7 +178,14 @@ class Trainer:
         """Match the channel moments of the module as it is to the dense model's."""
         if self._calibration is None:
             self._calibration = self._calibration_inputs()
-        match_moments(self.model, self.module, self.objective.teacher(), self._calibration)
+        match_moments(self.model, self.module, self._dense(), self._calibration)
+
+    def _dense(self) -> OnnxModule:
+        """The model as it was given, which need not be the one that teaches."""
+        if self._teacher is None or self._teacher is self.model:
+            return self.objective.teacher()
+        dense = OnnxModule(self.model, channels_last=self.config.channels_last)
+        return dense.to(self.config.device).requires_grad_(False)
 
     def _calibration_inputs(self) -> tuple[Tensor, ...]:
         """Shuffled training samples, the same each time, as many as `CALIBRATION` allows."""

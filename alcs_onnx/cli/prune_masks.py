@@ -1,0 +1,53 @@
+"""Choose what to remove for a latency budget and save the masks, without changing the model.
+
+Writes a JSON file that says what each layer or channel group keeps and why others keep all, and
+the masks themselves beside it, as FILE.npz. `optimize --plan FILE` applies them.
+
+example: alcs-onnx prune-masks in.onnx --budget 50% --method channel -o plan.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from alcs_onnx.cli import arguments, optimize
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `prune-masks`."""
+    arguments.add_model(parser)
+    optimize.add_method(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file to write")
+    arguments.add_measuring(parser, iterations=200)
+    optimize.add_channels(parser)
+    arguments.add_general(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plan, save, and print what would be done."""
+    from alcs_onnx import optimize as make
+    from alcs_onnx import report
+    from alcs_onnx.types import Budget
+
+    with report.progress() as progress:
+        result = make(
+            options.model,
+            Budget.parse(options.budget),
+            None,
+            input_shapes=dict(options.input_shapes),
+            method=options.method,
+            simd_group=options.group_size,
+            projection=options.projection,
+            channels=optimize.channel_options(options),
+            table=options.profile,
+            save_plan_to=options.output,
+            measuring=arguments.measuring(options),
+            seed=options.seed,
+            progress=progress,
+            on_note=progress.note,
+        )
+    report.print_optimize(result)
+    if result.status != "unchanged":
+        print(f"wrote {options.output}")
+    return result.exit_status

@@ -1,0 +1,180 @@
+"""`optimize --method channel`: channels are removed, and the result is plain ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from alcs_onnx import latency
+from alcs_onnx.coupling import Coupling
+from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.graph import Model
+from alcs_onnx.pipeline.channels import (
+    ChannelCandidate,
+    ChannelLoop,
+    channel_masks,
+    contributions,
+    coupling_of,
+)
+from alcs_onnx.pipeline.checks import numeric_check, written_form
+from alcs_onnx.pipeline.plan_file import SavedPlan
+from alcs_onnx.pipeline.results import ChannelReport, LayerReport, NumericCheck
+from alcs_onnx.pipeline.run import Outcome, Request
+from alcs_onnx.rewrite import masked, shrink
+from alcs_onnx.types import BoolArray, ChannelPlan, ChannelTable
+
+
+@dataclass(frozen=True)
+class ChannelStep:
+    """What choosing channels starts from."""
+
+    coupling: Coupling
+    table: ChannelTable
+    loop: ChannelLoop
+
+
+def prune_channels(request: Request) -> Outcome:
+    """Measure, solve and measure until the budget is met; train what is left.
+
+    Raises `BudgetError` when the budget cannot be reached, before anything is trained.
+    """
+    step = open_step(request)
+    loop, table, trained = step.loop, step.table, request.trained
+    low, high = loop.range_ms()
+    request.note(
+        f"dense {table.dense.median:.3f} ms, budget {loop.budget_ms:.3f} ms, "
+        f"reachable by the estimate: {low:.3f} to {high:.3f} ms"
+    )
+    if loop.budget_ms >= table.dense.median:
+        return Outcome(
+            table.dense, table.machine, loop.budget_ms, loop.range_ms(), table.dense.median
+        )
+    candidate = _chosen(request, loop)
+    plan = candidate.plan
+    if trained is not None:
+        trained.evaluate("dense", None)
+    smaller, check = remove(request, step.coupling, plan.keep)
+    if trained is not None:
+        trained.evaluate("one-shot", None, smaller)
+        if request.trains:
+            smaller = trained.finetune(smaller, request.budget.text)
+    return Outcome(
+        dense=table.dense,
+        machine=table.machine,
+        budget_ms=loop.budget_ms,
+        reachable_ms=loop.range_ms(),
+        predicted_ms=plan.predicted_ms,
+        model=written_form(smaller),
+        check=check,
+        mac_ratio=smaller.macs / request.scene.model.macs,
+        layers=lambda times: layer_rows(request.scene.model, smaller, times),
+        channels=channel_reports(step.coupling, plan, table),
+        plan=SavedPlan("channel", plan, None),
+        keeps_all=all(mask.all() for mask in plan.keep.values()),
+        settings={"score": loop.options.score, "solver": loop.options.solver},
+    )
+
+
+def open_step(request: Request) -> ChannelStep:
+    """Analyse the model and measure, or load, the contributions of its channel groups."""
+    scene = request.scene
+    coupling = coupling_of(scene.model)
+    options = request.channels
+    if request.table is not None and request.method == "channel":
+        machine = scene.target.machine(scene.measuring.threads)
+        table = latency.load_channel_table(request.table, scene.model.digest, machine)
+    else:
+        table = contributions(scene, coupling, options.contributions, request.stage())
+    if table.predicted and table.error is not None:
+        request.note(f"predicted savings are off by {100 * table.error:.0f} % where measured")
+    gradients = None
+    if options.score == "taylor":
+        if request.trained is None:
+            raise AlcsError("the score 'taylor' needs --data to take gradients from")
+        gradients = request.trained.gradients()
+    loop = ChannelLoop(scene, table, coupling, request.budget, options, request.note, gradients)
+    return ChannelStep(coupling, table, loop)
+
+
+def remove(
+    request: Request, coupling: Coupling, keep: Mapping[str, BoolArray]
+) -> tuple[Model, NumericCheck]:
+    """The scene's model without the other channels, checked against its masked full form.
+
+    With data the activations are brought back into range first, at full size.
+    """
+    model = request.scene.model
+    if request.trained is not None:
+        model = request.trained.repair(channel_masks(model, coupling, keep))
+    smaller = shrink(model, coupling, keep)
+    return smaller, numeric_check(smaller, masked(model, coupling, keep), request.seed)
+
+
+def _chosen(request: Request, loop: ChannelLoop) -> ChannelCandidate:
+    """The plan of a file or the solver's choice, measured."""
+    if request.plan is not None:
+        if request.plan.channels is None:
+            raise AlcsError("the plan removes no channels: it was made by another method")
+        return loop.measure(request.plan.channels)
+    candidate = loop.meet()
+    if not candidate.met:
+        raise BudgetError(
+            f"the budget of {candidate.budget_ms:.3f} ms was not met in several attempts: the "
+            f"best measured {candidate.sparse.median:.3f} ms; nothing was trained or written"
+        )
+    return candidate
+
+
+def channel_reports(
+    coupling: Coupling, plan: ChannelPlan, table: ChannelTable
+) -> tuple[ChannelReport, ...]:
+    """A row for each channel group: what it keeps and what that saves when done alone."""
+    estimator = latency.ChannelEstimator.from_table(table)
+    rows = []
+    for group in coupling.groups:
+        mask = plan.keep.get(group.name)
+        kept = group.channels if mask is None else int(mask.sum())
+        known = group.name in estimator.saved
+        rows.append(
+            ChannelReport(
+                group=group.name,
+                layers=tuple(dict.fromkeys(slot.node for slot in group.slots)),
+                channels=group.channels,
+                kept=kept,
+                saved_ms=float(estimator.saved[group.name][kept]) if known else None,
+                reason=group.frozen or None,
+            )
+        )
+    return tuple(rows)
+
+
+def layer_rows(before: Model, after: Model, times: Mapping[str, float]) -> tuple[LayerReport, ...]:
+    """A row for each convolution: the share of its weights that is left."""
+    full = {layer.name: layer for layer in before.conv_layers}
+    rows = []
+    for layer in after.conv_layers:
+        dense = full[layer.name]
+        same = layer.weight_count == dense.weight_count
+        rows.append(
+            LayerReport(
+                layer=layer.name,
+                weight_shape=layer.weight_shape,
+                output_shape=layer.output_shape,
+                macs=layer.macs,
+                op="Conv",
+                simd_group=1,
+                density=layer.weight_count / dense.weight_count,
+                fused="",
+                dense_ms=None,
+                predicted_ms=None,
+                measured_ms=_finite(times.get(layer.name)),
+                reason="all channels kept" if same else None,
+            )
+        )
+    return tuple(rows)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None

@@ -1,0 +1,128 @@
+"""`optimize --method simd`: SIMD groups of weights are removed, every Conv becomes sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from alcs_onnx import latency
+from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.graph import Model
+from alcs_onnx.pipeline.budget import BudgetLoop, Candidate
+from alcs_onnx.pipeline.checks import numeric_check, written_form
+from alcs_onnx.pipeline.layers import layer_reports
+from alcs_onnx.pipeline.plan_file import SavedPlan
+from alcs_onnx.pipeline.profiling import measure_table
+from alcs_onnx.pipeline.run import Outcome, Request
+from alcs_onnx.pipeline.scene import Scene
+from alcs_onnx.rewrite import rewrite
+from alcs_onnx.types import FloatArray, LatencyTable, PruningPlan
+
+
+def prune_groups(request: Request) -> Outcome:
+    """Measure, solve and measure until the budget is met; train; rewrite.
+
+    Raises `BudgetError` when the budget cannot be reached, before anything is trained.
+    """
+    table = _table(request)
+    return prune_with_table(request, request.scene, table)
+
+
+def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Outcome:
+    """The same with a latency table of `scene`, whose model may have lost channels before."""
+    note, trained = request.note, request.trained
+    loop = BudgetLoop(scene, table, request.budget, "simd", request.projection, note)
+    low, high = loop.range_ms()
+    note(
+        f"dense {table.dense.median:.3f} ms, budget {loop.budget_ms:.3f} ms, "
+        f"reachable by the estimate: {low:.3f} to {high:.3f} ms"
+    )
+    if loop.budget_ms >= table.dense.median:
+        return Outcome(
+            table.dense, table.machine, loop.budget_ms, loop.range_ms(), table.dense.median
+        )
+    saved = request.plan.groups if request.plan is not None else None
+    candidate = _chosen(loop) if saved is None else _planned(loop, scene, saved)
+    one_shot = _masked_weights(scene.model, loop, candidate)
+    final = scene.model.with_initializers(one_shot)
+    if trained is not None:
+        trained.evaluate("dense", None)
+        trained.evaluate("one-shot", one_shot, scene.model)
+    if trained is not None and request.trains:
+        candidate, final = trained.prune(loop, candidate)
+    plan = candidate.plan
+    rewritten = rewrite(final, plan, loop.left_alone, scene.simd_group)
+    written = written_form(rewritten.model)
+    reference = final.with_initializers(_masked_weights(final, loop, candidate))
+
+    return Outcome(
+        dense=table.dense,
+        machine=table.machine,
+        budget_ms=loop.budget_ms,
+        reachable_ms=loop.range_ms(),
+        predicted_ms=plan.predicted_ms,
+        model=written,
+        check=numeric_check(written, reference, request.seed),
+        mac_ratio=rewritten.mac_ratio,
+        layers=lambda times: layer_reports(
+            scene.model, rewritten, reasons=plan.reasons, table=table, measured=times
+        ),
+        plan=SavedPlan("simd", None, plan),
+        keeps_all=all(mask.all() for mask in plan.keep.values()),
+    )
+
+
+def _chosen(loop: BudgetLoop) -> Candidate:
+    """The solver's choice, measured to be within the budget."""
+    candidate = loop.meet(loop.weights())
+    if loop.leave_slower_alone(candidate):
+        candidate = loop.meet(loop.weights())
+    if not candidate.met:
+        raise BudgetError(
+            f"the budget of {candidate.budget_ms:.3f} ms was not met in several attempts: the "
+            f"best measured {candidate.sparse.median:.3f} ms; nothing was trained or written"
+        )
+    return candidate
+
+
+def _planned(loop: BudgetLoop, scene: Scene, plan: PruningPlan) -> Candidate:
+    """A plan from a file, measured."""
+    if plan.simd_group != scene.simd_group:
+        raise AlcsError(
+            f"the plan is for groups of {plan.simd_group}, not {scene.simd_group}: "
+            f"use --group-size {plan.simd_group}"
+        )
+    if plan.model_digest != scene.model.digest:
+        raise AlcsError("the plan is for other weights than those that are left here")
+    layers = loop.layers
+    if unknown := plan.keep.keys() - layers.keys():
+        raise AlcsError(f"the plan has a layer that cannot be pruned here: '{min(unknown)}'")
+    return loop.measure(plan)
+
+
+def _table(request: Request) -> LatencyTable:
+    """A saved table that fits the scene, or a new one."""
+    scene = request.scene
+    if request.table is None:
+        return measure_table(scene, request.stage())
+    machine = scene.target.machine(scene.measuring.threads)
+    table = latency.load_table(request.table, scene.model.digest, machine)
+    if table.simd_group != scene.simd_group:
+        raise AlcsError(
+            f"{request.table}: measured with groups of {table.simd_group}, not "
+            f"{scene.simd_group}: use --group-size {table.simd_group} or measure again"
+        )
+    return table
+
+
+def _masked_weights(
+    model: Model, loop: BudgetLoop, candidate: Candidate
+) -> Mapping[str, FloatArray]:
+    """The weights of the pruned layers with the removed ones set to zero, by initializer."""
+    masks = loop.weight_masks(candidate.plan)
+    weights = {layer.name: layer.weight for layer in model.conv_layers}
+    return {
+        weights[name]: np.asarray(model.initializers[weights[name]] * mask, np.float32)
+        for name, mask in masks.items()
+    }

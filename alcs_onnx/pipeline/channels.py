@@ -1,0 +1,296 @@
+"""Finding the channels to keep: measure, solve, shrink, measure, correct (SP-LAMP section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+
+from alcs_onnx import latency
+from alcs_onnx.channel_importance import channel_scores
+from alcs_onnx.coupling import Coupling, analyse
+from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.graph import Model
+from alcs_onnx.latency import ChannelEstimator
+from alcs_onnx.pipeline.measured import AIM, ATTEMPTS, NARROW, Measured
+from alcs_onnx.pipeline.scene import Note, Scene
+from alcs_onnx.rewrite import shrink
+from alcs_onnx.solve import solve_channels, stage_budgets
+from alcs_onnx.types import (
+    BoolArray,
+    Budget,
+    ChannelGroup,
+    ChannelPlan,
+    ChannelSlot,
+    ChannelTable,
+    FloatArray,
+)
+
+
+@dataclass(frozen=True)
+class ChannelOptions:
+    """How channels are scored and chosen.
+
+    `score` and `solver` are names of the registries, `stages` the k of section 3.3, and
+    `contributions` says whether latencies of groups are "measured" or "predicted".
+    """
+
+    score: str = "sp-lamp"
+    solver: str = "knapsack"
+    stages: int = 4
+    contributions: str = "measured"
+
+
+@dataclass(frozen=True)
+class ChannelCandidate(Measured):
+    """A model without some of its channels, and what it measured."""
+
+    plan: ChannelPlan
+    model: Model
+
+
+def contributions(
+    scene: Scene, coupling: Coupling, how: str, progress: latency.Progress | None
+) -> ChannelTable:
+    """The table of latency contributions of the scene's channel groups.
+
+    Raises `AlcsError` for another `how` than "measured" and "predicted".
+    """
+
+    def build(kept: Mapping[str, int]) -> bytes:
+        masks = {
+            name: np.arange(coupling.group(name).channels) < count for name, count in kept.items()
+        }
+        return shrink(scene.model, coupling, masks).serialize()
+
+    measuring = scene.measuring
+    if how == "measured":
+        return latency.measure_contributions(
+            build,
+            coupling.groups,
+            scene.target,
+            model=scene.model,
+            threads=measuring.threads,
+            feeds=scene.feeds,
+            progress=progress,
+        )
+    if how != "predicted":
+        raise AlcsError(f"contributions are measured or predicted, not '{how}'")
+    times = scene.target.node_times(
+        [build({})],
+        threads=measuring.threads,
+        iterations=measuring.iterations,
+        warmup=measuring.warmup,
+        feeds=scene.feeds,
+        library=False,
+    )[0]
+    return latency.predict_contributions(
+        build,
+        coupling.groups,
+        scene.target,
+        model=scene.model,
+        times=times,
+        threads=measuring.threads,
+        feeds=scene.feeds,
+        progress=progress,
+    )
+
+
+class ChannelLoop:
+    """Finds channels whose removal makes the measured latency fit a budget."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        table: ChannelTable,
+        coupling: Coupling,
+        budget: Budget,
+        options: ChannelOptions,
+        note: Note,
+        gradients: Mapping[str, FloatArray] | None = None,
+    ) -> None:
+        self.scene, self.table, self.coupling, self.budget = scene, table, coupling, budget
+        self.options = options
+        self._note, self._gradients = note, gradients
+        self._estimator = ChannelEstimator.from_table(table)
+
+    @property
+    def budget_ms(self) -> float:
+        """The budget for the dense latency of the table."""
+        return self.budget.resolve(self.table.dense.median)
+
+    def range_ms(self) -> tuple[float, float]:
+        """Least and greatest latency that a plan reaches, by the estimate (ms)."""
+        return self._estimator.latency(self._least()), self._estimator.dense_ms
+
+    def meet(self) -> ChannelCandidate:
+        """A candidate within the budget, or the closest that the attempts gave.
+
+        What is asked of the solver follows the measurements, and once some were above and
+        some below the budget it stays between those. Raises `BudgetError` when even the
+        smallest model is above the budget.
+        """
+        best: ChannelCandidate | None = None
+        goal = AIM * self.budget_ms
+        below, above = 0.0, inf
+        tried: set[bytes] = set()
+        for number in range(1, ATTEMPTS + 1):
+            plan = self._solved(goal, best)
+            fingerprint = b"".join(mask.tobytes() for mask in plan.keep.values())
+            if fingerprint in tried:
+                break  # nothing in between
+            tried.add(fingerprint)
+            candidate = self.measure(plan)
+            self._note(candidate.attempt(number, plan.predicted_ms))
+            if best is None or candidate.distance < best.distance:
+                best = candidate
+            if NARROW[0] <= candidate.share <= NARROW[1]:
+                return candidate
+            if candidate.met and all(mask.all() for mask in plan.keep.values()):
+                return candidate
+            if candidate.share > NARROW[1]:
+                above = min(above, goal)
+            else:
+                below = max(below, goal)
+            goal *= AIM / candidate.share
+            if not below < goal < above:
+                goal = (below * above) ** 0.5
+        assert best is not None
+        return best
+
+    def _solved(self, goal_ms: float, best: ChannelCandidate | None) -> ChannelPlan:
+        """The plan for an estimated latency, the smallest one where that cannot be reached."""
+        try:
+            return self.solve(goal_ms)
+        except BudgetError:
+            if best is None:
+                raise
+            return self._plan(self._fewest())
+
+    def solve(self, latency_ms: float) -> ChannelPlan:
+        """The plan of the solver for an estimated latency, reached in stages.
+
+        Between stages the scores are taken anew, from the weights that are left, and so are
+        the contributions, by the estimate. Raises `BudgetError` with the reachable range.
+        """
+        low, high = self.range_ms()
+        if latency_ms < low:
+            raise BudgetError(
+                f"a latency of {latency_ms:.4g} ms cannot be reached by removing channels: "
+                f"by the estimate this model can take {low:.4g} to {high:.4g} ms"
+            )
+        keep = {g.name: np.ones(g.channels, dtype=bool) for g in self.coupling.prunable}
+        for budget in stage_budgets(self._estimator.dense_ms, latency_ms, self.options.stages):
+            groups = [_restricted(group, keep[group.name]) for group in self.coupling.prunable]
+            weights = self._left(keep)
+            scores = {
+                group.name: channel_scores(weights, group, self.options.score, self._gradients)
+                for group in groups
+            }
+            found = solve_channels(
+                groups,
+                scores,
+                self._table_at(keep),
+                budget,
+                method=self.options.solver,
+                measured_only=True,
+            )
+            for name, mask in found.items():
+                keep[name][np.flatnonzero(keep[name])[~mask]] = False
+        return self._plan(keep)
+
+    def measure(self, plan: ChannelPlan) -> ChannelCandidate:
+        """Build `plan` and time it beside the dense file."""
+        model = shrink(self.scene.model, self.coupling, plan.keep)
+        dense, sparse = self.scene.against_dense(model.serialize())
+        return ChannelCandidate(dense, sparse, self.budget.resolve(dense.median), plan, model)
+
+    def _plan(self, keep: Mapping[str, BoolArray]) -> ChannelPlan:
+        kept = {name: int(mask.sum()) for name, mask in keep.items()}
+        return ChannelPlan(
+            self.scene.model.digest,
+            dict(keep),
+            dict(self.coupling.frozen),
+            self._estimator.latency(kept),
+        )
+
+    def _least(self) -> dict[str, int]:
+        return {g.name: self.table.curve(g.name).kept[0] for g in self.coupling.prunable}
+
+    def _fewest(self) -> dict[str, BoolArray]:
+        """The least that was measured of every group, the channels of highest score."""
+        weights, least = self.scene.model.initializers, self._least()
+        keep = {}
+        for group in self.coupling.prunable:
+            scores = channel_scores(weights, group, self.options.score, self._gradients)
+            keep[group.name] = np.zeros(group.channels, dtype=bool)
+            keep[group.name][np.argsort(-scores, kind="stable")[: least[group.name]]] = True
+        return keep
+
+    def _table_at(self, keep: Mapping[str, BoolArray]) -> ChannelTable:
+        """The contributions of a model that keeps `keep` already (eq. 7 from there)."""
+        kept = {name: int(mask.sum()) for name, mask in keep.items()}
+        now = self._estimator.latency(kept)
+        curves = []
+        for curve in self.table.curves:
+            left = kept[curve.group]
+            counts = tuple(sorted({count for count in curve.kept if count < left} | {left}))
+            times = tuple(self._estimator.latency({**kept, curve.group: c}) for c in counts)
+            curves.append(
+                replace(curve, kept=counts, times_ms=times, mean=times, stddev=(0.0,) * len(times))
+            )
+        dense = replace(self.table.dense, median=now)
+        return replace(self.table, dense=dense, curves=tuple(curves))
+
+    def _left(self, keep: Mapping[str, BoolArray]) -> Mapping[str, FloatArray]:
+        """The weights without what the removed channels read and compute."""
+        arrays = dict(self.scene.model.initializers)
+        copied: set[str] = set()
+        for group in self.coupling.prunable:
+            gone = ~keep[group.name]
+            if not gone.any():
+                continue
+            for slot in group.slots:
+                if slot.tensor not in copied:
+                    arrays[slot.tensor] = arrays[slot.tensor].copy()
+                    copied.add(slot.tensor)
+                np.moveaxis(arrays[slot.tensor], slot.axis, 0)[slot.indices[gone].reshape(-1)] = 0
+        return arrays
+
+
+def channel_masks(
+    model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]
+) -> dict[str, BoolArray]:
+    """Masks in the shape of the weights, by conv layer: False where a removed channel is."""
+    layers = {layer.weight: layer for layer in model.conv_layers}
+    masks: dict[str, BoolArray] = {}
+    for group in coupling.groups:
+        gone = ~keep.get(group.name, np.ones(group.channels, dtype=bool))
+        for slot in group.slots:
+            if slot.tensor in layers and gone.any():
+                layer = layers[slot.tensor]
+                mask = masks.setdefault(layer.name, np.ones(layer.weight_shape, dtype=bool))
+                np.moveaxis(mask, slot.axis, 0)[slot.indices[gone].reshape(-1)] = False
+    return masks
+
+
+def coupling_of(model: Model) -> Coupling:
+    """The channel groups of `model`; raises `AlcsError` where none can lose a channel."""
+    coupling = analyse(model)
+    if not coupling.prunable:
+        reasons = "; ".join(dict.fromkeys(coupling.frozen.values()))
+        raise AlcsError(f"no channel of this model can be removed: {reasons}")
+    return coupling
+
+
+def _restricted(group: ChannelGroup, keep: BoolArray) -> ChannelGroup:
+    """The group as it is when only those channels are left."""
+    slots = tuple(_kept_slot(slot, keep) for slot in group.slots)
+    return replace(group, channels=int(keep.sum()), slots=slots)
+
+
+def _kept_slot(slot: ChannelSlot, keep: BoolArray) -> ChannelSlot:
+    """The slot with the indices of the kept channels alone."""
+    return replace(slot, indices=slot.indices[keep])

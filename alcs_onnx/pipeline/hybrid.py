@@ -1,0 +1,168 @@
+"""`optimize --method hybrid`: channels first, then SIMD groups of what is left.
+
+One budget serves both. How much of it the channels take is decided by what the weights keep:
+for several splits both solvers are asked, and the split that leaves the most energy, each
+layer's relative to its own, is taken. Channels cost more energy for the same latency, but take
+along what groups of weights cannot reach: depthwise layers, pooling, loads and stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.graph import Model
+from alcs_onnx.importance import scores
+from alcs_onnx.latency import Estimator
+from alcs_onnx.pipeline.by_channels import ChannelStep, channel_reports, open_step, remove
+from alcs_onnx.pipeline.by_groups import prune_with_table
+from alcs_onnx.pipeline.measured import AIM
+from alcs_onnx.pipeline.plan_file import SavedPlan
+from alcs_onnx.pipeline.profiling import measure_table
+from alcs_onnx.pipeline.run import Outcome, Request
+from alcs_onnx.pipeline.scene import Scene
+from alcs_onnx.rewrite import shrink
+from alcs_onnx.solve import project, reachable_range
+from alcs_onnx.structures import get_structure
+from alcs_onnx.types import ChannelPlan, LatencyTable, Timing
+
+#: Latencies that the channels may be asked to leave, as shares of the dense one.
+_SPLITS = tuple(share / 20 for share in range(19, 5, -1))
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A plan of channels, and the energy that is left once the groups are pruned, too."""
+
+    share: float
+    plan: ChannelPlan | None
+    energy: float
+
+
+def prune_both(request: Request) -> Outcome:
+    """Split the budget, remove channels, then groups until the budget is met.
+
+    Raises `BudgetError` when the budget cannot be reached, before anything is trained.
+    """
+    scene = request.scene
+    step = open_step(request)
+    if request.plan is not None:
+        keep = request.plan.channels
+    else:
+        groups = measure_table(scene, request.stage())
+        keep = _best_split(request, step, groups).plan
+    if keep is None:
+        request.note("the budget goes to SIMD groups alone: that keeps the most")
+        outcome = prune_with_table(request, scene, measure_table(scene, request.stage()))
+        return _named(outcome, step, None)
+    smaller, check = remove(request, step.coupling, keep.keep)
+    if not check.passed:
+        raise AlcsError(
+            "the model without the removed channels differs from the masked one by "
+            f"{check.with_library:.1e} (relative); nothing was written"
+        )
+    left = replace(scene, model=smaller)
+    # The budget and the promise are about the file that was given.
+    dense = Timing.from_samples(scene.time([scene.original])[0])
+    table = replace(measure_table(left, request.stage()), dense=dense)
+    outcome = prune_with_table(request, left, table)
+    return _named(outcome, step, keep)
+
+
+def _named(outcome: Outcome, step: ChannelStep, keep: ChannelPlan | None) -> Outcome:
+    """The outcome with what became of the channels."""
+    if outcome.model is None or outcome.plan is None:
+        return outcome
+    rows = () if keep is None else channel_reports(step.coupling, keep, step.table)
+    model = step.loop.scene.model
+    mac_ratio = outcome.mac_ratio
+    if keep is not None:
+        mac_ratio *= shrink(model, step.coupling, keep.keep).macs / model.macs
+    plan = SavedPlan("hybrid", keep, outcome.plan.groups)
+    return replace(outcome, channels=rows, plan=plan, mac_ratio=mac_ratio)
+
+
+def _best_split(request: Request, step: ChannelStep, table: LatencyTable) -> _Split:
+    """The split that keeps the most energy; raises `BudgetError` where none fits."""
+    dense = step.table.dense.median
+    found = [_try(request, step, table, 1.0, None)]
+    budget = request.budget.resolve(dense) / dense
+    for share in _SPLITS:
+        if share <= budget:
+            break
+        try:
+            plan = step.loop.solve(share * dense)
+        except BudgetError:
+            break
+        found.append(_try(request, step, table, share, plan))
+    fitting = [split for split in found if split is not None]
+    if not fitting:
+        raise BudgetError(
+            f"the budget of {request.budget.text} cannot be reached by channels and groups "
+            "together, by the estimate"
+        )
+    best = max(fitting, key=lambda split: split.energy)
+    for split in fitting:
+        request.note(
+            f"channels to {100 * split.share:.0f} % of the dense latency, groups the rest: "
+            f"{100 * split.energy:.1f} % of the energy kept"
+            + (" (chosen)" if split is best else "")
+        )
+    return best
+
+
+def _try(
+    request: Request,
+    step: ChannelStep,
+    table: LatencyTable,
+    share: float,
+    plan: ChannelPlan | None,
+) -> _Split | None:
+    """One split by the estimate; None where the groups cannot reach the budget after it."""
+    scene, model = request.scene, request.scene.model
+    smaller = model if plan is None else shrink(model, step.coupling, plan.keep)
+    estimator = _restricted(table, smaller, scene)
+    structure = get_structure("simd", scene.simd_group)
+    layers = {x.name: x for x in replace(scene, model=smaller).prunable}
+    layers = {name: layer for name, layer in layers.items() if name in estimator.layers}
+    weights = {
+        name: np.asarray(smaller.initializers[layer.weight], np.float32)
+        for name, layer in layers.items()
+    }
+    norms = scores(weights, layers, structure)
+    sizes = {name: array.size for name, array in norms.items()}
+    goal = AIM * request.budget.resolve(table.dense.median)
+    low, high = reachable_range(estimator, sizes)
+    if goal < low:
+        return None
+    keep = project(norms, estimator, min(goal, high), method="energy-normalised")
+    full = {layer.name: model.initializers[layer.weight] for layer in scene.prunable}
+    parts = [
+        float(np.square(norms[name][keep[name]], dtype=np.float64).sum())
+        / max(float(np.square(full[name], dtype=np.float64).sum()), 1e-30)
+        for name in norms
+    ]
+    return _Split(share, plan, float(np.mean(parts)))
+
+
+def _restricted(table: LatencyTable, smaller: Model, scene: Scene) -> Estimator:
+    """The measured curves, as far as the layers that are left reach.
+
+    A layer's time goes by its stored groups, wherever they are (ALCS section III-C), so the
+    curve of the full layer serves a smaller one.
+    """
+    structure = get_structure("simd", scene.simd_group)
+    counts: Mapping[str, int] = {
+        layer.name: int(np.prod(structure.mask_shape(layer))) for layer in smaller.conv_layers
+    }
+    curves = []
+    for curve in table.curves:
+        last = min(counts.get(curve.layer, curve.groups[-1]), curve.groups[-1])
+        below = [count for count in curve.groups if count < last]
+        groups = (*below, last)
+        times = tuple(float(t) for t in np.interp(groups, curve.groups, curve.times))
+        curves.append(replace(curve, groups=groups, times=times))
+    return Estimator.from_table(replace(table, curves=tuple(curves)))

@@ -1,0 +1,65 @@
+"""What the methods of `optimize` share: the request, and what a method hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alcs_onnx.graph import Model
+from alcs_onnx.pipeline.channels import ChannelOptions
+from alcs_onnx.pipeline.plan_file import SavedPlan
+from alcs_onnx.pipeline.results import ChannelReport, LayerReport, NumericCheck
+from alcs_onnx.pipeline.scene import Note, Scene
+from alcs_onnx.pipeline.training import Progress, Trained
+from alcs_onnx.types import Budget, Machine, Timing
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of `optimize`. `output` None means a dry run; `trained` None, no data."""
+
+    scene: Scene
+    budget: Budget
+    method: str
+    projection: str
+    channels: ChannelOptions
+    table: Path | None
+    plan: SavedPlan | None
+    trained: Trained | None
+    output: Path | None
+    seed: int
+    progress: Progress | None
+    note: Note
+
+    @property
+    def trains(self) -> bool:
+        """Whether training follows the plan."""
+        return self.trained is not None and self.output is not None
+
+    def stage(self) -> Callable[[str, float], None] | None:
+        """Who is told how far a stage of measuring is."""
+        return self.progress.stage if self.progress else None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The model that a method made, trained where it could be, and what is known about it.
+
+    `layers` gives the rows of the report from the measured times of the nodes (ms). An
+    outcome without a model stands for a dense model that is within the budget already.
+    """
+
+    dense: Timing
+    machine: Machine
+    budget_ms: float
+    reachable_ms: tuple[float, float]
+    predicted_ms: float
+    model: Model | None = None
+    check: NumericCheck | None = None
+    mac_ratio: float = 1.0
+    layers: Callable[[Mapping[str, float]], tuple[LayerReport, ...]] = lambda times: ()
+    channels: tuple[ChannelReport, ...] = ()
+    plan: SavedPlan | None = None
+    keeps_all: bool = False
+    settings: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,175 @@
+"""The training side of a run: data, schedule, and the accuracies measured on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from alcs_onnx.graph import Model
+from alcs_onnx.pipeline.results import Accuracy
+from alcs_onnx.pipeline.scene import Note, Scene
+from alcs_onnx.types import BoolArray, FloatArray
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline.budget import BudgetLoop, Candidate
+    from alcs_onnx.train import Data, Evaluation, Projection, TrainConfig
+
+
+class Progress(Protocol):
+    """What `optimize` reports to: stages of measuring, and epochs of training."""
+
+    def stage(self, name: str, share: float) -> None:
+        """The share of a stage that is done, in [0, 1]."""
+        ...
+
+    def start(self, title: str, total: int | None) -> None:
+        """An epoch of `total` batches begins."""
+        ...
+
+    def advance(self, loss: float) -> None:
+        """A batch is done."""
+        ...
+
+    def finish(self, line: str) -> None:
+        """The epoch is done; `line` sums it up."""
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """Data and schedule of the training stages, and where they are saved on the way.
+
+    `data` is a folder of images, an .npz file or `module:function`. `preprocess` and
+    `augment` are texts that `alcs_onnx.train.Preprocess` and `Augment` parse, and `config`
+    holds fields of `alcs_onnx.train.TrainConfig` that differ from their defaults: plain
+    values, so that torch is needed only where something is trained.
+    """
+
+    data: str
+    preprocess: str = "none"
+    augment: str = "none"
+    config: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    resume: bool = False
+
+
+class Trained:
+    """The training side of a run: data, schedule, and the accuracies measured so far."""
+
+    def __init__(
+        self, scene: Scene, training: Training, seed: int, progress: Progress | None, note: Note
+    ) -> None:
+        from alcs_onnx import train
+
+        self._train = train
+        self.scene, self.training, self.progress = scene, training, progress
+        self.config: TrainConfig = train.TrainConfig(**{"seed": seed, **training.config})
+        options = train.DataOptions(
+            preprocess=train.Preprocess.parse(training.preprocess),
+            augment=train.Augment.parse(training.augment),
+            seed=seed,
+        )
+        self.data: Data = train.load_data(training.data, scene.model, options)
+        for text in self.data.notes:
+            note(text)
+        train.verify(scene.model, seed=seed)
+        self.stages: dict[str, float] = {}
+        self.kind, self.samples = "", 0
+        self.history: list[Mapping[str, float | str]] = []
+
+    def evaluate(
+        self, stage: str, weights: Mapping[str, FloatArray] | None, model: Model | None = None
+    ) -> None:
+        """Measure `model` (default: the loaded one) with `weights` on the test samples."""
+        if self.data.test is None:
+            return
+        found: Evaluation = self._train.evaluate(
+            model or self.scene.model, self.data, weights, self.config, teacher=self.scene.model
+        )
+        self.kind, self.samples = found.kind, found.samples
+        self.stages[stage] = 100 * found.value
+
+    def prune(self, loop: BudgetLoop, first: Candidate) -> tuple[Candidate, Model]:
+        """ADMM, the budget again with what it kept, fine-tuning; the plan and trained model."""
+        model = loop.scene.model
+        initializers = {name: layer.weight for name, layer in loop.layers.items()}
+        common = self._common(loop.budget.text)
+
+        def project(weights: Mapping[str, FloatArray]) -> Projection:
+            plan = loop.project(weights)
+            found: Projection = self._train.Projection(loop.weight_masks(plan), plan.predicted_ms)
+            return found
+
+        candidate, weights = first, None
+        saved = self._saved_masks()
+        if self.config.admm_epochs:
+            result = self._train.admm(
+                model, initializers, project, self.data, self.config, **common
+            )
+            self._remember(result.history)
+            weights = result.weights
+            self.evaluate("ADMM", weights, model)
+            if saved is None:
+                layers = {name: weights[w] for name, w in initializers.items()}
+                candidate = loop.meet(layers, first=loop.plan_of(result.keep))
+        if saved is not None:
+            # Fine-tuning had begun: it goes on with its masks, whatever is measured now.
+            candidate = loop.measure(loop.plan_of(saved))
+        masks = loop.weight_masks(candidate.plan)
+        result = self._train.finetune(
+            model, weights, masks, initializers, self.data, self.config, **common
+        )
+        self._remember(result.history)
+        self.evaluate("fine-tuned", result.weights, model)
+        return candidate, model.with_initializers(result.weights)
+
+    def repair(self, masks: Mapping[str, BoolArray]) -> Model:
+        """The loaded model with masked weights, its activations brought back into range.
+
+        `masks` are by layer, in the shape of the weights.
+        """
+        layers = {layer.name: layer.weight for layer in self.scene.model.conv_layers}
+        config = replace(self.config, finetune_epochs=0)
+        result = self._train.finetune(self.scene.model, None, masks, layers, self.data, config)
+        return self.scene.model.with_initializers(result.weights)
+
+    def finetune(self, model: Model, budget: str) -> Model:
+        """`model`, whose channels have been removed, trained with all weights it has left."""
+        result = self._train.finetune(
+            model, None, {}, {}, self.data, self.config, **self._common(budget)
+        )
+        self._remember(result.history)
+        self.evaluate("fine-tuned", result.weights, model)
+        return model.with_initializers(result.weights)
+
+    def gradients(self) -> Mapping[str, FloatArray]:
+        """Mean gradients of the loss of the loaded model, by initializer."""
+        found: Mapping[str, FloatArray] = self._train.mean_gradients(
+            self.scene.model, self.data, self.config
+        )
+        return found
+
+    def _common(self, budget: str) -> dict[str, Any]:
+        return {
+            "progress": self.progress,
+            "checkpoint": self.training.checkpoint,
+            "resume": self.training.resume,
+            "fingerprint": f"{budget} {self.training.data}",
+            "teacher": self.scene.model,
+        }
+
+    def _saved_masks(self) -> Mapping[str, BoolArray] | None:
+        """The masks of an interrupted fine-tuning that is to be resumed."""
+        if not self.training.resume or self.training.checkpoint is None:
+            return None
+        found: Mapping[str, BoolArray] | None = self._train.saved_keep(self.training.checkpoint)
+        return found
+
+    def _remember(self, history: Any) -> None:
+        self.history += [asdict(record) for record in history.records]
+
+    def accuracy(self) -> Accuracy | None:
+        """What was measured, for the report."""
+        return Accuracy(self.kind, self.samples, dict(self.stages)) if self.stages else None
