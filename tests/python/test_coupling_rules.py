@@ -661,12 +661,18 @@ def test_masks_that_do_not_fit(
     assert "\n" not in str(caught.value)
 
 
-def test_coupling_of_another_model(two_layers: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [shrink, masked])
+def test_coupling_of_another_model(
+    two_layers: Model, tmp_path: Path, change: Callable[..., Model]
+) -> None:
+    """A model that differs in one attribute is another one; one that was trained is not."""
     analysed = coupling.analyse(two_layers)
-    other = two_layers.with_initializers({"a.w": 2 * two_layers.initializers["a.w"]})
-    for change in (shrink, masked):
-        with pytest.raises(AlcsError, match="another model"):
-            change(other, analysed, {"a": mask(8, 0)})
+    trained = two_layers.with_initializers({"a.w": 2 * two_layers.initializers["a.w"]})
+    assert change(trained, analysed, {"a": mask(8, 0)}).nodes
+    b, x = start()
+    other = b.load(tmp_path, b.head(b.conv("b", b.op("Tanh", x), 8, 6), 6))
+    with pytest.raises(AlcsError, match="another model"):
+        change(other, analysed, {"a": mask(8, 0)})
 
 
 def test_analysis_is_repeatable(two_layers: Model) -> None:
