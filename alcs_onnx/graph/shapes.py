@@ -40,6 +40,26 @@ def infer(model: Model, declared: Declared) -> Model:
         dtype, shape = declared[name]
         if shape is not None:
             proto.graph.value_info.append(value_info(name, dtype, shape))
+    inferred, shapes, dtypes = _inferred(model, proto)
+    while gaps := _same_shape_gaps(model, shapes):
+        for name, source in gaps.items():
+            proto.graph.value_info.append(value_info(name, dtypes[source], shapes[source]))
+        inferred, shapes, dtypes = _inferred(model, proto)
+    ranks = {
+        info.name: _partial_shape(info)
+        for info in inferred.graph.output
+        if info.type.HasField("tensor_type")
+    }
+    outputs = tuple(
+        _output_info(info, shapes, dtypes, ranks.get(info.name), declared) for info in model.outputs
+    )
+    return replace(model, shapes=shapes, dtypes=dtypes, outputs=outputs)
+
+
+def _inferred(
+    model: Model, proto: onnx.ModelProto
+) -> tuple[onnx.ModelProto, dict[str, Shape], dict[str, np.dtype[Any]]]:
+    """What inference says about `proto`, and the static shapes and element types in it."""
     try:
         inferred = onnx.shape_inference.infer_shapes(
             proto, check_type=True, strict_mode=True, data_prop=True
@@ -55,15 +75,20 @@ def infer(model: Model, declared: Declared) -> Model:
             shape = static_shape(info)
             if shape is not None:
                 shapes[info.name] = shape
-    ranks = {
-        info.name: _partial_shape(info)
-        for info in inferred.graph.output
-        if info.type.HasField("tensor_type")
+    return inferred, shapes, dtypes
+
+
+#: Operators whose output is shaped as their first input, which the onnx package does not know.
+_SAME_SHAPE = ("GroupNormalization",)
+
+
+def _same_shape_gaps(model: Model, shapes: Mapping[str, Shape]) -> dict[str, str]:
+    """Outputs of such operators that inference left open, with the input of known shape."""
+    return {
+        node.outputs[0]: node.inputs[0]
+        for node in model.nodes
+        if node.is_op(*_SAME_SHAPE) and node.outputs[0] not in shapes and node.inputs[0] in shapes
     }
-    outputs = tuple(
-        _output_info(info, shapes, dtypes, ranks.get(info.name), declared) for info in model.outputs
-    )
-    return replace(model, shapes=shapes, dtypes=dtypes, outputs=outputs)
 
 
 def _refuse_negative(model: Model, info: onnx.ValueInfoProto) -> None:

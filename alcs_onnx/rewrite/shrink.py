@@ -82,8 +82,23 @@ def masked(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> M
         for slot in group.slots:
             if slot.role == "in" and gone.any():
                 array = zeroed.setdefault(slot.tensor, kept.model.initializers[slot.tensor].copy())
-                np.moveaxis(array, slot.axis, 0)[slot.indices[gone].reshape(-1)] = 0
+                positions = slot.indices[gone].reshape(-1)
+                zero = np.moveaxis(_zero(model, slot.tensor), slot.axis, 0)
+                np.moveaxis(array, slot.axis, 0)[positions] = zero[positions]
     return model.with_initializers(zeroed)
+
+
+def _zero(model: Model, tensor: str) -> Array:
+    """What stands for zero in a constant, in its shape: the zero points of quantised weights."""
+    array = model.initializers[tensor]
+    for node in model.consumers(tensor):
+        if node.is_op("DequantizeLinear") and node.inputs[0] == tensor and node.input(2):
+            zero = model.initializers[node.inputs[2]]
+            if zero.ndim == 1:
+                axis = node.int_attribute("axis", 1) % array.ndim
+                zero = zero.reshape([-1 if a == axis else 1 for a in range(array.ndim)])
+            return np.broadcast_to(zero, array.shape)
+    return np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
 
 def _kept(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> _Kept:
