@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coupling_helpers import Proved, assert_close, feeds, prove_graph, run, start
+from coupling_helpers import Proved, assert_close, assert_shrinks, feeds, prove_graph, run, start
 from zoo.builder import Builder
 
 from alcs_onnx import coupling
