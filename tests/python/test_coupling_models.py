@@ -158,9 +158,13 @@ def test_shrinking_twice(name: str, tmp_path: Path, rng: np.random.Generator) ->
     assert smaller.macs < again.macs < model.macs
 
 
-def test_dynamic_batch_survives(tmp_path: Path, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["shuffle_of_three", "splits", "pad_shortcut", "resized", "flatten_matmul", "channels_last"],
+)
+def test_dynamic_batch_survives(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     """A model with a symbolic batch, shrunk, still runs on several images at once."""
-    proto = GRAPHS["shuffle_of_three"]()
+    proto = GRAPHS[name]()
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
     model = read(proto.SerializeToString(), tmp_path)
     _, small = assert_shrinks(model, rng)
