@@ -104,6 +104,12 @@ def add_channels(parser: argparse.ArgumentParser) -> None:
         help="latencies of channel groups: measure each at several sizes, or predict them from "
         "the times of the dense model's nodes and measure a few (measured)",
     )
+    group.add_argument(
+        "--min-share",
+        type=arguments.natural_float,
+        default=0.125,
+        help="share of its channels that every group keeps at least (0.125)",
+    )
 
 
 def channel_options(options: argparse.Namespace) -> ChannelOptions:
@@ -115,6 +121,7 @@ def channel_options(options: argparse.Namespace) -> ChannelOptions:
         solver=options.channel_solver,
         stages=options.stages,
         contributions=options.contributions,
+        min_share=options.min_share,
     )
 
 

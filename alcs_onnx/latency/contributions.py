@@ -31,6 +31,9 @@ _Point = tuple[str, int]
 
 #: Models measured in turns with the dense one at a time: more would fill the memory.
 _BATCH = 6
+#: Seconds that each model runs at least: one group saves a few per cent of the whole, and of
+#: noise the solver would choose what happened to look quick.
+MIN_SECONDS = 0.4
 
 
 def step_counts(channels: int, steps: int) -> tuple[int, ...]:
@@ -296,6 +299,7 @@ def _measure(
             threads=threads,
             iterations=iterations,
             warmup=warmup,
+            min_seconds=MIN_SECONDS,
             feeds=feeds,
             library=library,
         )

@@ -41,6 +41,11 @@ class ChannelOptions:
     solver: str = "knapsack"
     stages: int = 4
     contributions: str = "measured"
+    min_share: float = 0.125
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_share <= 1:
+            raise AlcsError(f"a least share of {self.min_share} is not between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,7 @@ class ChannelLoop:
                 self._table_at(keep),
                 budget,
                 method=self.options.solver,
+                min_channels=self._least(),
                 measured_only=True,
             )
             for name, mask in found.items():
@@ -217,7 +223,13 @@ class ChannelLoop:
         )
 
     def _least(self) -> dict[str, int]:
-        return {g.name: self.table.curve(g.name).kept[0] for g in self.coupling.prunable}
+        """The fewest channels of each group: what was measured of `min_share` and more."""
+        least = {}
+        for group in self.coupling.prunable:
+            wanted = self.options.min_share * group.channels
+            kept = self.table.curve(group.name).kept
+            least[group.name] = next(count for count in kept if count >= wanted)
+        return least
 
     def _fewest(self) -> dict[str, BoolArray]:
         """The least that was measured of every group, the channels of highest score."""

@@ -111,7 +111,7 @@ def solve_channels(
     composition: str = DEFAULT_COMPOSITION,
     correction: float = 1.0,
     scale: float = 10_000,
-    min_channels: int = 1,
+    min_channels: int | Mapping[str, int] = 1,
     multiple: int = 1,
     measured_only: bool = False,
 ) -> dict[str, BoolArray]:
@@ -120,10 +120,10 @@ def solve_channels(
     `scores` are by group name, [channels], from `channel_scores`; `table` are the measured
     contributions, put together by `composition` (`latency.COMPOSITIONS`), their savings
     multiplied by `correction` (`ChannelEstimator.corrected`). `scale` is the knapsack's units
-    per millisecond. Each group keeps at least `min_channels`, and a multiple of `multiple` or
-    all of them; with `measured_only` one of the numbers that its curve was measured at, since
-    between those the run time need not be a straight line (a runtime that pads channels to
-    vectors has steps there). The estimate of the result is at most `budget_ms`.
+    per millisecond. Each group keeps at least `min_channels` (of all or by group), and a multiple
+    of `multiple` or all of them; with `measured_only` one of the numbers that its curve was
+    measured at, since between those the run time need not be a straight line (a runtime that pads
+    channels to vectors has steps there). The estimate of the result is at most `budget_ms`.
 
     A budget of the dense latency and above keeps everything. Raises `BudgetError`, giving the
     reachable range, for one that is too low; `AlcsError` for scores that are missing, negative,
@@ -132,10 +132,9 @@ def solve_channels(
     if method not in CHANNEL_SOLVERS:
         known = ", ".join(sorted(CHANNEL_SOLVERS))
         raise AlcsError(f"channel solver '{method}' is not known: use {known}")
-    if min_channels < 1 or multiple < 1:
-        raise AlcsError(
-            f"at least {min_channels} channels in multiples of {multiple} cannot be kept"
-        )
+    every = min_channels if isinstance(min_channels, int) else min(min_channels.values(), default=1)
+    if every < 1 or multiple < 1:
+        raise AlcsError(f"at least {every} channels in multiples of {multiple} cannot be kept")
     if not (isfinite(budget_ms) and budget_ms > 0):
         raise BudgetError(f"a latency budget of {budget_ms} ms cannot be met")
     estimator = ChannelEstimator.from_table(table, composition, correction)
@@ -143,7 +142,11 @@ def solve_channels(
     ranked = {group.name: _checked(group, scores, estimator) for group in wanted}
     if budget_ms >= estimator.dense_ms:
         return {group.name: np.ones(group.channels, dtype=bool) for group in wanted}
-    counts = [_allowed(group.channels, min_channels, multiple) for group in wanted]
+    least = {
+        group.name: min_channels if isinstance(min_channels, int) else min_channels[group.name]
+        for group in wanted
+    }
+    counts = [_allowed(group.channels, least[group.name], multiple) for group in wanted]
     if measured_only:
         counts = [
             row[np.isin(row, [*table.curve(group.name).kept, group.channels])]
@@ -206,7 +209,7 @@ def _most(problem: ChannelProblem, largest: int, options: Callable[[int], IntArr
 
 def _allowed(channels: int, least: int, multiple: int) -> IntArray:
     """The counts that a group of so many channels may keep, all of them last."""
-    first = -(-least // multiple) * multiple
+    first = min(-(-least // multiple) * multiple, channels)
     return np.append(np.arange(first, channels, multiple, dtype=np.int64), channels)
 
 
