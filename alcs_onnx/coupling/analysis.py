@@ -30,6 +30,8 @@ class Coupling:
     constants: Mapping[str, Mapping[int, IntArray]]
     members: Mapping[str, IntArray]
     class_count: int
+    #: Axes of initializers along which some layer reads channels.
+    read: frozenset[tuple[str, int]]
 
     def group(self, name: str) -> ChannelGroup:
         """The group called `name`; raises `KeyError` when there is none."""
@@ -140,6 +142,7 @@ def _group(linker: Linker) -> Coupling:
         constants=constants,
         members=members,
         class_count=count,
+        read=frozenset(linker.read),
     )
 
 

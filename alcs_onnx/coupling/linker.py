@@ -45,6 +45,9 @@ class Linker:
         self.model = model
         self.channels: dict[str, Channels] = {}
         self.uses: dict[tuple[str, int], tuple[Use, IntArray]] = {}
+        #: Axes of constants along which some node reads channels, whatever others do with them.
+        self.read: set[tuple[str, int]] = set()
+        self._declared: set[tuple[str, str]] = set()
         self._count = 0
         self._links: list[tuple[IntArray, IntArray]] = []
         self._frozen: list[tuple[IntArray, str]] = []
@@ -116,6 +119,9 @@ class Linker:
         if source is not None:
             self._use_quantised(tensor, source, axis, ids, role, node)
             return
+        self._declared.add((tensor, node.name))
+        if role == "in":
+            self.read.add((tensor, axis))
         known = self.uses.get((tensor, axis))
         if known is None:
             use = Use(tensor, axis, role, node.name)
@@ -128,6 +134,9 @@ class Linker:
     def resolve(self) -> tuple[IntArray, dict[int, str]]:
         """The class of every channel number, and the reasons of the frozen classes."""
         for (tensor, _), (_, ids) in self.uses.items():
+            for reader in self.model.consumers(tensor):
+                if (tensor, reader.name) not in self._declared:
+                    self.freeze(ids, f"{told(reader)} reads '{tensor}', too, and needs it whole")
             if tensor in self._fixed_tensors:
                 self.freeze(ids, self._fixed_tensors[tensor])
         first = np.concatenate([a for a, _ in self._links] or [np.empty(0, np.int64)])
@@ -156,10 +165,11 @@ class Linker:
         dequantise = self.model.producer(tensor)
         assert dequantise is not None
         self.use(source, axis, ids, role, node)
+        self._declared.add((source, dequantise.name))
         rank = len(self.shape(source))
         own = dequantise.int_attribute("axis", 1) % max(rank, 1)
         for name in dequantise.inputs[1:]:
-            if not name or not self.shape(name):
+            if not name or self.shape(name) in ((), (1,)):
                 continue
             if len(self.shape(name)) > 1 or dequantise.int_attribute("block_size", 0):
                 self.freeze(ids, f"{told(dequantise)} has scales for blocks of weights")

@@ -141,12 +141,16 @@ class ChannelLoop:
         goal = AIM * self.budget_ms
         below, above = 0.0, inf
         tried: set[bytes] = set()
+        measured_only = True
         for number in range(1, ATTEMPTS + 1):
-            plan = self._solved(goal, best)
-            fingerprint = b"".join(mask.tobytes() for mask in plan.keep.values())
-            if fingerprint in tried:
-                break  # nothing in between
-            tried.add(fingerprint)
+            plan = self._solved(goal, measured_only, best)
+            if measured_only and _fingerprint(plan) in tried:
+                # Nothing in between of what was measured: interpolate.
+                measured_only = False
+                plan = self._solved(goal, measured_only, best)
+            if _fingerprint(plan) in tried:
+                break
+            tried.add(_fingerprint(plan))
             candidate = self.measure(plan)
             self._note(candidate.attempt(number, plan.predicted_ms))
             if best is None or candidate.distance < best.distance:
@@ -165,17 +169,21 @@ class ChannelLoop:
         assert best is not None
         return best
 
-    def _solved(self, goal_ms: float, best: ChannelCandidate | None) -> ChannelPlan:
+    def _solved(
+        self, goal_ms: float, measured_only: bool, best: ChannelCandidate | None
+    ) -> ChannelPlan:
         """The plan for an estimated latency, the smallest one where that cannot be reached."""
         try:
-            return self.solve(goal_ms)
+            return self.solve(goal_ms, measured_only)
         except BudgetError:
             if best is None:
                 raise
             return self._plan(self._fewest())
 
-    def solve(self, latency_ms: float) -> ChannelPlan:
+    def solve(self, latency_ms: float, measured_only: bool = True) -> ChannelPlan:
         """The plan of the solver for an estimated latency, reached in stages.
+
+        Groups keep numbers of channels that were measured, or, without `measured_only`, any.
 
         Between stages the scores are taken anew, from the weights that are left, and so are
         the contributions, by the estimate. Raises `BudgetError` with the reachable range.
@@ -201,7 +209,7 @@ class ChannelLoop:
                 budget,
                 method=self.options.solver,
                 min_channels=self._least(),
-                measured_only=True,
+                measured_only=measured_only,
             )
             for name, mask in found.items():
                 keep[name][np.flatnonzero(keep[name])[~mask]] = False
@@ -270,6 +278,10 @@ class ChannelLoop:
                     copied.add(slot.tensor)
                 np.moveaxis(arrays[slot.tensor], slot.axis, 0)[slot.indices[gone].reshape(-1)] = 0
         return arrays
+
+
+def _fingerprint(plan: ChannelPlan) -> bytes:
+    return b"".join(mask.tobytes() for mask in plan.keep.values())
 
 
 def channel_masks(

@@ -80,7 +80,7 @@ def masked(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> M
     for group in coupling.groups:
         gone = ~keep.get(group.name, np.ones(group.channels, dtype=bool))
         for slot in group.slots:
-            if slot.role == "in" and gone.any():
+            if (slot.tensor, slot.axis) in coupling.read and gone.any():
                 array = zeroed.setdefault(slot.tensor, kept.model.initializers[slot.tensor].copy())
                 positions = slot.indices[gone].reshape(-1)
                 zero = np.moveaxis(_zero(model, slot.tensor), slot.axis, 0)

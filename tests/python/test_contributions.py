@@ -24,6 +24,7 @@ from alcs_onnx.latency import (
     save_table,
     step_counts,
 )
+from alcs_onnx.latency.contributions import MIN_SECONDS
 from alcs_onnx.target import ModelTimes, NodeTimes, get_target
 from alcs_onnx.types import ChannelCurve, ChannelGroup, ChannelSlot, ChannelTable, Machine, Timing
 
@@ -139,7 +140,8 @@ def test_the_table_recovers_known_times_in_spite_of_drift(model, drift):
     assert len(target.calls) > 1
     assert all(2 <= models <= 8 for models, _ in target.calls)
     assert target.calls[0][1] == {
-        "threads": 2, "iterations": 7, "warmup": 3, "feeds": None, "library": False,
+        "threads": 2, "iterations": 7, "warmup": 3, "min_seconds": MIN_SECONDS, "feeds": None,
+        "library": False,
     }  # fmt: skip
     assert (table.model_digest, table.machine.threads) == (model.digest, 2)
     assert table.input_shapes == {"x": (1, 3, 16, 16)}

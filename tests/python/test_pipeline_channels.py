@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,13 @@ QUICK = Measuring(warmup=2, iterations=10)
 OPTIONS = ["--iterations", "10", "--warmup", "2"]
 
 
-@pytest.fixture(autouse=True)
-def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def few_samples() -> Iterator[None]:
     """What is measured here is not looked at."""
-    monkeypatch.setattr("alcs_onnx.pipeline.scene.MIN_SECONDS", 0.02)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("alcs_onnx.pipeline.scene.MIN_SECONDS", 0.02)
+        patch.setattr("alcs_onnx.latency.contributions.MIN_SECONDS", 0.01)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +152,7 @@ def test_hybrid_applies_channels_then_groups(network: Path, model: Model, tmp_pa
     plan, out = tmp_path / "plan.json", tmp_path / "out.onnx"
     save_plan(SavedPlan("hybrid", a_third_less(model), None), plan)
     saved = tmp_path / "both.json"
-    result = run(
-        network, out, method="hybrid", budget="50%", plan=plan, save_plan_to=saved
-    )
+    result = run(network, out, method="hybrid", budget="50%", plan=plan, save_plan_to=saved)
     assert {row.op for row in result.layers} <= {"SimdSparseConv", "SimdSparseConvAdd", "Conv"}
     assert any(row.kept < row.channels for row in result.channels)
     assert result.mac_ratio < 0.7

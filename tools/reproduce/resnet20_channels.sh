@@ -9,7 +9,7 @@
 set -euo pipefail
 model=$1 images=$2 run=$3 epochs=${4:-3}
 mkdir -p "$run"
-budgets="50 30 75"
+budgets="50 75 30"
 methods="sp-lamp:knapsack:4 l2:uniform:1 l1:greedy:1"
 [ -f "$run/table.json" ] || alcs-onnx profile "$model" --method channel -o "$run/table.json"
 for budget in $budgets; do

@@ -97,11 +97,11 @@ def _quantise(linker: Linker, node: Node) -> None:
     rank = len(linker.shape(source))
     axis = node.int_attribute("axis", 1) % max(rank, 1)
     for name in node.inputs[1:]:
-        if not name or not linker.shape(name) or found.axis is None:
+        if not name or linker.shape(name) in ((), (1,)) or found.axis is None:
             continue
         if linker.is_constant(name) and axis == found.axis and len(linker.shape(name)) == 1:
             linker.use(name, 0, found.ids, "vector", node)
-        elif linker.shape(name) != (1,):
+        else:
             linker.freeze(found.ids, f"{told(node)} has scales that do not go by channel")
 
 

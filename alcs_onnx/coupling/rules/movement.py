@@ -24,15 +24,27 @@ def transpose(linker: Linker, node: Node) -> None:
     _pass_on(linker, node, None if found.axis is None else order.index(found.axis))
 
 
-@couples("Squeeze")
+def _squeeze_resize(node: Node, kept: Kept) -> Changes:
+    """Axes are given explicitly: that of the channels may come to have size 1 as well."""
+    if kept.along(node.inputs[0]) is None or node.input(1) or "axes" in node.attributes:
+        return Changes()
+    shape = kept.model.shapes[node.inputs[0]]
+    axes = tuple(axis for axis, size in enumerate(shape) if size == 1)
+    if kept.model.opset >= 13:
+        return Changes(inputs={1: np.array(axes, np.int64)})
+    return Changes({"axes": axes})
+
+
+@couples("Squeeze", resize=_squeeze_resize)
 def squeeze(linker: Linker, node: Node) -> None:
     """Axes of size 1 go; that of a single channel with them."""
     source = linker.shape(node.inputs[0])
-    axes = _axes(linker, node, len(source))
+    known = not node.input(1) or node.inputs[1] in linker.model.initializers
+    axes = _axes(linker, node, len(source)) if known else None
     if axes is None:
         axes = tuple(axis for axis, size in enumerate(source) if size == 1)
     found = linker.channels[node.inputs[0]]
-    if found.axis is None or found.axis in axes:
+    if found.axis is None or found.axis in axes or not known:
         linker.freeze_tensor(node.inputs[0], f"{told(node)} drops the axis of its only channel")
         return linker.set_frozen(node.outputs[0], f"{told(node)} drops the axis of channels")
     return _pass_on(linker, node, found.axis - sum(axis < found.axis for axis in axes))
@@ -43,9 +55,12 @@ def unsqueeze(linker: Linker, node: Node) -> None:
     """Axes of size 1 come in between."""
     found = linker.channels[node.inputs[0]]
     rank = len(linker.shape(node.outputs[0]))
+    if node.input(1) and node.inputs[1] not in linker.model.initializers:
+        linker.freeze_tensor(node.inputs[0], f"{told(node)} gets its axes at run time")
+        return linker.set_frozen(node.outputs[0], f"{told(node)} gets its axes at run time")
     axes = _axes(linker, node, rank) or ()
     old = [axis for axis in range(rank) if axis not in axes]
-    _pass_on(linker, node, None if found.axis is None else old[found.axis])
+    return _pass_on(linker, node, None if found.axis is None else old[found.axis])
 
 
 def _axes(linker: Linker, node: Node, rank: int) -> tuple[int, ...] | None:
@@ -179,8 +194,9 @@ def slice_(linker: Linker, node: Node) -> None:
     found = linker.channels[source]
     slices = _slices(node, linker)
     if slices is None or found.axis is None:
-        linker.freeze_tensor(source, f"{told(node)} cuts at places known only at run time")
-        return linker.set_frozen(output, f"{told(node)} cuts at places known only at run time")
+        what = "cuts at places known only at run time" if slices is None else "cuts it in pieces"
+        linker.freeze_tensor(source, f"{told(node)} {what}")
+        return linker.set_frozen(output, f"{told(node)} {what}")
     cut = slices.get(found.axis, slice(None))
     if cut.step not in (None, 1):
         linker.freeze(found.ids, f"{told(node)} takes every {cut.step}. channel")

@@ -19,7 +19,8 @@ def reduce(linker: Linker, node: Node) -> None:
     rank = len(linker.shape(source))
     axes = _axes(linker, node, rank)
     if axes is None or found.axis is None or found.axis in axes:
-        reason = f"{told(node)} reduces over them"
+        over = found.axis is not None and axes is not None
+        reason = f"{told(node)} reduces over {'them' if over else 'axes that cannot be followed'}"
         linker.freeze_tensor(source, reason)
         return linker.set_frozen(output, reason)
     keep = bool(node.int_attribute("keepdims", 1))

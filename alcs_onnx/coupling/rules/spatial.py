@@ -26,10 +26,14 @@ def _resize_resize(node: Node, kept: Kept) -> Changes:
     """Sizes, where given, count the channels that are left."""
     found = kept.along(node.outputs[0])
     sizes = kept.model.initializers.get(node.input(3))
-    if found is None or sizes is None or "axes" in node.attributes:
+    if found is None or sizes is None:
+        return Changes()
+    rank = len(kept.shape(node.outputs[0]))
+    axes = [axis % rank for axis in node.ints_attribute("axes", tuple(range(rank)))]
+    if found[0] not in axes:
         return Changes()
     sizes = sizes.copy()
-    sizes[found[0]] = int(found[1].sum())
+    sizes[axes.index(found[0])] = int(found[1].sum())
     return Changes(inputs={3: sizes})
 
 
@@ -38,12 +42,12 @@ def resize(linker: Linker, node: Node) -> None:
     """Other axes are scaled; one of channels has to keep its size."""
     source, output = node.inputs[0], node.outputs[0]
     found = linker.channels[source]
-    linker.set(output, found.axis, found.ids)
-    if found.axis is None:
-        return
     constant = all(name in linker.model.initializers for name in node.inputs[1:] if name)
-    if not constant or linker.shape(output)[found.axis] != found.ids.size:
-        linker.freeze(found.ids, f"{told(node)} may scale the axis of the channels")
+    same = found.axis is not None and linker.shape(output)[found.axis] == found.ids.size
+    if found.axis is None or (constant and same):
+        return linker.set(output, found.axis, found.ids)
+    linker.freeze(found.ids, f"{told(node)} may scale the axis of the channels")
+    return linker.set_frozen(output, f"{told(node)} may scale the axis of the channels")
 
 
 @couples("GridSample", "RoiAlign", "MaxRoiPool")
