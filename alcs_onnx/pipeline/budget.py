@@ -29,6 +29,7 @@ from alcs_onnx.types import (
     FloatArray,
     LatencyTable,
     PruningPlan,
+    Shape,
 )
 
 #: A layer is tried as the runtime's own Conv when that was quicker by this factor, and the
@@ -219,8 +220,12 @@ class BudgetLoop:
     def _stored(plan: PruningPlan) -> dict[str, int]:
         return {name: int(mask.sum()) for name, mask in plan.keep.items()}
 
+    def mask_shapes(self) -> dict[str, Shape]:
+        """The shape of the mask of each layer that may be pruned."""
+        return {name: self._structure.mask_shape(x) for name, x in self.layers.items()}
+
     def _sizes(self) -> dict[str, int]:
-        return {name: prod(self._structure.mask_shape(x)) for name, x in self.layers.items()}
+        return {name: prod(shape) for name, shape in self.mask_shapes().items()}
 
     def _range(self) -> tuple[float, float]:
         return reachable_range(self._estimator, self._sizes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from alcs_onnx.pipeline.channels import (
     coupling_of,
 )
 from alcs_onnx.pipeline.checks import numeric_check, written_form
-from alcs_onnx.pipeline.plan_file import SavedPlan
+from alcs_onnx.pipeline.plan_file import SavedPlan, load_plan, save_plan
 from alcs_onnx.pipeline.results import ChannelReport, LayerReport, NumericCheck
 from alcs_onnx.pipeline.run import Outcome, Request
 from alcs_onnx.rewrite import masked, shrink
@@ -59,6 +60,10 @@ def prune_channels(request: Request) -> Outcome:
     if trained is not None:
         trained.evaluate("one-shot", None, smaller)
         if request.trains:
+            path = _checkpoint_plan(request)
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_plan(SavedPlan("channel", plan, None), path)
             smaller = trained.finetune(smaller, request.budget.text)
     return Outcome(
         dense=table.dense,
@@ -114,10 +119,11 @@ def remove(
 
 def _chosen(request: Request, loop: ChannelLoop) -> ChannelCandidate:
     """The plan of a file or the solver's choice, measured."""
-    if request.plan is not None:
-        if request.plan.channels is None:
+    saved = request.plan or _interrupted(request)
+    if saved is not None:
+        if saved.channels is None:
             raise AlcsError("the plan removes no channels: it was made by another method")
-        return loop.measure(request.plan.channels)
+        return loop.measure(saved.channels)
     candidate = loop.meet()
     if not candidate.met:
         raise BudgetError(
@@ -125,6 +131,21 @@ def _chosen(request: Request, loop: ChannelLoop) -> ChannelCandidate:
             f"best measured {candidate.sparse.median:.3f} ms; nothing was trained or written"
         )
     return candidate
+
+
+def _checkpoint_plan(request: Request) -> Path | None:
+    """Where the plan of a run with checkpoints is kept."""
+    folder = request.trained.training.checkpoint if request.trained is not None else None
+    return None if folder is None or not request.trains else folder / "plan.json"
+
+
+def _interrupted(request: Request) -> SavedPlan | None:
+    """The plan of the run that is to be resumed: a new one would measure differently."""
+    path = _checkpoint_plan(request)
+    resumes = request.trained is not None and request.trained.training.resume
+    if path is None or not resumes or not path.exists():
+        return None
+    return load_plan(path, request.scene.model)
 
 
 def channel_reports(

@@ -87,17 +87,20 @@ def _chosen(loop: BudgetLoop) -> Candidate:
 
 
 def _planned(loop: BudgetLoop, scene: Scene, plan: PruningPlan) -> Candidate:
-    """A plan from a file, measured."""
+    """A plan from a file, measured. Channels may have gone and weights been repaired before."""
     if plan.simd_group != scene.simd_group:
         raise AlcsError(
             f"the plan is for groups of {plan.simd_group}, not {scene.simd_group}: "
             f"use --group-size {plan.simd_group}"
         )
-    if plan.model_digest != scene.model.digest:
-        raise AlcsError("the plan is for other weights than those that are left here")
-    layers = loop.layers
-    if unknown := plan.keep.keys() - layers.keys():
-        raise AlcsError(f"the plan has a layer that cannot be pruned here: '{min(unknown)}'")
+    shapes = loop.mask_shapes()
+    for name, mask in plan.keep.items():
+        if name not in shapes:
+            raise AlcsError(f"the plan has a layer that cannot be pruned here: '{name}'")
+        if mask.shape != shapes[name]:
+            raise AlcsError(
+                f"the plan's mask of layer '{name}' is {list(mask.shape)}, not {list(shapes[name])}"
+            )
     return loop.measure(plan)
 
 

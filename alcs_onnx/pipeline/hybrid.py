@@ -48,6 +48,8 @@ def prune_both(request: Request) -> Outcome:
     Raises `BudgetError` when the budget cannot be reached, before anything is trained.
     """
     scene = request.scene
+    if request.table is not None:
+        raise AlcsError("--method hybrid measures two tables of its own: leave out --profile")
     step = open_step(request)
     if request.plan is not None:
         keep = request.plan.channels

@@ -124,6 +124,33 @@ def test_training_follows(network: Path, plan: Path, table: Path, tmp_path: Path
     assert [row["stage"] for row in result.history] == ["finetune"] * 2
 
 
+def test_an_interrupted_run_keeps_its_plan(network: Path, table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    data = labelled_images(tmp_path / "data.npz", size=24, count=64)
+    folder = tmp_path / "run"
+    config = {"finetune_epochs": 1, "batch_size": 16}
+    training = Training(str(data), config=config, checkpoint=folder)
+    first = run(network, tmp_path / "a.onnx", table=table, training=training)
+    plan = (folder / "plan.json").read_bytes()
+    again = Training(str(data), config=config, checkpoint=folder, resume=True)
+    # Another score would choose other channels, and the state would not fit them.
+    second = run(
+        network,
+        tmp_path / "b.onnx",
+        table=table,
+        training=again,
+        channels=ChannelOptions(score="uniform", stages=1),
+    )
+    assert (folder / "plan.json").read_bytes() == plan
+    assert [row.kept for row in first.channels] == [row.kept for row in second.channels]
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_hybrid_takes_no_table(network: Path, table: Path) -> None:
+    with pytest.raises(AlcsError, match="leave out --profile"):
+        run(network, None, method="hybrid", table=table)
+
+
 def test_taylor_takes_gradients_from_the_data(network: Path, table: Path, tmp_path: Path) -> None:
     data = tmp_path / "data.npz"
     labelled_images(data, size=24, count=64)
