@@ -101,6 +101,8 @@ def _apply(linker: Linker, node: Node) -> None:
         reason = _obstacle(linker, node, rule)
         if reason is None:
             rule.link(linker, node)
+            if not rule.reads_others:
+                linker.freeze_parameters(node)
             return
     assert reason is not None
     for name in node.reads:

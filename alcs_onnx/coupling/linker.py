@@ -6,6 +6,7 @@ freeze those that have to stay. An activation varies with its channels along at 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,7 @@ class Linker:
         self.uses: dict[tuple[str, int], tuple[Use, IntArray]] = {}
         #: Axes of constants along which some node reads channels, whatever others do with them.
         self.read: set[tuple[str, int]] = set()
-        self._declared: set[tuple[str, str]] = set()
+        self._declared: set[tuple[str, int, str]] = set()
         self._count = 0
         self._links: list[tuple[IntArray, IntArray]] = []
         self._frozen: list[tuple[IntArray, str]] = []
@@ -119,7 +120,7 @@ class Linker:
         if source is not None:
             self._use_quantised(tensor, source, axis, ids, role, node)
             return
-        self._declared.add((tensor, node.name))
+        self._declared.add((tensor, axis, node.name))
         if role == "in":
             self.read.add((tensor, axis))
         known = self.uses.get((tensor, axis))
@@ -133,9 +134,9 @@ class Linker:
 
     def resolve(self) -> tuple[IntArray, dict[int, str]]:
         """The class of every channel number, and the reasons of the frozen classes."""
-        for (tensor, _), (_, ids) in self.uses.items():
-            for reader in self.model.consumers(tensor):
-                if (tensor, reader.name) not in self._declared:
+        for (tensor, axis), (_, ids) in self.uses.items():
+            for reader in self._readers(tensor):
+                if (tensor, axis, reader.name) not in self._declared:
                     self.freeze(ids, f"{told(reader)} reads '{tensor}', too, and needs it whole")
             if tensor in self._fixed_tensors:
                 self.freeze(ids, self._fixed_tensors[tensor])
@@ -151,6 +152,20 @@ class Linker:
                 reasons.setdefault(int(number), reason)
         return classes, reasons
 
+    def _readers(self, tensor: str) -> Iterator[Node]:
+        """Who uses a constant: of a quantised one, those that read its dequantised form."""
+        for reader in self.model.consumers(tensor):
+            if reader.is_op("DequantizeLinear") and reader.inputs[0] == tensor:
+                yield from self.model.consumers(reader.outputs[0])
+            else:
+                yield reader
+
+    def freeze_parameters(self, node: Node) -> None:
+        """Freeze what the inputs after the first are computed from: sizes, places and the like."""
+        for name in node.inputs[1:]:
+            if name in self.channels:
+                self.freeze_tensor(name, f"{told(node)} reads it as a parameter")
+
     def _quantised(self, tensor: str) -> str | None:
         """The initializer that `tensor` is the dequantised form of."""
         node = self.model.producer(tensor)
@@ -165,7 +180,6 @@ class Linker:
         dequantise = self.model.producer(tensor)
         assert dequantise is not None
         self.use(source, axis, ids, role, node)
-        self._declared.add((source, dequantise.name))
         rank = len(self.shape(source))
         own = dequantise.int_attribute("axis", 1) % max(rank, 1)
         for name in dequantise.inputs[1:]:

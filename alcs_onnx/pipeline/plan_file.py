@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from alcs_onnx.types import BoolArray, ChannelPlan, PruningPlan
 
 _KIND = "alcs-onnx pruning plan"
 _SCHEMA = 1
+_BAD_ZIP = (zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,13 @@ class SavedPlan:
     """The channels to keep, the SIMD groups of what is left, or both in that order.
 
     The plan of groups is for the model without the removed channels. `method` is the one that
-    made the plan, and `left_alone` the layers that stay the runtime's own, with the reason.
+    made the plan, and `settings` what it was told.
     """
 
     method: str
     channels: ChannelPlan | None
     groups: PruningPlan | None
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 def masks_path(path: Path) -> Path:
@@ -42,6 +46,7 @@ def save_plan(plan: SavedPlan, path: Path) -> None:
     """Write the plan to `path`, its masks to `path`.npz; `OutputError` if that cannot be."""
     arrays: dict[str, BoolArray] = {}
     content: dict[str, Any] = {"kind": _KIND, "schema": _SCHEMA, "method": plan.method}
+    content["settings"] = dict(plan.settings)
     for part, found in (("channels", plan.channels), ("groups", plan.groups)):
         if found is None:
             continue
@@ -76,10 +81,11 @@ def load_plan(path: Path, model: Model) -> SavedPlan:
             raise AlcsError(f"{path}: written by another version (schema {content.get('schema')})")
         channels = _channels(content["channels"], arrays) if "channels" in content else None
         groups = _groups(content["groups"], arrays) if "groups" in content else None
-        plan = SavedPlan(str(content["method"]), channels, groups)
+        settings = dict(content.get("settings", {}))
+        plan = SavedPlan(str(content["method"]), channels, groups, settings)
     except OSError as error:
         raise AlcsError(f"{error.filename or path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, *_BAD_ZIP) as error:
         raise AlcsError(f"{path}: damaged, or no pruning plan ({error})") from error
     first = plan.channels or plan.groups
     if first is None:

@@ -51,7 +51,7 @@ def _grouped(
     return outputs, per_input[0], False
 
 
-@couples("Conv", resize=_resize)
+@couples("Conv", resize=_resize, reads_others=True)
 def conv(linker: Linker, node: Node) -> None:
     """Output channels are new; each input channel is a slice of the weight, [M, C/group, ...]."""
     weight, output = node.input(1), node.outputs[0]
@@ -61,17 +61,14 @@ def conv(linker: Linker, node: Node) -> None:
     outputs, columns, whole = _grouped(linker, group, inputs, outputs)
     linker.set(output, _CHANNEL_AXIS, outputs)
     if not linker.is_constant(weight):
-        reason = f"{told(node)} has weights that are computed at run time"
-        for ids in (inputs, outputs):
-            linker.freeze(ids, reason)
-        return
+        return _refuse(linker, node)
     linker.use(weight, 0, outputs, "scale" if whole else "out", node)
     if columns is not None:
         linker.use(weight, 1, columns, "in", node)
-    _bias(linker, node, outputs)
+    return _bias(linker, node, outputs)
 
 
-@couples("ConvTranspose", resize=_resize)
+@couples("ConvTranspose", resize=_resize, reads_others=True)
 def conv_transpose(linker: Linker, node: Node) -> None:
     """The same with the weight's axes the other way round, [C, M/group, ...]."""
     weight, output = node.input(1), node.outputs[0]
@@ -80,9 +77,7 @@ def conv_transpose(linker: Linker, node: Node) -> None:
     group = node.int_attribute("group", 1)
     linker.set(output, _CHANNEL_AXIS, outputs)
     if not linker.is_constant(weight):
-        for ids in (inputs, outputs):
-            linker.freeze(ids, f"{told(node)} has weights that are computed at run time")
-        return
+        return _refuse(linker, node)
     if group == 1:
         linker.use(weight, 1, outputs, "out", node)
     elif by_whole_groups(group, inputs.size, outputs.size):
@@ -96,7 +91,12 @@ def conv_transpose(linker: Linker, node: Node) -> None:
         linker.use(weight, 1, per_output[0], "out", node)
     whole_groups = group > 1 and by_whole_groups(group, inputs.size, outputs.size)
     linker.use(weight, 0, inputs, "scale" if whole_groups else "in", node)
-    _bias(linker, node, outputs)
+    return _bias(linker, node, outputs)
+
+
+def _refuse(linker: Linker, node: Node) -> None:
+    for name in (*node.inputs, *node.outputs):
+        linker.freeze_tensor(name, f"{told(node)} has weights that are computed at run time")
 
 
 def _bias(linker: Linker, node: Node, outputs: IntArray) -> None:

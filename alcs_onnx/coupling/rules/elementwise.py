@@ -111,10 +111,11 @@ couples("DequantizeLinear", reads_first=False)(_quantise)
 
 def _expand_resize(node: Node, kept: Kept) -> Changes:
     """The target counts the channels that are left."""
-    target = kept.model.initializers[node.inputs[1]].copy()
+    target = kept.model.initializers.get(node.inputs[1])
     found = kept.along(node.outputs[0])
-    if found is None:
+    if found is None or target is None:
         return Changes()
+    target = target.copy()
     axis, mask = found
     own = axis - len(kept.shape(node.outputs[0])) + target.size
     if own >= 0 and target[own] > 1:

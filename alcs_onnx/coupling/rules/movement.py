@@ -6,7 +6,7 @@ import numpy as np
 
 from alcs_onnx.coupling.linker import Linker, told
 from alcs_onnx.coupling.rules.registry import Changes, Kept, couples
-from alcs_onnx.graph import Node
+from alcs_onnx.graph import Model, Node
 from alcs_onnx.types import IntArray
 
 
@@ -81,8 +81,9 @@ def concat(linker: Linker, node: Node) -> None:
         if name in linker.channels and linker.channels[name].axis not in (None, axis)
     }
     if others:
-        _stack(linker, node, others)
-        return
+        return _stack(linker, node, others)
+    if not any(name in linker.channels for name in node.inputs):
+        return linker.set_frozen(output, f"{told(node)} joins constants")
     parts = []
     for name in node.inputs:
         if name in linker.channels:
@@ -90,7 +91,7 @@ def concat(linker: Linker, node: Node) -> None:
         else:
             parts.append(linker.fresh(linker.shape(name)[axis]))
             linker.use(name, axis, parts[-1], "vector", node)
-    linker.set(output, axis, np.concatenate(parts))
+    return linker.set(output, axis, np.concatenate(parts))
 
 
 def _stack(linker: Linker, node: Node, axes: set[int | None]) -> None:
@@ -143,9 +144,8 @@ def split(linker: Linker, node: Node) -> None:
         start += size
 
 
-def _slices(node: Node, kept_or_linker: Linker | Kept) -> dict[int, slice] | None:
+def _slices(node: Node, model: Model) -> dict[int, slice] | None:
     """What a Slice takes of each axis; None where that is decided at run time."""
-    model = kept_or_linker.model
     rank = len(model.shapes[node.inputs[0]])
     if len(node.inputs) > 1:
         given = [model.initializers.get(name) if name else None for name in node.inputs[1:]]
@@ -172,7 +172,7 @@ def _slices(node: Node, kept_or_linker: Linker | Kept) -> dict[int, slice] | Non
 def _slice_resize(node: Node, kept: Kept) -> Changes:
     """Begin and end where the channels that are left begin and end."""
     found = kept.along(node.inputs[0])
-    slices = _slices(node, kept)
+    slices = _slices(node, kept.model)
     if found is None or slices is None or found[0] not in slices:
         return Changes()
     axis, mask = found
@@ -192,7 +192,7 @@ def slice_(linker: Linker, node: Node) -> None:
     """A run of channels, or all of them."""
     source, output = node.inputs[0], node.outputs[0]
     found = linker.channels[source]
-    slices = _slices(node, linker)
+    slices = _slices(node, linker.model)
     if slices is None or found.axis is None:
         what = "cuts at places known only at run time" if slices is None else "cuts it in pieces"
         linker.freeze_tensor(source, f"{told(node)} {what}")
@@ -237,9 +237,8 @@ def gather(linker: Linker, node: Node) -> None:
     return linker.set(output, axis, found.ids[indices])
 
 
-def _pads(node: Node, model_constants: Linker | Kept, rank: int) -> IntArray | None:
+def _pads(node: Node, model: Model, rank: int) -> IntArray | None:
     """Elements added at the begin and at the end of each axis, [2, rank]."""
-    model = model_constants.model
     if len(node.inputs) == 1:
         return np.array(node.ints_attribute("pads"), np.int64).reshape(2, rank)
     given = model.initializers.get(node.inputs[1])
@@ -255,7 +254,7 @@ def _pad_resize(node: Node, kept: Kept) -> Changes:
     """As many channels added as are left of the added ones."""
     found = kept.along(node.outputs[0])
     rank = len(kept.model.shapes[node.inputs[0]])
-    pads = _pads(node, kept, rank)
+    pads = _pads(node, kept.model, rank)
     if found is None or pads is None:
         return Changes()
     axis, mask = found
@@ -277,7 +276,7 @@ def pad(linker: Linker, node: Node) -> None:
     source, output = node.inputs[0], node.outputs[0]
     found = linker.channels[source]
     rank = len(linker.shape(source))
-    pads = _pads(node, linker, rank)
+    pads = _pads(node, linker.model, rank)
     if pads is None or found.axis is None:
         linker.freeze_tensor(source, f"{told(node)} pads by amounts known only at run time")
         return linker.set_frozen(output, f"{told(node)} pads by amounts known only at run time")

@@ -9,7 +9,7 @@ from alcs_onnx.graph import Node
 _CHANNEL_AXIS = 1
 
 
-@couples("BatchNormalization", "InstanceNormalization")
+@couples("BatchNormalization", "InstanceNormalization", reads_others=True)
 def per_channel(linker: Linker, node: Node) -> None:
     """Scale, shift and statistics are vectors over axis 1."""
     ids = linker.along(node.inputs[0], _CHANNEL_AXIS, node)

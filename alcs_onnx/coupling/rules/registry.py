@@ -60,6 +60,8 @@ class Rule:
     resize: Resize | None = None
     #: Whether the first input has to be an activation for the rule to make sense.
     reads_first: bool = True
+    #: Whether the rule says what the other inputs are; else they are parameters, and frozen.
+    reads_others: bool = False
 
 
 #: operator of the default domain -> rule. THE registration of coupling rules.
@@ -67,7 +69,10 @@ RULES: dict[str, Rule] = {}
 
 
 def couples(
-    *op_types: str, resize: Resize | None = None, reads_first: bool = True
+    *op_types: str,
+    resize: Resize | None = None,
+    reads_first: bool = True,
+    reads_others: bool = False,
 ) -> Callable[[Link], Link]:
     """Register the decorated function as the rule of these operators."""
 
@@ -75,7 +80,7 @@ def couples(
         for op_type in op_types:
             if op_type in RULES:
                 raise ValueError(f"{op_type} has two coupling rules")
-            RULES[op_type] = Rule(link, resize, reads_first)
+            RULES[op_type] = Rule(link, resize, reads_first, reads_others or not reads_first)
         return link
 
     return register
