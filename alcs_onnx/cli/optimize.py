@@ -60,13 +60,13 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group-size",
         type=arguments.positive_int,
-        default=4,
+        default=None,
         help="output channels per SIMD group (default 4)",
     )
     parser.add_argument(
         "--projection",
         choices=["energy-normalised", "energy", "bisection"],
-        default="energy-normalised",
+        default=None,
         help="how groups are chosen: most kept energy under the budget, of each layer relative to "
         "its own (default) or absolute, or the largest norms by bisection as in the ALCS paper",
     )
@@ -75,54 +75,80 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     )
 
 
+#: Fields of `ChannelOptions` and their flags. Passed on only where given.
+_CHANNEL_FLAGS = {
+    "score": "--score",
+    "solver": "--channel-solver",
+    "stages": "--stages",
+    "contributions": "--contributions",
+    "min_share": "--min-share",
+}
+_GROUP_SIZE, _PROJECTION = 4, "energy-normalised"
+
+
+def group_size(options: argparse.Namespace) -> int:
+    """SIMD group size: as given, or the default."""
+    return _GROUP_SIZE if options.group_size is None else int(options.group_size)
+
+
+def projection(options: argparse.Namespace) -> str:
+    """How groups are chosen: as given, or the default."""
+    return str(options.projection or _PROJECTION)
+
+
 def add_channels(parser: argparse.ArgumentParser) -> None:
     """Arguments of the methods that remove channels."""
     group = parser.add_argument_group("channels: SP-LAMP (defaults)")
     group.add_argument(
         "--score",
         choices=["sp-lamp", "lamp", "l2", "l1", "taylor", "uniform"],
-        default="sp-lamp",
+        default=argparse.SUPPRESS,
         help="importance of a channel; taylor needs --data (sp-lamp)",
     )
     group.add_argument(
         "--channel-solver",
         choices=["knapsack", "greedy", "uniform"],
-        default="knapsack",
+        dest="solver",
+        default=argparse.SUPPRESS,
         help="most score under the budget, one threshold on the score, or the same share of "
         "every group (knapsack)",
     )
     group.add_argument(
         "--stages",
         type=arguments.positive_int,
-        default=4,
+        default=argparse.SUPPRESS,
         help="steps towards the budget, between which scores are taken anew (4)",
     )
     group.add_argument(
         "--contributions",
         choices=["measured", "predicted"],
-        default="measured",
+        default=argparse.SUPPRESS,
         help="latencies of channel groups: measure each at several sizes, or predict them from "
         "the times of the dense model's nodes and measure a few (measured)",
     )
     group.add_argument(
         "--min-share",
         type=arguments.natural_float,
-        default=0.125,
+        default=argparse.SUPPRESS,
         help="share of its channels that every group keeps at least (0.125)",
     )
 
 
 def channel_options(options: argparse.Namespace) -> ChannelOptions:
-    """What `add_channels` parsed."""
+    """What `add_channels` parsed; raises `AlcsError` for flags that the method does not heed."""
+    from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline import ChannelOptions
 
-    return ChannelOptions(
-        score=options.score,
-        solver=options.channel_solver,
-        stages=options.stages,
-        contributions=options.contributions,
-        min_share=options.min_share,
-    )
+    given = {name: getattr(options, name) for name in _CHANNEL_FLAGS if hasattr(options, name)}
+    unheeded = [_CHANNEL_FLAGS[name] for name in given] if options.method == "simd" else []
+    if options.method == "channel":
+        names = {"group_size": "--group-size", "projection": "--projection"}
+        unheeded += [flag for name, flag in names.items() if getattr(options, name) is not None]
+        training = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
+        unheeded += [f for name, f in training.items() if hasattr(options, _destination(name))]
+    if unheeded:
+        raise AlcsError(f"{unheeded[0]} has no effect with --method {options.method}")
+    return ChannelOptions(**given)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -254,8 +280,8 @@ def run(options: argparse.Namespace) -> int:
             None if options.dry_run else options.output,
             input_shapes=dict(options.input_shapes),
             method=options.method,
-            simd_group=options.group_size,
-            projection=options.projection,
+            simd_group=group_size(options),
+            projection=projection(options),
             channels=channel_options(options),
             table=options.profile,
             plan=options.plan,

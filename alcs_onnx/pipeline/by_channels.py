@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +52,9 @@ def prune_channels(request: Request) -> Outcome:
         return Outcome(
             table.dense, table.machine, loop.budget_ms, loop.range_ms(), table.dense.median
         )
-    candidate = _chosen(request, loop)
-    plan = candidate.plan
+    saved = request.plan or _interrupted(request)
+    plan = _chosen(request, loop, saved).plan
+    settings = asdict(request.channels) if saved is None else saved.settings
     if trained is not None:
         trained.evaluate("dense", None)
     smaller, check = remove(request, step.coupling, plan.keep)
@@ -63,22 +64,25 @@ def prune_channels(request: Request) -> Outcome:
             path = _checkpoint_plan(request)
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                save_plan(SavedPlan("channel", plan, None), path)
+                save_plan(SavedPlan("channel", plan, None, settings), path)
             smaller = trained.finetune(smaller, request.budget.text)
+    written = written_form(smaller)
+    if not numeric_check(written, smaller, request.seed).passed:
+        raise AlcsError("the model to be written differs from the trained one; nothing was written")
     return Outcome(
         dense=table.dense,
         machine=table.machine,
         budget_ms=loop.budget_ms,
         reachable_ms=loop.range_ms(),
         predicted_ms=plan.predicted_ms,
-        model=written_form(smaller),
+        model=written,
         check=check,
         mac_ratio=smaller.macs / request.scene.model.macs,
         layers=lambda times: layer_rows(request.scene.model, smaller, times),
         channels=channel_reports(step.coupling, plan, table),
-        plan=SavedPlan("channel", plan, None),
+        plan=SavedPlan("channel", plan, None, settings),
         keeps_all=all(mask.all() for mask in plan.keep.values()),
-        settings={"score": loop.options.score, "solver": loop.options.solver},
+        settings=settings,
     )
 
 
@@ -87,20 +91,32 @@ def open_step(request: Request) -> ChannelStep:
     scene = request.scene
     coupling = coupling_of(scene.model)
     options = request.channels
+    if options.score == "taylor" and request.trained is None:
+        raise AlcsError("the score 'taylor' needs --data to take gradients from")
     if request.table is not None and request.method == "channel":
         machine = scene.target.machine(scene.measuring.threads)
         table = latency.load_channel_table(request.table, scene.model.digest, machine)
     else:
         table = contributions(scene, coupling, options.contributions, request.stage())
+    _check_table(table, coupling)
     if table.predicted and table.error is not None:
         request.note(f"predicted savings are off by {100 * table.error:.0f} % where measured")
     gradients = None
-    if options.score == "taylor":
-        if request.trained is None:
-            raise AlcsError("the score 'taylor' needs --data to take gradients from")
+    if options.score == "taylor" and request.trained is not None:
         gradients = request.trained.gradients()
     loop = ChannelLoop(scene, table, coupling, request.budget, options, request.note, gradients)
     return ChannelStep(coupling, table, loop)
+
+
+def _check_table(table: ChannelTable, coupling: Coupling) -> None:
+    """Raise `AlcsError` for a saved table whose groups are not those of the model."""
+    known = {curve.group: curve.channels for curve in table.curves}
+    for group in coupling.prunable:
+        if known.get(group.name) != group.channels:
+            raise AlcsError(
+                f"the channel latency table does not fit group '{group.name}' of "
+                f"{group.channels} channels: measure it again with this version"
+            )
 
 
 def remove(
@@ -114,16 +130,23 @@ def remove(
     if request.trained is not None:
         model = request.trained.repair(channel_masks(model, coupling, keep))
     smaller = shrink(model, coupling, keep)
-    return smaller, numeric_check(smaller, masked(model, coupling, keep), request.seed)
+    check = numeric_check(smaller, masked(model, coupling, keep), request.seed)
+    if not check.passed:
+        raise AlcsError(
+            "the model without the removed channels differs from the masked one by "
+            f"{check.with_library:.1e} (relative); nothing was trained or written"
+        )
+    return smaller, check
 
 
-def _chosen(request: Request, loop: ChannelLoop) -> ChannelCandidate:
+def _chosen(request: Request, loop: ChannelLoop, saved: SavedPlan | None) -> ChannelCandidate:
     """The plan of a file or the solver's choice, measured."""
-    saved = request.plan or _interrupted(request)
     if saved is not None:
         if saved.channels is None:
             raise AlcsError("the plan removes no channels: it was made by another method")
-        return loop.measure(saved.channels)
+        planned = loop.measure(saved.channels)
+        request.note(planned.check_plan())
+        return planned
     candidate = loop.meet()
     if not candidate.met:
         raise BudgetError(

@@ -15,7 +15,7 @@ from alcs_onnx.pipeline.layers import layer_reports
 from alcs_onnx.pipeline.plan_file import SavedPlan
 from alcs_onnx.pipeline.profiling import measure_table
 from alcs_onnx.pipeline.run import Outcome, Request
-from alcs_onnx.pipeline.scene import Scene
+from alcs_onnx.pipeline.scene import Note, Scene
 from alcs_onnx.rewrite import rewrite
 from alcs_onnx.types import FloatArray, LatencyTable, PruningPlan
 
@@ -43,14 +43,14 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
             table.dense, table.machine, loop.budget_ms, loop.range_ms(), table.dense.median
         )
     saved = request.plan.groups if request.plan is not None else None
-    candidate = _chosen(loop) if saved is None else _planned(loop, scene, saved)
+    candidate = _chosen(loop) if saved is None else _planned(loop, scene, saved, note)
     one_shot = _masked_weights(scene.model, loop, candidate)
     final = scene.model.with_initializers(one_shot)
     if trained is not None:
         trained.evaluate("dense", None)
         trained.evaluate("one-shot", one_shot, scene.model)
     if trained is not None and request.trains:
-        candidate, final = trained.prune(loop, candidate)
+        candidate, final = trained.prune(loop, candidate, planned=saved is not None)
     plan = candidate.plan
     rewritten = rewrite(final, plan, loop.left_alone, scene.simd_group)
     written = written_form(rewritten.model)
@@ -68,7 +68,7 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
         layers=lambda times: layer_reports(
             scene.model, rewritten, reasons=plan.reasons, table=table, measured=times
         ),
-        plan=SavedPlan("simd", None, plan),
+        plan=SavedPlan("simd", None, plan, {"projection": request.projection}),
         keeps_all=all(mask.all() for mask in plan.keep.values()),
     )
 
@@ -86,7 +86,7 @@ def _chosen(loop: BudgetLoop) -> Candidate:
     return candidate
 
 
-def _planned(loop: BudgetLoop, scene: Scene, plan: PruningPlan) -> Candidate:
+def _planned(loop: BudgetLoop, scene: Scene, plan: PruningPlan, note: Note) -> Candidate:
     """A plan from a file, measured. Channels may have gone and weights been repaired before."""
     if plan.simd_group != scene.simd_group:
         raise AlcsError(
@@ -101,7 +101,9 @@ def _planned(loop: BudgetLoop, scene: Scene, plan: PruningPlan) -> Candidate:
             raise AlcsError(
                 f"the plan's mask of layer '{name}' is {list(mask.shape)}, not {list(shapes[name])}"
             )
-    return loop.measure(plan)
+    candidate = loop.measure(plan)
+    note(candidate.check_plan())
+    return candidate
 
 
 def _table(request: Request) -> LatencyTable:

@@ -138,7 +138,8 @@ class ChannelLoop:
         smallest model is above the budget.
         """
         best: ChannelCandidate | None = None
-        goal = AIM * self.budget_ms
+        low, _ = self.range_ms()
+        goal = max(AIM * self.budget_ms, min(low, self.budget_ms))
         below, above = 0.0, inf
         tried: set[bytes] = set()
         measured_only = True

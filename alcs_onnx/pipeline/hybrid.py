@@ -9,7 +9,7 @@ along what groups of weights cannot reach: depthwise layers, pooling, loads and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,7 @@ def prune_both(request: Request) -> Outcome:
     if request.table is not None:
         raise AlcsError("--method hybrid measures two tables of its own: leave out --profile")
     step = open_step(request)
+    groups = None
     if request.plan is not None:
         keep = request.plan.channels
     else:
@@ -58,23 +59,20 @@ def prune_both(request: Request) -> Outcome:
         keep = _best_split(request, step, groups).plan
     if keep is None:
         request.note("the budget goes to SIMD groups alone: that keeps the most")
-        outcome = prune_with_table(request, scene, measure_table(scene, request.stage()))
-        return _named(outcome, step, None)
-    smaller, check = remove(request, step.coupling, keep.keep)
-    if not check.passed:
-        raise AlcsError(
-            "the model without the removed channels differs from the masked one by "
-            f"{check.with_library:.1e} (relative); nothing was written"
-        )
+        groups = groups or measure_table(scene, request.stage())
+        return _named(request, prune_with_table(request, scene, groups), step, None)
+    smaller, _ = remove(request, step.coupling, keep.keep)
     left = replace(scene, model=smaller)
     # The budget and the promise are about the file that was given.
     dense = Timing.from_samples(scene.time([scene.original])[0])
     table = replace(measure_table(left, request.stage()), dense=dense)
     outcome = prune_with_table(request, left, table)
-    return _named(outcome, step, keep)
+    return _named(request, outcome, step, keep)
 
 
-def _named(outcome: Outcome, step: ChannelStep, keep: ChannelPlan | None) -> Outcome:
+def _named(
+    request: Request, outcome: Outcome, step: ChannelStep, keep: ChannelPlan | None
+) -> Outcome:
     """The outcome with what became of the channels."""
     if outcome.model is None or outcome.plan is None:
         return outcome
@@ -83,8 +81,9 @@ def _named(outcome: Outcome, step: ChannelStep, keep: ChannelPlan | None) -> Out
     mac_ratio = outcome.mac_ratio
     if keep is not None:
         mac_ratio *= shrink(model, step.coupling, keep.keep).macs / model.macs
-    plan = SavedPlan("hybrid", keep, outcome.plan.groups)
-    return replace(outcome, channels=rows, plan=plan, mac_ratio=mac_ratio)
+    settings = request.plan.settings if request.plan else asdict(request.channels)
+    plan = SavedPlan("hybrid", keep, outcome.plan.groups, {**outcome.plan.settings, **settings})
+    return replace(outcome, channels=rows, plan=plan, mac_ratio=mac_ratio, settings=plan.settings)
 
 
 def _best_split(request: Request, step: ChannelStep, table: LatencyTable) -> _Split:
@@ -102,9 +101,10 @@ def _best_split(request: Request, step: ChannelStep, table: LatencyTable) -> _Sp
         found.append(_try(request, step, table, share, plan))
     fitting = [split for split in found if split is not None]
     if not fitting:
+        low, high = step.loop.range_ms()
         raise BudgetError(
             f"the budget of {request.budget.text} cannot be reached by channels and groups "
-            "together, by the estimate"
+            f"together: channels alone can take the model to {low:.4g} ms of {high:.4g} ms"
         )
     best = max(fitting, key=lambda split: split.energy)
     for split in fitting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alcs_onnx.errors import BudgetError
 from alcs_onnx.types import Timing
 
 #: The promise: measured latency as a share of the budget.
@@ -11,6 +12,8 @@ LOWEST, HIGHEST = 0.95, 1.0
 #: What a candidate aims at and is accepted in: clear of the edges, because a later
 #: measurement of the same model differs by a percent or so.
 AIM, NARROW = 0.975, (0.96, 0.99)
+#: What a plan that was measured before may be above the budget now.
+TOLERATED = 0.05
 #: Models that are measured before the best of them is taken.
 ATTEMPTS = 8
 
@@ -37,6 +40,16 @@ class Measured:
     def distance(self) -> float:
         """How far it is from what was aimed at; missing the budget counts more."""
         return abs(self.share - AIM) + (1.0 if not self.met else 0.0)
+
+    def check_plan(self) -> str:
+        """One line about a plan that was given; `BudgetError` if it is clearly too slow."""
+        told = (
+            f"the plan measures {self.sparse.median:.3f} ms, {100 * self.share:.1f} % of the "
+            f"budget of {self.budget_ms:.3f} ms"
+        )
+        if self.share > HIGHEST + TOLERATED:
+            raise BudgetError(f"{told}: nothing was trained or written")
+        return told
 
     def attempt(self, number: int, predicted_ms: float) -> str:
         """One line about the measurement."""

@@ -91,8 +91,13 @@ class Trained:
         self.kind, self.samples = found.kind, found.samples
         self.stages[stage] = 100 * found.value
 
-    def prune(self, loop: BudgetLoop, first: Candidate) -> tuple[Candidate, Model]:
-        """ADMM, the budget again with what it kept, fine-tuning; the plan and trained model."""
+    def prune(
+        self, loop: BudgetLoop, first: Candidate, *, planned: bool = False
+    ) -> tuple[Candidate, Model]:
+        """ADMM, the budget again with what it kept, fine-tuning; the plan and trained model.
+
+        A plan that was given (`planned`) stays as it is: there is fine-tuning alone.
+        """
         model = loop.scene.model
         initializers = {name: layer.weight for name, layer in loop.layers.items()}
         common = self._common(loop.budget.text)
@@ -104,7 +109,7 @@ class Trained:
 
         candidate, weights = first, None
         saved = self._saved_masks()
-        if self.config.admm_epochs:
+        if self.config.admm_epochs and not planned:
             result = self._train.admm(
                 model, initializers, project, self.data, self.config, **common
             )

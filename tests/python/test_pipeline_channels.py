@@ -31,6 +31,8 @@ def few_samples() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("alcs_onnx.pipeline.scene.MIN_SECONDS", 0.02)
         patch.setattr("alcs_onnx.latency.contributions.MIN_SECONDS", 0.01)
+        # A plan that is slower than it was is refused: here only where it is far too slow.
+        patch.setattr("alcs_onnx.pipeline.measured.TOLERATED", 10.0)
         yield
 
 
@@ -261,6 +263,45 @@ def test_tables_of_the_other_kind(network: Path, table: Path) -> None:
     with pytest.raises(AlcsError, match="latency table"):
         run(network, None, method="simd", table=table)
     assert load_channel_table(table).curves
+
+
+def test_an_older_table_is_refused(network: Path, table: Path, tmp_path: Path) -> None:
+    content = json.loads(table.read_text())
+    content["curves"] = content["curves"][1:]
+    older = tmp_path / "older.json"
+    older.write_text(json.dumps(content))
+    with pytest.raises(AlcsError, match="measure it again"):
+        run(network, None, table=older)
+
+
+def test_plan_that_is_too_slow(network: Path, plan: Path, table: Path, tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match="nothing was trained"):
+        run(network, tmp_path / "out.onnx", plan=plan, table=table, budget="1us")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_empty_masks(plan: Path, model: Model) -> None:
+    masks_path(plan).write_bytes(b"")
+    with pytest.raises(AlcsError, match="damaged"):
+        load_plan(plan, model)
+
+
+@pytest.mark.parametrize(
+    ("method", "flag", "value"),
+    [
+        ("simd", "--score", "l1"),
+        ("simd", "--min-share", "0.5"),
+        ("channel", "--group-size", "8"),
+        ("channel", "--projection", "bisection"),
+        ("channel", "--rho", "0.1"),
+    ],
+)
+def test_flags_of_another_method(
+    network: Path, capsys: pytest.CaptureFixture[str], method: str, flag: str, value: str
+) -> None:
+    arguments = ["optimize", str(network), "--budget", "50%", "--dry-run", "--method", method]
+    assert main([*arguments, flag, value, "--data", "no_such_folder"]) == 2
+    assert f"{flag} has no effect with --method {method}" in capsys.readouterr().err
 
 
 def test_command_line(

@@ -10,6 +10,8 @@ set -euo pipefail
 model=$1 images=$2 run=$3 epochs=${4:-3}
 mkdir -p "$run"
 budgets="50 75 30"
+# The least share of a group that is kept: less for the tightest budget, which is out of reach else.
+declare -A share=([50]=0.125 [75]=0.125 [30]=0.03)
 methods="sp-lamp:knapsack:4 l2:uniform:1 l1:greedy:1"
 [ -f "$run/table.json" ] || alcs-onnx profile "$model" --method channel -o "$run/table.json"
 for budget in $budgets; do
@@ -17,7 +19,7 @@ for budget in $budgets; do
     IFS=: read -r score solver stages <<< "$method"
     [ -f "$run/$budget-$solver.json" ] || alcs-onnx prune-masks "$model" --budget "$budget%" \
       --method channel --score "$score" --channel-solver "$solver" --stages "$stages" \
-      --profile "$run/table.json" -o "$run/$budget-$solver.json" > "$run/$budget-$solver.txt" 2>&1 ||
+      --min-share "${share[$budget]}" --profile "$run/table.json" -o "$run/$budget-$solver.json" > "$run/$budget-$solver.txt" 2>&1 ||
       [ -f "$run/$budget-$solver.json" ]
   done
 done
