@@ -138,9 +138,13 @@ class ChannelLoop:
         smallest model is above the budget.
         """
         best: ChannelCandidate | None = None
-        low, _ = self.range_ms()
-        goal = max(AIM * self.budget_ms, min(low, self.budget_ms))
+        goal = AIM * self.budget_ms
         below, above = 0.0, inf
+        low, _ = self.range_ms()
+        if goal < low:
+            # Only by the estimate, which is least to be trusted here.
+            best = self._smallest()
+            goal = max(low, low * AIM / best.share)
         tried: set[bytes] = set()
         measured_only = True
         for number in range(1, ATTEMPTS + 1):
@@ -169,6 +173,17 @@ class ChannelLoop:
                 goal = (below * above) ** 0.5
         assert best is not None
         return best
+
+    def _smallest(self) -> ChannelCandidate:
+        """The smallest model, measured; raises `BudgetError` when it is above the budget."""
+        smallest = self.measure(self._plan(self._fewest()))
+        if not smallest.met:
+            raise BudgetError(
+                f"the budget of {smallest.budget_ms:.4g} ms cannot be reached by removing channels: "
+                f"with the least that is kept the model measures {smallest.sparse.median:.4g} ms, "
+                f"dense {smallest.dense.median:.4g} ms"
+            )
+        return smallest
 
     def _solved(
         self, goal_ms: float, measured_only: bool, best: ChannelCandidate | None
