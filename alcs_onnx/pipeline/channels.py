@@ -179,8 +179,8 @@ class ChannelLoop:
         smallest = self.measure(self._plan(self._fewest()))
         if not smallest.met:
             raise BudgetError(
-                f"the budget of {smallest.budget_ms:.4g} ms cannot be reached by removing channels: "
-                f"with the least that is kept the model measures {smallest.sparse.median:.4g} ms, "
+                f"the budget of {smallest.budget_ms:.4g} ms cannot be reached by removing "
+                f"channels: with the least that is kept the model measures {smallest.sparse.median:.4g} ms, "
                 f"dense {smallest.dense.median:.4g} ms"
             )
         return smallest
