@@ -180,8 +180,8 @@ class ChannelLoop:
         if not smallest.met:
             raise BudgetError(
                 f"the budget of {smallest.budget_ms:.4g} ms cannot be reached by removing "
-                f"channels: with the least that is kept the model measures {smallest.sparse.median:.4g} ms, "
-                f"dense {smallest.dense.median:.4g} ms"
+                "channels: with the least that is kept the model measures "
+                f"{smallest.sparse.median:.4g} ms, dense {smallest.dense.median:.4g} ms"
             )
         return smallest
 
@@ -210,8 +210,15 @@ class ChannelLoop:
                 f"a latency of {latency_ms:.4g} ms cannot be reached by removing channels: "
                 f"by the estimate this model can take {low:.4g} to {high:.4g} ms"
             )
+        try:
+            return self._in_stages(latency_ms, self.options.stages, measured_only)
+        except BudgetError:
+            # What early stages took may be in the way of the last one.
+            return self._in_stages(latency_ms, 1, measured_only)
+
+    def _in_stages(self, latency_ms: float, stages: int, measured_only: bool) -> ChannelPlan:
         keep = {g.name: np.ones(g.channels, dtype=bool) for g in self.coupling.prunable}
-        for budget in stage_budgets(self._estimator.dense_ms, latency_ms, self.options.stages):
+        for budget in stage_budgets(self._estimator.dense_ms, latency_ms, stages):
             groups = [_restricted(group, keep[group.name]) for group in self.coupling.prunable]
             weights = self._left(keep)
             scores = {
