@@ -145,6 +145,7 @@ class ChannelLoop:
             # Only by the estimate, which is least to be trusted here.
             best = self._smallest()
             goal = max(low, low * AIM / best.share)
+            below = low
         tried: set[bytes] = set()
         measured_only = True
         for number in range(1, ATTEMPTS + 1):
