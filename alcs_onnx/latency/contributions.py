@@ -202,27 +202,23 @@ class ChannelEstimator:
     """Latency of a model from the channels that its groups keep (SP-LAMP eq. 6).
 
     `saved[group][k]` is what the model gains (ms, >= 0) when that group alone keeps k
-    channels; `dense_ms` is what it takes with all. Savings count `correction` times.
+    channels; `dense_ms` is what it takes with all.
     """
 
     dense_ms: float
     saved: Mapping[str, _Doubles]
     composition: str = DEFAULT_COMPOSITION
-    correction: float = 1.0
 
     def __post_init__(self) -> None:
         if self.composition not in COMPOSITIONS:
             known = ", ".join(sorted(COMPOSITIONS))
             raise AlcsError(f"composition '{self.composition}' is not known: use {known}")
-        if not (np.isfinite(self.correction) and self.correction > 0):
-            raise AlcsError(f"savings cannot be corrected by a factor of {self.correction}")
 
     @classmethod
     def from_table(
         cls,
         table: ChannelTable,
         composition: str = DEFAULT_COMPOSITION,
-        correction: float = 1.0,
     ) -> ChannelEstimator:
         """The estimator of a table; raises `AlcsError` for an unusable one."""
         saved = {}
@@ -230,7 +226,7 @@ class ChannelEstimator:
             _check(curve)
             times = contribution(curve)
             saved[curve.group] = times[-1] - times
-        return cls(table.dense.median, saved, composition, correction)
+        return cls(table.dense.median, saved, composition)
 
     def latency(self, kept: Mapping[str, int]) -> float:
         """Latency (ms) when the groups keep so many channels; those not named keep all.
@@ -240,7 +236,7 @@ class ChannelEstimator:
         return self.after(self.saving(kept))
 
     def saving(self, kept: Mapping[str, int]) -> float:
-        """Sum (ms) of what the groups save one by one, corrected; errors as `latency`."""
+        """Sum (ms) of what the groups save one by one; errors as `latency`."""
         total = 0.0
         for name, count in kept.items():
             if name not in self.saved:
@@ -250,7 +246,7 @@ class ChannelEstimator:
                     f"channel group '{name}' has {self.saved[name].size - 1} channels, not {count}"
                 )
             total += float(self.saved[name][count])
-        return total * self.correction
+        return total
 
     def after(self, saving_ms: float) -> float:
         """The latency (ms) that a sum of savings leaves."""
@@ -259,19 +255,6 @@ class ChannelEstimator:
     def needed(self, latency_ms: float) -> float:
         """The sum of savings (ms) that leaves `latency_ms`: the inverse of `after`."""
         return self.dense_ms * COMPOSITIONS[self.composition].saving(latency_ms / self.dense_ms)
-
-    def corrected(self, kept: Mapping[str, int], measured_ms: float) -> ChannelEstimator:
-        """The estimator that is right about one measured model, and still about the dense one.
-
-        Raises `AlcsError` when that model was not faster, or was not expected to be.
-        """
-        expected, found = self.saving(kept), self.needed(measured_ms)
-        if not (expected > 0 and found > 0):
-            raise AlcsError(
-                f"a model of {measured_ms:.4g} ms, where {self.latency(kept):.4g} ms were expected "
-                f"of {self.dense_ms:.4g} ms, corrects no estimate"
-            )
-        return replace(self, correction=self.correction * found / expected)
 
 
 def _measure(

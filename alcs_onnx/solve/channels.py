@@ -109,7 +109,6 @@ def solve_channels(
     *,
     method: str = "knapsack",
     composition: str = DEFAULT_COMPOSITION,
-    correction: float = 1.0,
     scale: float = 10_000,
     min_channels: int | Mapping[str, int] = 1,
     multiple: int = 1,
@@ -118,9 +117,8 @@ def solve_channels(
     """Masks [channels] (True: kept) of the groups that are not frozen, within the budget.
 
     `scores` are by group name, [channels], from `channel_scores`; `table` are the measured
-    contributions, put together by `composition` (`latency.COMPOSITIONS`), their savings
-    multiplied by `correction` (`ChannelEstimator.corrected`). `scale` is the knapsack's units
-    per millisecond. Each group keeps at least `min_channels` (of all or by group), and a multiple
+    contributions, put together by `composition` (`latency.COMPOSITIONS`). `scale` is the
+    knapsack's units per millisecond. Each group keeps at least `min_channels` (of all or by group), and a multiple
     of `multiple` or all of them; with `measured_only` one of the numbers that its curve was
     measured at, since between those the run time need not be a straight line (a runtime that pads
     channels to vectors has steps there). The estimate of the result is at most `budget_ms`.
@@ -137,7 +135,7 @@ def solve_channels(
         raise AlcsError(f"at least {every} channels in multiples of {multiple} cannot be kept")
     if not (isfinite(budget_ms) and budget_ms > 0):
         raise BudgetError(f"a latency budget of {budget_ms} ms cannot be met")
-    estimator = ChannelEstimator.from_table(table, composition, correction)
+    estimator = ChannelEstimator.from_table(table, composition)
     wanted = [group for group in groups if not group.frozen]
     ranked = {group.name: _checked(group, scores, estimator) for group in wanted}
     if budget_ms >= estimator.dense_ms:
@@ -155,10 +153,7 @@ def solve_channels(
     problem = ChannelProblem(
         tuple(counts),
         tuple(np.sort(row.astype(np.float64))[::-1] for row in ranked.values()),
-        tuple(
-            estimator.saved[group.name][row] * correction
-            for group, row in zip(wanted, counts, strict=True)
-        ),
+        tuple(estimator.saved[group.name][row] for group, row in zip(wanted, counts, strict=True)),
         estimator.needed(budget_ms),
         scale,
     )

@@ -317,20 +317,6 @@ def test_a_chain_of_equal_layers_is_what_paired_says():
     assert ChannelEstimator.from_table(table, "additive").latency(half) == pytest.approx(0)
 
 
-@pytest.mark.parametrize("composition", ["additive", "paired"])
-def test_a_correction_is_right_about_both_models(table, composition):
-    estimator = ChannelEstimator.from_table(table, composition)
-    corrected = estimator.corrected({"a": 4}, 4.0)
-    assert corrected.latency({"a": 4}) == pytest.approx(4.0)
-    assert corrected.latency({}) == 6.0
-    for kept, measured in (({}, 4.0), ({"a": 4}, 6.0), ({"a": 4}, 7.0)):
-        with pytest.raises(AlcsError, match="corrects no estimate"):
-            estimator.corrected(kept, measured)
-    for factor in (0.0, -1.0, np.nan):
-        with pytest.raises(AlcsError, match="cannot be corrected"):
-            ChannelEstimator.from_table(table, composition, factor)
-
-
 def test_what_was_not_measured_is_not_estimated(table):
     estimator = ChannelEstimator.from_table(table)
     with pytest.raises(AlcsError, match="group 'c' has no latency curve"):

@@ -288,27 +288,6 @@ def test_a_budget_of_the_dense_latency_keeps_everything():
     assert all(mask.all() for mask in solve_channels(groups, scores, table, 10.0).values())
 
 
-def test_frozen_groups_are_left_out():
-    groups, table, scores = network()
-    frozen = [ChannelGroup("f", 9, (), "a graph output"), *groups]
-    assert set(solve_channels(frozen, scores, table, 8.0)) == set(scores)
-    assert solve_channels(frozen[:1], scores, table, 10.0) == {}
-    with pytest.raises(BudgetError, match="this model can take 10 to 10 ms"):
-        solve_channels(frozen[:1], scores, table, 8.0)
-
-
-def test_a_correction_makes_the_measured_model_right():
-    groups, table, scores = network()
-    estimator = ChannelEstimator.from_table(table)
-    first = counts_of(solve_channels(groups, scores, table, 7.0))
-    corrected = estimator.corrected(first, 7.8)  # it took longer
-    assert corrected.latency(first) == pytest.approx(7.8)
-    assert corrected.latency({}) == 10.0
-    second = counts_of(solve_channels(groups, scores, table, 7.0, correction=corrected.correction))
-    assert corrected.latency(second) <= 7.0
-    assert estimator.latency(second) < estimator.latency(first)
-
-
 def test_scores_and_curves_that_do_not_fit_are_refused():
     groups, table, scores = network()
     bad = {
