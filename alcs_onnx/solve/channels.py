@@ -118,10 +118,11 @@ def solve_channels(
 
     `scores` are by group name, [channels], from `channel_scores`; `table` are the measured
     contributions, put together by `composition` (`latency.COMPOSITIONS`). `scale` is the
-    knapsack's units per millisecond. Each group keeps at least `min_channels` (of all or by group), and a multiple
-    of `multiple` or all of them; with `measured_only` one of the numbers that its curve was
-    measured at, since between those the run time need not be a straight line (a runtime that pads
-    channels to vectors has steps there). The estimate of the result is at most `budget_ms`.
+    knapsack's units per millisecond. Each group keeps at least `min_channels` (of all or by
+    group), and a multiple of `multiple` or all of them; with `measured_only` one of the numbers
+    that its curve was measured at, since between those the run time need not be a straight line
+    (a runtime that pads channels to vectors has steps there). The estimate of the result is at
+    most `budget_ms`.
 
     A budget of the dense latency and above keeps everything. Raises `BudgetError`, giving the
     reachable range, for one that is too low; `AlcsError` for scores that are missing, negative,
