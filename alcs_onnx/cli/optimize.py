@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alcs_onnx.cli import arguments
 from alcs_onnx.types import Budget
@@ -83,17 +83,6 @@ _CHANNEL_FLAGS = {
     "contributions": "--contributions",
     "min_share": "--min-share",
 }
-_GROUP_SIZE, _PROJECTION = 4, "energy-normalised"
-
-
-def group_size(options: argparse.Namespace) -> int:
-    """SIMD group size: as given, or the default."""
-    return _GROUP_SIZE if options.group_size is None else int(options.group_size)
-
-
-def projection(options: argparse.Namespace) -> str:
-    """How groups are chosen: as given, or the default."""
-    return str(options.projection or _PROJECTION)
 
 
 def add_channels(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +123,21 @@ def add_channels(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def channel_options(options: argparse.Namespace) -> ChannelOptions:
+def requested(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_method`, `add_channels` and the measuring flags ask of `alcs_onnx.optimize`."""
+    groups = {"simd_group": options.group_size, "projection": options.projection}
+    return {
+        "input_shapes": dict(options.input_shapes),
+        "method": options.method,
+        **{name: value for name, value in groups.items() if value is not None},
+        "channels": _channel_options(options),
+        "table": options.profile,
+        "measuring": arguments.measuring(options),
+        "seed": options.seed,
+    }
+
+
+def _channel_options(options: argparse.Namespace) -> ChannelOptions:
     """What `add_channels` parsed; raises `AlcsError` for flags that the method does not heed."""
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline import ChannelOptions
@@ -278,18 +281,11 @@ def run(options: argparse.Namespace) -> int:
             options.model,
             Budget.parse(options.budget),
             None if options.dry_run else options.output,
-            input_shapes=dict(options.input_shapes),
-            method=options.method,
-            simd_group=group_size(options),
-            projection=projection(options),
-            channels=channel_options(options),
-            table=options.profile,
             plan=options.plan,
-            measuring=arguments.measuring(options),
             training=_training(options),
-            seed=options.seed,
             progress=progress,
             on_note=progress.note,
+            **requested(options),
         )
     if options.export_json is not None:
         report.write_json(options.export_json, result)

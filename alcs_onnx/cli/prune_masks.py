@@ -35,17 +35,10 @@ def run(options: argparse.Namespace) -> int:
             options.model,
             Budget.parse(options.budget),
             None,
-            input_shapes=dict(options.input_shapes),
-            method=options.method,
-            simd_group=optimize.group_size(options),
-            projection=optimize.projection(options),
-            channels=optimize.channel_options(options),
-            table=options.profile,
             save_plan_to=options.output,
-            measuring=arguments.measuring(options),
-            seed=options.seed,
             progress=progress,
             on_note=progress.note,
+            **optimize.requested(options),
         )
     report.print_optimize(result)
     if result.status != "unchanged":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,14 @@ class Coupling:
     def frozen(self) -> Mapping[str, str]:
         """The other groups, each with the reason."""
         return {group.name: group.frozen for group in self.groups if group.frozen}
+
+    def removed(self, keep: Mapping[str, BoolArray]) -> Iterator[tuple[ChannelSlot, IntArray]]:
+        """Each slot that loses channels, and the positions along its axis that go."""
+        for group in self.groups:
+            mask = keep.get(group.name)
+            if mask is not None and not mask.all():
+                for slot in group.slots:
+                    yield slot, slot.indices[~mask].reshape(-1)
 
     def kept_classes(self, keep: Mapping[str, BoolArray]) -> BoolArray:
         """Which classes stay when each group keeps the channels of `keep[group]`.

@@ -133,10 +133,8 @@ class GraphEditor:
     def add_initializer(self, name: str, array: Array) -> str:
         """Add a constant under `name`, or a unique variation of it; the name is returned."""
         name = self.unique_name(name)
-        self.initializers[name] = array
         self._taken.add(name)
-        self.shapes[name] = array.shape
-        self.dtypes[name] = array.dtype
+        self.set_initializer(name, array)
         return name
 
     def set_initializer(self, name: str, array: Array) -> None:

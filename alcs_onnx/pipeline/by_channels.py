@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from alcs_onnx import latency
 from alcs_onnx.coupling import Coupling
-from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.channels import (
     ChannelCandidate,
@@ -22,18 +22,9 @@ from alcs_onnx.pipeline.channels import (
 from alcs_onnx.pipeline.checks import numeric_check, written_form
 from alcs_onnx.pipeline.plan_file import SavedPlan, load_plan, save_plan
 from alcs_onnx.pipeline.results import ChannelReport, LayerReport, NumericCheck
-from alcs_onnx.pipeline.run import Outcome, Request
+from alcs_onnx.pipeline.run import Outcome, Request, already_within
 from alcs_onnx.rewrite import masked, shrink
 from alcs_onnx.types import BoolArray, ChannelPlan, ChannelTable
-
-
-@dataclass(frozen=True)
-class ChannelStep:
-    """What choosing channels starts from."""
-
-    coupling: Coupling
-    table: ChannelTable
-    loop: ChannelLoop
 
 
 def prune_channels(request: Request) -> Outcome:
@@ -41,23 +32,17 @@ def prune_channels(request: Request) -> Outcome:
 
     Raises `BudgetError` when the budget cannot be reached, before anything is trained.
     """
-    step = open_step(request)
-    loop, table, trained = step.loop, step.table, request.trained
-    low, high = loop.range_ms()
-    request.note(
-        f"dense {table.dense.median:.3f} ms, budget {loop.budget_ms:.3f} ms, "
-        f"reachable by the estimate: {low:.3f} to {high:.3f} ms"
-    )
-    if loop.budget_ms >= table.dense.median:
-        return Outcome(
-            table.dense, table.machine, loop.budget_ms, loop.range_ms(), table.dense.median
-        )
+    loop = open_loop(request)
+    table, trained = loop.table, request.trained
+    unchanged = already_within(request, loop, table)
+    if unchanged is not None:
+        return unchanged
     saved = request.plan or _interrupted(request)
     plan = _chosen(request, loop, saved).plan
     settings = asdict(request.channels) if saved is None else saved.settings
     if trained is not None:
         trained.evaluate("dense", None)
-    smaller, check = remove(request, step.coupling, plan.keep)
+    smaller, check = remove(request, loop.coupling, plan.keep)
     if trained is not None:
         trained.evaluate("one-shot", None, smaller)
         if request.trains:
@@ -79,14 +64,14 @@ def prune_channels(request: Request) -> Outcome:
         check=check,
         mac_ratio=smaller.macs / request.scene.model.macs,
         layers=lambda times: layer_rows(request.scene.model, smaller, times),
-        channels=channel_reports(step.coupling, plan, table),
+        channels=channel_reports(loop, plan),
         plan=SavedPlan("channel", plan, None, settings),
         keeps_all=all(mask.all() for mask in plan.keep.values()),
         settings=settings,
     )
 
 
-def open_step(request: Request) -> ChannelStep:
+def open_loop(request: Request) -> ChannelLoop:
     """Analyse the model and measure, or load, the contributions of its channel groups."""
     scene = request.scene
     coupling = coupling_of(scene.model)
@@ -104,8 +89,7 @@ def open_step(request: Request) -> ChannelStep:
     gradients = None
     if options.score == "taylor" and request.trained is not None:
         gradients = request.trained.gradients()
-    loop = ChannelLoop(scene, table, coupling, request.budget, options, request.note, gradients)
-    return ChannelStep(coupling, table, loop)
+    return ChannelLoop(scene, table, coupling, request.budget, options, request.note, gradients)
 
 
 def _check_table(table: ChannelTable, coupling: Coupling) -> None:
@@ -148,11 +132,7 @@ def _chosen(request: Request, loop: ChannelLoop, saved: SavedPlan | None) -> Cha
         request.note(planned.check_plan())
         return planned
     candidate = loop.meet()
-    if not candidate.met:
-        raise BudgetError(
-            f"the budget of {candidate.budget_ms:.3f} ms was not met in several attempts: the "
-            f"best measured {candidate.sparse.median:.3f} ms; nothing was trained or written"
-        )
+    candidate.require_met()
     return candidate
 
 
@@ -171,23 +151,20 @@ def _interrupted(request: Request) -> SavedPlan | None:
     return load_plan(path, request.scene.model)
 
 
-def channel_reports(
-    coupling: Coupling, plan: ChannelPlan, table: ChannelTable
-) -> tuple[ChannelReport, ...]:
+def channel_reports(loop: ChannelLoop, plan: ChannelPlan) -> tuple[ChannelReport, ...]:
     """A row for each channel group: what it keeps and what that saves when done alone."""
-    estimator = latency.ChannelEstimator.from_table(table)
+    saved = loop.estimator.saved
     rows = []
-    for group in coupling.groups:
+    for group in loop.coupling.groups:
         mask = plan.keep.get(group.name)
         kept = group.channels if mask is None else int(mask.sum())
-        known = group.name in estimator.saved
         rows.append(
             ChannelReport(
                 group=group.name,
                 layers=tuple(dict.fromkeys(slot.node for slot in group.slots)),
                 channels=group.channels,
                 kept=kept,
-                saved_ms=float(estimator.saved[group.name][kept]) if known else None,
+                saved_ms=float(saved[group.name][kept]) if group.name in saved else None,
                 reason=group.frozen or None,
             )
         )

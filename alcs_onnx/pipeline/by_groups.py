@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from alcs_onnx import latency
-from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.budget import BudgetLoop, Candidate
 from alcs_onnx.pipeline.checks import numeric_check, written_form
 from alcs_onnx.pipeline.layers import layer_reports
 from alcs_onnx.pipeline.plan_file import SavedPlan
 from alcs_onnx.pipeline.profiling import measure_table
-from alcs_onnx.pipeline.run import Outcome, Request
+from alcs_onnx.pipeline.run import Outcome, Request, already_within
 from alcs_onnx.pipeline.scene import Note, Scene
 from alcs_onnx.rewrite import rewrite
 from alcs_onnx.types import FloatArray, LatencyTable, PruningPlan
@@ -33,15 +33,9 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
     """The same with a latency table of `scene`, whose model may have lost channels before."""
     note, trained = request.note, request.trained
     loop = BudgetLoop(scene, table, request.budget, "simd", request.projection, note)
-    low, high = loop.range_ms()
-    note(
-        f"dense {table.dense.median:.3f} ms, budget {loop.budget_ms:.3f} ms, "
-        f"reachable by the estimate: {low:.3f} to {high:.3f} ms"
-    )
-    if loop.budget_ms >= table.dense.median:
-        return Outcome(
-            table.dense, table.machine, loop.budget_ms, loop.range_ms(), table.dense.median
-        )
+    unchanged = already_within(request, loop, table)
+    if unchanged is not None:
+        return unchanged
     saved = request.plan.groups if request.plan is not None else None
     candidate = _chosen(loop) if saved is None else _planned(loop, scene, saved, note)
     one_shot = _masked_weights(scene.model, loop, candidate)
@@ -78,11 +72,7 @@ def _chosen(loop: BudgetLoop) -> Candidate:
     candidate = loop.meet(loop.weights())
     if loop.leave_slower_alone(candidate):
         candidate = loop.meet(loop.weights())
-    if not candidate.met:
-        raise BudgetError(
-            f"the budget of {candidate.budget_ms:.3f} ms was not met in several attempts: the "
-            f"best measured {candidate.sparse.median:.3f} ms; nothing was trained or written"
-        )
+    candidate.require_met()
     return candidate
 
 

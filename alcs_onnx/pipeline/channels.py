@@ -17,13 +17,12 @@ from alcs_onnx.latency import ChannelEstimator
 from alcs_onnx.pipeline.measured import AIM, ATTEMPTS, NARROW, Measured
 from alcs_onnx.pipeline.scene import Note, Scene
 from alcs_onnx.rewrite import shrink
-from alcs_onnx.solve import solve_channels, stage_budgets
+from alcs_onnx.solve import best_channels, solve_channels, stage_budgets
 from alcs_onnx.types import (
     BoolArray,
     Budget,
     ChannelGroup,
     ChannelPlan,
-    ChannelSlot,
     ChannelTable,
     FloatArray,
 )
@@ -34,7 +33,9 @@ class ChannelOptions:
     """How channels are scored and chosen.
 
     `score` and `solver` are names of the registries, `stages` the k of section 3.3, and
-    `contributions` says whether latencies of groups are "measured" or "predicted".
+    `contributions` says whether latencies of groups are "measured" or "predicted". Every group
+    keeps the share `min_share` of its channels: one that is next to nothing cuts the network in
+    two, and cannot be trained back.
     """
 
     score: str = "sp-lamp"
@@ -119,7 +120,7 @@ class ChannelLoop:
         self.scene, self.table, self.coupling, self.budget = scene, table, coupling, budget
         self.options = options
         self._note, self._gradients = note, gradients
-        self._estimator = ChannelEstimator.from_table(table)
+        self.estimator = ChannelEstimator.from_table(table)
 
     @property
     def budget_ms(self) -> float:
@@ -128,7 +129,7 @@ class ChannelLoop:
 
     def range_ms(self) -> tuple[float, float]:
         """Least and greatest latency that a plan reaches, by the estimate (ms)."""
-        return self._estimator.latency(self._least()), self._estimator.dense_ms
+        return self.estimator.latency(self._least()), self.estimator.dense_ms
 
     def meet(self) -> ChannelCandidate:
         """A candidate within the budget, or the closest that the attempts gave.
@@ -219,7 +220,7 @@ class ChannelLoop:
 
     def _in_stages(self, latency_ms: float, stages: int, measured_only: bool) -> ChannelPlan:
         keep = {g.name: np.ones(g.channels, dtype=bool) for g in self.coupling.prunable}
-        for budget in stage_budgets(self._estimator.dense_ms, latency_ms, stages):
+        for budget in stage_budgets(self.estimator.dense_ms, latency_ms, stages):
             groups = [_restricted(group, keep[group.name]) for group in self.coupling.prunable]
             weights = self._left(keep)
             scores = {
@@ -251,7 +252,7 @@ class ChannelLoop:
             self.scene.model.digest,
             dict(keep),
             dict(self.coupling.frozen),
-            self._estimator.latency(kept),
+            self.estimator.latency(kept),
         )
 
     def _least(self) -> dict[str, int]:
@@ -269,19 +270,18 @@ class ChannelLoop:
         keep = {}
         for group in self.coupling.prunable:
             scores = channel_scores(weights, group, self.options.score, self._gradients)
-            keep[group.name] = np.zeros(group.channels, dtype=bool)
-            keep[group.name][np.argsort(-scores, kind="stable")[: least[group.name]]] = True
+            keep[group.name] = best_channels(scores, least[group.name])
         return keep
 
     def _table_at(self, keep: Mapping[str, BoolArray]) -> ChannelTable:
         """The contributions of a model that keeps `keep` already (eq. 7 from there)."""
         kept = {name: int(mask.sum()) for name, mask in keep.items()}
-        now = self._estimator.latency(kept)
+        now = self.estimator.latency(kept)
         curves = []
         for curve in self.table.curves:
             left = kept[curve.group]
             counts = tuple(sorted({count for count in curve.kept if count < left} | {left}))
-            times = tuple(self._estimator.latency({**kept, curve.group: c}) for c in counts)
+            times = tuple(self.estimator.latency({**kept, curve.group: c}) for c in counts)
             curves.append(
                 replace(curve, kept=counts, times_ms=times, mean=times, stddev=(0.0,) * len(times))
             )
@@ -291,17 +291,12 @@ class ChannelLoop:
     def _left(self, keep: Mapping[str, BoolArray]) -> Mapping[str, FloatArray]:
         """The weights without what the removed channels read and compute."""
         arrays = dict(self.scene.model.initializers)
-        copied: set[str] = set()
-        for group in self.coupling.prunable:
-            gone = ~keep[group.name]
-            if not gone.any():
-                continue
-            for slot in group.slots:
-                if slot.tensor not in copied:
-                    arrays[slot.tensor] = arrays[slot.tensor].copy()
-                    copied.add(slot.tensor)
-                np.moveaxis(arrays[slot.tensor], slot.axis, 0)[slot.indices[gone].reshape(-1)] = 0
-        return arrays
+        copies: dict[str, FloatArray] = {}
+        for slot, positions in self.coupling.removed(keep):
+            if slot.tensor not in copies:
+                copies[slot.tensor] = arrays[slot.tensor].copy()
+            np.moveaxis(copies[slot.tensor], slot.axis, 0)[positions] = 0
+        return arrays | copies
 
 
 def _fingerprint(plan: ChannelPlan) -> bytes:
@@ -314,13 +309,11 @@ def channel_masks(
     """Masks in the shape of the weights, by conv layer: False where a removed channel is."""
     layers = {layer.weight: layer for layer in model.conv_layers}
     masks: dict[str, BoolArray] = {}
-    for group in coupling.groups:
-        gone = ~keep.get(group.name, np.ones(group.channels, dtype=bool))
-        for slot in group.slots:
-            if slot.tensor in layers and gone.any():
-                layer = layers[slot.tensor]
-                mask = masks.setdefault(layer.name, np.ones(layer.weight_shape, dtype=bool))
-                np.moveaxis(mask, slot.axis, 0)[slot.indices[gone].reshape(-1)] = False
+    for slot, positions in coupling.removed(keep):
+        if slot.tensor in layers:
+            layer = layers[slot.tensor]
+            mask = masks.setdefault(layer.name, np.ones(layer.weight_shape, dtype=bool))
+            np.moveaxis(mask, slot.axis, 0)[positions] = False
     return masks
 
 
@@ -335,10 +328,5 @@ def coupling_of(model: Model) -> Coupling:
 
 def _restricted(group: ChannelGroup, keep: BoolArray) -> ChannelGroup:
     """The group as it is when only those channels are left."""
-    slots = tuple(_kept_slot(slot, keep) for slot in group.slots)
+    slots = tuple(replace(slot, indices=slot.indices[keep]) for slot in group.slots)
     return replace(group, channels=int(keep.sum()), slots=slots)
-
-
-def _kept_slot(slot: ChannelSlot, keep: BoolArray) -> ChannelSlot:
-    """The slot with the indices of the kept channels alone."""
-    return replace(slot, indices=slot.indices[keep])

@@ -17,8 +17,9 @@ from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.graph import Model
 from alcs_onnx.importance import scores
 from alcs_onnx.latency import Estimator
-from alcs_onnx.pipeline.by_channels import ChannelStep, channel_reports, open_step, remove
+from alcs_onnx.pipeline.by_channels import channel_reports, open_loop, remove
 from alcs_onnx.pipeline.by_groups import prune_with_table
+from alcs_onnx.pipeline.channels import ChannelLoop
 from alcs_onnx.pipeline.measured import AIM
 from alcs_onnx.pipeline.plan_file import SavedPlan
 from alcs_onnx.pipeline.profiling import measure_table
@@ -50,58 +51,55 @@ def prune_both(request: Request) -> Outcome:
     scene = request.scene
     if request.table is not None:
         raise AlcsError("--method hybrid measures two tables of its own: leave out --profile")
-    step = open_step(request)
+    loop = open_loop(request)
     groups = None
     if request.plan is not None:
         keep = request.plan.channels
     else:
         groups = measure_table(scene, request.stage())
-        keep = _best_split(request, step, groups).plan
+        keep = _best_split(request, loop, groups).plan
     if keep is None:
         request.note("the budget goes to SIMD groups alone: that keeps the most")
         groups = groups or measure_table(scene, request.stage())
-        return _named(request, prune_with_table(request, scene, groups), step, None)
-    smaller, _ = remove(request, step.coupling, keep.keep)
+        return _named(request, prune_with_table(request, scene, groups), None)
+    smaller, _ = remove(request, loop.coupling, keep.keep)
     left = replace(scene, model=smaller)
     # The budget and the promise are about the file that was given.
     dense = Timing.from_samples(scene.time([scene.original])[0])
     table = replace(measure_table(left, request.stage()), dense=dense)
     outcome = prune_with_table(request, left, table)
-    return _named(request, outcome, step, keep)
+    return replace(
+        _named(request, outcome, keep),
+        channels=channel_reports(loop, keep),
+        mac_ratio=outcome.mac_ratio * smaller.macs / scene.model.macs,
+    )
 
 
-def _named(
-    request: Request, outcome: Outcome, step: ChannelStep, keep: ChannelPlan | None
-) -> Outcome:
-    """The outcome with what became of the channels."""
-    if outcome.model is None or outcome.plan is None:
+def _named(request: Request, outcome: Outcome, keep: ChannelPlan | None) -> Outcome:
+    """The outcome with the plan of both steps and what they were told."""
+    if outcome.plan is None:
         return outcome
-    rows = () if keep is None else channel_reports(step.coupling, keep, step.table)
-    model = step.loop.scene.model
-    mac_ratio = outcome.mac_ratio
-    if keep is not None:
-        mac_ratio *= shrink(model, step.coupling, keep.keep).macs / model.macs
     settings = request.plan.settings if request.plan else asdict(request.channels)
     plan = SavedPlan("hybrid", keep, outcome.plan.groups, {**outcome.plan.settings, **settings})
-    return replace(outcome, channels=rows, plan=plan, mac_ratio=mac_ratio, settings=plan.settings)
+    return replace(outcome, plan=plan, settings=plan.settings)
 
 
-def _best_split(request: Request, step: ChannelStep, table: LatencyTable) -> _Split:
+def _best_split(request: Request, loop: ChannelLoop, table: LatencyTable) -> _Split:
     """The split that keeps the most energy; raises `BudgetError` where none fits."""
-    dense = step.table.dense.median
-    found = [_try(request, step, table, 1.0, None)]
+    dense = loop.table.dense.median
+    found = [_try(request, loop, table, 1.0, None)]
     budget = request.budget.resolve(dense) / dense
     for share in _SPLITS:
         if share <= budget:
             break
         try:
-            plan = step.loop.solve(share * dense)
+            plan = loop.solve(share * dense)
         except BudgetError:
             break
-        found.append(_try(request, step, table, share, plan))
+        found.append(_try(request, loop, table, share, plan))
     fitting = [split for split in found if split is not None]
     if not fitting:
-        low, high = step.loop.range_ms()
+        low, high = loop.range_ms()
         raise BudgetError(
             f"the budget of {request.budget.text} cannot be reached by channels and groups "
             f"together: channels alone can take the model to {low:.4g} ms of {high:.4g} ms"
@@ -118,14 +116,14 @@ def _best_split(request: Request, step: ChannelStep, table: LatencyTable) -> _Sp
 
 def _try(
     request: Request,
-    step: ChannelStep,
+    loop: ChannelLoop,
     table: LatencyTable,
     share: float,
     plan: ChannelPlan | None,
 ) -> _Split | None:
     """One split by the estimate; None where the groups cannot reach the budget after it."""
     scene, model = request.scene, request.scene.model
-    smaller = model if plan is None else shrink(model, step.coupling, plan.keep)
+    smaller = model if plan is None else shrink(model, loop.coupling, plan.keep)
     estimator = _restricted(table, smaller, scene)
     structure = get_structure("simd", scene.simd_group)
     layers = {x.name: x for x in replace(scene, model=smaller).prunable}

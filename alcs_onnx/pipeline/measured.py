@@ -41,6 +41,14 @@ class Measured:
         """How far it is from what was aimed at; missing the budget counts more."""
         return abs(self.share - AIM) + (1.0 if not self.met else 0.0)
 
+    def require_met(self) -> None:
+        """Raise `BudgetError` unless the measured latency is within the budget."""
+        if not self.met:
+            raise BudgetError(
+                f"the budget of {self.budget_ms:.3f} ms was not met in several attempts: the "
+                f"best measured {self.sparse.median:.3f} ms; nothing was trained or written"
+            )
+
     def check_plan(self) -> str:
         """One line about a plan that was given; `BudgetError` if it is clearly too slow."""
         told = (

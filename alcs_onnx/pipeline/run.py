@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.channels import ChannelOptions
@@ -12,7 +13,7 @@ from alcs_onnx.pipeline.plan_file import SavedPlan
 from alcs_onnx.pipeline.results import ChannelReport, LayerReport, NumericCheck
 from alcs_onnx.pipeline.scene import Note, Scene
 from alcs_onnx.pipeline.training import Progress, Trained
-from alcs_onnx.types import Budget, Machine, Timing
+from alcs_onnx.types import Budget, ChannelTable, LatencyTable, Machine, Timing
 
 
 @dataclass(frozen=True)
@@ -63,3 +64,31 @@ class Outcome:
     plan: SavedPlan | None = None
     keeps_all: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
+
+
+class Loop(Protocol):
+    """What finds a plan for the budget, from a table of measured latencies."""
+
+    @property
+    def budget_ms(self) -> float:
+        """The budget for the dense latency as it is known."""
+        ...
+
+    def range_ms(self) -> tuple[float, float]:
+        """Least and greatest latency that a plan reaches, by the estimate (ms)."""
+        ...
+
+
+def already_within(
+    request: Request, loop: Loop, table: LatencyTable | ChannelTable
+) -> Outcome | None:
+    """Say what can be reached; the outcome of a dense model that is within the budget already."""
+    low, high = loop.range_ms()
+    dense = table.dense.median
+    request.note(
+        f"dense {dense:.3f} ms, budget {loop.budget_ms:.3f} ms, "
+        f"reachable by the estimate: {low:.3f} to {high:.3f} ms"
+    )
+    if loop.budget_ms < dense:
+        return None
+    return Outcome(table.dense, table.machine, loop.budget_ms, (low, high), dense)

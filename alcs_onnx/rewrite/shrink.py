@@ -75,16 +75,14 @@ def masked(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> M
     Every weight that reads a removed channel is zero there: what `shrink` makes computes the
     same outputs. Raises as `shrink` does.
     """
-    kept = _kept(model, coupling, keep)
+    _kept(model, coupling, keep)
     zeroed: dict[str, Array] = {}
-    for group in coupling.groups:
-        gone = ~keep.get(group.name, np.ones(group.channels, dtype=bool))
-        for slot in group.slots:
-            if (slot.tensor, slot.axis) in coupling.read and gone.any():
-                array = zeroed.setdefault(slot.tensor, kept.model.initializers[slot.tensor].copy())
-                positions = slot.indices[gone].reshape(-1)
-                zero = np.moveaxis(_zero(model, slot.tensor), slot.axis, 0)
-                np.moveaxis(array, slot.axis, 0)[positions] = zero[positions]
+    for slot, positions in coupling.removed(keep):
+        if (slot.tensor, slot.axis) in coupling.read:
+            if slot.tensor not in zeroed:
+                zeroed[slot.tensor] = model.initializers[slot.tensor].copy()
+            zero = np.moveaxis(_zero(model, slot.tensor), slot.axis, 0)
+            np.moveaxis(zeroed[slot.tensor], slot.axis, 0)[positions] = zero[positions]
     return model.with_initializers(zeroed)
 
 

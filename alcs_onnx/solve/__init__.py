@@ -16,7 +16,12 @@ import numpy.typing as npt
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.latency import Estimator
 from alcs_onnx.solve.bisection import bisection
-from alcs_onnx.solve.channels import CHANNEL_SOLVERS, solve_channels, stage_budgets
+from alcs_onnx.solve.channels import (
+    CHANNEL_SOLVERS,
+    best_channels,
+    solve_channels,
+    stage_budgets,
+)
 from alcs_onnx.solve.energy import energy
 from alcs_onnx.solve.knapsack import group_knapsack
 from alcs_onnx.solve.problem import Solver, floor_groups, make_problem
@@ -27,6 +32,7 @@ __all__ = [
     "DEFAULT_METHOD",
     "MIN_DENSITY",
     "SOLVERS",
+    "best_channels",
     "group_knapsack",
     "project",
     "reachable_range",

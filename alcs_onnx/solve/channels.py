@@ -169,7 +169,7 @@ def solve_channels(
         )
     options = CHANNEL_SOLVERS[method](problem)
     return {
-        group.name: _top(ranked[group.name], int(row[option]))
+        group.name: best_channels(ranked[group.name], int(row[option]))
         for group, row, option in zip(wanted, counts, options, strict=True)
     }
 
@@ -209,7 +209,7 @@ def _allowed(channels: int, least: int, multiple: int) -> IntArray:
     return np.append(np.arange(first, channels, multiple, dtype=np.int64), channels)
 
 
-def _top(scores: npt.NDArray[np.floating], count: int) -> BoolArray:
+def best_channels(scores: npt.NDArray[np.floating], count: int) -> BoolArray:
     """True at the `count` highest scores; of equal ones the first are kept."""
     keep = np.zeros(scores.size, dtype=bool)
     keep[np.argsort(-scores, kind="stable")[:count]] = True

@@ -94,8 +94,9 @@ class Trainer:
         self.module = OnnxModule(model, channels_last=config.channels_last)
         self.module.load(weights or {})
         self.module.to(config.device)
-        self._teacher = teacher
         self.objective = Objective(teacher or model, data, config)
+        # Activations are compared with the model's own, which need not be the one that teaches.
+        self._own = self.objective if teacher in (None, model) else Objective(model, data, config)
         self.pruned = _pruned_parameters(self.module, prunable)
         self.optimizer = OPTIMIZERS[optimizer](self.module, config, lr, weight_decay)
 
@@ -178,14 +179,7 @@ class Trainer:
         """Match the channel moments of the module as it is to the dense model's."""
         if self._calibration is None:
             self._calibration = self._calibration_inputs()
-        match_moments(self.model, self.module, self._dense(), self._calibration)
-
-    def _dense(self) -> OnnxModule:
-        """The model as it was given, which need not be the one that teaches."""
-        if self._teacher is None or self._teacher is self.model:
-            return self.objective.teacher()
-        dense = OnnxModule(self.model, channels_last=self.config.channels_last)
-        return dense.to(self.config.device).requires_grad_(False)
+        match_moments(self.model, self.module, self._own.teacher(), self._calibration)
 
     def _calibration_inputs(self) -> tuple[Tensor, ...]:
         """Shuffled training samples, the same each time, as many as `CALIBRATION` allows."""

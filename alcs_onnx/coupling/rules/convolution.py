@@ -34,63 +34,48 @@ def by_whole_groups(group: int, inputs: int, outputs: int) -> bool:
     return group >= max(inputs // group, outputs // group)
 
 
-def _grouped(
-    linker: Linker, group: int, inputs: IntArray, outputs: IntArray
-) -> tuple[IntArray, IntArray | None, bool]:
-    """Channels of the outputs, those of the weight's input axis (None: untouched), whole groups."""
+def _channels(linker: Linker, node: Node) -> tuple[IntArray, IntArray, int, bool]:
+    """Channels read, new ones made, the number of conv groups, and whether those go whole."""
+    inputs = linker.along(node.inputs[0], _CHANNEL_AXIS, node)
+    outputs = linker.fresh(linker.shape(node.outputs[0])[_CHANNEL_AXIS])
+    linker.set(node.outputs[0], _CHANNEL_AXIS, outputs)
+    group = node.int_attribute("group", 1)
     if group == 1:
-        return outputs, inputs, False
-    per_input = inputs.reshape(group, -1)
-    per_output = outputs.reshape(group, -1)
-    if by_whole_groups(group, inputs.size, outputs.size):
+        return inputs, outputs, group, False
+    per_input, per_output = inputs.reshape(group, -1), outputs.reshape(group, -1)
+    whole = by_whole_groups(group, inputs.size, outputs.size)
+    if whole:
         linker.link(per_input, per_input[:, :1])
         linker.link(per_output, per_input[:, :1])
-        return outputs, None, True
-    linker.link(per_input, per_input[:1])
-    linker.link(per_output, per_output[:1])
-    return outputs, per_input[0], False
+    else:
+        linker.link(per_input, per_input[:1])
+        linker.link(per_output, per_output[:1])
+    return inputs, outputs, group, whole
 
 
 @couples("Conv", resize=_resize, reads_others=True)
 def conv(linker: Linker, node: Node) -> None:
     """Output channels are new; each input channel is a slice of the weight, [M, C/group, ...]."""
-    weight, output = node.input(1), node.outputs[0]
-    inputs = linker.along(node.inputs[0], _CHANNEL_AXIS, node)
-    outputs = linker.fresh(linker.shape(output)[_CHANNEL_AXIS])
-    group = node.int_attribute("group", 1)
-    outputs, columns, whole = _grouped(linker, group, inputs, outputs)
-    linker.set(output, _CHANNEL_AXIS, outputs)
+    inputs, outputs, group, whole = _channels(linker, node)
+    weight = node.input(1)
     if not linker.is_constant(weight):
         return _refuse(linker, node)
     linker.use(weight, 0, outputs, "scale" if whole else "out", node)
-    if columns is not None:
-        linker.use(weight, 1, columns, "in", node)
+    if not whole:
+        linker.use(weight, 1, inputs.reshape(group, -1)[0], "in", node)
     return _bias(linker, node, outputs)
 
 
 @couples("ConvTranspose", resize=_resize, reads_others=True)
 def conv_transpose(linker: Linker, node: Node) -> None:
     """The same with the weight's axes the other way round, [C, M/group, ...]."""
-    weight, output = node.input(1), node.outputs[0]
-    inputs = linker.along(node.inputs[0], _CHANNEL_AXIS, node)
-    outputs = linker.fresh(linker.shape(output)[_CHANNEL_AXIS])
-    group = node.int_attribute("group", 1)
-    linker.set(output, _CHANNEL_AXIS, outputs)
+    inputs, outputs, group, whole = _channels(linker, node)
+    weight = node.input(1)
     if not linker.is_constant(weight):
         return _refuse(linker, node)
-    if group == 1:
-        linker.use(weight, 1, outputs, "out", node)
-    elif by_whole_groups(group, inputs.size, outputs.size):
-        whole = inputs.reshape(group, -1)
-        linker.link(whole, whole[:, :1])
-        linker.link(outputs.reshape(group, -1), whole[:, :1])
-    else:
-        linker.link(inputs.reshape(group, -1), inputs.reshape(group, -1)[:1])
-        per_output = outputs.reshape(group, -1)
-        linker.link(per_output, per_output[:1])
-        linker.use(weight, 1, per_output[0], "out", node)
-    whole_groups = group > 1 and by_whole_groups(group, inputs.size, outputs.size)
-    linker.use(weight, 0, inputs, "scale" if whole_groups else "in", node)
+    if not whole:
+        linker.use(weight, 1, outputs.reshape(group, -1)[0], "out", node)
+    linker.use(weight, 0, inputs, "scale" if whole else "in", node)
     return _bias(linker, node, outputs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcs_onnx.coupling.linker import Linker, told
+from alcs_onnx.coupling.rules.axes import named_axes
 from alcs_onnx.coupling.rules.registry import Changes, Kept, couples
 from alcs_onnx.graph import Model, Node
 from alcs_onnx.types import IntArray
@@ -39,12 +40,10 @@ def _squeeze_resize(node: Node, kept: Kept) -> Changes:
 def squeeze(linker: Linker, node: Node) -> None:
     """Axes of size 1 go; that of a single channel with them."""
     source = linker.shape(node.inputs[0])
-    known = not node.input(1) or node.inputs[1] in linker.model.initializers
-    axes = _axes(linker, node, len(source)) if known else None
-    if axes is None:
-        axes = tuple(axis for axis, size in enumerate(source) if size == 1)
+    named = named_axes(linker.model, node, len(source))
+    axes = named or tuple(axis for axis, size in enumerate(source) if size == 1)
     found = linker.channels[node.inputs[0]]
-    if found.axis is None or found.axis in axes or not known:
+    if found.axis is None or found.axis in axes or named is None:
         linker.freeze_tensor(node.inputs[0], f"{told(node)} drops the axis of its only channel")
         return linker.set_frozen(node.outputs[0], f"{told(node)} drops the axis of channels")
     return _pass_on(linker, node, found.axis - sum(axis < found.axis for axis in axes))
@@ -55,19 +54,12 @@ def unsqueeze(linker: Linker, node: Node) -> None:
     """Axes of size 1 come in between."""
     found = linker.channels[node.inputs[0]]
     rank = len(linker.shape(node.outputs[0]))
-    if node.input(1) and node.inputs[1] not in linker.model.initializers:
+    axes = named_axes(linker.model, node, rank)
+    if axes is None:
         linker.freeze_tensor(node.inputs[0], f"{told(node)} gets its axes at run time")
         return linker.set_frozen(node.outputs[0], f"{told(node)} gets its axes at run time")
-    axes = _axes(linker, node, rank) or ()
     old = [axis for axis in range(rank) if axis not in axes]
     return _pass_on(linker, node, None if found.axis is None else old[found.axis])
-
-
-def _axes(linker: Linker, node: Node, rank: int) -> tuple[int, ...] | None:
-    given = node.ints_attribute("axes")
-    if node.input(1):
-        given = tuple(int(axis) for axis in linker.model.initializers[node.inputs[1]])
-    return tuple(axis % rank for axis in given) if given else None
 
 
 @couples("Concat", reads_first=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alcs_onnx.coupling.linker import Linker, told
+from alcs_onnx.coupling.rules.axes import named_axes
 from alcs_onnx.coupling.rules.registry import couples
 from alcs_onnx.graph import Node
 from alcs_onnx.types import Shape
@@ -30,16 +31,10 @@ def reduce(linker: Linker, node: Node) -> None:
 
 def _axes(linker: Linker, node: Node, rank: int) -> Shape | None:
     """The reduced axes; None when they are not known."""
-    given = node.ints_attribute("axes")
-    if node.input(1):
-        constant = linker.model.initializers.get(node.inputs[1])
-        if constant is None:
-            return None
-        given = tuple(int(axis) for axis in constant)
-    if not given:
-        noop = bool(node.int_attribute("noop_with_empty_axes", 0))
-        return () if noop else tuple(range(rank))
-    return tuple(axis % rank for axis in given)
+    named = named_axes(linker.model, node, rank)
+    if named == () and not node.int_attribute("noop_with_empty_axes", 0):
+        return tuple(range(rank))
+    return named
 
 
 @couples("ArgMax", "ArgMin", "CumSum", "Hardmax", "LogSoftmax", "Softmax")
