@@ -170,7 +170,10 @@ class LayerCurve:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Per-layer curves of one model on one machine, and the constant rest tau (eq. 2)."""
+    """Per-layer curves of one model on one machine, and the constant rest tau (eq. 2).
+
+    `structure` names what a group is: one of `alcs_onnx.structures.STRUCTURES`.
+    """
 
     model_digest: str
     simd_group: int
@@ -181,6 +184,7 @@ class LatencyTable:
     input_shapes: Mapping[str, Shape] = field(default_factory=dict)
     #: Layers that measured faster as the runtime's own Conv, with the reason.
     left_alone: Mapping[str, str] = field(default_factory=dict)
+    structure: str = "simd"
 
     def curve(self, layer: str) -> LayerCurve:
         """The curve of `layer`; raises `KeyError` when it was not measured."""
@@ -192,12 +196,13 @@ class LatencyTable:
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """Which SIMD groups each layer keeps.
+    """Which groups of weights each layer keeps.
 
-    `keep[layer]` has shape [group * blocks_per_group, columns]: True where the group of
-    `simd_group` weights stays. A layer whose conv groups have fewer rows uses the largest group
-    that fits them (`sparse_format.largest_fitting`). Layers absent from `keep` stay dense, and
-    `reasons` says why.
+    `keep[layer]` is the mask of the structure called `structure`. For "simd" it has shape
+    [group * blocks_per_group, columns]: True where the group of `simd_group` weights stays. A
+    layer whose conv groups have fewer rows uses the largest group that fits them
+    (`sparse_format.largest_fitting`). Layers absent from `keep` stay dense, and `reasons` says
+    why.
     """
 
     model_digest: str
@@ -205,6 +210,7 @@ class PruningPlan:
     keep: Mapping[str, BoolArray]
     reasons: Mapping[str, str]
     predicted_ms: float
+    structure: str = "simd"
 
     def density(self, layer: str) -> float:
         """Kept groups / all groups of `layer`; 1.0 for a layer that was left dense."""
@@ -301,6 +307,43 @@ class ChannelTable:
             if curve.group == group:
                 return curve
         raise KeyError(group)
+
+
+@dataclass(frozen=True)
+class LevelSet:
+    """Equal-distance quantization levels: level = first + step * code, code in [0, count).
+
+    The real value of a level is level * scale. `bits` are what a code takes in a file.
+    """
+
+    name: str
+    bits: int
+    count: int
+    first: int
+    step: int
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """All levels, rising."""
+        return tuple(range(self.first, self.first + self.step * self.count, self.step))
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedWeight:
+    """A weight [M, C/group, *kernel] as integer levels (int8) times scales.
+
+    `scale` is float32, [1] for the whole layer or [M] for each output channel. Levels are of
+    `level_set`, or 0 where a weight was pruned.
+    """
+
+    levels: npt.NDArray[np.int8]
+    scale: FloatArray
+    level_set: LevelSet
+
+    def values(self) -> FloatArray:
+        """The weights that the levels stand for, float32."""
+        scale = self.scale.reshape(-1, *(1 for _ in self.levels.shape[1:]))
+        return np.asarray(self.levels.astype(np.float32) * scale, dtype=np.float32)
 
 
 _BUDGET = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*(ms|us|s|%|x)\s*$", re.IGNORECASE)

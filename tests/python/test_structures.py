@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,15 @@ from hypothesis import strategies as st
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.importance import l2, scores
-from alcs_onnx.structures import SimdStructure, get_structure
+from alcs_onnx.sparse_format import pack
+from alcs_onnx.structures import (
+    STRUCTURES,
+    SimdStructure,
+    get_structure,
+    largest_groups,
+    project,
+    structure_sequence,
+)
 from alcs_onnx.types import ConvLayer
 
 
@@ -50,13 +60,13 @@ def test_the_papers_example():
 def test_projection_keeps_exactly_the_kept_groups(layer, simd_group, seed):
     structure, weight = SimdStructure(simd_group), weight_of(layer)
     keep = np.random.default_rng(seed).random(structure.mask_shape(layer)) < 0.5
-    projected = structure.project(weight, keep, layer)
+    projected = project(structure, weight, keep, layer)
     mask = structure.weight_mask(keep, layer)
     assert projected.shape == weight.shape
     assert projected.dtype == np.float32
     assert (projected[mask] == weight[mask]).all()
     assert (projected[~mask] == 0).all()
-    assert (structure.project(projected, keep, layer) == projected).all()
+    assert (project(structure, projected, keep, layer) == projected).all()
     assert (l2(structure.grouped(projected, layer))[~keep] == 0).all()
 
 
@@ -74,11 +84,70 @@ def test_the_projection_is_the_nearest_point():
     layer, structure = conv(4, 2, kernel=(1, 1)), SimdStructure(2)
     weight = weight_of(layer)
     keep = np.array([[True, False], [False, True]])
-    best = np.square(structure.project(weight, keep, layer) - weight).sum()
+    best = np.square(project(structure, weight, keep, layer) - weight).sum()
     generator = np.random.default_rng(1)
     for _ in range(200):
         other = generator.standard_normal(weight.shape) * structure.weight_mask(keep, layer)
         assert np.square(other - weight).sum() >= best - 1e-6
+
+
+ALL = [get_structure(name, 2) for name in STRUCTURES]
+SMALL = [conv(4, 3, kernel=(1, 1)), conv(2, 2, kernel=(2,)), conv(4, 4, 2, kernel=(1, 2))]
+
+
+@pytest.mark.parametrize("layer", SMALL, ids=["1x1", "1d", "grouped"])
+@pytest.mark.parametrize("structure", ALL, ids=list(STRUCTURES))
+def test_the_projection_onto_a_count_is_the_best_of_all_masks(structure, layer):
+    """Brute force over every mask with at most that many groups; and idempotent."""
+    weight = weight_of(layer)
+    shape = structure.mask_shape(layer)
+    groups = int(np.prod(shape))
+    for count in range(groups + 1):
+        keep = largest_groups(structure, weight, layer, count)
+        found = project(structure, weight, keep, layer)
+        assert int(keep.sum()) == count
+        best = min(
+            np.square(
+                weight - np.where(structure.weight_mask(mask, layer), weight, 0), dtype=float
+            ).sum()
+            for chosen in combinations(range(groups), count)
+            for mask in [np.isin(np.arange(groups), chosen).reshape(shape)]
+        )
+        assert np.square(weight - found, dtype=float).sum() == pytest.approx(best, abs=1e-9)
+        again = largest_groups(structure, found, layer, count)
+        assert (project(structure, found, again, layer) == found).all()
+
+
+@given(layers(), st.sampled_from(sorted(STRUCTURES)), st.integers(0, 1000))
+def test_masks_group_the_weights_as_they_are_viewed(layer, name, seed):
+    """A mask spreads to exactly the members of its groups, and storage holds no other weight."""
+    structure = get_structure(name, 4)
+    keep = np.random.default_rng(seed).random(structure.mask_shape(layer)) < 0.5
+    mask = structure.weight_mask(keep, layer)
+    assert (structure.grouped(mask.astype(np.float32), layer).any(axis=-1) == keep).all()
+    stored = pack(mask.astype(np.float32), layer.group, structure.storage_group(layer))
+    if layer.rows_per_group % structure.storage_group(layer) == 0:
+        assert stored.values.all()
+
+
+def test_what_the_axes_mean():
+    weight = np.zeros((4, 3, 2, 2), np.float32)
+    weight[1] = 1
+    layer = conv(4, 3, kernel=(2, 2))
+    count = {
+        name: get_structure(name, 2).grouped(weight, layer).any(-1).sum() for name in STRUCTURES
+    }
+    assert count == {"simd": 12, "unstructured": 12, "filter": 1, "channel": 3, "shape": 12}
+
+
+def test_combinations_are_sequences():
+    assert [s.name for s in structure_sequence("shape+filter", 4)] == ["shape", "filter"]
+    with pytest.raises(AlcsError, match="twice"):
+        structure_sequence("shape+shape", 4)
+    with pytest.raises(AlcsError, match="structure 'column' is not known"):
+        structure_sequence("shape+column", 4)
+    with pytest.raises(AlcsError, match="-1 groups cannot be kept"):
+        largest_groups(SimdStructure(2), weight_of(SMALL[0]), SMALL[0], -1)
 
 
 def test_small_and_depthwise_layers_have_smaller_groups():
@@ -91,13 +160,13 @@ def test_small_and_depthwise_layers_have_smaller_groups():
 
 def test_unknown_names_and_sizes_are_refused():
     assert get_structure("simd", 4).mask_shape(conv(8, 4)) == (2, 36)
-    with pytest.raises(AlcsError, match="structure 'knit' is not known: use simd"):
+    with pytest.raises(AlcsError, match="structure 'knit' is not known: use channel"):
         get_structure("knit", 4)
     with pytest.raises(AlcsError, match="0 weights is not possible"):
         get_structure("simd", 0)
     with pytest.raises(AlcsError, match="score 'beauty' is not known: use l2"):
         scores({}, {}, SimdStructure(4), "beauty")
     with pytest.raises(AlcsError, match="keep mask has shape"):
-        SimdStructure(4).project(
-            np.zeros((8, 4, 3, 3), np.float32), np.ones((1, 1), bool), conv(8, 4)
+        project(
+            SimdStructure(4), np.zeros((8, 4, 3, 3), np.float32), np.ones((1, 1), bool), conv(8, 4)
         )

@@ -1,0 +1,71 @@
+"""What a structure of sparsity is, and the projection that all of them share."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, Shape
+
+
+class Structure(Protocol):
+    """One way to group the weights of a layer; each group is kept or removed as a whole.
+
+    Weights are [M, C/group, *kernel]. Masks over groups are bool, True where kept.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is registered as."""
+        ...
+
+    def mask_shape(self, layer: ConvLayer) -> Shape:
+        """Shape of a keep mask of `layer`."""
+        ...
+
+    def grouped(self, weight: FloatArray, layer: ConvLayer) -> npt.NDArray[Any]:
+        """The weights as [*mask_shape, members], missing members as zeros."""
+        ...
+
+    def weight_mask(self, keep: BoolArray, layer: ConvLayer) -> BoolArray:
+        """`keep` spread to the shape of the weight; `AlcsError` if it has another shape."""
+        ...
+
+    def storage_group(self, layer: ConvLayer) -> int:
+        """The SIMD group size in which SimdSparseConv stores a layer of this structure.
+
+        It is the tallest block of rows in which the kept weights leave no zeros.
+        """
+        ...
+
+
+def project(
+    structure: Structure, weight: FloatArray, keep: BoolArray, layer: ConvLayer
+) -> FloatArray:
+    """The nearest weight (least squares) that has only the kept groups.
+
+    What is lost is the sum of squares of the removed weights, and no other values of the kept
+    ones lower it.
+    """
+    return np.where(structure.weight_mask(keep, layer), weight, np.float32(0))
+
+
+def largest_groups(
+    structure: Structure, weight: FloatArray, layer: ConvLayer, count: int
+) -> BoolArray:
+    """The mask of the Euclidean projection onto the weights with at most `count` groups.
+
+    Keeps the groups of largest Frobenius norm, among equals the first (ADAM-ADMM eq. 5 with
+    sections 4.1 to 4.4; ADMM-NN-S section 4.2, the solution of eq. 3). `project` with it gives
+    the projection itself. Raises `AlcsError` for a negative count.
+    """
+    if count < 0:
+        raise AlcsError(f"layer '{layer.name}': {count} groups cannot be kept")
+    grouped = structure.grouped(weight, layer)
+    energy = np.einsum("...g,...g->...", grouped, grouped, dtype=np.float64)
+    keep = np.zeros(energy.size, dtype=bool)
+    keep[np.argsort(-energy.reshape(-1), kind="stable")[:count]] = True
+    return keep.reshape(energy.shape)

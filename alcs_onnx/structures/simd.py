@@ -1,0 +1,52 @@
+"""Groups of adjacent output channels at one column: ALCS section III-B."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.sparse_format import (
+    block_count,
+    blocks_view,
+    group_mask_to_weight_mask,
+    largest_fitting,
+)
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, Shape
+
+
+class SimdStructure:
+    """Groups of `simd_group` adjacent output channels at one column (ALCS section III-B).
+
+    A mask is [blocks, columns], the blocks of all conv groups after one another. A layer
+    whose conv groups have fewer rows than `simd_group` has smaller groups, as it has when
+    it is written: `members`.
+    """
+
+    name = "simd"
+
+    def __init__(self, simd_group: int) -> None:
+        if simd_group < 1:
+            raise AlcsError(f"a SIMD group of {simd_group} weights is not possible")
+        self.simd_group = simd_group
+
+    def members(self, layer: ConvLayer) -> int:
+        """Weights in a group of `layer`."""
+        return largest_fitting(layer.rows_per_group, self.simd_group)
+
+    def storage_group(self, layer: ConvLayer) -> int:
+        """The same: a group is stored whole."""
+        return self.members(layer)
+
+    def mask_shape(self, layer: ConvLayer) -> Shape:
+        """(blocks, columns) of `layer`."""
+        return block_count(layer.out_channels, layer.group, self.members(layer)), layer.columns
+
+    def grouped(self, weight: FloatArray, layer: ConvLayer) -> npt.NDArray[Any]:
+        """The weights as [blocks, columns, members], missing rows as zeros."""
+        return blocks_view(weight, layer.group, self.members(layer))
+
+    def weight_mask(self, keep: BoolArray, layer: ConvLayer) -> BoolArray:
+        """`keep` spread to the shape of the weight; `AlcsError` if it has another shape."""
+        return group_mask_to_weight_mask(keep, layer.weight_shape, layer.group, self.members(layer))
