@@ -31,9 +31,11 @@ from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.preprocess import Augment, Preprocess
 from alcs_onnx.train.progress import Progress, Silent
 from alcs_onnx.train.prune import prune
+from alcs_onnx.train.quantize import EPSILONS, QuantizeResult, quantize_weights
 from alcs_onnx.train.verify import Reference, verify
 
 __all__ = [
+    "EPSILONS",
     "Augment",
     "Batch",
     "Data",
@@ -45,6 +47,7 @@ __all__ = [
     "Progress",
     "Project",
     "Projection",
+    "QuantizeResult",
     "Reference",
     "Samples",
     "Silent",
@@ -58,6 +61,7 @@ __all__ = [
     "load_data",
     "mean_gradients",
     "prune",
+    "quantize_weights",
     "saved_keep",
     "verify",
 ]

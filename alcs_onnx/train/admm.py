@@ -1,14 +1,17 @@
-"""ADMM with a hard constraint set (ALCS Algorithm 2, equations 7 to 9).
+"""ADMM with a hard constraint set: one loop for all four papers, with different sets S.
 
-    min L(W)  subject to  W = U,  U in S
+    min L(W)  subject to  W = U,  U in S          (ALCS eq. 7, ADMM-NN-S and ADAM-ADMM eq. 1, 2)
 
-where S is whatever the projection projects on. Per iteration t:
+where S is whatever the projection projects on. Per iteration t, with rho_i of layer i:
 
-    W-step  one epoch of SGD on L(W) + rho/2 * ||W - U + Z/rho||^2
+    W-step  epochs of SGD or Adam on L(W) + sum_i rho_i/2 * ||W_i - U_i + Z_i/rho_i||^2
     U-step  U = projection of W + Z/rho
     Z-step  Z = Z + rho * (W - U)
 
-Z is the unscaled dual; its penalty gradient, rho * (W - U) + Z, is added analytically.
+W-step: ALCS eq. 9a, ADMM-NN-S eq. 2, ADAM-ADMM eq. 3. U-step: ALCS eq. 9b, ADMM-NN-S eq. 3,
+ADAM-ADMM eq. 4 and 5. Z-step: ALCS eq. 9c. The other two papers call U "Z" and the scaled dual
+Z/rho "U". Z here is the unscaled dual, which stays what it is when rho changes; its penalty
+gradient, rho * (W - U) + Z, is added analytically.
 """
 
 from __future__ import annotations
@@ -33,30 +36,14 @@ from alcs_onnx.train.config import (
     TrainResult,
 )
 from alcs_onnx.train.data import Data
+from alcs_onnx.train.frozen import Frozen
 from alcs_onnx.train.loop import Trainer, gradient, percent, torch_threads
 from alcs_onnx.train.module import to_array
+from alcs_onnx.train.penalty import Penalty
 from alcs_onnx.train.progress import Progress, Silent
-from alcs_onnx.types import FloatArray
+from alcs_onnx.types import BoolArray, FloatArray
 
 STAGE = "admm"
-
-
-def automatic_rho(config: TrainConfig, steps: int | None) -> float:
-    """The penalty that pulls W as far towards U in an iteration as the paper's does.
-
-    SGD moves W towards U by the factor exp(-p) in an epoch, p = rho * lr / (1 - momentum) *
-    steps. The paper's 0.01 has p = 0.5 on ImageNet (5,000 steps of 256 samples, lr 0.001,
-    momentum 0.9). With far fewer steps the same rho leaves W where it was while the dual of
-    the removed weights grows by rho * W an iteration, until they outweigh the kept ones and
-    the masks swap. Schedules below 20 iterations get more, up to p = 1 from 10 down.
-
-    Adam's steps do not scale with the gradient, so there the paper's value stands, as it
-    does where the data cannot tell its number of `steps`.
-    """
-    if config.optimizer != "sgd" or not steps:
-        return 0.01
-    pull = min(max(0.5, 10 / max(config.admm_epochs, 1)), 1.0)
-    return pull * (1 - config.momentum) / (config.lr * steps)
 
 
 def initial_dual(kind: str, weight: Tensor, projected: Tensor, rho: float) -> Tensor:
@@ -82,25 +69,48 @@ class _Variables:
     projected: dict[str, Tensor]
     dual: dict[str, Tensor]
     masks: dict[str, Tensor]
-    predicted_ms: float
+    predicted_ms: float | None
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What an update did: ‖W − U‖, that over ‖W‖, ‖rho (U − U before)‖, share of changed masks."""
+
+    residual: float
+    relative: float
+    dual_residual: float
+    masks: float
 
 
 class _Admm:
-    def __init__(self, trainer: Trainer, project: Project) -> None:
+    def __init__(
+        self, trainer: Trainer, project: Project, support: Mapping[str, BoolArray], stage: str
+    ) -> None:
         config = trainer.config
         steps = trainer.data.train.batch_count(config.batch_size, training=True)
-        self.trainer, self.project = trainer, project
-        self.rho = config.rho if config.rho is not None else automatic_rho(config, steps)
+        self.trainer, self.project, self.stage = trainer, project, stage
+        self.rho = Penalty(config, trainer.pruned, steps)
+        self.support = {
+            layer: trainer.tensor(mask, trainer.pruned[layer].detach())
+            for layer, mask in support.items()
+        }
+        with torch.no_grad():
+            for layer, mask in self.support.items():
+                trainer.pruned[layer].mul_(mask)
+        names = {layer: trainer.initializers[layer] for layer in support}
+        self.frozen = Frozen(trainer, {names[layer]: mask for layer, mask in support.items()})
 
     @torch.no_grad()
     def projection(
         self, dual: Mapping[str, Tensor] | None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], float]:
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], float | None]:
         """U and masks for W + Z/rho, and the estimated latency."""
         points = {
-            layer: p.detach() if dual is None else p.detach() + dual[layer] / self.rho
+            layer: p.detach() if dual is None else p.detach() + dual[layer] / self.rho[layer]
             for layer, p in self.trainer.pruned.items()
         }
+        for layer, support in self.support.items():
+            points[layer] = points[layer] * support
         found = self.project({layer: to_array(point) for layer, point in points.items()})
         unknown = set(found.masks) - set(points)
         if unknown:
@@ -117,7 +127,9 @@ class _Admm:
                 )
             else:
                 masks[layer] = self.trainer.tensor(mask, point)
-            projected[layer] = torch.where(masks[layer], point, torch.zeros_like(point))
+            values = found.values.get(layer)
+            nearest = point if values is None else self.trainer.tensor(values, point)
+            projected[layer] = torch.where(masks[layer], nearest, torch.zeros_like(point))
         return projected, masks, found.predicted_ms
 
     @torch.no_grad()
@@ -126,7 +138,7 @@ class _Admm:
         projected, masks, predicted = self.projection(None)
         dual = {
             layer: initial_dual(
-                self.trainer.config.dual_init, p.detach(), projected[layer], self.rho
+                self.trainer.config.dual_init, p.detach(), projected[layer], self.rho[layer]
             )
             for layer, p in self.trainer.pruned.items()
         }
@@ -138,23 +150,25 @@ class _Admm:
         for layer, parameter in self.trainer.pruned.items():
             grad = gradient(parameter)
             grad.add_(now.dual[layer])
-            grad.add_(parameter.detach() - now.projected[layer], alpha=self.rho)
+            grad.add_(parameter.detach() - now.projected[layer], alpha=self.rho[layer])
+        self.frozen.mask_gradients()
 
     @torch.no_grad()
-    def update(self, now: _Variables) -> tuple[_Variables, float, float, float]:
-        """The U- and Z-step; also ‖W − U‖, that over ‖W‖, and the share of changed masks."""
+    def update(self, now: _Variables) -> tuple[_Variables, _Change]:
+        """The U- and Z-step."""
         projected, masks, predicted = self.projection(now.dual)
-        dual, gap, norm, changed, count = {}, 0.0, 0.0, 0, 0
+        dual, gap, norm, moved, changed, count = {}, 0.0, 0.0, 0.0, 0, 0
         for layer, parameter in self.trainer.pruned.items():
             difference = parameter.detach() - projected[layer]
-            dual[layer] = now.dual[layer] + self.rho * difference
-            gap += float(difference.double().square().sum())
-            norm += float(parameter.detach().double().square().sum())
+            dual[layer] = now.dual[layer] + self.rho[layer] * difference
+            gap += _square(difference)
+            norm += _square(parameter.detach())
+            moved += _square(projected[layer] - now.projected[layer]) * self.rho[layer] ** 2
             changed += int((masks[layer] != now.masks[layer]).sum())
             count += parameter.numel()
         relative = (gap / norm) ** 0.5 if norm else 0.0
         new = _Variables(projected, dual, masks, predicted)
-        return new, gap**0.5, relative, changed / max(count, 1)
+        return new, _Change(gap**0.5, relative, moved**0.5, changed / max(count, 1))
 
     @torch.no_grad()
     def measure_projected(self, now: _Variables) -> Evaluation | None:
@@ -171,6 +185,10 @@ class _Admm:
         finally:
             for parameter, value in zip(self.trainer.module.parameters(), saved, strict=True):
                 parameter.copy_(value)
+
+
+def _square(tensor: Tensor) -> float:
+    return float(tensor.double().square().sum())
 
 
 def _state(trainer: Trainer, now: _Variables, epoch: int, history: TrainHistory) -> State:
@@ -195,23 +213,29 @@ def admm(
     config: TrainConfig | None = None,
     *,
     weights: Mapping[str, FloatArray] | None = None,
+    support: Mapping[str, BoolArray] | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     fingerprint: str = "",
     teacher: Model | None = None,
+    stage: str = STAGE,
 ) -> TrainResult:
     """Train towards the constraint set; the result has W = U, so its pruned weights are zero.
 
     `prunable` maps layer names to their weight initializers; `project` sees and answers
-    with the same layer names. With `config.admm_epochs` 0 this is one-shot pruning.
+    with the same layer names. With `config.admm_epochs` 0 this is one-shot pruning. Where
+    `support[layer]` is False the weight is and stays 0, whatever the projection would choose:
+    a second round does not recover what the first has pruned (ADMM-NN-S section 4.3).
 
     `checkpoint` is a folder that gets the state after each iteration; with `resume` the run
     goes on from there, to the very result of an uninterrupted one, and is refused if the
     state is of another model, other settings or another `fingerprint` (the caller's words
-    for budget and data). `weights` start the run in place of the model's own.
+    for budget and data). `weights` start the run in place of the model's own. `stage` names
+    the checkpoint and the records.
 
-    Raises `AlcsError` when the loss diverges, `DataError` for data that does not fit.
+    Raises `AlcsError` when training diverges (see `penalty`), `DataError` for data that does
+    not fit.
     """
     config, progress = config or TrainConfig(), progress or Silent()
     with torch_threads(config.threads):
@@ -227,55 +251,73 @@ def admm(
             optimizer=config.optimizer,
             teacher=teacher,
         )
-        steps = _Admm(trainer, project)
+        steps = _Admm(trainer, project, support or {}, stage)
         store, state = None, None
         if checkpoint is not None:
-            known = identity(model, config, prunable, fingerprint, weights)
-            store = Checkpoint(checkpoint, STAGE, known)
+            known = identity(model, config, prunable, fingerprint, weights, support)
+            store = Checkpoint(checkpoint, stage, known)
             if resume:
                 state = store.load()
             else:
-                for stage in (STAGE, "finetune"):
-                    Checkpoint(checkpoint, stage, {}).clear()
+                for name in (stage, "finetune"):
+                    Checkpoint(checkpoint, name, {}).clear()
         if state is None:
             now, epoch, history = steps.start(), 0, TrainHistory()
         else:
             now, epoch, history = _restored(trainer, state), state.epoch, state.history
+            steps.rho.replay(history)
         while epoch < config.admm_epochs:
             epoch += 1
             now, record = _iteration(trainer, steps, now, epoch)
             history += TrainHistory((record,))
             if store is not None:
                 store.save(_state(trainer, now, epoch, history))
-        arrays = trainer.module.arrays()
-        arrays |= {prunable[layer]: to_array(now.projected[layer]) for layer in prunable}
+        trained = trainer.module.arrays()
+        arrays = trained | {prunable[x]: to_array(now.projected[x]) for x in prunable}
         masks = {layer: mask.cpu().contiguous().numpy() for layer, mask in now.masks.items()}
-        return TrainResult(arrays, masks, history, now.predicted_ms)
+        return TrainResult(arrays, masks, history, now.predicted_ms, trained)
 
 
 def _iteration(
-    trainer: Trainer, steps: _Admm, now: _Variables, epoch: int
+    trainer: Trainer, steps: _Admm, now: _Variables, iteration: int
 ) -> tuple[_Variables, EpochRecord]:
-    begin, total = time.perf_counter(), trainer.config.admm_epochs
-    loss = trainer.epoch(STAGE, epoch, total, adjust=lambda: steps.add_penalty(now))
-    new, residual, relative, changed = steps.update(now)
+    begin, total, epochs = (
+        time.perf_counter(),
+        trainer.config.admm_epochs,
+        trainer.config.iteration_epochs,
+    )
+    for number in range(1, epochs + 1):
+        loss = trainer.epoch(
+            steps.stage,
+            (iteration - 1) * epochs + number,
+            total * epochs,
+            adjust=lambda: steps.add_penalty(now),
+            restore=steps.frozen.restore,
+        )
+    new, change = steps.update(now)
     evaluation = steps.measure_projected(new)
     record = EpochRecord(
-        STAGE,
-        epoch,
+        steps.stage,
+        iteration,
         loss,
-        residual,
-        relative,
-        changed,
+        change.residual,
+        change.relative,
+        change.masks,
         new.predicted_ms,
         None if evaluation is None else evaluation.value,
         time.perf_counter() - begin,
+        steps.rho.largest,
+        change.dual_residual,
     )
+    estimated = "" if new.predicted_ms is None else f"  estimated {new.predicted_ms:.3f} ms"
     trainer.progress.finish(
-        f"ADMM {epoch}/{total}  ρ {steps.rho:.3g}  loss {loss:.4f}  "
-        f"‖W−U‖ {residual:.4g} ({relative:.1%} of ‖W‖)"
-        f"  estimated {new.predicted_ms:.3f} ms{percent(evaluation)}  {record.seconds:.1f} s"
+        f"ADMM {iteration}/{total}  ρ {record.rho:.3g}  loss {loss:.4f}  "
+        f"‖W−U‖ {record.residual:.4g} ({record.relative_residual:.1%} of ‖W‖)  "
+        f"‖ρΔU‖ {record.dual_residual:.3g}{estimated}{percent(evaluation)}  {record.seconds:.1f} s"
     )
+    told = steps.rho.observe(record)
+    if told:
+        trainer.progress.finish(told)
     return new, record
 
 
@@ -291,6 +333,4 @@ def _restored(trainer: Trainer, state: State) -> _Variables:
             for layer, p in trainer.pruned.items()
         }
 
-    return _Variables(
-        like("projected"), like("dual"), like("masks"), float(state.predicted_ms or 0.0)
-    )
+    return _Variables(like("projected"), like("dual"), like("masks"), state.predicted_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from alcs_onnx.errors import AlcsError
@@ -16,7 +17,12 @@ class TrainConfig:
     """Hyper-parameters of ALCS Algorithm 2; defaults follow section IV-A unless noted.
 
     rho: penalty of the augmented Lagrangian (paper 0.01, for epochs of 5,000 steps); None
-        gives an epoch the same pull as in the paper, see `admm.automatic_rho`.
+        gives an iteration the same pull as in the paper, see `penalty.automatic_rho`.
+        ADMM-NN-S starts from 0.0015, ADAM-ADMM uses 0.003 for filters and columns and 0.0015
+        for single weights. `rho_layers` has other values for single layers, by name.
+    rho_growth, rho_every: rho is multiplied by `rho_growth` after each `rho_every` iterations
+        (ADMM-NN-S section 4.3), up to `rho_max`.
+    rho_adapt: what rho is multiplied by when ‖W − U‖ grows; 1 leaves it.
     optimizer, finetune_optimizer: "sgd" (paper, for both) or "adam". With batch normalisation
         folded into the weights, SGD must stay at a small rate (ResNet-20: 0.01 diverges), at
         which a heavily pruned network recovers slowly; Adam does not depend on the scale of
@@ -25,7 +31,8 @@ class TrainConfig:
     momentum, nesterov: of SGD; of Adam, momentum is the first decay rate.
     weight_decay: in the W-step (paper 1e-4 for ResNet, 4e-5 for MobileNet); fine-tuning uses
         `finetune_weight_decay` (paper 0).
-    admm_epochs: ADMM iterations of one epoch each (paper 60 to 100).
+    admm_epochs: ADMM iterations (paper 60 to 100 of one epoch; ADMM-NN-S 8 to 12), each with
+        a W-step of `iteration_epochs` epochs.
     finetune_epochs: masked epochs after them (paper 60), the rate falling from `finetune_lr`
         (None: `lr`) to 0 along a cosine.
     batch_size: paper 256; half of that costs small data sets less.
@@ -48,6 +55,11 @@ class TrainConfig:
     """
 
     rho: float | None = None
+    rho_layers: Mapping[str, float] = field(default_factory=dict)
+    rho_growth: float = 1.0
+    rho_every: int = 1
+    rho_max: float | None = None
+    rho_adapt: float = 2.0
     lr: float = 0.001
     optimizer: str = "sgd"
     finetune_optimizer: str = "adam"
@@ -56,6 +68,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     finetune_weight_decay: float = 0.0
     admm_epochs: int = 60
+    iteration_epochs: int = 1
     finetune_epochs: int = 60
     finetune_lr: float | None = None
     batch_size: int = 128
@@ -74,8 +87,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         positive = {"lr": self.lr, "temperature": self.temperature}
-        positive["batch_size"] = self.batch_size
-        for name in ("rho", "finetune_lr", "clip_gradient", "threads"):
+        for name in ("batch_size", "rho_every", "iteration_epochs"):
+            positive[name] = getattr(self, name)
+        positive |= {f"rho of '{layer}'": rho for layer, rho in self.rho_layers.items()}
+        for name in ("rho", "rho_max", "finetune_lr", "clip_gradient", "threads"):
             if getattr(self, name) is not None:
                 positive[name] = getattr(self, name)
         for name, value in positive.items():
@@ -84,6 +99,10 @@ class TrainConfig:
         for name in ("weight_decay", "finetune_weight_decay", "admm_epochs", "finetune_epochs"):
             if not getattr(self, name) >= 0:
                 raise AlcsError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("rho_growth", "rho_adapt"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 1):
+                raise AlcsError(f"{name} must be at least 1, got {value}")
         for name in ("momentum", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise AlcsError(f"{name} must be in [0, 1), got {getattr(self, name)}")
@@ -106,14 +125,18 @@ class Projection(NamedTuple):
     """What the U-step's projection decides (ALCS Algorithm 1).
 
     `masks[layer]` has the shape of the layer's weight, True where it stays; layers left out
-    stay dense. `predicted_ms` is the estimated latency of the model so pruned.
+    stay dense. `predicted_ms` is the estimated latency of the model so pruned, None where
+    nothing estimates it. `values[layer]` are the projected weights themselves, where the set
+    says more about them than which are 0: quantization levels.
     """
 
     masks: Mapping[str, BoolArray]
-    predicted_ms: float
+    predicted_ms: float | None = None
+    values: Mapping[str, FloatArray] = MappingProxyType({})
 
 
-#: Projects {layer: weight array} on the set of models within the budget.
+#: Projects {layer: weight array} on the set S: the models within a budget, with at most so many
+#: groups in each layer, or with weights of some levels.
 Project = Callable[[Mapping[str, FloatArray]], Projection]
 
 
@@ -125,7 +148,8 @@ class EpochRecord:
     pruned weights and `relative_residual` that over ‖W‖ (both 0 in fine-tuning); `metric` is
     on the test samples, with W in fine-tuning, with U in ADMM, recalibrated where the
     settings ask for it; None where not measured.
-    `changed` is the share of weights whose mask changed since the iteration before.
+    `changed` is the share of weights whose mask changed since the iteration before; `rho` is
+    the largest of any layer, and `dual_residual` ‖rho (U − U of the iteration before)‖.
     """
 
     stage: str
@@ -137,6 +161,8 @@ class EpochRecord:
     predicted_ms: float | None = None
     metric: float | None = None
     seconds: float = 0.0
+    rho: float = 0.0
+    dual_residual: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -149,7 +175,7 @@ class TrainHistory:
         return TrainHistory(self.records + other.records)
 
     def stage(self, name: str) -> tuple[EpochRecord, ...]:
-        """The records of one stage, "admm" or "finetune"."""
+        """The records of one stage: "admm", "finetune", or one of these and a round's number."""
         return tuple(record for record in self.records if record.stage == name)
 
 
@@ -159,12 +185,14 @@ class TrainResult:
 
     `weights` holds every trained initializer, pruned weights exactly zero where their mask
     is False. `predicted_ms` is the projection's estimate for these masks, where it made one.
+    `trained` are the weights as ADMM left them, W, where `weights` are their projection U.
     """
 
     weights: Mapping[str, FloatArray]
     keep: Mapping[str, BoolArray]
     history: TrainHistory = field(default_factory=TrainHistory)
     predicted_ms: float | None = None
+    trained: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

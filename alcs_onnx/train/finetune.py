@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from alcs_onnx.errors import AlcsError
@@ -14,7 +15,8 @@ from alcs_onnx.graph import Model
 from alcs_onnx.train.checkpoint import Checkpoint, State, identity
 from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory, TrainResult
 from alcs_onnx.train.data import Data
-from alcs_onnx.train.loop import Trainer, gradient, percent, torch_threads
+from alcs_onnx.train.frozen import Frozen
+from alcs_onnx.train.loop import Trainer, percent, torch_threads
 from alcs_onnx.train.progress import Progress, Silent
 from alcs_onnx.types import BoolArray, FloatArray
 
@@ -34,27 +36,36 @@ def finetune(
     data: Data,
     config: TrainConfig | None = None,
     *,
+    fixed: Mapping[str, BoolArray] | None = None,
+    keep_vectors: Mapping[str, BoolArray] | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     fingerprint: str = "",
     teacher: Model | None = None,
+    stage: str = STAGE,
 ) -> TrainResult:
     """Retrain with masks fixed and return the weights of the last epoch.
 
     `keep[layer]` has the shape of the layer's weight; where it is False the weight is set to
-    and stays exactly zero. Everything else trains, biases included. Layers of `prunable`
-    without a mask train freely. The epochs are not chosen by the test samples: the last one
-    is the result. With no epochs this only recalibrates, if the settings say so; with `keep`
-    empty it fine-tunes the dense model, the fair baseline for a pruned one.
+    and stays exactly zero (masked retraining: ADMM-NN-S section 4.2, ADAM-ADMM section 5.1).
+    `keep_vectors` does the same for other initializers, by their own names: the biases of
+    removed filters. Where `fixed[layer]` is True the weight keeps the value it starts with.
+    Everything else trains, biases included. Layers of `prunable` without a mask train freely.
+    The epochs are not chosen by the test samples: the last one is the result. With no epochs
+    this only recalibrates, if the settings say so; with `keep` empty it fine-tunes the dense
+    model, the fair baseline for a pruned one. Weights that are `fixed` are never recalibrated.
 
     `teacher` is the model that teaches where the data or the settings ask for it, and is by
-    default `model` as it is. `checkpoint`, `resume` and `fingerprint` are as for `admm`.
+    default `model` as it is. `checkpoint`, `resume`, `fingerprint` and `stage` are as for
+    `admm`.
     """
     config, progress = config or TrainConfig(), progress or Silent()
-    unknown = set(keep) - set(prunable)
-    if unknown:
-        raise AlcsError(f"there is a mask for '{min(unknown)}', which is no prunable layer")
+    fixed, keep_vectors = fixed or {}, keep_vectors or {}
+    for layers, what in ((keep, "a mask"), (fixed, "a mask of fixed weights")):
+        unknown = set(layers) - set(prunable)
+        if unknown:
+            raise AlcsError(f"there is {what} for '{min(unknown)}', which is no prunable layer")
     start = config.finetune_lr if config.finetune_lr is not None else config.lr
     with torch_threads(config.threads):
         trainer = Trainer(
@@ -69,30 +80,13 @@ def finetune(
             optimizer=config.finetune_optimizer,
             teacher=teacher,
         )
-        masks = {}
-        for layer, mask in keep.items():
-            parameter = trainer.pruned[layer]
-            if tuple(mask.shape) != tuple(parameter.shape):
-                raise AlcsError(
-                    f"the mask of layer '{layer}' has shape {list(mask.shape)}, "
-                    f"its weight {list(parameter.shape)}"
-                )
-            masks[layer] = trainer.tensor(mask, parameter.detach())
-
-        @torch.no_grad()
-        def mask_weights() -> None:
-            for layer, mask in masks.items():
-                trainer.pruned[layer].masked_fill_(~mask, 0.0)
-
-        @torch.no_grad()
-        def mask_gradients() -> None:
-            for layer, mask in masks.items():
-                gradient(trainer.pruned[layer]).mul_(mask)
-
+        kept = {**{prunable[layer]: mask for layer, mask in keep.items()}, **keep_vectors}
+        _set_zeros(trainer, kept)
         store, state = None, None
         if checkpoint is not None:
-            known = identity(model, config, prunable, fingerprint, weights, keep)
-            store = Checkpoint(checkpoint, STAGE, known)
+            masks = {**keep, **{f"fixed {layer}": mask for layer, mask in fixed.items()}}
+            known = identity(model, config, prunable, fingerprint, weights, masks)
+            store = Checkpoint(checkpoint, stage, known)
             if resume:
                 state = store.load()
             else:
@@ -101,17 +95,37 @@ def finetune(
         if state is not None:
             trainer.restore(state.tensors)
             epoch, history = state.epoch, state.history
-        mask_weights()
-        if state is None and masks and config.recalibrate:
+        elif keep and config.recalibrate and not fixed:
             trainer.recalibrate()
+        trainable = dict(kept)
+        for layer, mask in fixed.items():
+            name = prunable[layer]
+            trainable[name] = trainable.get(name, np.ones(mask.shape, dtype=bool)) & ~mask
+        frozen = Frozen(trainer, trainable)
         total = config.finetune_epochs
+        saved = {layer: torch.from_numpy(np.array(mask)) for layer, mask in keep.items()}
         while epoch < total:
             epoch += 1
-            record = _epoch(trainer, epoch, total, start, mask_gradients)
+            record = _epoch(trainer, stage, epoch, total, start, frozen)
             history += TrainHistory((record,))
             if store is not None:
-                store.save(State(epoch, history, None, {**trainer.tensors(), "masks": masks}))
+                store.save(State(epoch, history, None, {**trainer.tensors(), "masks": saved}))
         return TrainResult(trainer.module.arrays(), dict(keep), history)
+
+
+@torch.no_grad()
+def _set_zeros(trainer: Trainer, keep: Mapping[str, BoolArray]) -> None:
+    """Zero the initializers' entries where `keep` is False; `AlcsError` for a wrong shape."""
+    layers = {name: layer for layer, name in trainer.initializers.items()}
+    for name, mask in keep.items():
+        parameter = trainer.module.parameter(name)
+        if mask.shape != tuple(parameter.shape):
+            what = f"layer '{layers[name]}'" if name in layers else f"'{name}'"
+            raise AlcsError(
+                f"the mask of {what} has shape {list(mask.shape)}, its weight "
+                f"{list(parameter.shape)}"
+            )
+        parameter.mul_(trainer.tensor(mask, parameter.detach()))
 
 
 def saved_keep(checkpoint: Path) -> dict[str, BoolArray] | None:
@@ -127,14 +141,15 @@ def saved_keep(checkpoint: Path) -> dict[str, BoolArray] | None:
 
 
 def _epoch(
-    trainer: Trainer, epoch: int, total: int, start: float, mask_gradients: Callable[[], None]
+    trainer: Trainer, stage: str, epoch: int, total: int, start: float, frozen: Frozen
 ) -> EpochRecord:
     begin = time.perf_counter()
     loss = trainer.epoch(
-        STAGE,
+        stage,
         epoch,
         total,
-        adjust=mask_gradients,
+        adjust=frozen.mask_gradients,
+        restore=frozen.restore,
         rate=lambda done: cosine(start, (epoch - 1 + done) / total),
     )
     evaluation = trainer.measure() if trainer.config.evaluate else None
@@ -143,4 +158,4 @@ def _epoch(
         f"fine-tuning {epoch}/{total}  loss {loss:.4f}{percent(evaluation)}  {seconds:.1f} s"
     )
     metric = None if evaluation is None else evaluation.value
-    return EpochRecord(STAGE, epoch, loss, metric=metric, seconds=seconds)
+    return EpochRecord(stage, epoch, loss, metric=metric, seconds=seconds)

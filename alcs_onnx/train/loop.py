@@ -97,6 +97,7 @@ class Trainer:
         self.objective = Objective(teacher or model, data, config)
         # Activations are compared with the model's own, which need not be the one that teaches.
         self._own = self.objective if teacher in (None, model) else Objective(model, data, config)
+        self.initializers = dict(prunable)
         self.pruned = _pruned_parameters(self.module, prunable)
         self.optimizer = OPTIMIZERS[optimizer](self.module, config, lr, weight_decay)
 
@@ -112,13 +113,14 @@ class Trainer:
         total: int,
         *,
         adjust: Callable[[], None],
+        restore: Callable[[], None] = lambda: None,
         rate: Callable[[float], float] | None = None,
     ) -> float:
         """One pass of SGD over the training samples; returns the mean loss.
 
-        `adjust` changes gradients before each step. `rate` gives the learning rate for the
-        share of the epoch that is done, in [0, 1). Raises `AlcsError` when the loss stops
-        being finite.
+        `adjust` changes gradients before each step, `restore` weights after it. `rate` gives
+        the learning rate for the share of the epoch that is done, in [0, 1). Raises `AlcsError`
+        when the loss stops being finite.
         """
         seed = epoch_seed(self.config.seed, stage, number)
         torch.manual_seed(seed)
@@ -140,6 +142,7 @@ class Trainer:
             if self.config.clip_gradient is not None:
                 nn.utils.clip_grad_norm_(self.module.parameters(), self.config.clip_gradient)
             self.optimizer.step()
+            restore()
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise AlcsError(

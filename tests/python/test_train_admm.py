@@ -35,7 +35,7 @@ from alcs_onnx.train import (  # noqa: E402
     prune,
     saved_keep,
 )
-from alcs_onnx.train.admm import automatic_rho  # noqa: E402
+from alcs_onnx.train.penalty import automatic_rho  # noqa: E402
 from alcs_onnx.train.finetune import cosine  # noqa: E402
 
 CONFIG = TrainConfig(
@@ -97,7 +97,7 @@ def test_iterations_follow_the_algorithm_box(dual_init: str, model: Model, data:
     """With a loss of zero every step has a closed form: compare three iterations of it."""
     config = replace(
         CONFIG, admm_epochs=3, momentum=0.0, weight_decay=0.0, dual_init=dual_init, batch_size=320,
-        lr=0.5,
+        lr=0.5, rho_adapt=1.0,
     )  # fmt: skip
     flat = replace(data, loss=lambda output, _: output.sum() * 0.0, test=None)
     project = keep_largest(0.5)

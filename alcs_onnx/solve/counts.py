@@ -1,0 +1,178 @@
+"""How many groups each layer keeps, from targets: per layer or for all of them together.
+
+The sets of ADMM-NN-S section 4.1 are given by a count for each layer (alpha_i, beta_i, gamma_i,
+theta_i), "determined in prior" (section 4.4). A `KeepTarget` gives it as a count, as a share, or
+by the share of the layer's run time; one target for the whole network is shared out by a rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.latency import Estimator
+
+Energies = Mapping[str, npt.NDArray[np.float64]]
+
+_TARGET = re.compile(
+    r"^(?:(?P<layer>.+)=)?(?P<value>[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)"
+    r"(?P<unit>%time|%|x|)$"
+)
+
+
+@dataclass(frozen=True)
+class KeepTarget:
+    """What is kept of one layer, or of all together (`layer` empty).
+
+    `unit` is "%" (a share of the weights), "x" (weights divided by the value), "" (a count: of
+    groups in a layer, of weights in a network) or "%time" (a share of the layer's dense run
+    time).
+    """
+
+    layer: str
+    value: float
+    unit: str
+
+    @classmethod
+    def parse(cls, text: str) -> KeepTarget:
+        """Parse `conv1=20%`, `conv1=12`, `conv1=30%time`, `2%`, `50x` or `4300`."""
+        match = _TARGET.match(text.strip())
+        if match is None or float(match["value"]) <= 0:
+            raise AlcsError(
+                f"'{text}' does not say what is kept: write 2% or 50x or 4300 (weights) for the "
+                "whole network, LAYER=20%, LAYER=12 (groups) or LAYER=30%time for a layer"
+            )
+        target = cls(match["layer"] or "", float(match["value"]), match["unit"])
+        if (target.unit in ("%", "%time") and target.value > 100) or (
+            target.unit == "x" and target.value < 1
+        ):
+            raise AlcsError(f"'{text}' would keep more than there is")
+        if target.unit == "%time" and not target.layer:
+            raise AlcsError(f"'{text}': a share of the run time is for one layer, LAYER={text}")
+        return target
+
+    def of(self, total: int) -> float:
+        """How many of `total` that is, where no run time is involved."""
+        if self.unit == "%":
+            return total * self.value / 100
+        return total / self.value if self.unit == "x" else min(self.value, total)
+
+
+def kept_counts(
+    targets: Sequence[KeepTarget],
+    energies: Energies,
+    members: Mapping[str, int],
+    *,
+    rule: str = "lamp",
+    estimator: Estimator | None = None,
+) -> dict[str, int]:
+    """Groups that each layer keeps, at least one.
+
+    `energies[layer]` holds the sum of squares of each group, `members[layer]` the weights of a
+    group. Layers with a target of their own take that; a target without a layer is shared by
+    the others, which stay whole where there is none. Raises `AlcsError` for unknown layers,
+    layers named twice, or a share of run time without an `estimator`.
+    """
+    own = {target.layer: target for target in targets if target.layer}
+    shared = [target for target in targets if not target.layer]
+    if len(own) + len(shared) != len(targets) or len(shared) > 1:
+        raise AlcsError("a layer, or the whole network, is given two targets")
+    unknown = set(own) - set(energies)
+    if unknown:
+        raise AlcsError(f"'{min(unknown)}' is no layer that can be pruned")
+    counts = {name: energy.size for name, energy in energies.items()}
+    for name, target in own.items():
+        counts[name] = _own_count(target, energies[name].size, estimator)
+    if shared:
+        rest = {name: energy for name, energy in energies.items() if name not in own}
+        if not rest:
+            raise AlcsError("every layer has a target of its own: none is left for the network's")
+        total = sum(energy.size * members[name] for name, energy in rest.items())
+        counts |= share_out(rest, members, shared[0].of(total), rule)
+    return counts
+
+
+def _own_count(target: KeepTarget, groups: int, estimator: Estimator | None) -> int:
+    if target.unit != "%time":
+        return max(1, round(target.of(groups)))
+    if estimator is None or target.layer not in estimator.layers:
+        raise AlcsError(f"'{target.layer}={target.value:g}%time' needs a latency table")
+    layer = estimator.layers[target.layer]
+    if layer.groups != groups:
+        raise AlcsError(f"layer '{target.layer}': its latency was measured for other groups")
+    return max(1, int(layer.groups_within(float(layer.times[-1]) * target.value / 100)))
+
+
+def _energy(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return energy
+
+
+def _normalised(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    total = energy.sum()
+    return energy / total if total > 0 else energy
+
+
+def _lamp(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Each energy over the sum of all that are not smaller (LAMP, cited in SP-LAMP eq. 1)."""
+    order = np.argsort(-energy, kind="stable")
+    sums = np.cumsum(energy[order])
+    score = np.empty_like(energy)
+    score[order] = np.divide(energy[order], sums, out=np.zeros_like(sums), where=sums > 0)
+    return score
+
+
+def _uniform(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    score = np.empty_like(energy)
+    score[np.argsort(-energy, kind="stable")] = 1 - np.arange(energy.size) / energy.size
+    return score
+
+
+#: name -> the worth of each group of a layer, from the groups' energies; it falls with the
+#: energy. THE registration of rules that share a number of weights out. "energy" is the
+#: Euclidean projection onto all networks with so many weights.
+RULES: Mapping[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
+    "lamp": _lamp,
+    "energy": _energy,
+    "energy-normalised": _normalised,
+    "uniform": _uniform,
+}
+
+
+def share_out(
+    energies: Energies, members: Mapping[str, int], weights: float, rule: str
+) -> dict[str, int]:
+    """Groups of each layer when all layers together keep at most `weights` weights.
+
+    Groups are taken by worth per weight, the best first; those that no longer fit are passed
+    over. Each layer's best group comes first of all: a layer without weights would cut the
+    network in two. Under "uniform" worth does not depend on the number of members.
+    """
+    if rule not in RULES:
+        raise AlcsError(f"rule '{rule}' is not known: use {', '.join(RULES)}")
+    names = list(energies)
+    worth, layer, size = [], [], []
+    for index, name in enumerate(names):
+        score = RULES[rule](energies[name].reshape(-1))
+        if rule != "uniform":
+            score = score / members[name]
+        score[int(np.argmax(score))] = np.inf
+        worth.append(score)
+        layer.append(np.full(score.size, index))
+        size.append(np.full(score.size, members[name]))
+    order = np.argsort(-np.concatenate(worth), kind="stable")
+    owners, costs = np.concatenate(layer)[order], np.concatenate(size)[order]
+    fits = np.cumsum(costs) <= weights
+    fits[: len(names)] = True
+    left = weights - costs[fits].sum()
+    for index in np.flatnonzero(~fits) if left >= costs.min() else ():
+        if costs[index] <= left:
+            fits[index], left = True, left - costs[index]
+            if left < costs.min():
+                break
+    counts = np.bincount(owners[fits], minlength=len(names))
+    return {name: int(count) for name, count in zip(names, counts, strict=True)}
