@@ -63,7 +63,7 @@ class Trained:
     ) -> None:
         from alcs_onnx import train
 
-        self._train = train
+        self.train = train
         self.scene, self.training, self.progress = scene, training, progress
         self.config: TrainConfig = train.TrainConfig(**{"seed": seed, **training.config})
         options = train.DataOptions(
@@ -83,13 +83,21 @@ class Trained:
         self, stage: str, weights: Mapping[str, FloatArray] | None, model: Model | None = None
     ) -> None:
         """Measure `model` (default: the loaded one) with `weights` on the test samples."""
-        if self.data.test is None:
-            return
-        found: Evaluation = self._train.evaluate(
+        if self.data.test is not None:
+            self.stages[stage] = 100 * self.measure(weights, model)
+
+    def measure(
+        self, weights: Mapping[str, FloatArray] | None, model: Model | None = None
+    ) -> float:
+        """The metric of `model` (default: the loaded one) with `weights`, in [0, 1].
+
+        Raises `DataError` where there are no test samples.
+        """
+        found: Evaluation = self.train.evaluate(
             model or self.scene.model, self.data, weights, self.config, teacher=self.scene.model
         )
         self.kind, self.samples = found.kind, found.samples
-        self.stages[stage] = 100 * found.value
+        return found.value
 
     def prune(
         self, loop: BudgetLoop, first: Candidate, *, planned: bool = False
@@ -100,20 +108,18 @@ class Trained:
         """
         model = loop.scene.model
         initializers = {name: layer.weight for name, layer in loop.layers.items()}
-        common = self._common(loop.budget.text)
+        common = self.common(loop.budget.text)
 
         def project(weights: Mapping[str, FloatArray]) -> Projection:
             plan = loop.project(weights)
-            found: Projection = self._train.Projection(loop.weight_masks(plan), plan.predicted_ms)
+            found: Projection = self.train.Projection(loop.weight_masks(plan), plan.predicted_ms)
             return found
 
         candidate, weights = first, None
         saved = self._saved_masks()
         if self.config.admm_epochs and not planned:
-            result = self._train.admm(
-                model, initializers, project, self.data, self.config, **common
-            )
-            self._remember(result.history)
+            result = self.train.admm(model, initializers, project, self.data, self.config, **common)
+            self.remember(result.history)
             weights = result.weights
             self.evaluate("ADMM", weights, model)
             if saved is None:
@@ -123,10 +129,10 @@ class Trained:
             # Fine-tuning had begun: it goes on with its masks, whatever is measured now.
             candidate = loop.measure(loop.plan_of(saved))
         masks = loop.weight_masks(candidate.plan)
-        result = self._train.finetune(
+        result = self.train.finetune(
             model, weights, masks, initializers, self.data, self.config, **common
         )
-        self._remember(result.history)
+        self.remember(result.history)
         self.evaluate("fine-tuned", result.weights, model)
         return candidate, model.with_initializers(result.weights)
 
@@ -137,31 +143,32 @@ class Trained:
         """
         layers = {layer.name: layer.weight for layer in self.scene.model.conv_layers}
         config = replace(self.config, finetune_epochs=0)
-        result = self._train.finetune(self.scene.model, None, masks, layers, self.data, config)
+        result = self.train.finetune(self.scene.model, None, masks, layers, self.data, config)
         return self.scene.model.with_initializers(result.weights)
 
     def finetune(self, model: Model, budget: str) -> Model:
         """`model`, whose channels have been removed, trained with all weights it has left."""
-        result = self._train.finetune(
-            model, None, {}, {}, self.data, self.config, **self._common(budget)
+        result = self.train.finetune(
+            model, None, {}, {}, self.data, self.config, **self.common(budget)
         )
-        self._remember(result.history)
+        self.remember(result.history)
         self.evaluate("fine-tuned", result.weights, model)
         return model.with_initializers(result.weights)
 
     def gradients(self) -> Mapping[str, FloatArray]:
         """Mean gradients of the loss of the loaded model, by initializer."""
-        found: Mapping[str, FloatArray] = self._train.mean_gradients(
+        found: Mapping[str, FloatArray] = self.train.mean_gradients(
             self.scene.model, self.data, self.config
         )
         return found
 
-    def _common(self, budget: str) -> dict[str, Any]:
+    def common(self, purpose: str) -> dict[str, Any]:
+        """Arguments that the stages of training share; `purpose` is what the budget or step is."""
         return {
             "progress": self.progress,
             "checkpoint": self.training.checkpoint,
             "resume": self.training.resume,
-            "fingerprint": f"{budget} {self.training.data}",
+            "fingerprint": f"{purpose} {self.training.data}",
             "teacher": self.scene.model,
         }
 
@@ -169,10 +176,11 @@ class Trained:
         """The masks of an interrupted fine-tuning that is to be resumed."""
         if not self.training.resume or self.training.checkpoint is None:
             return None
-        found: Mapping[str, BoolArray] | None = self._train.saved_keep(self.training.checkpoint)
+        found: Mapping[str, BoolArray] | None = self.train.saved_keep(self.training.checkpoint)
         return found
 
-    def _remember(self, history: Any) -> None:
+    def remember(self, history: Any) -> None:
+        """Keep the records of a stage for the report."""
         self.history += [asdict(record) for record in history.records]
 
     def accuracy(self) -> Accuracy | None:

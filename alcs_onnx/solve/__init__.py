@@ -22,6 +22,7 @@ from alcs_onnx.solve.channels import (
     solve_channels,
     stage_budgets,
 )
+from alcs_onnx.solve.counts import RULES, KeepTarget, kept_counts
 from alcs_onnx.solve.energy import energy
 from alcs_onnx.solve.knapsack import group_knapsack
 from alcs_onnx.solve.problem import Solver, floor_groups, make_problem
@@ -31,9 +32,12 @@ __all__ = [
     "CHANNEL_SOLVERS",
     "DEFAULT_METHOD",
     "MIN_DENSITY",
+    "RULES",
     "SOLVERS",
+    "KeepTarget",
     "best_channels",
     "group_knapsack",
+    "kept_counts",
     "project",
     "reachable_range",
     "solve_channels",

@@ -168,11 +168,12 @@ def share_out(
     owners, costs = np.concatenate(layer)[order], np.concatenate(size)[order]
     fits = np.cumsum(costs) <= weights
     fits[: len(names)] = True
-    left = weights - costs[fits].sum()
-    for index in np.flatnonzero(~fits) if left >= costs.min() else ():
-        if costs[index] <= left:
-            fits[index], left = True, left - costs[index]
-            if left < costs.min():
-                break
-    counts = np.bincount(owners[fits], minlength=len(names))
-    return {name: int(count) for name, count in zip(names, counts, strict=True)}
+    left = float(weights - costs[fits].sum())
+    for place in np.flatnonzero(~fits):
+        if left < costs.min():
+            break
+        if costs[place] <= left:
+            fits[place] = True
+            left -= float(costs[place])
+    kept = np.bincount(owners[fits], minlength=len(names))
+    return {name: int(count) for name, count in zip(names, kept, strict=True)}

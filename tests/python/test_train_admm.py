@@ -35,8 +35,8 @@ from alcs_onnx.train import (  # noqa: E402
     prune,
     saved_keep,
 )
-from alcs_onnx.train.penalty import automatic_rho  # noqa: E402
 from alcs_onnx.train.finetune import cosine  # noqa: E402
+from alcs_onnx.train.penalty import automatic_rho  # noqa: E402
 
 CONFIG = TrainConfig(
     finetune_optimizer="sgd",

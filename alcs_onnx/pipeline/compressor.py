@@ -1,0 +1,207 @@
+"""Pruning and quantization to given targets: the steps that `compress` and
+`compare-structures` are made of (the procedure of ADMM-NN-S, figures 6 and 8).
+
+Each step starts from a state and returns another; a step that cost too much accuracy is undone
+by going on from the state before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alcs_onnx.graph import Model
+from alcs_onnx.latency import Estimator
+from alcs_onnx.pipeline.training import Trained
+from alcs_onnx.solve import KeepTarget, kept_counts
+from alcs_onnx.structures import Structure, largest_groups
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, LevelSet, QuantizedWeight
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A trained model on its way: what it weighs and how well it does.
+
+    `weights` are by initializer, empty at the start; `keep` by layer in the shape of the
+    weights, True where a weight is left; `quantized` by layer. `accuracy` is the metric of
+    `Trained` on the test samples, in [0, 1].
+    """
+
+    accuracy: float
+    weights: Mapping[str, FloatArray] = field(default_factory=dict)
+    keep: Mapping[str, BoolArray] = field(default_factory=dict)
+    quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> int:
+        """Weights left in the layers that were pruned."""
+        return sum(int(mask.sum()) for mask in self.keep.values())
+
+
+class Compressor:
+    """Takes a model's layers through pruning rounds and quantization.
+
+    `layers` are those that take part. `rule` shares a network's target out over them, and
+    `estimator` knows their run times where targets name shares of it. Steps are checkpointed
+    under numbers in the training's folder.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        layers: Sequence[ConvLayer],
+        trained: Trained,
+        *,
+        rule: str = "lamp",
+        estimator: Estimator | None = None,
+    ) -> None:
+        self.model, self.trained = model, trained
+        self.layers = {layer.name: layer for layer in layers}
+        self._initializers = {name: layer.weight for name, layer in self.layers.items()}
+        self._rule, self._estimator = rule, estimator
+        self._steps = 0
+
+    def start(self) -> Compressed:
+        """The dense model with every weight."""
+        keep = {name: np.ones(x.weight_shape, dtype=bool) for name, x in self.layers.items()}
+        return Compressed(self._accuracy(None), {}, keep)
+
+    def prune(
+        self, state: Compressed, structure: Structure, targets: Sequence[KeepTarget]
+    ) -> Compressed:
+        """One round: ADMM towards the counts of `targets`, then masked retraining.
+
+        What `state` has pruned stays pruned (ADMM-NN-S section 4.3), so a second structure is
+        chosen within what the first has left. Counts are settled before the round.
+        """
+        counts = self._counts(state, structure, targets)
+        project = self._projection(structure, counts)
+        train = self.trained.train
+        common = self._common(f"{structure.name} {sorted(counts.items())}")
+        first = train.admm(
+            self.model,
+            self._initializers,
+            project,
+            self.trained.data,
+            self.trained.config,
+            weights=state.weights,
+            support=state.keep,
+            stage=f"{self._steps}-admm",
+            **common,
+        )
+        vectors = self._dead_biases(structure, first.keep)
+        second = train.finetune(
+            self.model,
+            first.weights,
+            first.keep,
+            self._initializers,
+            self.trained.data,
+            self.trained.config,
+            keep_vectors=vectors,
+            stage=f"{self._steps}-finetune",
+            **common,
+        )
+        self.trained.remember(first.history)
+        self.trained.remember(second.history)
+        return replace(
+            state,
+            accuracy=self._accuracy(second.weights),
+            weights=second.weights,
+            keep=second.keep,
+        )
+
+    def quantize(
+        self, state: Compressed, levels: LevelSet, *, per_channel: bool = False
+    ) -> Compressed:
+        """Weights to levels, zeros staying zeros; pruned biases stay zero as well."""
+        vectors = {
+            layer.bias: np.asarray(state.weights[layer.bias] != 0)
+            for name, layer in self.layers.items()
+            if layer.bias is not None and not _filters_left(state.keep[name]).all()
+        }
+        result = self.trained.train.quantize_weights(
+            self.model,
+            self._initializers,
+            dict.fromkeys(self.layers, levels),
+            self.trained.data,
+            self.trained.config,
+            weights=state.weights,
+            keep=state.keep,
+            keep_vectors=vectors,
+            per_channel=per_channel,
+            **self._common(f"{levels.name} {per_channel}"),
+        )
+        self.trained.remember(result.history)
+        return replace(
+            state,
+            accuracy=self._accuracy(result.weights),
+            weights=result.weights,
+            quantized=result.quantized,
+        )
+
+    def model_of(self, state: Compressed) -> Model:
+        """The model with the state's weights, dense in form."""
+        return self.model.with_initializers(state.weights)
+
+    def _counts(
+        self, state: Compressed, structure: Structure, targets: Sequence[KeepTarget]
+    ) -> dict[str, int]:
+        energies, members = {}, {}
+        for name, layer in self.layers.items():
+            weight = self._weight(state, layer) * state.keep[name]
+            grouped = structure.grouped(weight, layer)
+            energies[name] = np.square(grouped, dtype=np.float64).sum(axis=-1)
+            members[name] = grouped.shape[-1]
+        return kept_counts(targets, energies, members, rule=self._rule, estimator=self._estimator)
+
+    def _projection(
+        self, structure: Structure, counts: Mapping[str, int]
+    ) -> Callable[[Mapping[str, FloatArray]], Any]:
+        """Onto the weights with at most `counts` groups in each layer."""
+
+        def project(weights: Mapping[str, FloatArray]) -> Any:
+            masks = {}
+            for name, weight in weights.items():
+                layer = self.layers[name]
+                keep = largest_groups(structure, weight, layer, counts[name])
+                masks[name] = structure.weight_mask(keep, layer) & (weight != 0)
+            return self.trained.train.Projection(masks)
+
+        return project
+
+    def _dead_biases(
+        self, structure: Structure, keep: Mapping[str, BoolArray]
+    ) -> dict[str, BoolArray]:
+        """Masks of the biases of removed filters: a bias is a part of its filter."""
+        if structure.name != "filter":
+            return {}
+        return {
+            layer.bias: _filters_left(keep[name])
+            for name, layer in self.layers.items()
+            if layer.bias is not None
+        }
+
+    def _weight(self, state: Compressed, layer: ConvLayer) -> FloatArray:
+        found = state.weights.get(layer.weight)
+        return np.asarray(self.model.initializers[layer.weight] if found is None else found)
+
+    def _accuracy(self, weights: Mapping[str, FloatArray] | None) -> float:
+        return self.trained.measure(weights, self.model)
+
+    def _common(self, what: str) -> dict[str, Any]:
+        """Arguments of a training step: a checkpoint folder of its own, and what it is for."""
+        self._steps += 1
+        folder = self.trained.training.checkpoint
+        return {
+            **self.trained.common(f"step {self._steps}: {what}"),
+            "checkpoint": None if folder is None else Path(folder) / f"step-{self._steps:03d}",
+        }
+
+
+def _filters_left(keep: BoolArray) -> BoolArray:
+    """Which output channels have a weight left."""
+    return np.asarray(keep.reshape(keep.shape[0], -1).any(axis=1), dtype=np.bool_)

@@ -1,0 +1,102 @@
+"""The most pruning and the fewest bits that keep an accuracy (ADMM-NN-S section 6, figure 8).
+
+Pruning goes in rounds: each asks for a factor fewer weights than are left; a round that costs
+too much accuracy is undone and the factor reduced to its square root. A combination of
+structures is searched one structure after the other. Then levels are tried from the fewest up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.levels import get_level_set
+from alcs_onnx.pipeline.compressor import Compressed, Compressor
+from alcs_onnx.pipeline.scene import Note
+from alcs_onnx.solve import KeepTarget
+from alcs_onnx.structures import Structure
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How hard to search.
+
+    rounds: pruning rounds of each structure, failed ones included.
+    factor: what the first round divides the number of weights by (ADMM-NN-S section 4.3 goes
+        on by 2 after a first 1.5).
+    smallest_factor: a structure is done when the factor has fallen below.
+    levels: quantizations to try, fewest levels first; empty leaves float32.
+    per_channel: distances of levels for each output channel instead of each layer.
+    """
+
+    rounds: int = 8
+    factor: float = 2.0
+    smallest_factor: float = 1.15
+    levels: tuple[str, ...] = ("3bit", "4bit", "5bit", "8bit")
+    per_channel: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise AlcsError(f"a search of {self.rounds} rounds finds nothing")
+        if not self.factor >= self.smallest_factor > 1:
+            raise AlcsError(
+                f"the factor {self.factor:g} must be at least the smallest, "
+                f"{self.smallest_factor:g}, and that above 1"
+            )
+        for name in self.levels:
+            get_level_set(name)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One round of a search: what was asked for, what came of it, and whether it was taken."""
+
+    step: str
+    kept: int
+    accuracy: float
+    accepted: bool
+
+
+def search(
+    compressor: Compressor,
+    structures: Sequence[Structure],
+    floor: float,
+    options: SearchOptions,
+    note: Note,
+) -> tuple[Compressed, tuple[Trial, ...]]:
+    """The smallest state of at least `floor` accuracy (in [0, 1]) that was found.
+
+    Where no quantization holds it, the state is not quantized, and a note says so.
+    """
+    state, trials = compressor.start(), []
+
+    def tried(step: str, found: Compressed) -> bool:
+        accepted = found.accuracy >= floor
+        trials.append(Trial(step, found.kept, found.accuracy, accepted))
+        note(
+            f"{step}: {found.kept} weights left, accuracy {found.accuracy:.2%}"
+            + ("" if accepted else f", below {floor:.2%}: undone")
+        )
+        return accepted
+
+    for structure in structures:
+        factor = options.factor
+        for _ in range(options.rounds):
+            target = KeepTarget("", state.kept / factor, "")
+            found = compressor.prune(state, structure, [target])
+            if found.kept >= state.kept:
+                break  # every layer is down to its last group
+            if tried(f"{structure.name} / {factor:.3g}", found):
+                state = found
+                continue
+            factor = factor**0.5
+            if factor < options.smallest_factor:
+                break
+    for name in options.levels:
+        found = compressor.quantize(state, get_level_set(name), per_channel=options.per_channel)
+        if tried(name, found):
+            return found, tuple(trials)
+    if options.levels:
+        note("no quantization that was tried keeps the accuracy: weights stay float32")
+    return state, tuple(trials)
