@@ -11,15 +11,14 @@ example: alcs-onnx optimize in.onnx --budget 50% --data images/ -o out.onnx
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alcs_onnx.cli import arguments
+from alcs_onnx.cli import arguments, training
 from alcs_onnx.types import Budget
 
 if TYPE_CHECKING:
-    from alcs_onnx.pipeline import ChannelOptions, Training
+    from alcs_onnx.pipeline import ChannelOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_measuring(parser, iterations=200)
     add_channels(parser)
-    _add_data(parser)
-    _add_training(parser)
+    training.add_data(parser)
+    training.add_training(parser)
     arguments.add_general(parser)
 
 
@@ -147,119 +146,11 @@ def _channel_options(options: argparse.Namespace) -> ChannelOptions:
     if options.method == "channel":
         names = {"group_size": "--group-size", "projection": "--projection"}
         unheeded += [flag for name, flag in names.items() if getattr(options, name) is not None]
-        training = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
-        unheeded += [f for name, f in training.items() if hasattr(options, _destination(name))]
+        admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
+        unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]
     if unheeded:
         raise AlcsError(f"{unheeded[0]} has no effect with --method {options.method}")
     return ChannelOptions(**given)
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("data")
-    group.add_argument(
-        "--data",
-        default=None,
-        metavar="FOLDER|FILE.npz|MODULE:FUNCTION",
-        help="training and test data; without it weights are removed but not trained",
-    )
-    group.add_argument(
-        "--preprocess",
-        default="none",
-        metavar="TEXT",
-        help="what happens to pixels: scale=1/255,mean=R:G:B,std=R:G:B or imagenet or tf "
-        "(default: 8-bit images are divided by 255)",
-    )
-    group.add_argument(
-        "--augment",
-        default="none",
-        metavar="TEXT",
-        help="random changes of training images: flip,crop=4 (default none)",
-    )
-    group.add_argument(
-        "--checkpoint", type=Path, default=None, metavar="FOLDER", help="save every epoch here"
-    )
-    group.add_argument(
-        "--resume", action="store_true", help="go on from the newest state in --checkpoint"
-    )
-
-
-#: Training flags: the field of `TrainConfig` that each sets, its type and its help. Values are
-#: passed on only where given, so that the defaults stand in one place.
-_TRAINING: dict[str, tuple[str, Callable[[str], object], str]] = {
-    "--rho": (
-        "rho",
-        arguments.positive_float,
-        "ADMM penalty (the pull per epoch that the paper's 0.01 has on ImageNet)",
-    ),
-    "--optimizer": ("optimizer", str, "sgd with momentum, or adam (sgd)"),
-    "--finetune-optimizer": ("finetune_optimizer", str, "sgd or adam (adam)"),
-    "--lr": ("lr", arguments.positive_float, "learning rate (0.001)"),
-    "--momentum": ("momentum", arguments.natural_float, "SGD momentum (0.9)"),
-    "--weight-decay": ("weight_decay", arguments.natural_float, "in ADMM (1e-4)"),
-    "--admm-epochs": ("admm_epochs", arguments.natural_int, "ADMM iterations (60)"),
-    "--finetune-epochs": ("finetune_epochs", arguments.natural_int, "masked epochs (60)"),
-    "--finetune-lr": (
-        "finetune_lr",
-        arguments.positive_float,
-        "rate that fine-tuning anneals from, along a cosine (that of --lr)",
-    ),
-    "--batch-size": ("batch_size", arguments.positive_int, "samples per step (128)"),
-    "--distill": (
-        "distill",
-        arguments.natural_float,
-        "share of the loss taught by the dense model (0; 1 where labels are missing)",
-    ),
-    "--temperature": ("temperature", arguments.positive_float, "of the teaching (2)"),
-    "--train-threads": ("threads", arguments.positive_int, "threads of torch (its own choice)"),
-}
-
-
-def _destination(field: str) -> str:
-    """Where a training flag is parsed to: apart from measuring's `threads`, for one."""
-    return f"training_{field}"
-
-
-def _add_training(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("training: ALCS algorithm 2 (defaults)")
-    for flag, (field, kind, text) in _TRAINING.items():
-        group.add_argument(
-            flag, dest=_destination(field), type=kind, default=argparse.SUPPRESS, help=text
-        )
-    group.add_argument(
-        "--bfloat16",
-        dest=_destination("bfloat16"),
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="train in mixed precision, quicker where the CPU has it",
-    )
-
-
-def _training(options: argparse.Namespace) -> Training | None:
-    """The training that was asked for; None without data."""
-    from alcs_onnx.errors import AlcsError
-    from alcs_onnx.pipeline import Training
-
-    fields = [*(field for field, _, _ in _TRAINING.values()), "bfloat16"]
-    given = {
-        field: getattr(options, _destination(field))
-        for field in fields
-        if hasattr(options, _destination(field))
-    }
-    if options.data is None:
-        flags = [flag for flag, (field, _, _) in _TRAINING.items() if field in given]
-        flags += ["--bfloat16"] if "bfloat16" in given else []
-        flags += ["--checkpoint"] if options.checkpoint is not None else []
-        if flags:
-            raise AlcsError(f"{flags[0]} needs --data: without data nothing is trained")
-        return None
-    return Training(
-        data=options.data,
-        preprocess=options.preprocess,
-        augment=options.augment,
-        config=given,
-        checkpoint=options.checkpoint,
-        resume=options.resume,
-    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -271,8 +162,6 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output is None and not options.dry_run:
         raise AlcsError("optimize needs an output file: -o out.onnx (or --dry-run)")
-    if options.resume and options.checkpoint is None:
-        raise AlcsError("--resume needs the folder of --checkpoint")
     if options.export_json is not None:
         outputs = [options.output] if options.output is not None else []
         check_writable(options.export_json, options.model, *outputs)
@@ -282,7 +171,7 @@ def run(options: argparse.Namespace) -> int:
             Budget.parse(options.budget),
             None if options.dry_run else options.output,
             plan=options.plan,
-            training=_training(options),
+            training=training.requested(options),
             progress=progress,
             on_note=progress.note,
             **requested(options),

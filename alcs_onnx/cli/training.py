@@ -1,0 +1,150 @@
+"""Flags of training data and schedule, shared by every command that trains."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alcs_onnx.cli import arguments
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline import Training
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Where the data comes from, and checkpoints."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        default=None,
+        metavar="FOLDER|FILE.npz|MODULE:FUNCTION",
+        help="training and test data; without it weights are removed but not trained",
+    )
+    group.add_argument(
+        "--preprocess",
+        default="none",
+        metavar="TEXT",
+        help="what happens to pixels: scale=1/255,mean=R:G:B,std=R:G:B or imagenet or tf "
+        "(default: 8-bit images are divided by 255)",
+    )
+    group.add_argument(
+        "--augment",
+        default="none",
+        metavar="TEXT",
+        help="random changes of training images: flip,crop=4 (default none)",
+    )
+    group.add_argument(
+        "--checkpoint", type=Path, default=None, metavar="FOLDER", help="save every epoch here"
+    )
+    group.add_argument(
+        "--resume", action="store_true", help="go on from the newest state in --checkpoint"
+    )
+
+
+#: Training flags: the field of `TrainConfig` that each sets, its type and its help. Values are
+#: passed on only where given, so that the defaults stand in one place.
+_TRAINING: dict[str, tuple[str, Callable[[str], object], str]] = {
+    "--rho": (
+        "rho",
+        arguments.positive_float,
+        "ADMM penalty (the pull per epoch that the paper's 0.01 has on ImageNet)",
+    ),
+    "--rho-growth": (
+        "rho_growth",
+        arguments.positive_float,
+        "what rho is multiplied by after each --rho-every iterations (1)",
+    ),
+    "--rho-every": ("rho_every", arguments.positive_int, "iterations between rises of rho (1)"),
+    "--rho-max": ("rho_max", arguments.positive_float, "where rho stops rising (no limit)"),
+    "--rho-adapt": (
+        "rho_adapt",
+        arguments.positive_float,
+        "what rho is multiplied by when the weights move away from the plan (2; 1: never)",
+    ),
+    "--optimizer": ("optimizer", str, "sgd with momentum, or adam (sgd)"),
+    "--finetune-optimizer": ("finetune_optimizer", str, "sgd or adam (adam)"),
+    "--lr": ("lr", arguments.positive_float, "learning rate (0.001)"),
+    "--momentum": ("momentum", arguments.natural_float, "SGD momentum (0.9)"),
+    "--weight-decay": ("weight_decay", arguments.natural_float, "in ADMM (1e-4)"),
+    "--admm-epochs": ("admm_epochs", arguments.natural_int, "ADMM iterations (60)"),
+    "--iteration-epochs": (
+        "iteration_epochs",
+        arguments.positive_int,
+        "epochs of each ADMM iteration (1)",
+    ),
+    "--finetune-epochs": ("finetune_epochs", arguments.natural_int, "masked epochs (60)"),
+    "--finetune-lr": (
+        "finetune_lr",
+        arguments.positive_float,
+        "rate that fine-tuning anneals from, along a cosine (that of --lr)",
+    ),
+    "--batch-size": ("batch_size", arguments.positive_int, "samples per step (128)"),
+    "--distill": (
+        "distill",
+        arguments.natural_float,
+        "share of the loss taught by the dense model (0; 1 where labels are missing)",
+    ),
+    "--temperature": ("temperature", arguments.positive_float, "of the teaching (2)"),
+    "--train-threads": ("threads", arguments.positive_int, "threads of torch (its own choice)"),
+}
+
+
+def destination(field: str) -> str:
+    """Where a training flag is parsed to: apart from measuring's `threads`, for one."""
+    return f"training_{field}"
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """The schedule of ADMM and fine-tuning."""
+    group = parser.add_argument_group("training: ADMM, then masked retraining (defaults)")
+    for flag, (field, kind, text) in _TRAINING.items():
+        group.add_argument(
+            flag,
+            dest=destination(field),
+            type=kind,
+            default=argparse.SUPPRESS,
+            metavar=flag.rpartition("-")[2].upper(),
+            help=text,
+        )
+    group.add_argument(
+        "--bfloat16",
+        dest=destination("bfloat16"),
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="train in mixed precision, quicker where the CPU has it",
+    )
+
+
+def requested(options: argparse.Namespace) -> Training | None:
+    """The training that was asked for; None without data.
+
+    Raises `AlcsError` for flags that would have no effect.
+    """
+    from alcs_onnx.errors import AlcsError
+    from alcs_onnx.pipeline import Training
+
+    if options.resume and options.checkpoint is None:
+        raise AlcsError("--resume needs the folder of --checkpoint")
+    fields = [*(field for field, _, _ in _TRAINING.values()), "bfloat16"]
+    given = {
+        field: getattr(options, destination(field))
+        for field in fields
+        if hasattr(options, destination(field))
+    }
+    if options.data is None:
+        flags = [flag for flag, (field, _, _) in _TRAINING.items() if field in given]
+        flags += ["--bfloat16"] if "bfloat16" in given else []
+        flags += ["--checkpoint"] if options.checkpoint is not None else []
+        if flags:
+            raise AlcsError(f"{flags[0]} needs --data: without data nothing is trained")
+        return None
+    return Training(
+        data=options.data,
+        preprocess=options.preprocess,
+        augment=options.augment,
+        config=given,
+        checkpoint=options.checkpoint,
+        resume=options.resume,
+    )
