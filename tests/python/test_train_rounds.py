@@ -1,0 +1,239 @@
+"""Rounds of ADMM, the penalty's schedule, and weights trained to quantization levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from test_train_admm import CONFIG, keep_largest, same  # noqa: E402
+from train_models import PRUNABLE, classifier, patterns  # noqa: E402
+
+from alcs_onnx.errors import AlcsError  # noqa: E402
+from alcs_onnx.graph import Model  # noqa: E402
+from alcs_onnx.levels import LEVEL_SETS, get_level_set, quantize  # noqa: E402
+from alcs_onnx.train import (  # noqa: E402
+    Data,
+    DataOptions,
+    EpochRecord,
+    Preprocess,
+    TrainConfig,
+    TrainHistory,
+    admm,
+    evaluate,
+    finetune,
+    load_data,
+    prune,
+    quantize_weights,
+)
+from alcs_onnx.train.penalty import Penalty  # noqa: E402
+from alcs_onnx.train.quantize import within  # noqa: E402
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return classifier(tmp_path)
+
+
+@pytest.fixture
+def data(model: Model, tmp_path: Path) -> Data:
+    train, test = patterns(320), patterns(200, seed=1)
+    np.savez(
+        tmp_path / "d.npz",
+        x_train=train["x"], y_train=train["y"], x_test=test["x"], y_test=test["y"],
+    )  # fmt: skip
+    return load_data(
+        str(tmp_path / "d.npz"), model, DataOptions(Preprocess(mean=(0.5,), std=(0.3,)))
+    )
+
+
+@pytest.fixture
+def dense(model: Model, data: Data):
+    config = replace(CONFIG, finetune_epochs=12, finetune_lr=0.1)
+    return dict(finetune(model, None, {}, PRUNABLE, data, config).weights)
+
+
+def record(epoch, residual, loss=1.0):
+    return EpochRecord("admm", epoch, loss, residual, residual)
+
+
+# --- rho -----------------------------------------------------------------------------------
+
+
+def test_rho_rises_by_its_schedule_and_by_layer():
+    config = TrainConfig(rho=0.002, rho_layers={"b": 0.01}, rho_growth=2, rho_every=2, rho_max=0.03)
+    penalty = Penalty(config, ["a", "b"], 100)
+    seen = []
+    for epoch in range(1, 8):
+        seen.append((penalty["a"], penalty["b"]))
+        penalty.observe(record(epoch, 1 / epoch))
+    assert [a for a, _ in seen] == pytest.approx([0.002, 0.002, 0.004, 0.004, 0.008, 0.008, 0.016])
+    assert [b for _, b in seen] == pytest.approx([0.01, 0.01, 0.02, 0.02, 0.03, 0.03, 0.03])
+    with pytest.raises(AlcsError, match="rho is given for 'z'"):
+        Penalty(TrainConfig(rho_layers={"z": 1.0}), ["a"], 100)
+
+
+def test_rho_is_raised_when_the_weights_move_away_and_replays():
+    config = TrainConfig(rho=0.01, rho_adapt=3)
+    penalty, records = Penalty(config, ["a"], 100), []
+    for epoch, residual in enumerate((0.5, 0.4, 0.6, 0.5, 0.8), 1):
+        records.append(record(epoch, residual))
+        told = penalty.observe(records[-1])
+        assert bool(told) == (residual in (0.6, 0.8))
+    assert penalty["a"] == pytest.approx(0.09)
+    again = Penalty(config, ["a"], 100)
+    again.replay(TrainHistory(tuple(records)))
+    assert again["a"] == penalty["a"]
+
+
+def test_training_that_diverges_stops_with_a_reason():
+    penalty = Penalty(TrainConfig(rho=0.01), ["a"], 100)
+    for epoch in range(1, 5):
+        penalty.observe(record(epoch, 0.1 * 1.5**epoch))
+    with pytest.raises(AlcsError, match=r"training diverged: ‖W − U‖ has grown in 4 iterations"):
+        penalty.observe(record(5, 0.1 * 1.5**5))
+    penalty = Penalty(TrainConfig(rho=0.01), ["a"], 100)
+    penalty.observe(record(1, 0.1, 0.2))
+    with pytest.raises(AlcsError, match=r"the loss is 9 in ADMM iteration 2, after 0\.2"):
+        penalty.observe(record(2, 0.1, 9.0))
+    # A residual near zero may do what it likes.
+    penalty = Penalty(TrainConfig(rho=0.01), ["a"], 100)
+    for epoch in range(1, 9):
+        penalty.observe(record(epoch, 1e-5 * 1.5**epoch))
+
+
+def test_sgd_never_steps_over_the_target():
+    config = TrainConfig(rho=1e6, lr=0.1, momentum=0.9)
+    assert Penalty(config, ["a"], 100)["a"] == pytest.approx(1.0)
+
+
+# --- rounds --------------------------------------------------------------------------------
+
+
+def test_a_second_round_never_recovers_what_the_first_has_pruned(model, data, dense):
+    config = replace(CONFIG, admm_epochs=2, finetune_epochs=1, weight_decay=0.01)
+    first = prune(model, PRUNABLE, keep_largest(0.5), data, config, weights=dense)
+    both = prune(
+        model, PRUNABLE, [keep_largest(0.5), keep_largest(0.3)], data, config, weights=dense
+    )
+    for layer, name in PRUNABLE.items():
+        assert not (both.keep[layer] & ~first.keep[layer]).any()
+        assert both.keep[layer].sum() < first.keep[layer].sum()
+        assert (both.weights[name][~both.keep[layer]] == 0).all()
+    assert {r.stage for r in both.history.records} == {"admm", "finetune", "admm-2", "finetune-2"}
+
+
+def test_rounds_resume_to_the_same_result(model, data, dense, tmp_path):
+    config = replace(CONFIG, admm_epochs=2, finetune_epochs=1)
+    rounds = [keep_largest(0.5), keep_largest(0.3)]
+    folder = tmp_path / "c"
+    whole = prune(model, PRUNABLE, rounds, data, config, weights=dense, checkpoint=folder)
+    (folder / "finetune-2.pt").unlink()
+    again = prune(
+        model, PRUNABLE, rounds, data, config, weights=dense, checkpoint=folder, resume=True
+    )
+    assert same(whole.weights, again.weights)
+
+
+def test_residuals_and_rho_are_recorded(model, data, dense):
+    config = replace(CONFIG, admm_epochs=3, rho=0.05, rho_growth=2)
+    result = admm(model, PRUNABLE, keep_largest(0.5), data, config, weights=dense)
+    rows = result.history.records
+    assert [row.rho for row in rows] == pytest.approx([0.05, 0.1, 0.2])
+    assert all(row.residual > 0 and row.dual_residual > 0 for row in rows)
+
+
+def test_an_iteration_may_take_several_epochs(model, data, dense):
+    """Two epochs an iteration move W as two iterations do when U and Z stay what they were."""
+    flat = replace(data, loss=lambda output, _: output.sum() * 0.0, test=None)
+    config = replace(
+        CONFIG, admm_epochs=1, iteration_epochs=2, momentum=0.0, weight_decay=0.0, batch_size=320,
+        lr=0.5,
+    )  # fmt: skip
+    found = admm(model, PRUNABLE, keep_largest(0.5), flat, config, weights=dense)
+    for name in PRUNABLE.values():
+        w = dense[name].astype(float)
+        u = np.where(found.keep[next(k for k, v in PRUNABLE.items() if v == name)], w, 0)
+        for _ in range(2):
+            w = w - config.lr * config.rho * (w - u)
+        np.testing.assert_allclose(found.trained[name], w, rtol=1e-4, atol=1e-6)
+
+
+# --- frozen weights ------------------------------------------------------------------------
+
+
+def test_fixed_weights_keep_their_value_whatever_the_optimizer_does(model, data, dense):
+    layer, name = next(iter(PRUNABLE.items()))
+    fixed = np.random.default_rng(0).random(dense[name].shape) < 0.5
+    for optimizer in ("sgd", "adam"):
+        config = replace(
+            CONFIG, finetune_epochs=2, finetune_weight_decay=0.1, finetune_optimizer=optimizer
+        )
+        found = finetune(model, dense, {}, PRUNABLE, data, config, fixed={layer: fixed})
+        assert (found.weights[name][fixed] == dense[name][fixed]).all()
+        assert (found.weights[name][~fixed] != dense[name][~fixed]).any()
+
+
+def test_biases_can_be_masked_too(model, data, dense):
+    keep = np.arange(dense["stem.bias"].size) % 2 == 0
+    found = finetune(model, dense, {}, PRUNABLE, data, CONFIG, keep_vectors={"stem.bias": keep})
+    assert (found.weights["stem.bias"][~keep] == 0).all()
+    assert (found.weights["stem.bias"][keep] != 0).all()
+    with pytest.raises(AlcsError, match=r"mask of 'stem\.bias' has shape"):
+        finetune(model, dense, {}, PRUNABLE, data, CONFIG, keep_vectors={"stem.bias": keep[:1]})
+
+
+# --- quantization --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["binary", "ternary", "3bit"])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_every_weight_ends_on_a_level_and_zeros_stay_zeros(name, per_channel, model, data, dense):
+    config = replace(CONFIG, admm_epochs=2, finetune_epochs=1, finetune_weight_decay=0.01)
+    pruned = prune(model, PRUNABLE, keep_largest(0.5), data, config, weights=dense)
+    levels = dict.fromkeys(PRUNABLE, get_level_set(name))
+    result = quantize_weights(
+        model, PRUNABLE, levels, data, config,
+        weights=pruned.weights, keep=pruned.keep, per_channel=per_channel,
+    )  # fmt: skip
+    for layer, weight in PRUNABLE.items():
+        quantized, keep = result.quantized[layer], pruned.keep[layer]
+        np.testing.assert_array_equal(result.weights[weight], quantized.values())
+        assert (quantized.levels[~keep] == 0).all()
+        assert set(np.unique(quantized.levels[keep])) <= set(get_level_set(name).levels)
+        assert quantized.scale.size == (len(keep) if per_channel else 1)
+    stages = [r.stage for r in result.history.records]
+    assert stages[:2] == ["quantize-admm"] * 2
+    assert stages[2:] == [f"quantize-{i}" for i in range(1, 5)]
+
+
+def test_training_to_levels_beats_rounding(model, data, dense):
+    config = replace(CONFIG, admm_epochs=4, finetune_epochs=3)
+    levels = dict.fromkeys(PRUNABLE, get_level_set("binary"))
+    rounded = dict(dense)
+    for weight in PRUNABLE.values():
+        rounded[weight] = quantize(dense[weight], get_level_set("binary")).values()
+    before = evaluate(model, data, rounded, config).value
+    result = quantize_weights(model, PRUNABLE, levels, data, config, weights=dense)
+    assert evaluate(model, data, result.weights, config).value > before
+
+
+def test_weights_close_to_their_level_are_mapped_first():
+    weight = np.array([0.0, 0.95, 1.2, 1.45, 9.0], np.float32)
+    quantized = quantize(weight, LEVEL_SETS["3bit"], scale=np.ones(1, np.float32))
+    assert within(weight, quantized, 0.3).tolist() == [True, True, False, False, False]
+    assert within(weight, quantized, 0.6).tolist() == [True, True, True, False, False]
+    assert within(weight, quantized, 1.0).all()
+
+
+def test_thresholds_and_layers_are_checked(model, data):
+    levels = dict.fromkeys(PRUNABLE, LEVEL_SETS["3bit"])
+    for epsilons in ([], [0.5], [0.5, 0.2, 1.0], [0.5, 0.5, 1.0]):
+        with pytest.raises(AlcsError, match="do not rise to 1"):
+            quantize_weights(model, PRUNABLE, levels, data, CONFIG, epsilons=epsilons)
+    with pytest.raises(AlcsError, match="levels are given for 'z'"):
+        quantize_weights(model, PRUNABLE, {"z": LEVEL_SETS["3bit"]}, data, CONFIG)
