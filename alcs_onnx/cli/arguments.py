@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from alcs_onnx.pipeline import Measuring
 
 
+#: Methods that remove groups of weights, by the structure of the groups.
+GROUP_METHODS = ("simd", "filter", "shape", "unstructured")
+
+
 def input_shape(text: str) -> tuple[str, Shape]:
     """Parse `NAME:1,3,224,224`; names may contain colons (`input:0:1,224,224,3`)."""
     name, colon, sizes = text.rpartition(":")

@@ -1,9 +1,9 @@
 """Make a trained model meet a latency budget, with as much accuracy as possible.
 
-Measures the model on this machine, chooses which groups of weights or which channels to keep,
-trains what is left when there is data, rewrites the graph and measures the result. With groups
-every Conv becomes ai.alcs::SimdSparseConv, and the file also runs, slower, where the library is
-not registered. With channels alone the file is plain ONNX, quicker in any runtime.
+Measures the model on this machine, chooses which weights or which channels to keep, trains what
+is left when there is data, rewrites the graph and measures the result. With weights every Conv
+becomes ai.alcs::SimdSparseConv, and the file also runs, slower, where the library is not
+registered. With channels alone the file is plain ONNX, quicker in any runtime.
 
 example: alcs-onnx optimize in.onnx --budget 50% --data images/ -o out.onnx
 """
@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from alcs_onnx.cli import arguments, training
 from alcs_onnx.types import Budget
+
+#: The methods of `alcs_onnx.optimize`.
+METHODS = (*arguments.GROUP_METHODS, "channel", "hybrid")
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline import ChannelOptions
@@ -50,11 +53,12 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=["simd", "channel", "hybrid"],
+        choices=METHODS,
         default="simd",
         help="what is removed: simd = groups of weights of adjacent output channels (default), "
-        "channel = whole channels with all that is coupled to them, hybrid = channels, then "
-        "groups of what is left",
+        "filter = rows of a layer's weight matrix, shape = its columns, unstructured = single "
+        "weights, channel = whole channels with all that is coupled to them, hybrid = channels, "
+        "then SIMD groups of what is left",
     )
     parser.add_argument(
         "--group-size",
@@ -74,6 +78,11 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     )
 
 
+#: Flags about groups of weights, with the methods that heed them.
+_GROUP_FLAGS = {
+    "group_size": ("--group-size", ("simd", "hybrid")),
+    "projection": ("--projection", (*arguments.GROUP_METHODS, "hybrid")),
+}
 #: Fields of `ChannelOptions` and their flags. Passed on only where given.
 _CHANNEL_FLAGS = {
     "score": "--score",
@@ -124,12 +133,13 @@ def add_channels(parser: argparse.ArgumentParser) -> None:
 
 def requested(options: argparse.Namespace) -> dict[str, Any]:
     """What `add_method`, `add_channels` and the measuring flags ask of `alcs_onnx.optimize`."""
+    channels = _channel_options(options)
     groups = {"simd_group": options.group_size, "projection": options.projection}
     return {
         "input_shapes": dict(options.input_shapes),
         "method": options.method,
         **{name: value for name, value in groups.items() if value is not None},
-        "channels": _channel_options(options),
+        "channels": channels,
         "table": options.profile,
         "measuring": arguments.measuring(options),
         "seed": options.seed,
@@ -142,10 +152,14 @@ def _channel_options(options: argparse.Namespace) -> ChannelOptions:
     from alcs_onnx.pipeline import ChannelOptions
 
     given = {name: getattr(options, name) for name in _CHANNEL_FLAGS if hasattr(options, name)}
-    unheeded = [_CHANNEL_FLAGS[name] for name in given] if options.method == "simd" else []
+    groups_alone = options.method in arguments.GROUP_METHODS
+    unheeded = [_CHANNEL_FLAGS[name] for name in given] if groups_alone else []
+    unheeded += [
+        flag
+        for name, (flag, methods) in _GROUP_FLAGS.items()
+        if options.method not in methods and getattr(options, name) is not None
+    ]
     if options.method == "channel":
-        names = {"group_size": "--group-size", "projection": "--projection"}
-        unheeded += [flag for name, flag in names.items() if getattr(options, name) is not None]
         admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]
     if unheeded:

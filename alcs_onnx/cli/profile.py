@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group-size",
         type=arguments.positive_int,
-        default=4,
+        default=None,
         help="output channels per SIMD group (default 4)",
     )
     parser.add_argument(
         "--method",
-        choices=["simd", "channel"],
+        choices=[*arguments.GROUP_METHODS, "channel"],
         default="simd",
         help="the method of `optimize` that the table is for (simd)",
     )
@@ -38,8 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, save, and print the curves."""
     from alcs_onnx import report
+    from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline import profile, profile_channels
 
+    if options.group_size is not None and options.method != "simd":
+        raise AlcsError(f"--group-size has no effect with --method {options.method}")
     if options.method == "channel":
         with report.progress() as progress:
             curves = profile_channels(
@@ -57,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
             options.model,
             options.output,
             input_shapes=dict(options.input_shapes),
-            simd_group=options.group_size,
+            method=options.method,
+            simd_group=options.group_size or 4,
             measuring=arguments.measuring(options),
             progress=progress.stage,
             on_note=progress.note,

@@ -55,19 +55,23 @@ def profile(
     feeds: Feeds | None = None,
     library: bool = True,
     progress: Progress | None = None,
+    structure: str = "simd",
+    groups: Mapping[str, int] | None = None,
 ) -> LatencyTable:
     """The latency table of `model` on `target`, with `threads` threads.
 
     `build` makes the sparse models; a node that replaces a layer has its name. Layers in
     `left_alone` (name -> reason) stay the runtime's own Conv there and get no curve: they
-    are part of tau. `iterations` are the recorded runs per model.
+    are part of tau. `iterations` are the recorded runs per model. `structure` names what a
+    group is, and `groups` gives their number for each layer by name; the default counts SIMD
+    groups.
 
     Raises `TargetError` if the target cannot measure, or does not run a layer as a node
     of the layer's name (the custom-op library was not used).
     """
     left_alone = dict(left_alone or {})
     layers = {
-        layer.name: _group_count(layer, simd_group)
+        layer.name: _group_count(layer, simd_group) if groups is None else groups[layer.name]
         for layer in model.conv_layers
         if layer.name not in left_alone
     }
@@ -89,8 +93,8 @@ def profile(
     dense_ms = dense_times(model, dense.profile)
     overhead = profiler_overhead([dense, *sparse])
     curves = tuple(
-        _curve(name, groups, sparse, overhead, max(dense_ms[name] - overhead, 0.0))
-        for name, groups in layers.items()
+        _curve(name, count, sparse, overhead, max(dense_ms[name] - overhead, 0.0))
+        for name, count in layers.items()
     )
     table = LatencyTable(
         model_digest=model.digest,
@@ -101,6 +105,7 @@ def profile(
         curves=curves,
         input_shapes={value.name: value.shape for value in model.inputs},
         left_alone=left_alone,
+        structure=structure,
     )
     return _calibrated(table, sparse)
 

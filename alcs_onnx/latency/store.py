@@ -29,7 +29,12 @@ _KINDS: dict[type[LatencyTable | ChannelTable], str] = {
     LatencyTable: "latency table",
     ChannelTable: "channel latency table",
 }
-_SCHEMA = 1
+#: Versions of each kind of file that are read, the last of which is written. Latency tables of
+#: version 1 say nothing of a structure: their groups are SIMD groups.
+_SCHEMAS: dict[type[LatencyTable | ChannelTable], tuple[int, ...]] = {
+    LatencyTable: (1, 2),
+    ChannelTable: (1,),
+}
 #: What must agree for a table to say anything about a machine.
 _SAME = ("cpu", "isa", "threads")
 
@@ -37,7 +42,7 @@ _SAME = ("cpu", "isa", "threads")
 def save_table(table: LatencyTable | ChannelTable, path: Path) -> None:
     """Write `table` to `path`, complete or not at all; raises `OutputError` if it cannot."""
     kind = f"alcs-onnx {_KINDS[type(table)]}"
-    content = {"kind": kind, "schema": _SCHEMA, **asdict(table)}
+    content = {"kind": kind, "schema": _SCHEMAS[type(table)][-1], **asdict(table)}
     text = json.dumps(_without_nan(content), indent=1) + "\n"
     temporary = None
     try:
@@ -85,9 +90,10 @@ def _load(
         raise AlcsError(f"{path}: not a {called} ({error})") from error
     if not isinstance(content, dict) or content.get("kind") != f"alcs-onnx {called}":
         raise AlcsError(f"{path}: not a {called}")
-    if content.get("schema") != _SCHEMA:
+    if content.get("schema") not in _SCHEMAS[kind]:
         raise AlcsError(
-            f"{path}: a {called} of schema {content.get('schema')}, this version reads {_SCHEMA}"
+            f"{path}: a {called} of schema {content.get('schema')}, this version reads "
+            + ", ".join(map(str, _SCHEMAS[kind]))
         )
     try:
         table = parse(content)
@@ -141,6 +147,7 @@ def _parse(content: Mapping[str, Any]) -> LatencyTable:
         ),
         input_shapes=_shapes(content["input_shapes"]),
         left_alone={_text(name): _text(reason) for name, reason in content["left_alone"].items()},
+        structure=_text(content["structure"]) if content["schema"] > 1 else "simd",
     )
     Estimator.from_curves(table.tau, table.curves)  # refuses curves that are none
     return table

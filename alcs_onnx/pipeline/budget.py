@@ -21,7 +21,6 @@ from alcs_onnx.pipeline.measured import AIM, ATTEMPTS, NARROW, Measured
 from alcs_onnx.pipeline.scene import Note, Scene
 from alcs_onnx.rewrite import RewriteResult, rewrite
 from alcs_onnx.solve import project, reachable_range
-from alcs_onnx.structures import get_structure
 from alcs_onnx.types import (
     BoolArray,
     Budget,
@@ -53,7 +52,6 @@ class BudgetLoop:
         scene: Scene,
         table: LatencyTable,
         budget: Budget,
-        method: str,
         projection: str,
         on_note: Note,
     ) -> None:
@@ -62,7 +60,7 @@ class BudgetLoop:
         self.budget = budget
         self.left_alone: dict[str, str] = dict(table.left_alone)
         self._estimator = Estimator.from_table(table)
-        self._structure = get_structure(method, scene.simd_group)
+        self._structure = scene.grouping
         self._projection = projection
         self._note = on_note
         self._dense_now = table.dense.median
@@ -194,7 +192,12 @@ class BudgetLoop:
             if layer.name not in keep
         }
         plan = PruningPlan(
-            self.scene.model.digest, self.scene.simd_group, dict(keep), reasons, predicted_ms=0.0
+            self.scene.model.digest,
+            self.scene.simd_group,
+            dict(keep),
+            reasons,
+            predicted_ms=0.0,
+            structure=self.scene.structure,
         )
         return replace(plan, predicted_ms=self._corrected(self._estimated(plan)))
 

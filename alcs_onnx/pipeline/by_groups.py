@@ -1,4 +1,7 @@
-"""`optimize --method simd`: SIMD groups of weights are removed, every Conv becomes sparse."""
+"""`optimize --method simd`, and those of other structures: groups of weights are removed.
+
+Every Conv becomes sparse. What a group is, is the scene's structure.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def prune_groups(request: Request) -> Outcome:
 def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Outcome:
     """The same with a latency table of `scene`, whose model may have lost channels before."""
     note, trained = request.note, request.trained
-    loop = BudgetLoop(scene, table, request.budget, "simd", request.projection, note)
+    loop = BudgetLoop(scene, table, request.budget, request.projection, note)
     unchanged = already_within(request, loop, table)
     if unchanged is not None:
         return unchanged
@@ -62,7 +65,7 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
         layers=lambda times: layer_reports(
             scene.model, rewritten, reasons=plan.reasons, table=table, measured=times
         ),
-        plan=SavedPlan("simd", None, plan, {"projection": request.projection}),
+        plan=SavedPlan(scene.structure, None, plan, {"projection": request.projection}),
         keeps_all=all(mask.all() for mask in plan.keep.values()),
     )
 
@@ -78,7 +81,11 @@ def _chosen(loop: BudgetLoop) -> Candidate:
 
 def _planned(loop: BudgetLoop, scene: Scene, plan: PruningPlan, note: Note) -> Candidate:
     """A plan from a file, measured. Channels may have gone and weights been repaired before."""
-    if plan.simd_group != scene.simd_group:
+    if plan.structure != scene.structure:
+        raise AlcsError(
+            f"the plan keeps groups of structure '{plan.structure}', not '{scene.structure}'"
+        )
+    if scene.structure == "simd" and plan.simd_group != scene.simd_group:
         raise AlcsError(
             f"the plan is for groups of {plan.simd_group}, not {scene.simd_group}: "
             f"use --group-size {plan.simd_group}"
@@ -103,7 +110,11 @@ def _table(request: Request) -> LatencyTable:
         return measure_table(scene, request.stage())
     machine = scene.target.machine(scene.measuring.threads)
     table = latency.load_table(request.table, scene.model.digest, machine)
-    if table.simd_group != scene.simd_group:
+    if table.structure != scene.structure:
+        raise AlcsError(
+            f"{request.table}: measured for --method {table.structure}, not {scene.structure}"
+        )
+    if scene.structure == "simd" and table.simd_group != scene.simd_group:
         raise AlcsError(
             f"{request.table}: measured with groups of {table.simd_group}, not "
             f"{scene.simd_group}: use --group-size {table.simd_group} or measure again"

@@ -27,7 +27,6 @@ from alcs_onnx.pipeline.run import Outcome, Request
 from alcs_onnx.pipeline.scene import Scene
 from alcs_onnx.rewrite import shrink
 from alcs_onnx.solve import project, reachable_range
-from alcs_onnx.structures import get_structure
 from alcs_onnx.types import ChannelPlan, LatencyTable, Timing
 
 #: Latencies that the channels may be asked to leave, as shares of the dense one.
@@ -125,14 +124,13 @@ def _try(
     scene, model = request.scene, request.scene.model
     smaller = model if plan is None else shrink(model, loop.coupling, plan.keep)
     estimator = _restricted(table, smaller, scene)
-    structure = get_structure("simd", scene.simd_group)
     layers = {x.name: x for x in replace(scene, model=smaller).prunable}
     layers = {name: layer for name, layer in layers.items() if name in estimator.layers}
     weights = {
         name: np.asarray(smaller.initializers[layer.weight], np.float32)
         for name, layer in layers.items()
     }
-    norms = scores(weights, layers, structure)
+    norms = scores(weights, layers, scene.grouping)
     sizes = {name: array.size for name, array in norms.items()}
     goal = AIM * request.budget.resolve(table.dense.median)
     low, high = reachable_range(estimator, sizes)
@@ -154,9 +152,8 @@ def _restricted(table: LatencyTable, smaller: Model, scene: Scene) -> Estimator:
     A layer's time goes by its stored groups, wherever they are (ALCS section III-C), so the
     curve of the full layer serves a smaller one.
     """
-    structure = get_structure("simd", scene.simd_group)
     counts: Mapping[str, int] = {
-        layer.name: int(np.prod(structure.mask_shape(layer))) for layer in smaller.conv_layers
+        layer.name: int(np.prod(scene.grouping.mask_shape(layer))) for layer in smaller.conv_layers
     }
     curves = []
     for curve in table.curves:

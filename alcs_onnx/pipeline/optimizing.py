@@ -20,13 +20,13 @@ from alcs_onnx.pipeline.hybrid import prune_both
 from alcs_onnx.pipeline.plan_file import load_plan, masks_path, save_plan
 from alcs_onnx.pipeline.results import OptimizeResult
 from alcs_onnx.pipeline.run import Outcome, Request
-from alcs_onnx.pipeline.scene import Measuring, Note, open_scene
+from alcs_onnx.pipeline.scene import GROUP_METHODS, Measuring, Note, open_scene
 from alcs_onnx.pipeline.training import Progress, Trained, Training
 from alcs_onnx.types import Budget, Shape
 
 #: name -> what makes a model that fits the budget. THE registration of methods.
 METHODS: Mapping[str, Callable[[Request], Outcome]] = {
-    "simd": prune_groups,
+    **dict.fromkeys(GROUP_METHODS, prune_groups),
     "channel": prune_channels,
     "hybrid": prune_both,
 }
@@ -53,8 +53,10 @@ def optimize(
 ) -> OptimizeResult:
     """Make the model file `model` meet `budget`, and write it to `output`.
 
-    `method` removes SIMD groups of weights ("simd"), whole channels ("channel"), or channels
-    and then groups ("hybrid"). `output` None is a dry run: everything before training, nothing
+    `method` removes SIMD groups of weights ("simd"), rows or columns of the weight matrices
+    ("filter", "shape"), single weights ("unstructured"), whole channels ("channel"), or
+    channels and then SIMD groups ("hybrid"). `simd_group` matters to the methods with SIMD
+    groups. `output` None is a dry run: everything before training, nothing
     written. Without `training` weights are removed but none is trained. `table` is a saved
     latency table of the method to use instead of measuring one. `plan` is a saved pruning plan
     to apply instead of solving, and `save_plan_to` a file for the one that was made. The result
@@ -81,6 +83,7 @@ def optimize(
         measuring=measuring or Measuring(),
         seed=seed,
         on_note=note,
+        structure=method if method in GROUP_METHODS else "simd",
     )
     saved = None if plan is None else load_plan(Path(plan), scene.model)
     if saved is not None and saved.method != method:

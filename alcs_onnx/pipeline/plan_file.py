@@ -25,7 +25,7 @@ _BAD_ZIP = (zipfile.BadZipFile, zlib.error)
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """The channels to keep, the SIMD groups of what is left, or both in that order.
+    """The channels to keep, the groups of weights of what is left, or both in that order.
 
     The plan of groups is for the model without the removed channels. `method` is the one that
     made the plan, and `settings` what it was told.
@@ -63,6 +63,7 @@ def save_plan(plan: SavedPlan, path: Path) -> None:
         }
         if isinstance(found, PruningPlan):
             content[part]["simd_group"] = found.simd_group
+            content[part]["structure"] = found.structure
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     write_atomically(masks_path(path), buffer.getvalue())
@@ -121,4 +122,5 @@ def _groups(content: Any, arrays: dict[str, BoolArray]) -> PruningPlan:
         _masks(content, arrays),
         dict(content["reasons"]),
         float(content["predicted_ms"]),
+        str(content.get("structure", "simd")),
     )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 
 from alcs_onnx import latency
+from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.pipeline.channels import contributions, coupling_of
-from alcs_onnx.pipeline.scene import Measuring, Note, Scene, open_scene
+from alcs_onnx.pipeline.scene import GROUP_METHODS, Measuring, Note, Scene, open_scene
 from alcs_onnx.types import ChannelTable, LatencyTable, Shape
 
 
 def measure_table(scene: Scene, progress: latency.Progress | None) -> LatencyTable:
-    """The latency table of the scene's model, at its own group size and threads."""
+    """The latency table of the scene's model, for its own structure, group size and threads."""
+    grouping = scene.grouping
     return latency.profile(
         scene.model,
         scene.random_sparse,
@@ -23,6 +26,8 @@ def measure_table(scene: Scene, progress: latency.Progress | None) -> LatencyTab
         seed=scene.seed,
         feeds=scene.feeds,
         progress=progress,
+        structure=scene.structure,
+        groups={x.name: prod(grouping.mask_shape(x)) for x in scene.model.conv_layers},
     )
 
 
@@ -31,6 +36,7 @@ def profile(
     output: str | Path,
     *,
     input_shapes: Mapping[str, Shape] | None = None,
+    method: str = "simd",
     simd_group: int = 4,
     measuring: Measuring | None = None,
     seed: int = 0,
@@ -39,8 +45,11 @@ def profile(
 ) -> LatencyTable:
     """Measure the latency table of the model file `model` and save it as JSON at `output`.
 
-    Raises a child of `AlcsError` for a bad model, target or output path.
+    `method` is the one of `optimize` that the table is for, of those that remove groups of
+    weights. Raises a child of `AlcsError` for a bad model, target or output path.
     """
+    if method not in GROUP_METHODS:
+        raise AlcsError(f"method '{method}' has no latency table: use {', '.join(GROUP_METHODS)}")
     check_writable(Path(output), Path(model))
     scene = open_scene(
         Path(model),
@@ -49,6 +58,7 @@ def profile(
         measuring=measuring or Measuring(),
         seed=seed,
         on_note=on_note or (lambda text: None),
+        structure=method,
     )
     table = measure_table(scene, progress)
     latency.save_table(table, Path(output))

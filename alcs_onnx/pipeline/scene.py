@@ -14,11 +14,15 @@ from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import Model, load_model
 from alcs_onnx.ort import Feeds
 from alcs_onnx.rewrite import random_model
+from alcs_onnx.structures import Structure, get_structure
 from alcs_onnx.target import Target, get_target
 from alcs_onnx.types import ConvLayer, Shape, Timing
 
 #: Told one line about what happens.
 Note = Callable[[str], None]
+
+#: Methods of `optimize` that remove groups of weights: each the structure of the same name.
+GROUP_METHODS = ("simd", "filter", "shape", "unstructured")
 
 #: Sessions of each model that a comparison with the dense model is made of.
 SESSIONS = 3
@@ -38,7 +42,10 @@ class Measuring:
 
 @dataclass(frozen=True)
 class Scene:
-    """A loaded model on its target. `original` is the file's bytes, as its users run it."""
+    """A loaded model on its target. `original` is the file's bytes, as its users run it.
+
+    `structure` names which weights are removed together, where groups of weights are removed.
+    """
 
     path: Path
     model: Model
@@ -48,6 +55,12 @@ class Scene:
     simd_group: int
     feeds: Feeds
     seed: int
+    structure: str = "simd"
+
+    @property
+    def grouping(self) -> Structure:
+        """The structure itself, of this scene's group size."""
+        return get_structure(self.structure, self.simd_group)
 
     @property
     def prunable(self) -> tuple[ConvLayer, ...]:
@@ -87,7 +100,8 @@ class Scene:
         """The model with random groups kept; layers that are never pruned stay dense."""
         prunable = {layer.name for layer in self.prunable}
         wanted = {name: d if name in prunable else 1.0 for name, d in densities.items()}
-        return random_model(self.model, wanted, self.simd_group, seed).model.serialize()
+        sparse = random_model(self.model, wanted, self.simd_group, seed, structure=self.structure)
+        return sparse.model.serialize()
 
 
 def runnable_bytes(path: Path, input_shapes: Mapping[str, Shape]) -> bytes:
@@ -111,6 +125,7 @@ def open_scene(
     measuring: Measuring,
     seed: int,
     on_note: Note,
+    structure: str = "simd",
 ) -> Scene:
     """Load and normalise the model at `path` and connect to the target."""
     target = get_target(measuring.target)
@@ -125,4 +140,5 @@ def open_scene(
         simd_group=simd_group,
         feeds=ort.random_feeds(session, seed),
         seed=seed,
+        structure=structure,
     )

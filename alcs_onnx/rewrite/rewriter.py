@@ -17,11 +17,13 @@ from alcs_onnx.sparse_format import (
     OP_CONV_ADD,
     OP_DOMAIN,
     SparseWeights,
+    blocks_view,
     find_simd_group,
     group_mask_to_weight_mask,
     largest_fitting,
     pack,
 )
+from alcs_onnx.structures import Structure, get_structure
 from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, PruningPlan
 
 #: Group size where neither a plan nor the caller asks for another.
@@ -46,20 +48,21 @@ def rewrite(
 ) -> RewriteResult:
     """Turn every conv layer into the sparse op, pruned as `plan` says.
 
-    A planned layer stores exactly the groups that the plan keeps. Any other layer stores
-    every group, of `simd_group` weights (default: the plan's, else 8) or of the largest size
-    that its conv groups have rows for; depthwise layers thus use 1. Layers in `leave_alone`
-    stay Conv nodes, masked if planned; as a mapping it gives the reasons. Raises `ModelError`
-    for a name that is no conv layer or a mask of the wrong shape.
+    A planned layer stores exactly what the plan keeps, in the group size that leaves no zeros
+    in its structure (`Structure.storage_group`). Any other layer stores every group, of
+    `simd_group` weights (default: the plan's, else 8) or of the largest size that its conv
+    groups have rows for; depthwise layers thus use 1. Layers in `leave_alone` stay Conv nodes,
+    masked if planned; as a mapping it gives the reasons. Raises `ModelError` for a name that is
+    no conv layer or a mask of the wrong shape.
     """
     default = simd_group or (plan.simd_group if plan else DEFAULT_SIMD_GROUP)
     keep = plan.keep if plan else {}
     _check_names(model, keep, "plan")
+    structure = get_structure(plan.structure, plan.simd_group) if plan else None
 
     def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
-        if plan is not None and layer.name in keep:
-            g = largest_fitting(layer.rows_per_group, plan.simd_group)
-            return _Storage(g, keep[layer.name])
+        if structure is not None and layer.name in keep:
+            return _stored(structure, keep[layer.name], layer)
         g = largest_fitting(layer.rows_per_group, default)
         return _Storage(g, _all_groups(layer, g))
 
@@ -89,28 +92,46 @@ def random_model(
     simd_group: int,
     seed: int,
     leave_alone: Collection[str] = (),
+    structure: str = "simd",
 ) -> RewriteResult:
     """The model with random groups kept, for measuring latencies at given densities.
 
-    Layer l keeps exactly round(densities[l] * groups) groups; layers not named stay dense.
-    The same arguments always give the same model. The weights are the model's own.
+    Layer l keeps exactly round(densities[l] * groups) groups of `structure`; layers not named
+    stay dense, stored in groups of `simd_group` weights. The same arguments always give the
+    same model. The weights are the model's own.
     """
     _check_names(model, densities, "densities")
+    grouping = get_structure(structure, simd_group)
     order = {layer.name: index for index, layer in enumerate(model.conv_layers)}
 
     def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
-        g = largest_fitting(layer.rows_per_group, simd_group)
-        keep = _all_groups(layer, g)
-        if layer.name in densities:
-            density = densities[layer.name]
-            if not 0 <= density <= 1:
-                raise AlcsError(f"layer '{layer.name}': density {density} is not in 0..1")
-            generator = np.random.default_rng((seed, order[layer.name]))
-            dropped = keep.size - round(density * keep.size)
-            keep.reshape(-1)[generator.permutation(keep.size)[:dropped]] = False
-        return _Storage(g, keep)
+        if layer.name not in densities:
+            g = largest_fitting(layer.rows_per_group, simd_group)
+            return _Storage(g, _all_groups(layer, g))
+        density = densities[layer.name]
+        if not 0 <= density <= 1:
+            raise AlcsError(f"layer '{layer.name}': density {density} is not in 0..1")
+        keep = np.ones(grouping.mask_shape(layer), dtype=np.bool_)
+        generator = np.random.default_rng((seed, order[layer.name]))
+        dropped = keep.size - round(density * keep.size)
+        keep.reshape(-1)[generator.permutation(keep.size)[:dropped]] = False
+        return _stored(grouping, keep, layer)
 
     return _rewrite(model, storage, leave_alone)
+
+
+def _stored(structure: Structure, keep: BoolArray, layer: ConvLayer) -> _Storage:
+    """Every stored group that holds a kept weight.
+
+    There are no others in it: the structure's storage group is one that the mask fills or
+    leaves empty.
+    """
+    try:
+        mask = structure.weight_mask(keep, layer)
+    except AlcsError as error:
+        raise ModelError(f"layer '{layer.name}': {error}") from error
+    g = structure.storage_group(layer)
+    return _Storage(g, np.asarray(blocks_view(mask, layer.group, g).any(axis=2), np.bool_))
 
 
 def _all_groups(layer: ConvLayer, simd_group: int) -> BoolArray:

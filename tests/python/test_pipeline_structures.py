@@ -1,0 +1,176 @@
+"""Every structure of groups from rewrite to the command line, on a small residual network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from small_models import residual_net
+
+from alcs_onnx import get_library_path
+from alcs_onnx.cli import arguments, main
+from alcs_onnx.cli.optimize import METHODS as CLI_METHODS
+from alcs_onnx.errors import ModelError
+from alcs_onnx.graph import Model, load_model
+from alcs_onnx.pipeline import METHODS
+from alcs_onnx.pipeline.plan_file import load_plan
+from alcs_onnx.pipeline.scene import GROUP_METHODS
+from alcs_onnx.rewrite import random_model, rewrite
+from alcs_onnx.sparse_format import pack
+from alcs_onnx.structures import get_structure, largest_groups, project
+from alcs_onnx.types import PruningPlan
+
+QUICK = ["--iterations", "10", "--warmup", "1"]
+STRUCTURES = ["simd", "filter", "channel", "shape", "unstructured"]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return residual_net(tmp_path_factory.mktemp("model") / "net.onnx", width=16, size=24)
+
+
+@pytest.fixture(scope="module")
+def model(network: Path) -> Model:
+    return load_model(network)
+
+
+def run(data: bytes, *, library: bool) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    if library:
+        options.register_custom_ops_library(str(get_library_path()))
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(3).standard_normal((1, 3, 24, 24)).astype(np.float32)
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def plan_for(model: Model, structure: str, share: float = 0.4) -> PruningPlan:
+    """The largest groups of every layer but the stem."""
+    grouping = get_structure(structure, 4)
+    keep = {
+        layer.name: largest_groups(
+            grouping,
+            model.initializers[layer.weight],
+            layer,
+            max(1, round(share * prod(grouping.mask_shape(layer)))),
+        )
+        for layer in model.conv_layers[1:]
+    }
+    return PruningPlan(model.digest, 4, keep, {}, 0.0, structure)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_a_rewritten_plan_computes_what_the_projected_weights_do(
+    model: Model, structure: str
+) -> None:
+    plan, grouping = plan_for(model, structure), get_structure(structure, 4)
+    layers = {layer.name: layer for layer in model.conv_layers}
+    projected = {
+        layers[name].weight: project(
+            grouping, model.initializers[layers[name].weight], keep, layers[name]
+        )
+        for name, keep in plan.keep.items()
+    }
+    expected = run(model.with_initializers(projected).serialize(), library=False)
+    result = rewrite(model, plan)
+    for library in (True, False):
+        found = run(result.model.serialize(), library=library)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    rows = {row.layer: row for row in result.layers}
+    for name, keep in plan.keep.items():
+        assert rows[name].simd_group == grouping.storage_group(layers[name])
+        assert rows[name].density == pytest.approx(keep.mean())
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_exactly_the_kept_groups_are_stored_whatever_the_weights_are(
+    model: Model, structure: str
+) -> None:
+    """A kept weight of zero is stored, too: it may have been trained to zero."""
+    plan, grouping = plan_for(model, structure), get_structure(structure, 4)
+    zeros = {x.weight: np.zeros_like(model.initializers[x.weight]) for x in model.conv_layers[1:]}
+    result = rewrite(model.with_initializers(zeros), plan).model
+    for layer in model.conv_layers[1:]:
+        mask = grouping.weight_mask(plan.keep[layer.name], layer)
+        ones = pack(mask.astype(np.float32), layer.group, grouping.storage_group(layer))
+        positions = result.initializers[f"{layer.name}.positions"]
+        np.testing.assert_array_equal(positions, ones.positions)
+        assert result.initializers[f"{layer.name}.values"].shape == ones.values.shape
+
+
+def test_layers_left_alone_are_masked_by_structure(model: Model) -> None:
+    plan = plan_for(model, "filter")
+    result = rewrite(model, plan, leave_alone=list(plan.keep)).model
+    for name, keep in plan.keep.items():
+        weight = result.initializers[f"{name}.masked"]
+        np.testing.assert_array_equal(weight.any(axis=(1, 2, 3)), keep.reshape(-1))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_random_models_keep_exactly_the_share_of_each_structure(
+    model: Model, structure: str
+) -> None:
+    grouping = get_structure(structure, 4)
+    made = random_model(model, {"a": 0.3, "d": 0.0}, 4, seed=1, structure=structure)
+    again = random_model(model, {"a": 0.3, "d": 0.0}, 4, seed=1, structure=structure)
+    assert made.model.digest == again.model.digest
+    rows = {row.layer: row for row in made.layers}
+    [layer] = [x for x in model.conv_layers if x.name == "a"]
+    groups = prod(grouping.mask_shape(layer))
+    assert rows["a"].density == pytest.approx(round(0.3 * groups) / groups)
+    assert rows["d"].stored_groups == 0
+    assert rows["b"].density == 1.0
+
+
+def test_a_mask_of_another_structure_is_refused_by_name(model: Model) -> None:
+    plan = replace(plan_for(model, "filter"), structure="shape")
+    with pytest.raises(ModelError, match=r"layer 'd': .*structure 'shape' needs"):
+        rewrite(model, plan)
+
+
+def test_the_command_line_knows_every_method() -> None:
+    """It names them itself so that `--help` need not import the pipeline."""
+    assert tuple(METHODS) == CLI_METHODS
+    assert arguments.GROUP_METHODS == GROUP_METHODS
+
+
+@pytest.mark.parametrize("method", ["filter", "shape", "unstructured"])
+def test_profile_and_plan_and_optimize_by_structure(
+    network: Path, model: Model, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, plan, out = tmp_path / "t.json", tmp_path / "plan.json", tmp_path / "out.onnx"
+    report = tmp_path / "report.json"
+    assert main(["profile", str(network), "--method", method, "-o", str(table), *QUICK]) == 0
+    written = json.loads(table.read_text())
+    assert written["structure"] == method
+    grouping = get_structure(method, 4)
+    assert {c["layer"]: c["groups"][-1] for c in written["curves"]} == {
+        layer.name: prod(grouping.mask_shape(layer)) for layer in model.conv_layers
+    }
+
+    common = [str(network), "--method", method, "--profile", str(table), "--budget", "90%", *QUICK]
+    assert main(["prune-masks", *common, "-o", str(plan)]) in (0, 1)
+    saved = load_plan(plan, model).groups
+    assert saved is not None
+    assert saved.structure == method
+    assert any(not mask.all() for mask in saved.keep.values())
+
+    # Timings are noise on a busy machine: the plan may measure above the budget by now.
+    arguments_ = [*common, "--plan", str(plan), "-o", str(out), "--export-json", str(report)]
+    status = main(["optimize", *arguments_])
+    if status == 1 and not out.exists():
+        assert "of the budget" in capsys.readouterr().err
+        return
+    result = json.loads(report.read_text())
+    assert result["check"]["with_library"] <= 1e-4
+    assert result["check"]["without_library"] <= 1e-4
+    assert {row["layer"] for row in result["layers"]} == {x.name for x in model.conv_layers}
+    assert any(row["density"] < 1 for row in result["layers"])
+    assert run(out.read_bytes(), library=True) == pytest.approx(
+        run(out.read_bytes(), library=False), abs=1e-4
+    )
