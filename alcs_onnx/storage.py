@@ -18,8 +18,9 @@ and the one before, in `index_bits` bits:
 (section 3.1's relative position is gap + 1, so 3 bits reach 8). A longer gap takes dummy groups
 of zeros, each of which moves on by 2^index_bits positions: floor(gap / 2^index_bits) of them.
 All of it takes (groups + dummies) * (g * bits + index_bits). The width is the one that makes
-this least, of equals the smallest, as the paper's ("we already optimized this index bit value
-to minimize the overall storage"). Nothing is stored after the last group.
+this least, of equals the one with fewer dummies ("we already optimized this index bit value to
+minimize the overall storage"). At 0 bits every position up to the last is stored. Nothing is
+stored after the last group.
 
 CSR with absolute indices. The matrix of groups (blocks x K) is cut into tiles of 64 x 64, the
 paper's "4K = 64 x 64 blocks". Each tile is a CSR matrix of its own: a stored group has its
@@ -56,8 +57,8 @@ from alcs_onnx.types import BoolArray, ConvLayer, IntArray
 
 #: Bits of a weight and of a scale that are not quantized.
 FLOAT_BITS = 32
-#: Widths of a relative index that are tried.
-INDEX_WIDTHS: tuple[int, ...] = tuple(range(1, 17))
+#: Widths of a relative index that are tried, in bits. The largest bridges any gap.
+INDEX_WIDTHS: tuple[int, ...] = tuple(range(33))
 #: Rows and columns of a tile with absolute indices, and the bits of a column and an extent in it.
 TILE = 64
 COLUMN_BITS = 6
@@ -106,22 +107,25 @@ class LayerStorage:
         return self.groups * self.simd_group * self.bits
 
     def relative_bits_at(self, index_bits: int) -> int:
-        """Weights, dummies and relative indices of that width; raises `AlcsError` if it cannot be.
+        """Weights, dummies and relative indices of that width.
 
-        A width cannot be that is not one of `INDEX_WIDTHS`, or that needs dummies where no
-        weight can be 0. A full matrix takes the same at every width.
+        A full matrix takes the same at every width. Raises `AlcsError` for a width that is not
+        one of `INDEX_WIDTHS`, or that needs dummies where no weight can be 0.
         """
         if index_bits not in INDEX_WIDTHS:
-            raise AlcsError(f"an index of {index_bits} bits is not possible: use 1 to 16")
-        if not self.indexed:
-            return self.weight_bits
-        dummies = self.dummies[INDEX_WIDTHS.index(index_bits)]
+            raise AlcsError(f"an index of {index_bits} bits is not possible: use 0 to 32")
+        dummies = self.dummies_at(index_bits)
         if dummies and not self.zero_level:
             raise AlcsError(
                 f"layer '{self.layer}' has gaps too long for an index of {index_bits} bits, and "
                 f"its {self.bits}-bit weights have no zero to fill them"
             )
-        return (self.groups + dummies) * (self.simd_group * self.bits + index_bits)
+        index = index_bits if self.indexed else 0
+        return (self.groups + dummies) * (self.simd_group * self.bits + index)
+
+    def dummies_at(self, index_bits: int) -> int:
+        """Groups of zeros that relative indices of that width need."""
+        return self.dummies[index_bits] if self.indexed else 0
 
     @property
     def index_bits(self) -> int | None:
@@ -210,7 +214,8 @@ def layer_storage(
 
     `keep` has the shape of the weight, or of the mask of a single structure; None keeps all.
     `bits` are those of a weight and `scales` the number of its float32 scales. `zero_level`
-    False says that no level is 0 (binary), so that no dummies are possible. Where all
+    False says that no level is 0 (binary), so that no dummies are possible. A weight that was
+    quantized to 0 may be taken out of the mask (section 6). Where all
     structures leave full matrices, so does their combination; otherwise the weights are
     stored in the smallest groups that any of the others prunes. Raises `AlcsError` for a mask
     of another shape.
@@ -238,16 +243,16 @@ def matrix_storage(
     _check(layer, mask, bits)
     matrices = mask.reshape(layer.group, layer.rows_per_group, layer.columns)
     rows, columns = matrices.any(axis=2), matrices.any(axis=1)
-    shortened = [
-        kept.shape[1] * np.count_nonzero(~np.all(kept, axis=1)) for kept in (rows, columns)
-    ]
+    listed = sum(
+        kept.shape[1] * int(np.count_nonzero(~np.all(kept, axis=1))) for kept in (rows, columns)
+    )
     return LayerStorage(
         layer=layer.name,
         dense_weights=layer.weight_count,
         kept_weights=int(np.count_nonzero(mask)),
         bits=bits,
         groups=int(rows.sum(axis=1) @ columns.sum(axis=1)),
-        list_bits=sum(shortened),
+        list_bits=listed,
         scale_bits=scales * FLOAT_BITS,
     )
 
@@ -290,18 +295,21 @@ def dummy_groups(positions: IntArray) -> tuple[int, ...]:
 
 
 def best_index_bits(layers: Sequence[LayerStorage]) -> int:
-    """The width that takes the least for all these layers together, of equals the smallest.
+    """The width that takes the least for all these layers together.
 
-    Raises `AlcsError` where weights without a zero have gaps that no width bridges.
+    Of equals it is the one with fewer dummies. Weights without a zero rule out the widths at which they need dummies.
     """
-    possible = [
+
+    def cost(width: int) -> tuple[int, int]:
+        dummies = sum(layer.dummies_at(width) for layer in layers)
+        return sum(layer.relative_bits_at(width) for layer in layers), dummies
+
+    possible = (
         width
-        for at, width in enumerate(INDEX_WIDTHS)
-        if all(layer.zero_level or not layer.indexed or not layer.dummies[at] for layer in layers)
-    ]
-    # Where none is possible, the widest says why.
-    candidates = possible or INDEX_WIDTHS[-1:]
-    return min(candidates, key=lambda width: sum(x.relative_bits_at(width) for x in layers))
+        for width in INDEX_WIDTHS
+        if all(layer.zero_level or not layer.dummies_at(width) for layer in layers)
+    )
+    return min(possible, key=cost)
 
 
 def _extents(rows: int, columns: int) -> int:

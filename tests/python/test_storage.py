@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from math import ceil
 
 import numpy as np
@@ -96,12 +95,10 @@ def test_indexed_layers_take_what_packing_stores(layer, simd_group, bits, seed):
     stored = pack(mask.astype(np.float32), layer.group, simd_group)
     assert found.groups == stored.stored_groups
     assert found.weight_bits == stored.values.size * bits
-    totals = {
-        width: len(stream(stored.positions.tolist(), width)) * (simd_group * bits + width)
-        for width in INDEX_WIDTHS
-    }
+    lengths = {width: len(stream(stored.positions.tolist(), width)) for width in INDEX_WIDTHS}
+    totals = {width: lengths[width] * (simd_group * bits + width) for width in INDEX_WIDTHS}
     assert found.relative_bits == min(totals.values())
-    assert found.index_bits == min(totals, key=lambda width: (totals[width], width))
+    assert found.index_bits == min(totals, key=lambda width: (totals[width], lengths[width]))
     assert [found.relative_bits_at(width) for width in INDEX_WIDTHS] == list(totals.values())
 
 
@@ -173,6 +170,14 @@ def test_every_structure_is_stored_somehow():
     assert both.simd_group == 1
 
 
+def test_layers_with_nothing_left_or_nothing_removed():
+    layer = conv()
+    nothing = indexed_storage(layer, np.zeros(layer.weight_shape, dtype=bool), 4)
+    assert (nothing.relative_bits, nothing.index_bits) == (0, 0)
+    everything = indexed_storage(layer, np.ones(layer.weight_shape, dtype=bool), 4)
+    assert (everything.relative_bits, everything.index_bits) == (4 * 216, 0)
+
+
 def test_layers_that_were_left_alone():
     layer = conv()
     found = layer_storage(layer, get_structure("unstructured", 4), None, 32)
@@ -184,14 +189,11 @@ def test_binary_weights_have_no_dummies():
     mask = np.zeros(layer.weight_shape, dtype=bool)
     mask[0, [*range(20), 59]] = True
     with_zero = indexed_storage(layer, mask, 1)
-    assert (with_zero.index_bits, with_zero.relative_bits) == (1, (21 + 19) * 2)
+    assert (with_zero.index_bits, with_zero.relative_bits) == (0, 60)  # up to the last, as a row
     without = indexed_storage(layer, mask, 1, zero_level=False)
     assert (without.index_bits, without.relative_bits) == (6, 21 * 7)
     with pytest.raises(AlcsError, match="1-bit weights have no zero to fill them"):
         without.relative_bits_at(5)
-    far = dataclasses.replace(without, dummies=(9,) * 16)
-    with pytest.raises(AlcsError, match="too long for an index of 16 bits"):
-        far.relative_bits  # noqa: B018
 
 
 def test_models_add_up_their_layers():
@@ -221,21 +223,21 @@ def test_masks_and_widths_that_do_not_fit_are_refused():
         indexed_storage(layer, np.ones((6, 4), dtype=bool), 8)
     with pytest.raises(AlcsError, match="weights of 0 bits"):
         matrix_storage(layer, np.ones(layer.weight_shape, dtype=bool), 0)
-    with pytest.raises(AlcsError, match="index of 17 bits"):
-        matrix_storage(layer, np.ones(layer.weight_shape, dtype=bool), 8).relative_bits_at(17)
+    with pytest.raises(AlcsError, match="index of 33 bits"):
+        matrix_storage(layer, np.ones(layer.weight_shape, dtype=bool), 8).relative_bits_at(33)
 
 
 # ADMM-NN-S tables 7 to 12, rows "our's" of unstructured pruning: dense weights, weights left,
-# bits, index bits, then bytes: dense, of the weights, relative, absolute; compression rate.
+# bits, index bits, then bytes: of the weights, relative, absolute.
 M, K = 10**6, 10**3
 TABLES = {
-    "7": (2.3 * M, 0.3 * M, 7, 6, 9.3 * M, 0.26 * M, 0.51 * M, 0.61 * M, 25.5),
-    "8a": (11.2 * M, 1.75 * M, 6, 5, 44.7 * M, 1.32 * M, 2.47 * M, 3.11 * M, 18.1),
-    "8b": (11.2 * M, 1.26 * M, 6, 5, 44.7 * M, 0.94 * M, 1.89 * M, 2.29 * M, 23.6),
-    "9": (14.7 * M, 0.26 * M, 5, 7, 58.8 * M, 0.16 * M, 0.54 * M, 0.72 * M, 109),
-    "10": (11.2 * M, 0.16 * M, 5, 8, 44.6 * M, 0.10 * M, 0.33 * M, 0.53 * M, 135),
-    "11": (2.2 * M, 0.37 * M, 4, 4, 9.0 * M, 0.19 * M, 0.48 * M, 0.55 * M, 18.8),
-    "12": (25.5 * K, 223, 3, 8, 102 * K, 0.08 * K, 0.39 * K, 0.93 * K, 262),
+    "7": (2.3 * M, 0.3 * M, 7, 6, 0.26 * M, 0.51 * M, 0.61 * M),
+    "8a": (11.2 * M, 1.75 * M, 6, 5, 1.32 * M, 2.47 * M, 3.11 * M),
+    "8b": (11.2 * M, 1.26 * M, 6, 5, 0.94 * M, 1.89 * M, 2.29 * M),
+    "9": (14.7 * M, 0.26 * M, 5, 7, 0.16 * M, 0.54 * M, 0.72 * M),
+    "10": (11.2 * M, 0.16 * M, 5, 8, 0.10 * M, 0.33 * M, 0.53 * M),
+    "11": (2.2 * M, 0.37 * M, 4, 4, 0.19 * M, 0.48 * M, 0.55 * M),
+    "12": (25.5 * K, 223, 3, 8, 0.08 * K, 0.39 * K, 0.93 * K),
 }
 
 
@@ -249,7 +251,7 @@ def spread(dense, kept):
 
 @pytest.mark.parametrize("table", TABLES)
 def test_the_tables_of_the_paper(table):
-    dense, kept, bits, width, dense_bytes, weights, relative, absolute, rate = TABLES[table]
+    dense, kept, bits, width, weights, relative, absolute = TABLES[table]
     found = indexed_storage(*spread(dense, kept), bits)
     step = 10 if dense < M else 10**4  # the last digit that is printed
     # 0.3M is rounded by up to 2 %, more than the last digit of what follows from it.
@@ -261,10 +263,6 @@ def test_the_tables_of_the_paper(table):
     if table == "12":
         assert found.absolute_bits / 8 == pytest.approx(absolute, abs=step / 2)
     assert 0.87 < found.absolute_bits / 8 / absolute < 1.01
-    # A 12-bit index for each weight is not what the paper counted.
-    assert abs(found.groups * (bits + 12) / 8 / absolute - 1) > 0.14
-    # The rate is of relative storage, but for table 7, which disagrees with itself.
-    assert (table == "7") != (dense_bytes / relative == pytest.approx(rate, rel=0.005))
 
 
 STRUCTURED = {
