@@ -45,7 +45,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -191,7 +190,7 @@ class ModelStorage:
         """Scales of the quantized layers; in no other number."""
         return _bytes(layer.scale_bits for layer in self.layers)
 
-    @cached_property
+    @property
     def common_index_bits(self) -> int | None:
         """The one width for all layers that takes the least, as the paper's tables have it.
 
@@ -297,7 +296,8 @@ def dummy_groups(positions: IntArray) -> tuple[int, ...]:
 def best_index_bits(layers: Sequence[LayerStorage]) -> int:
     """The width that takes the least for all these layers together.
 
-    Of equals it is the one with fewer dummies. Weights without a zero rule out the widths at which they need dummies.
+    Of equals it is the one with fewer dummies. Weights without a zero rule out the widths at
+    which they need any.
     """
 
     def cost(width: int) -> tuple[int, int]:
