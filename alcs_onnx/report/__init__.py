@@ -1,7 +1,10 @@
-"""What a person reads: tables on the terminal, progress bars, and JSON files."""
+"""What a person reads: tables on the terminal, progress bars, plots, and JSON files."""
 
+from alcs_onnx.report.comparison_json import read_comparison_json, write_comparison_json
+from alcs_onnx.report.comparison_tables import print_comparison
 from alcs_onnx.report.console import note, progress
 from alcs_onnx.report.export import write_json
+from alcs_onnx.report.plots import plot_comparison, plot_history
 from alcs_onnx.report.tables import (
     print_bench,
     print_channel_table,
@@ -12,11 +15,16 @@ from alcs_onnx.report.tables import (
 
 __all__ = [
     "note",
+    "plot_comparison",
+    "plot_history",
     "print_bench",
     "print_channel_table",
+    "print_comparison",
     "print_compile",
     "print_optimize",
     "print_table",
     "progress",
+    "read_comparison_json",
+    "write_comparison_json",
     "write_json",
 ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from rich import box
-from rich.table import Table
 
 from alcs_onnx.pipeline.results import (
     BenchResult,
@@ -17,44 +15,18 @@ from alcs_onnx.pipeline.results import (
     OptimizeResult,
 )
 from alcs_onnx.report.console import out
-from alcs_onnx.types import ChannelTable, LatencyTable, Machine, Timing
-
-
-def _table(title: str, *columns: str) -> Table:
-    """A plain table; columns whose name begins with `>` are right-aligned."""
-    table = Table(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column.lstrip(">"),
-            justify="right" if column.startswith(">") else "left",
-            overflow="fold",
-        )
-    return table
-
-
-def _ms(value: float | None) -> str:
-    if value is None or not np.isfinite(value):
-        return "-"
-    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
+from alcs_onnx.report.layout import describe_machine, ms, new_table
+from alcs_onnx.types import ChannelTable, LatencyTable, Timing
 
 
 def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def describe_machine(machine: Machine) -> str:
-    """One line: CPU, ISA, threads, versions, governor and load."""
-    return (
-        f"{machine.cpu} | {machine.isa} | {machine.threads} thread(s) | "
-        f"onnxruntime {machine.onnxruntime} | {machine.library} | "
-        f"governor {machine.governor} | load {machine.load:.2f}"
-    )
-
-
 def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
     columns = ["layer", "weights", "output", "kernel", ">g", ">density"]
     columns += [">dense ms", ">predicted ms", ">measured ms"] if timed else []
-    table = _table("Layers", *columns, "fused", "why")
+    table = new_table("Layers", *columns, "fused", "why")
     for row in layers:
         cells = [
             row.layer,
@@ -65,7 +37,7 @@ def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
             f"{row.density:.3f}",
         ]
         if timed:
-            cells += [_ms(row.dense_ms), _ms(row.predicted_ms), _ms(row.measured_ms)]
+            cells += [ms(row.dense_ms), ms(row.predicted_ms), ms(row.measured_ms)]
         table.add_row(*cells, row.fused, row.reason or "")
     out.print(table)
 
@@ -81,9 +53,9 @@ def _print_check(check: NumericCheck) -> None:
 
 def _timing_cells(timing: Timing, reference: Timing) -> list[str]:
     return [
-        _ms(timing.median),
-        _ms(timing.p90),
-        _ms(timing.p99),
+        ms(timing.median),
+        ms(timing.p90),
+        ms(timing.p99),
         f"{reference.median / timing.median:.2f}x",
     ]
 
@@ -101,16 +73,16 @@ def print_compile(result: CompileResult) -> None:
 def print_bench(result: BenchResult, percentiles: Sequence[float]) -> None:
     """One row per file: median and the wanted percentiles in ms, runs, speed-up."""
     columns = [">median ms", *(f">P{p:g} ms" for p in percentiles), ">mean ms", ">std ms", ">runs"]
-    table = _table("Latency, interleaved", "model", *columns, ">speed-up")
+    table = new_table("Latency, interleaved", "model", *columns, ">speed-up")
     for row in result.rows:
-        tails = [_ms(float(np.percentile(row.samples, p))) for p in percentiles]
+        tails = [ms(float(np.percentile(row.samples, p))) for p in percentiles]
         timing = row.timing
         table.add_row(
             row.model,
-            _ms(timing.median),
+            ms(timing.median),
             *tails,
-            _ms(timing.mean),
-            _ms(timing.stddev),
+            ms(timing.mean),
+            ms(timing.stddev),
             str(timing.runs),
             f"{row.speedup:.2f}x",
         )
@@ -121,14 +93,14 @@ def print_bench(result: BenchResult, percentiles: Sequence[float]) -> None:
 def print_table(table: LatencyTable) -> None:
     """The measured curves: ms at each density, and the dense time of the runtime's own Conv."""
     densities = [f">{i / 10:g}" for i in range(11)]
-    view = _table("Time in ms at each density", "layer", *densities, ">runtime's Conv")
+    view = new_table("Time in ms at each density", "layer", *densities, ">runtime's Conv")
     for curve in table.curves:
         last = curve.groups[-1]
         at = np.interp(np.linspace(0, last, 11), curve.groups, curve.times)
-        view.add_row(curve.layer, *(_ms(float(t)) for t in at), _ms(curve.dense_time))
+        view.add_row(curve.layer, *(ms(float(t)) for t in at), ms(curve.dense_time))
     out.print(view)
     out.print(
-        f"rest of the run (tau): {_ms(table.tau)} ms | dense model: {_ms(table.dense.median)} ms\n"
+        f"rest of the run (tau): {ms(table.tau)} ms | dense model: {ms(table.dense.median)} ms\n"
         f"{describe_machine(table.machine)}",
         markup=False,
     )
@@ -136,19 +108,21 @@ def print_table(table: LatencyTable) -> None:
 
 def print_channel_table(table: ChannelTable) -> None:
     """Latency of the model (ms) against the channels that each group keeps, alone."""
-    view = _table("Time of the model in ms by the channels that one group keeps", "group", "curve")
+    view = new_table(
+        "Time of the model in ms by the channels that one group keeps", "group", "curve"
+    )
     for curve in table.curves:
         pairs = zip(curve.kept, curve.times_ms, strict=True)
-        view.add_row(curve.group, "  ".join(f"{kept}: {_ms(time)}" for kept, time in pairs))
+        view.add_row(curve.group, "  ".join(f"{kept}: {ms(time)}" for kept, time in pairs))
     out.print(view)
     out.print(
-        f"dense model: {_ms(table.dense.median)} ms\n{describe_machine(table.machine)}",
+        f"dense model: {ms(table.dense.median)} ms\n{describe_machine(table.machine)}",
         markup=False,
     )
 
 
 def _print_channels(groups: Sequence[ChannelReport]) -> None:
-    table = _table(
+    table = new_table(
         "Channel groups", "group", ">channels", ">kept", ">alone saves ms", "why", "layers"
     )
     for row in groups:
@@ -169,14 +143,14 @@ def print_optimize(result: OptimizeResult) -> None:
     if result.channels:
         _print_channels(result.channels)
     _print_layers(result.layers, timed=True)
-    latency = _table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
+    latency = new_table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
     latency.add_row("dense", *_timing_cells(result.dense, result.dense))
     if result.sparse is not None:
         latency.add_row("sparse", *_timing_cells(result.sparse, result.dense))
     out.print(latency)
     out.print(describe_machine(result.machine), markup=False)
     if result.accuracy is not None:
-        accuracy = _table(
+        accuracy = new_table(
             f"Accuracy ({result.accuracy.measure}, {result.accuracy.samples} samples)",
             "stage",
             ">%",
@@ -188,8 +162,8 @@ def print_optimize(result: OptimizeResult) -> None:
         _print_check(result.check)
     low, high = result.reachable_ms
     out.print(
-        f"reachable: {_ms(low)} to {_ms(high)} ms | kept multiply-accumulates: "
-        f"{100 * result.mac_ratio:.1f} % | predicted {_ms(result.predicted_ms)} ms",
+        f"reachable: {ms(low)} to {ms(high)} ms | kept multiply-accumulates: "
+        f"{100 * result.mac_ratio:.1f} % | predicted {ms(result.predicted_ms)} ms",
         markup=False,
     )
     out.print(result.message, markup=False, style="bold", soft_wrap=True)

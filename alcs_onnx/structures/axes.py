@@ -37,6 +37,11 @@ class AxisStructure:
     axes: tuple[int, ...]
     tall: bool = False
 
+    @property
+    def full_matrix(self) -> bool:
+        """Unless the groups are numbered by rows and by columns at once."""
+        return _FILTERS not in self.axes or not {_CHANNELS, _TAPS} & set(self.axes)
+
     def storage_group(self, layer: ConvLayer) -> int:
         """All rows of a conv group where columns are whole, single weights elsewhere."""
         return layer.rows_per_group if self.tall else 1

@@ -22,6 +22,15 @@ class Structure(Protocol):
         """What it is registered as."""
         ...
 
+    @property
+    def full_matrix(self) -> bool:
+        """Whether the kept weights of a conv group are whole rows x whole columns.
+
+        Then they form a smaller matrix and need no indices (ADMM-NN-S section 3.2), and so do
+        those that several such structures leave together.
+        """
+        ...
+
     def mask_shape(self, layer: ConvLayer) -> Shape:
         """Shape of a keep mask of `layer`."""
         ...

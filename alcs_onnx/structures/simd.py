@@ -25,6 +25,7 @@ class SimdStructure:
     """
 
     name = "simd"
+    full_matrix = False
 
     def __init__(self, simd_group: int) -> None:
         if simd_group < 1:

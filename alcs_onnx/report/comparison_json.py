@@ -1,0 +1,83 @@
+"""Compared structures as a JSON file, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.files import write_atomically
+from alcs_onnx.pipeline.comparison_results import (
+    ComparisonResult,
+    Round,
+    StructureLayer,
+    StructureResult,
+)
+from alcs_onnx.report.export import to_jsonable
+from alcs_onnx.types import Machine
+
+#: Of the file's layout; a file of another one is refused.
+SCHEMA = 1
+
+#: What follows from the fields of a row, written for readers that are not this package.
+_DERIVED = (
+    "prune_rate",
+    "compress_rate",
+    "index_bits",
+    "speedup",
+    "ppr",
+    "pruned_rate",
+    "pruned_speedup",
+    "pruned_ppr",
+)
+
+
+def write_comparison_json(path: Path, result: ComparisonResult) -> None:
+    """Write the result with its schema number; raises `OutputError` where that is impossible."""
+    content: dict[str, Any] = {"schema": SCHEMA, **to_jsonable(result)}
+    for written, row in zip(content["rows"], result.rows, strict=True):
+        written.update({name: to_jsonable(getattr(row, name)) for name in _DERIVED})
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_comparison_json(path: Path) -> ComparisonResult:
+    """Read what `write_comparison_json` wrote; raises `AlcsError` for anything else."""
+    try:
+        content = json.loads(path.read_text())
+        schema = content["schema"]
+        if schema == SCHEMA:
+            return _result(content)
+    except OSError as error:
+        raise AlcsError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AlcsError(f"{path} is not a comparison of structures ({error!r})") from error
+    raise AlcsError(f"{path} has schema {schema}, this version reads {SCHEMA}")
+
+
+def _result(content: Mapping[str, Any]) -> ComparisonResult:
+    machine = content["machine"]
+    return ComparisonResult(
+        **{
+            **_fields(ComparisonResult, content),
+            "rows": tuple(_row(row) for row in content["rows"]),
+            "machine": None if machine is None else Machine(**machine),
+        }
+    )
+
+
+def _row(content: Mapping[str, Any]) -> StructureResult:
+    return StructureResult(
+        **{
+            **_fields(StructureResult, content),
+            "layers": tuple(StructureLayer(**layer) for layer in content["layers"]),
+            "history": tuple(Round(**tried) for tried in content["history"]),
+        }
+    )
+
+
+def _fields(of: type[Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that are fields, without what was derived from them."""
+    return {field.name: content[field.name] for field in dataclasses.fields(of)}

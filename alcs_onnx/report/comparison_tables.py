@@ -1,0 +1,128 @@
+"""Tables of compared structures, with the columns of ADMM-NN-S tables 7 to 12."""
+
+from __future__ import annotations
+
+from alcs_onnx.pipeline.comparison_results import ComparisonResult, StructureResult
+from alcs_onnx.report.console import out
+from alcs_onnx.report.layout import describe_machine, ms, new_table
+from alcs_onnx.storage import FLOAT_BITS
+
+
+def print_comparison(result: ComparisonResult, *, details: bool = False) -> None:
+    """Accuracy, rates and storage of each structure; its speed and PPR where measured.
+
+    With `details`, also the layers of each structure and the rates that were tried.
+    """
+    _print_storage(result)
+    if any(row.speedup is not None for row in result.rows):
+        _print_speed(result)
+    if details:
+        for row in result.rows:
+            _print_layers(row)
+            if row.history:
+                _print_history(row)
+    out.print(
+        f"accuracy: {result.measure}, at least {_percent(result.least_accuracy)} % wanted\n"
+        "weight store: weights alone | relative, absolute: weights with such indices | "
+        "compress rate: dense / relative | PPR: prune rate / speed-up",
+        markup=False,
+    )
+    if result.machine is not None:
+        out.print(describe_machine(result.machine), markup=False)
+
+
+def format_bytes(count: float) -> str:
+    """Decimal units and three digits: 2.47 MB, 102 KB, 84 B."""
+    for unit, size in (("MB", 1e6), ("KB", 1e3)):
+        if count >= size:
+            return f"{_digits(count / size)} {unit}"
+    return f"{count:.0f} B"
+
+
+def _digits(value: float) -> str:
+    """Three digits, of whatever the value is rounded to."""
+    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{decimals}f}"
+
+
+def _count(weights: int) -> str:
+    for unit, size in (("M", 1e6), ("K", 1e3)):
+        if weights >= size:
+            return f"{_digits(weights / size)}{unit}"
+    return str(weights)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{_digits(value)}x"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else _digits(value)
+
+
+def _widths(widths: tuple[int, ...]) -> str:
+    """`5`, or `4-7` where layers differ."""
+    return "-" if not widths else "-".join(str(w) for w in sorted({widths[0], widths[-1]}))
+
+
+def _print_storage(result: ComparisonResult) -> None:
+    table = new_table(
+        f"Structures of {result.model} on {result.data}",
+        *("structure", "kind", ">accuracy %", ">prune rate", ">weights", "quant", ">bits"),
+        *(">weight store", ">index bits", ">relative", ">absolute", ">compress rate"),
+    )
+    for row in result.rows[:1]:
+        dense = format_bytes(row.dense_weights * FLOAT_BITS / 8)
+        table.add_row(
+            *("dense", "", _percent(result.baseline_accuracy), _rate(1.0)),
+            *(_count(row.dense_weights), "-", str(FLOAT_BITS)),
+            *(dense, "-", dense, dense, _rate(1.0)),
+        )
+    for row in result.rows:
+        table.add_row(
+            *(row.structure, row.kind, _percent(row.accuracy), _rate(row.prune_rate)),
+            *(_count(row.kept_weights), row.quantization, str(row.bits)),
+            *(format_bytes(row.weight_bytes), _widths(row.index_bits)),
+            *(format_bytes(row.relative_bytes), format_bytes(row.absolute_bytes)),
+            _rate(row.compress_rate),
+        )
+    out.print(table)
+
+
+def _print_speed(result: ComparisonResult) -> None:
+    table = new_table(
+        "Latency: the whole model, and the pruned layers alone",
+        *("structure", ">dense ms", ">ms", ">prune rate", ">speed-up", ">PPR"),
+        *(">layers' prune rate", ">layers' speed-up", ">layers' PPR"),
+    )
+    for row in result.rows:
+        table.add_row(
+            *(row.structure, ms(row.dense_ms), ms(row.latency_ms)),
+            *(_rate(row.prune_rate), _rate(row.speedup), _ratio(row.ppr)),
+            *(_rate(row.pruned_rate), _rate(row.pruned_speedup), _ratio(row.pruned_ppr)),
+        )
+    out.print(table)
+
+
+def _print_layers(row: StructureResult) -> None:
+    columns = (">kept", ">of", ">bits", ">index bits", ">stored", ">dense ms", ">sparse ms")
+    table = new_table(f"Layers, {row.structure}", "layer", *columns)
+    for layer in row.layers:
+        table.add_row(
+            *(layer.layer, str(layer.kept_weights), str(layer.dense_weights), str(layer.bits)),
+            "-" if layer.index_bits is None else str(layer.index_bits),
+            *(format_bytes(layer.stored_bytes), ms(layer.dense_ms), ms(layer.sparse_ms)),
+        )
+    out.print(table)
+
+
+def _print_history(row: StructureResult) -> None:
+    table = new_table(f"Rates tried, {row.structure}", ">target", ">accuracy %", "")
+    for tried in row.history:
+        verdict = "kept" if tried.accepted else "too far"
+        table.add_row(_rate(tried.target_rate), _percent(tried.accuracy), verdict)
+    out.print(table)

@@ -1,0 +1,148 @@
+"""Plots of results as PNG or SVG files.
+
+Matplotlib is imported when a plot is made and not before, and only as a library that draws
+files: no window, and no settings of the process are touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.files import replacing
+from alcs_onnx.pipeline.comparison_results import ComparisonResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_FORMATS = ("png", "svg")
+#: The line of each stage of training; dotted for any other.
+_STYLES: Mapping[str, str] = {"admm": "-", "finetune": "--"}
+
+
+def plot_comparison(result: ComparisonResult, path: Path) -> None:
+    """Accuracy against compression, and what weights and indices take, for each structure.
+
+    The line across is the dense model's accuracy, the broken one the least that was wanted.
+    `path` ends in .png or .svg. Raises `AlcsError` for any other ending, for a result without
+    rows and without matplotlib, and `OutputError` where `path` cannot be written.
+    """
+    if not result.rows:
+        raise AlcsError("there are no structures to plot")
+    with _figure(path, width=11, height=4.2) as figure:
+        accuracy, storage = figure.subplots(1, 2)
+        figure.suptitle(f"{result.model} on {result.data}")
+        _draw_accuracy(accuracy, result)
+        _draw_storage(storage, result)
+
+
+def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
+    """Loss, ||W - U|| / ||W|| and test metric after each epoch, a line for each run by name.
+
+    The curves of ALCS figure 7. Records are those of `train.EpochRecord` as dictionaries: stage,
+    epoch, loss, relative_residual, metric (None where not measured). Epochs are counted through
+    all stages and rounds of a run; residuals are drawn of ADMM alone, since fine-tuning has
+    none. Raises as `plot_comparison` does.
+    """
+    if not any(histories.values()):
+        raise AlcsError("there are no epochs to plot")
+    with _figure(path, width=13, height=4) as figure:
+        loss, residual, metric = figure.subplots(1, 3)
+        for index, (name, records) in enumerate(histories.items()):
+            colour = f"C{index}"
+            loss.plot([], color=colour, label=name)
+            _draw_curve(loss, records, "loss", colour)
+            _draw_curve(residual, records, "relative_residual", colour, only="admm")
+            _draw_curve(metric, records, "metric", colour)
+        loss.set_ylabel("training loss")
+        residual.set_ylabel("‖W − U‖ / ‖W‖ in ADMM")
+        metric.set_ylabel("metric on the test samples")
+        for axes in (loss, residual, metric):
+            axes.set_xlabel("epoch (broken: fine-tuning)")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.grid(alpha=0.3)
+        loss.legend()
+
+
+@contextmanager
+def _figure(path: Path, *, width: float, height: float) -> Iterator[Figure]:
+    """A figure (sizes in inches) that is written to `path` when the block ends."""
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in _FORMATS:
+        raise AlcsError(f"cannot plot to {path}: the name has to end in .png or .svg")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise AlcsError(f"plots need matplotlib ({error}): pip install alcs-onnx[plot]") from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    yield figure
+    # Without the date, equal results are equal files.
+    metadata = {"Date": None} if suffix == "svg" else None
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=suffix, dpi=150, metadata=metadata)
+
+
+def _draw_accuracy(axes: Axes, result: ComparisonResult) -> None:
+    for row in result.rows:
+        if row.compress_rate is None:
+            continue
+        point = (row.compress_rate, 100 * row.accuracy)
+        [drawn] = axes.plot(*point, "o")
+        axes.annotate(
+            row.structure,
+            point,
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            color=drawn.get_color(),
+        )
+    axes.axhline(100 * result.baseline_accuracy, color="grey", linewidth=1)
+    axes.axhline(100 * result.least_accuracy, color="grey", linewidth=1, linestyle="--")
+    axes.margins(x=0.2, y=0.2)
+    axes.set_xlabel("compression of weights and indices (times)")
+    axes.set_ylabel(f"{result.measure} (%)")
+    axes.grid(alpha=0.3)
+
+
+def _draw_storage(axes: Axes, result: ComparisonResult) -> None:
+    places = range(len(result.rows))
+    weights = [row.weight_bytes / 1000 for row in result.rows]
+    indices = [(row.relative_bytes - row.weight_bytes) / 1000 for row in result.rows]
+    absolute = [row.absolute_bytes / 1000 for row in result.rows]
+    axes.barh(places, weights, height=0.6, label="weights")
+    axes.barh(places, indices, height=0.6, left=weights, label="relative indices, dummies")
+    axes.plot(absolute, places, "k|", markersize=20, label="with absolute indices")
+    axes.set_yticks(places, [f"{row.structure}\n{row.quantization}" for row in result.rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("storage (KB)")
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False, markerscale=0.5
+    )
+
+
+def _draw_curve(
+    axes: Axes,
+    records: Sequence[Mapping[str, Any]],
+    key: str,
+    colour: str,
+    only: str | None = None,
+) -> None:
+    """One run, stage after stage; a line begins where the one of the stage before has ended."""
+    before: list[tuple[int, float]] = []
+    numbered = enumerate(records, start=1)
+    for stage, members in groupby(numbered, key=lambda pair: pair[1]["stage"]):
+        wanted = only in (None, stage)
+        points = [(at, float(r[key])) for at, r in members if wanted and r[key] is not None]
+        if not points:
+            before = []
+            continue
+        line = [*before[-1:], *points]
+        # A line of one point would not be seen.
+        marker = "o" if len(line) == 1 else None
+        axes.plot(*zip(*line, strict=True), _STYLES.get(stage, ":"), color=colour, marker=marker)
+        before = points
