@@ -71,14 +71,18 @@ class Compressor:
         return Compressed(self._accuracy(None), {}, keep)
 
     def prune(
-        self, state: Compressed, structure: Structure, targets: Sequence[KeepTarget]
+        self,
+        state: Compressed,
+        structure: Structure,
+        targets: Sequence[KeepTarget],
+        progress: float = 1.0,
     ) -> Compressed:
         """One round: ADMM towards the counts of `targets`, then masked retraining.
 
-        What `state` has pruned stays pruned (ADMM-NN-S section 4.3), so a second structure is
+        With `progress` below 1 it is an earlier round towards them (`solve.kept_counts`). What `state` has pruned stays pruned (ADMM-NN-S section 4.3), so a second structure is
         chosen within what the first has left. Counts are settled before the round.
         """
-        counts = self._counts(state, structure, targets)
+        counts = self._counts(state, structure, targets, progress)
         project = self._projection(structure, counts)
         train = self.trained.train
         common = self._common(f"{structure.name} {sorted(counts.items())}")
@@ -148,7 +152,11 @@ class Compressor:
         return self.model.with_initializers(state.weights)
 
     def _counts(
-        self, state: Compressed, structure: Structure, targets: Sequence[KeepTarget]
+        self,
+        state: Compressed,
+        structure: Structure,
+        targets: Sequence[KeepTarget],
+        progress: float,
     ) -> dict[str, int]:
         energies, members = {}, {}
         for name, layer in self.layers.items():
@@ -156,7 +164,14 @@ class Compressor:
             grouped = structure.grouped(weight, layer)
             energies[name] = np.square(grouped, dtype=np.float64).sum(axis=-1)
             members[name] = grouped.shape[-1]
-        return kept_counts(targets, energies, members, rule=self._rule, estimator=self._estimator)
+        return kept_counts(
+            targets,
+            energies,
+            members,
+            rule=self._rule,
+            estimator=self._estimator,
+            progress=progress,
+        )
 
     def _projection(
         self, structure: Structure, counts: Mapping[str, int]

@@ -70,8 +70,12 @@ def kept_counts(
     *,
     rule: str = "lamp",
     estimator: Estimator | None = None,
+    progress: float = 1.0,
 ) -> dict[str, int]:
     """Groups that each layer keeps, at least one.
+
+    `progress` below 1 gives the targets of an earlier round of progressive pruning: of a target
+    that keeps the share s, s ** progress (ADMM-NN-S section 4.3: 1.5 times, then 2 times that).
 
     `energies[layer]` holds the sum of squares of each group, `members[layer]` the weights of a
     group. Layers with a target of their own take that; a target without a layer is shared by
@@ -87,14 +91,22 @@ def kept_counts(
         raise AlcsError(f"'{min(unknown)}' is no layer that can be pruned")
     counts = {name: energy.size for name, energy in energies.items()}
     for name, target in own.items():
-        counts[name] = _own_count(target, energies[name].size, estimator)
+        counts[name] = _earlier(
+            _own_count(target, energies[name].size, estimator), energies[name].size, progress
+        )
     if shared:
         rest = {name: energy for name, energy in energies.items() if name not in own}
         if not rest:
             raise AlcsError("every layer has a target of its own: none is left for the network's")
         total = sum(energy.size * members[name] for name, energy in rest.items())
-        counts |= share_out(rest, members, shared[0].of(total), rule)
+        wanted = total * (shared[0].of(total) / total) ** progress
+        counts |= share_out(rest, members, wanted, rule)
     return counts
+
+
+def _earlier(count: int, groups: int, progress: float) -> int:
+    """What a round keeps that is `progress` of the way to `count`."""
+    return max(1, round(groups * (count / groups) ** progress))
 
 
 def _own_count(target: KeepTarget, groups: int, estimator: Estimator | None) -> int:
