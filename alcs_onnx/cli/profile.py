@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="simd",
         help="the method of `optimize` that the table is for (simd)",
     )
+    arguments.add_fully_connected(parser)
     arguments.add_measuring(parser, iterations=60)
     arguments.add_general(parser)
 
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
                 options.model,
                 options.output,
                 input_shapes=dict(options.input_shapes),
+                fully_connected=options.fully_connected,
                 measuring=arguments.measuring(options),
                 progress=progress.stage,
                 on_note=progress.note,
@@ -57,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
             options.model,
             options.output,
             input_shapes=dict(options.input_shapes),
+            fully_connected=options.fully_connected,
             simd_group=options.group_size,
             measuring=arguments.measuring(options),
             progress=progress.stage,

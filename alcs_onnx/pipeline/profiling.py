@@ -31,6 +31,7 @@ def profile(
     output: str | Path,
     *,
     input_shapes: Mapping[str, Shape] | None = None,
+    fully_connected: bool = False,
     simd_group: int = 4,
     measuring: Measuring | None = None,
     seed: int = 0,
@@ -45,6 +46,7 @@ def profile(
     scene = open_scene(
         Path(model),
         input_shapes=input_shapes or {},
+        fully_connected=fully_connected,
         simd_group=simd_group,
         measuring=measuring or Measuring(),
         seed=seed,
@@ -60,6 +62,7 @@ def profile_channels(
     output: str | Path,
     *,
     input_shapes: Mapping[str, Shape] | None = None,
+    fully_connected: bool = False,
     measuring: Measuring | None = None,
     seed: int = 0,
     progress: latency.Progress | None = None,
@@ -70,6 +73,7 @@ def profile_channels(
     scene = open_scene(
         Path(model),
         input_shapes=input_shapes or {},
+        fully_connected=fully_connected,
         simd_group=1,
         measuring=measuring or Measuring(),
         seed=seed,
