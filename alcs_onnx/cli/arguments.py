@@ -95,6 +95,15 @@ def add_input_shapes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fully_connected(parser: argparse.ArgumentParser) -> None:
+    """Whether layers other than convolutions are pruned too."""
+    parser.add_argument(
+        "--fully-connected",
+        action="store_true",
+        help="also prune fully connected layers, as convolutions: balanced pruning",
+    )
+
+
 def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> None:
     """How latency is measured."""
     group = parser.add_argument_group("measuring")

@@ -73,6 +73,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         help="how groups are chosen: most kept energy under the budget, of each layer relative to "
         "its own (default) or absolute, or the largest norms by bisection as in the ALCS paper",
     )
+    arguments.add_fully_connected(parser)
     parser.add_argument(
         "--profile", type=Path, default=None, metavar="TABLE", help="reuse a table of `profile`"
     )
@@ -137,6 +138,7 @@ def requested(options: argparse.Namespace) -> dict[str, Any]:
     groups = {"simd_group": options.group_size, "projection": options.projection}
     return {
         "input_shapes": dict(options.input_shapes),
+        "fully_connected": options.fully_connected,
         "method": options.method,
         **{name: value for name, value in groups.items() if value is not None},
         "channels": channels,

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="simd",
         help="the method of `optimize` that the table is for (simd)",
     )
+    arguments.add_fully_connected(parser)
     arguments.add_measuring(parser, iterations=60)
     arguments.add_general(parser)
 
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
                 options.model,
                 options.output,
                 input_shapes=dict(options.input_shapes),
+                fully_connected=options.fully_connected,
                 measuring=arguments.measuring(options),
                 progress=progress.stage,
                 on_note=progress.note,
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
             input_shapes=dict(options.input_shapes),
             method=options.method,
             simd_group=options.group_size or 4,
+            fully_connected=options.fully_connected,
             measuring=arguments.measuring(options),
             progress=progress.stage,
             on_note=progress.note,

@@ -1,6 +1,7 @@
 """ONNX graphs: load, normalise, shape-infer, edit, save. The only user of `onnx`."""
 
 from alcs_onnx.graph.editor import GraphEditor
+from alcs_onnx.graph.fully_connected import as_convolutions
 from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
@@ -12,6 +13,7 @@ __all__ = [
     "Node",
     "Opaque",
     "TensorInfo",
+    "as_convolutions",
     "load_model",
     "match_gate",
 ]

@@ -38,6 +38,7 @@ def optimize(
     output: str | Path | None,
     *,
     input_shapes: Mapping[str, Shape] | None = None,
+    fully_connected: bool = False,
     method: str = "simd",
     simd_group: int = 4,
     projection: str = "energy-normalised",
@@ -63,6 +64,9 @@ def optimize(
     says whether the measured model is within [0.95, 1] x budget, and `status` "missed" when it
     is above.
 
+    `fully_connected` also prunes fully connected layers, in balance with the convolutions
+    (ADAM-ADMM section 5.1); they are convolutions in the written model.
+
     Raises `BudgetError` when the budget cannot be reached, before anything is trained, and
     another child of `AlcsError` for bad input; no file is written or changed then.
     """
@@ -79,6 +83,7 @@ def optimize(
     scene = open_scene(
         Path(model),
         input_shapes=input_shapes or {},
+        fully_connected=fully_connected,
         simd_group=simd_group,
         measuring=measuring or Measuring(),
         seed=seed,

@@ -37,6 +37,7 @@ def profile(
     *,
     input_shapes: Mapping[str, Shape] | None = None,
     method: str = "simd",
+    fully_connected: bool = False,
     simd_group: int = 4,
     measuring: Measuring | None = None,
     seed: int = 0,
@@ -54,6 +55,7 @@ def profile(
     scene = open_scene(
         Path(model),
         input_shapes=input_shapes or {},
+        fully_connected=fully_connected,
         simd_group=simd_group,
         measuring=measuring or Measuring(),
         seed=seed,
@@ -70,6 +72,7 @@ def profile_channels(
     output: str | Path,
     *,
     input_shapes: Mapping[str, Shape] | None = None,
+    fully_connected: bool = False,
     measuring: Measuring | None = None,
     seed: int = 0,
     progress: latency.Progress | None = None,
@@ -80,6 +83,7 @@ def profile_channels(
     scene = open_scene(
         Path(model),
         input_shapes=input_shapes or {},
+        fully_connected=fully_connected,
         simd_group=1,
         measuring=measuring or Measuring(),
         seed=seed,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from alcs_onnx import ort
 from alcs_onnx.errors import ModelError
-from alcs_onnx.graph import Model, load_model
+from alcs_onnx.graph import Model, as_convolutions, load_model
 from alcs_onnx.ort import Feeds
 from alcs_onnx.rewrite import random_model
 from alcs_onnx.structures import Structure, get_structure
@@ -121,15 +121,22 @@ def open_scene(
     path: Path,
     *,
     input_shapes: Mapping[str, Shape],
+    fully_connected: bool = False,
     simd_group: int,
     measuring: Measuring,
     seed: int,
     on_note: Note,
     structure: str = "simd",
 ) -> Scene:
-    """Load and normalise the model at `path` and connect to the target."""
+    """Load and normalise the model at `path` and connect to the target.
+
+    `fully_connected` makes convolutions of fully connected layers, so that these are prunable
+    too; the dense model that is timed stays the file as it is.
+    """
     target = get_target(measuring.target)
     model = load_model(path, input_shapes, on_note)
+    if fully_connected:
+        model = as_convolutions(model, on_note)
     session = ort.create_session(model.serialize(), library=False)
     return Scene(
         path=path,
