@@ -2,5 +2,15 @@
 
 from alcs_onnx.coupling.analysis import Coupling, analyse
 from alcs_onnx.coupling.rules import RULES, Changes, Kept, Rule
+from alcs_onnx.coupling.zeros import ZERO_RULES, zero_channels
 
-__all__ = ["RULES", "Changes", "Coupling", "Kept", "Rule", "analyse"]
+__all__ = [
+    "RULES",
+    "ZERO_RULES",
+    "Changes",
+    "Coupling",
+    "Kept",
+    "Rule",
+    "analyse",
+    "zero_channels",
+]

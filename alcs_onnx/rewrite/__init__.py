@@ -1,5 +1,6 @@
 """Changing models: channels removed, every Conv a SimdSparseConv with its epilogue fused."""
 
+from alcs_onnx.rewrite.redundant import WithoutZeros, remove_zero_channels, zero_filters
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.rewrite.rewriter import (
     DEFAULT_SIMD_GROUP,
@@ -13,9 +14,12 @@ __all__ = [
     "DEFAULT_SIMD_GROUP",
     "LayerRewrite",
     "RewriteResult",
+    "WithoutZeros",
     "compile_sparse",
     "masked",
     "random_model",
+    "remove_zero_channels",
     "rewrite",
     "shrink",
+    "zero_filters",
 ]
