@@ -4,6 +4,7 @@ from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
+from alcs_onnx.graph.proto import int4_dtype
 
 __all__ = [
     "AttributeValue",
@@ -12,6 +13,7 @@ __all__ = [
     "Node",
     "Opaque",
     "TensorInfo",
+    "int4_dtype",
     "load_model",
     "match_gate",
 ]

@@ -1,5 +1,6 @@
 """Changing models: channels removed, every Conv a SimdSparseConv with its epilogue fused."""
 
+from alcs_onnx.rewrite.dequantize import quantize_weights
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.rewrite.rewriter import (
     DEFAULT_SIMD_GROUP,
@@ -15,6 +16,7 @@ __all__ = [
     "RewriteResult",
     "compile_sparse",
     "masked",
+    "quantize_weights",
     "random_model",
     "rewrite",
     "shrink",
