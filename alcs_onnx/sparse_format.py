@@ -233,8 +233,10 @@ def find_simd_group(
     """
     rows = weight.shape[0] // group
     best, best_cost = 1, float("inf")
-    for g in sorted((g for g in candidates if g <= rows), reverse=True):
+    for g in sorted({g for g in candidates if g <= rows}, reverse=True):
         stored = np.count_nonzero(np.any(blocks_view(weight, group, g) != 0, axis=2)) * g
-        if stored * cost[g] < best_cost:
-            best, best_cost = g, stored * cost[g]
+        # Taller than the table's blocks are cut into such.
+        relative = cost.get(g, min(cost.values()))
+        if stored * relative < best_cost:
+            best, best_cost = g, stored * relative
     return best

@@ -18,23 +18,19 @@ constexpr const char* kDomain = "ai.alcs";
 // The operators as one runtime sees them. Sessions keep pointers to the domain and to the
 // operators, and may outlive any scope of ours: a registration lives as long as the process.
 struct Registration {
-  explicit Registration(const OrtApi& runtime)
-      : api(runtime),
-        conv(runtime, /*residual=*/false),
-        conv_add(runtime, /*residual=*/true),
-        max_pool(runtime) {
+  explicit Registration(const OrtApi& runtime) : api(runtime), max_pool(runtime) {
     Owned<OrtCustomOpDomain> created(api.ReleaseCustomOpDomain);
     Check(api, api.CreateCustomOpDomain(kDomain, created.out()));
-    for (OrtCustomOp* op : {static_cast<OrtCustomOp*>(&conv), static_cast<OrtCustomOp*>(&conv_add),
-                            static_cast<OrtCustomOp*>(&max_pool)}) {
-      Check(api, api.CustomOpDomain_Add(created.get(), op));
+    for (const SparseConvForm& form : kSparseConvForms) {
+      convs.push_back(std::make_unique<SparseConvOp>(runtime, form));
+      Check(api, api.CustomOpDomain_Add(created.get(), convs.back().get()));
     }
+    Check(api, api.CustomOpDomain_Add(created.get(), &max_pool));
     domain = std::exchange(*created.out(), nullptr);
   }
 
   const OrtApi& api;
-  SparseConvOp conv;
-  SparseConvOp conv_add;
+  std::vector<std::unique_ptr<SparseConvOp>> convs;
   MaxPoolOp max_pool;
   OrtCustomOpDomain* domain = nullptr;
 };

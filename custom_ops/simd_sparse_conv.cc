@@ -10,30 +10,29 @@ namespace {
 
 const SparseConvOp& Self(const OrtCustomOp* op) { return static_cast<const SparseConvOp&>(*op); }
 
-const char* ORT_API_CALL Name(const OrtCustomOp* op) {
-  return Self(op).residual() ? "SimdSparseConvAdd" : "SimdSparseConv";
-}
+const char* ORT_API_CALL Name(const OrtCustomOp* op) { return Self(op).form().name; }
 
-std::size_t ORT_API_CALL InputCount(const OrtCustomOp* op) { return Self(op).residual() ? 5 : 4; }
+std::size_t ORT_API_CALL InputCount(const OrtCustomOp* op) { return Self(op).form().input_count(); }
 
-ONNXTensorElementDataType ORT_API_CALL InputType(const OrtCustomOp*, std::size_t index) {
-  constexpr std::size_t kPositions = 2;
-  return index == kPositions ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32
-                             : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+ONNXTensorElementDataType ORT_API_CALL InputType(const OrtCustomOp* op, std::size_t index) {
+  const SparseConvForm& form = Self(op).form();
+  const bool of_weights = index >= 1 && index < form.bias_input;
+  return of_weights ? form.weight_types[index - 1] : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
 }
 
 OrtStatus* ORT_API_CALL Create(const OrtCustomOp* op, const OrtApi* api, const OrtKernelInfo* info,
                                void** kernel) {
   *kernel = nullptr;
-  return Guard(*api, [&] { *kernel = new SparseConvKernel(*api, info, Self(op).residual()); });
+  return Guard(*api, [&] { *kernel = new SparseConvKernel(*api, info, Self(op).form()); });
 }
 
 // The residual's memory may become the output's when nothing else needs it any more. ORT hands the
-// arrays back to the second function; they are not its to free.
-int residual_input[] = {4};
-int only_output[] = {0};
-
+// arrays back to the second function; they are not its to free. It does not say which operator it
+// asks about, so there is one function for each place of the residual.
+template <int kResidual>
 std::size_t ORT_API_CALL MayInplace(int** input, int** output) {
+  static int residual_input[] = {kResidual};
+  static int only_output[] = {0};
   *input = residual_input;
   *output = only_output;
   return 1;
@@ -51,8 +50,8 @@ OrtStatus* ORT_API_CALL InferOutputShape(const OrtCustomOp* op, OrtShapeInferCon
 
 }  // namespace
 
-SparseConvOp::SparseConvOp(const OrtApi& api, bool residual)
-    : CustomOp18{}, api_(api), residual_(residual) {
+SparseConvOp::SparseConvOp(const OrtApi& api, const SparseConvForm& form)
+    : CustomOp18{}, api_(api), form_(form) {
   SetCommonCallbacks(this);
   SetKernelCallbacks<SparseConvKernel>(this);
   GetName = Name;
@@ -60,8 +59,8 @@ SparseConvOp::SparseConvOp(const OrtApi& api, bool residual)
   GetInputTypeCount = InputCount;
   CreateKernelV2 = Create;
   InferOutputShapeFn = InferOutputShape;
-  if (residual) {
-    GetMayInplace = MayInplace;
+  if (form.residual) {
+    GetMayInplace = form.residual_input() == 4 ? MayInplace<4> : MayInplace<5>;
     ReleaseMayInplace = KeepInplace;
   }
 }

@@ -9,31 +9,16 @@
 namespace alcs::ort {
 namespace {
 
-// Inputs of the op, in order.
-enum Input : std::size_t { kX, kValues, kPositions, kBias, kResidual };
-
 // Enough for a few image sizes in turn; a plan is small, but not free.
 constexpr std::size_t kPlansKept = 8;
 
-TensorView ConstantView(const OrtApi& api, const OrtKernelInfo* info, Input index,
-                        const char* name) {
-  int is_constant = 0;
-  const OrtValue* value = nullptr;
-  Check(api, api.KernelInfoGetConstantInput_tensor(info, index, &is_constant, &value));
-  if (is_constant == 0 || value == nullptr) {
-    throw Error(std::string("input '") + name +
-                "' has to be a constant initializer: weights are packed when the session is "
-                "created");
-  }
-  return ViewOf(api, value);
-}
-
 }  // namespace
 
-SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info, bool residual)
+SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info,
+                                   const SparseConvForm& form)
     : api_(api),
-      residual_(residual),
-      where_(DescribeNode(api, info, residual ? "SimdSparseConvAdd" : "SimdSparseConv")),
+      form_(form),
+      where_(DescribeNode(api, info, form.name)),
       memory_(api.ReleaseMemoryInfo) {
   NameErrors(where_, [&] {
     attributes_ = ReadNodeAttributes(KernelAttributes(api, info));
@@ -47,36 +32,18 @@ SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info,
 }
 
 void SparseConvKernel::CreateConv(const OrtKernelInfo* info) {
-  const TensorView values = ConstantView(api_, info, kValues, "values");
-  const TensorView positions = ConstantView(api_, info, kPositions, "positions");
-  const TensorView bias = ConstantView(api_, info, kBias, "bias");
-  CheckRank(values, 2, "values");
-  CheckRank(positions, 1, "positions");
-  CheckRank(bias, 1, "bias");
-  if (values.shape[1] != attributes_.spec.simd_group) {
-    throw Error(
-        "input 'values' has the shape " + Text(values.shape) +
-        ", whose second axis is not simd_group = " + std::to_string(attributes_.spec.simd_group));
-  }
-
-  SparseWeightsView weights;
-  weights.values = static_cast<const float*>(values.data);
-  weights.value_count = values.shape[0] * values.shape[1];
-  weights.positions = static_cast<const int32_t*>(positions.data);
-  weights.nnz = positions.shape[0];
-  weights.bias = static_cast<const float*>(bias.data);
-  weights.bias_count = bias.shape[0];
-
+  ConvWeights weights;
+  form_.read_weights(api_, info, attributes_, &weights);
   Isa isa;
   Status status = SelectIsa(&isa);
-  if (status.ok()) status = Conv::Create(attributes_.spec, weights, isa, &conv_);
+  if (status.ok()) status = Conv::Create(attributes_.spec, weights.view, isa, &conv_);
   if (!status.ok()) throw Error(status.message());
 }
 
 // The usual case: every size is known from the graph, and Run has nothing left to decide.
 void SparseConvKernel::PlanStaticShape(const OrtKernelInfo* info) {
   Owned<OrtTypeInfo> type(api_.ReleaseTypeInfo);
-  Check(api_, api_.KernelInfo_GetInputTypeInfo(info, kX, type.out()));
+  Check(api_, api_.KernelInfo_GetInputTypeInfo(info, 0, type.out()));
   const OrtTensorTypeAndShapeInfo* tensor = nullptr;
   Check(api_, api_.CastTypeInfoToTensorInfo(type.get(), &tensor));
   if (tensor == nullptr) return;
@@ -130,13 +97,13 @@ Shape SparseConvKernel::OutputShape(const ConvPlan& plan) const {
 }
 
 void SparseConvKernel::Run(OrtKernelContext* context) {
-  const TensorView x = InputView(api_, context, kX);
+  const TensorView x = InputView(api_, context, 0);
   const PlanPointer plan = PlanFor(context, x.shape);
   const Shape shape = OutputShape(*plan);
 
   const float* residual = nullptr;
-  if (residual_) {
-    const TensorView view = InputView(api_, context, kResidual);
+  if (form_.residual) {
+    const TensorView view = InputView(api_, context, form_.residual_input());
     if (view.shape != shape) {
       throw Error("input 'residual' has the shape " + Text(view.shape) + " and the output " +
                   Text(shape));

@@ -1,25 +1,38 @@
-// One SimdSparseConv node of one session: the engine's convolution between ORT's tensors.
+// One sparse convolution of one session: the engine's between ORT's tensors.
 #ifndef ALCS_CUSTOM_OPS_SPARSE_CONV_KERNEL_H_
 #define ALCS_CUSTOM_OPS_SPARSE_CONV_KERNEL_H_
 
-#include <cstdint>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "alcs/conv.h"
+#include "conv_weights.h"
 #include "node_attributes.h"
 #include "ort_api.h"
 #include "tensor_view.h"
 
 namespace alcs::ort {
 
+// How the operators differ: in how weights are stored, and in whether a residual is added.
+struct SparseConvForm {
+  const char* name;
+  const ONNXTensorElementDataType* weight_types;  // of the inputs from 1 to the bias
+  std::size_t bias_input;
+  bool residual;  // as the input after the bias
+  ReadConvWeights read_weights;
+
+  std::size_t residual_input() const { return bias_input + 1; }
+  std::size_t input_count() const { return bias_input + (residual ? 2 : 1); }
+};
+
 // Weights are packed once, when the session is created. Compute may be called concurrently.
 class SparseConvKernel {
  public:
   // Throws an Error that names the node if anything about it is wrong.
-  SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info, bool residual);
+  SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info, const SparseConvForm& form);
 
   void Compute(OrtKernelContext* context);
 
@@ -42,7 +55,7 @@ class SparseConvKernel {
   Shape OutputShape(const ConvPlan& plan) const;
 
   const OrtApi& api_;
-  const bool residual_;
+  const SparseConvForm& form_;
   const std::string where_;  // begins every message
   NodeAttributes attributes_;
   std::unique_ptr<Conv> conv_;

@@ -1,9 +1,11 @@
-"""Write tests/golden/sparse_weights.txt, the weight format's contract in numbers.
+"""Write tests/golden/{sparse,packed}_weights.txt, the weight formats' contract in numbers.
 
-Both the Python and the C++ tests read the file. Everything is spelled out by plain loops here,
-independently of `alcs_onnx.sparse_format`, and all numbers are small integers, so that every
-convolution result is exact. Per case: the dense weight, its stored form, one input and the
-convolution's output with bias. A case is a line `case NAME`, then lines `key number ...`;
+Both the Python and the C++ tests read them. Everything is spelled out by plain loops here,
+independently of `alcs_onnx.sparse_format` and `packed_format`, and all numbers are small
+integers, so that every result is exact. Per case of the first: the dense weight, its stored
+form, one input and the convolution's output with bias. Per case of the second: the dense levels,
+four times the scales, the streams of bytes, and what they stand for, the positions and four times
+the values. A case is a line `case NAME`, then lines `key number ...`;
 cases are separated by an empty line.
 
     python tools/write_golden.py
@@ -16,7 +18,7 @@ import random
 from math import prod
 from pathlib import Path
 
-GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "sparse_weights.txt"
+GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 
 
 def stored_form(dense, shape, group, g, keep_all):
@@ -106,8 +108,96 @@ def case(
     }  # fmt: skip
 
 
+def packed_case(name, shape, group, g, kept, level_set, *, per_channel=False):
+    """Levels in the groups at positions `kept`, and their packed form at the best index bits."""
+    rng = random.Random(name)
+    bits, count, first, step = level_set
+    zero = -first // step if first % step == 0 else None
+    rows, columns = shape[0] // group, prod(shape[1:])
+    levels = [0] * prod(shape)
+    scales = [rng.randint(1, 9) for _ in range(shape[0] if per_channel else 1)]
+    codes_of, values = {}, []
+    for position in kept:
+        block, column = divmod(position, columns)
+        conv_group, inner = divmod(block, -(-rows // g))
+        codes_of[position] = []
+        for row in range(inner * g, inner * g + g):
+            code = zero or 0
+            if row < rows:
+                channel = conv_group * rows + row
+                code = rng.choice([c for c in range(count) if c != zero])
+                levels[channel * columns + column] = first + step * code
+                values.append((first + step * code) * scales[channel if per_channel else 0])
+            else:
+                values.append(0)
+            codes_of[position].append(code)
+    best = None
+    for index_bits in range(12):
+        gaps, codes, at = [], [], -1
+        for position in kept:
+            while position - at - 1 >= 2**index_bits:
+                at += 2**index_bits
+                gaps.append(2**index_bits - 1)
+                codes += [zero] * g
+            gaps.append(position - at - 1)
+            codes += codes_of[position]
+            at = position
+        size = len(codes) * bits + len(gaps) * index_bits
+        if None not in codes and (best is None or (size, len(gaps)) < best[:2]):
+            best = (size, len(gaps), index_bits, gaps, codes)
+    _, stored, index_bits, gaps, codes = best
+    return {
+        "name": name, "weight_shape": shape, "group": group, "simd_group": g,
+        "bits": bits, "count": count, "first_level": first, "level_step": step,
+        "index_bits": index_bits, "stored": stored,
+        "codes": stream(codes, bits), "gaps": stream(gaps, index_bits),
+        "levels": levels, "scales_times_4": scales, "positions": list(kept),
+        "values_times_4": values,
+    }  # fmt: skip
+
+
+def stream(numbers, bits):
+    """Number i in bits [i * bits, (i + 1) * bits), bit b of the stream in byte b // 8."""
+    found = [0] * -(-len(numbers) * bits // 8)
+    for i, number in enumerate(numbers):
+        for bit in range(bits):
+            place = i * bits + bit
+            found[place // 8] |= (number >> bit & 1) << place % 8
+    return found
+
+
 def main() -> None:
-    cases = [
+    write("sparse_weights.txt", convolutions())
+    write("packed_weights.txt", packings())
+
+
+def write(name, cases) -> None:
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    (GOLDEN / name).write_text("\n".join(text(row) for row in cases))
+
+
+def packings():
+    binary, ternary, three, five, eight = (
+        (1, 2, -1, 2), (2, 3, -1, 1), (3, 7, -3, 1), (5, 31, -15, 1), (8, 255, -127, 1),
+    )  # fmt: skip
+    return [
+        packed_case("dummies bridge a far gap", [2, 128, 1, 1], 1, 2, [*range(1, 60, 2), 63, 127],
+                    three),
+        packed_case("binary has no dummies", [4, 9, 1], 1, 4, [1, 2, 8], binary),
+        packed_case("every group, no index", [4, 3, 1, 1], 1, 4, [0, 1, 2], binary),
+        packed_case("last block padded, scale of each channel", [6, 4, 1, 1], 1, 4,
+                    [0, 2, 3, 5, 7], ternary, per_channel=True),
+        packed_case("binary, padded", [3, 4, 1], 1, 2, [0, 5, 6], binary, per_channel=True),
+        packed_case("two conv groups, each padded", [10, 2, 3, 1], 2, 4,
+                    [0, 1, 4, 7, 9, 11, 12, 17, 20, 22], five, per_channel=True),
+        packed_case("one weight to a group, 8 bits", [3, 2, 3, 3], 1, 1,
+                    [5, 6, 17, 30, 31, 53], eight),
+        packed_case("nothing stored", [4, 2, 1, 1], 1, 4, [], three),
+    ]  # fmt: skip
+
+
+def convolutions():
+    return [
         case("plain 3x3, groups of 4", [8, 3, 3, 3], 1, 4, [5, 5], 0.5, pads=[1, 1, 1, 1]),
         case("last block padded", [6, 4, 1, 1], 1, 4, [3, 4], 0.4),
         case("two conv groups, each padded", [10, 2, 3, 1], 2, 4, [6, 3], 0.5, pads=[1, 0, 1, 0]),
@@ -118,8 +208,6 @@ def main() -> None:
              pads=[0, 1, 1, 2]),
         case("nothing stored", [4, 2, 1, 1], 1, 4, [2, 2], 1.0),
     ]  # fmt: skip
-    GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-    GOLDEN.write_text("\n".join(text(row) for row in cases))
 
 
 def text(row) -> str:

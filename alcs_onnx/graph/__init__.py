@@ -5,6 +5,7 @@ from alcs_onnx.graph.fully_connected import as_convolutions
 from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
+from alcs_onnx.graph.proto import int4_dtype
 
 __all__ = [
     "AttributeValue",
@@ -14,6 +15,7 @@ __all__ = [
     "Opaque",
     "TensorInfo",
     "as_convolutions",
+    "int4_dtype",
     "load_model",
     "match_gate",
 ]

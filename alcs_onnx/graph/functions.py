@@ -1,8 +1,8 @@
-"""The ONNX function bodies of SimdSparseConv, SimdSparseConvAdd and SimdMaxPool.
+"""The ONNX function bodies of our operators: sparse convolutions and SimdMaxPool.
 
 They make a written file run in any ONNX Runtime without the custom-op library: the dense
-weight is rebuilt from `values` and `positions` and given to an ordinary Conv. All sizes are
-derived from the attributes by arithmetic on constants, and the stored weights are constants
+weight is rebuilt from its stored form (`weight_bodies`) and given to an ordinary Conv. All sizes
+are derived from the attributes by arithmetic on constants, and the stored weights are constants
 too, so that a runtime folds everything but Conv and the activation when it loads the file.
 
 A body cannot branch on a missing input; hence the residual form has its own name. It can
@@ -21,80 +21,22 @@ and alone may be absent, which means no gate: the bodies of older files do not k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
+from alcs_onnx.graph.function_body import FunctionBody, refer
 from alcs_onnx.graph.model import Node
+from alcs_onnx.graph.weight_bodies import PACKED, PLAIN, StoredForm
+from alcs_onnx.packed_format import OP_QUANT_CONV, OP_QUANT_CONV_ADD
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN, OP_MAX_POOL
 from alcs_onnx.types import Activation, Gate
 
-INT_ATTRIBUTES = ("out_channels", "in_channels", "simd_group", "group")
 LIST_ATTRIBUTES = ("kernel_shape", "strides", "pads", "dilations")
 FLOAT_ATTRIBUTES = ("slope", "low", "high")
 POOL_ATTRIBUTES = ("kernel_shape", "strides", "pads")
-
-
-class _Body:
-    """Collects the nodes of a function body; every method returns a tensor name."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-
-    def op(self, op_type: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
-        out = out or f"{op_type.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op_type, inputs, [out], **attributes))
-        return out
-
-    def constant(self, *values: int) -> str:
-        return self.op("Constant", value_ints=list(values))
-
-    def referred(self, attribute: str, field: str, kind: int) -> str:
-        """A constant taken from an attribute of the function."""
-        node = helper.make_node("Constant", [], [f"attr_{attribute}"])
-        node.attribute.append(
-            onnx.AttributeProto(name=field, ref_attr_name=attribute, type=kind)  # type: ignore[arg-type]
-        )
-        self.nodes.append(node)
-        return f"attr_{attribute}"
-
-    def int_vector(self, attribute: str) -> str:
-        """An integer attribute as a vector of one element."""
-        scalar = self.referred(attribute, "value_int", onnx.AttributeProto.INT)
-        return self.op("Reshape", scalar, self.constant(1))
-
-
-def _rebuilt_weight(body: _Body) -> str:
-    """Nodes that turn `values` and `positions` into the dense weight [M, C/group, *kernel]."""
-    m, c, g, group = (
-        body.int_vector(name) for name in ("out_channels", "in_channels", "simd_group", "group")
-    )
-    kernel = body.referred("kernel_shape", "value_ints", onnx.AttributeProto.INTS)
-    one = body.constant(1)
-    channels = body.op("Div", c, group)
-    # ReduceProd without axes means the same in every opset, axes attribute or axes input.
-    taps = body.op("Reshape", body.op("ReduceProd", kernel, keepdims=1), one)
-    columns = body.op("Mul", channels, taps)
-    rows = body.op("Div", m, group)
-    blocks = body.op("Div", body.op("Add", rows, body.op("Sub", g, one)), g)
-    all_blocks = body.op("Mul", blocks, group)
-    empty = body.op(
-        "ConstantOfShape",
-        body.op("Concat", body.op("Mul", all_blocks, columns), g, axis=0),
-        value=numpy_helper.from_array(np.zeros(1, np.float32)),
-    )
-    indices = body.op("Cast", "positions", to=onnx.TensorProto.INT64)
-    indices = body.op("Unsqueeze", indices, one)
-    stored = body.op("ScatterND", empty, indices, "values")
-    stored = body.op("Reshape", stored, body.op("Concat", all_blocks, columns, g, axis=0))
-    stored = body.op("Transpose", stored, perm=[0, 2, 1])
-    padded = body.op("Mul", blocks, g)
-    stored = body.op("Reshape", stored, body.op("Concat", group, padded, columns, axis=0))
-    stored = body.op("Slice", stored, body.constant(0), rows, one)
-    return body.op("Reshape", stored, body.op("Concat", m, channels, kernel, axis=0))
 
 
 def _branch(nodes: Sequence[onnx.NodeProto]) -> onnx.GraphProto:
@@ -122,7 +64,7 @@ def gate_nodes(gate: Gate, x: str, out: str, factor: str) -> tuple[onnx.NodeProt
     return node, helper.make_node("Mul", [x, factor], [out])
 
 
-def _activation(body: _Body, result: str) -> None:
+def _activation(body: FunctionBody, result: str) -> None:
     """Nodes for Y = clip(max(result, slope * result), low, high), or the gate of result."""
     slope, low, high = (
         body.referred(name, "value_float", onnx.AttributeProto.FLOAT) for name in FLOAT_ATTRIBUTES
@@ -142,7 +84,7 @@ def _activation(body: _Body, result: str) -> None:
     unbounded = body.op("And", body.op("Equal", low, limits["low"]), open_high)
     rectified = body.op("And", body.op("Equal", low, limits["zero"]), open_high)
     leaky = helper.make_node("LeakyRelu", [result], ["leaky"])
-    _refer(leaky, "alpha", onnx.AttributeProto.FLOAT, to="slope")
+    refer(leaky, "alpha", onnx.AttributeProto.FLOAT, to="slope")
     kept = helper.make_node("Identity", [result], ["kept"])
     body.nodes.append(_either(flat, [kept], [leaky], "sloped"))
     relu = helper.make_node("Relu", ["sloped"], ["relu"])
@@ -164,22 +106,34 @@ def _activation(body: _Body, result: str) -> None:
     body.nodes.append(_either(unbounded, [open_ended], [bounded], "Y"))
 
 
-def _refer(node: onnx.NodeProto, name: str, kind: int, to: str | None = None) -> None:
-    node.attribute.append(
-        onnx.AttributeProto(name=name, ref_attr_name=to or name, type=kind)  # type: ignore[arg-type]
-    )
+@dataclass(frozen=True)
+class SparseConvOp:
+    """One of our convolutions: how its weights are stored, and whether a residual is added."""
+
+    form: StoredForm
+    residual: bool
+
+
+#: The convolutions among our operators.
+SPARSE_CONVS: Mapping[str, SparseConvOp] = {
+    OP_CONV: SparseConvOp(PLAIN, residual=False),
+    OP_CONV_ADD: SparseConvOp(PLAIN, residual=True),
+    OP_QUANT_CONV: SparseConvOp(PACKED, residual=False),
+    OP_QUANT_CONV_ADD: SparseConvOp(PACKED, residual=True),
+}
 
 
 def sparse_conv_function(op_type: str, opset: int) -> onnx.FunctionProto:
     """The function body of one op, for a model of the given default opset (at least 13)."""
-    body = _Body()
-    inputs = ["X", "values", "positions", "bias"]
-    weight = _rebuilt_weight(body)
+    op = SPARSE_CONVS[op_type]
+    body = FunctionBody()
+    inputs = ["X", *op.form.inputs, "bias"]
+    weight = op.form.rebuild(body)
     result = body.op("Conv", "X", weight, "bias")
     for name in LIST_ATTRIBUTES:
-        _refer(body.nodes[-1], name, onnx.AttributeProto.INTS)
-    _refer(body.nodes[-1], "group", onnx.AttributeProto.INT)
-    if op_type == OP_CONV_ADD:
+        body.refer(name, onnx.AttributeProto.INTS)
+    body.refer("group", onnx.AttributeProto.INT)
+    if op.residual:
         inputs.append("residual")
         result = body.op("Add", result, "residual")
     _activation(body, result)
@@ -190,17 +144,17 @@ def sparse_conv_function(op_type: str, opset: int) -> onnx.FunctionProto:
         ["Y"],
         body.nodes,
         [helper.make_opsetid("", opset)],
-        attributes=[*INT_ATTRIBUTES, *LIST_ATTRIBUTES, *FLOAT_ATTRIBUTES],
+        attributes=[*op.form.attributes, *LIST_ATTRIBUTES, *FLOAT_ATTRIBUTES],
         attribute_protos=[helper.make_attribute("gate", int(Gate.NONE))],
     )
 
 
 def max_pool_function(op_type: str, opset: int) -> onnx.FunctionProto:
     """SimdMaxPool is MaxPool."""
-    body = _Body()
+    body = FunctionBody()
     body.op("MaxPool", "X", out="Y")
     for name in POOL_ATTRIBUTES:
-        _refer(body.nodes[-1], name, onnx.AttributeProto.INTS)
+        body.refer(name, onnx.AttributeProto.INTS)
     opsets = [helper.make_opsetid("", opset)]
     return helper.make_function(
         OP_DOMAIN, op_type, ["X"], ["Y"], body.nodes, opsets, attributes=list(POOL_ATTRIBUTES)
@@ -209,8 +163,7 @@ def max_pool_function(op_type: str, opset: int) -> onnx.FunctionProto:
 
 #: The body of each operator for a given default opset.
 FUNCTIONS: dict[str, Callable[[str, int], onnx.FunctionProto]] = {
-    OP_CONV: sparse_conv_function,
-    OP_CONV_ADD: sparse_conv_function,
+    **dict.fromkeys(SPARSE_CONVS, sparse_conv_function),
     OP_MAX_POOL: max_pool_function,
 }
 

@@ -127,6 +127,15 @@ def numpy_dtype(element: int) -> np.dtype[Any]:
         raise UnsupportedError(f"element type {element} is not supported") from error
 
 
+def int4_dtype() -> np.dtype[Any] | None:
+    """The numpy dtype of signed 4-bit integers; None where the onnx package has none."""
+    try:
+        dtype = numpy_dtype(onnx.TensorProto.INT4)
+    except (AttributeError, UnsupportedError):
+        return None
+    return dtype if dtype.name == "int4" else None
+
+
 def value_info(
     name: str, dtype: np.dtype[Any] | None, shape: Iterable[int | str | None] | None
 ) -> onnx.ValueInfoProto:

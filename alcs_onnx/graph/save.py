@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from alcs_onnx.errors import ModelError, OutputError
 from alcs_onnx.graph.functions import used_functions
@@ -140,8 +140,10 @@ def _save_external(model: Model, path: Path) -> None:
                 tensor = proto.graph.initializer.add(name=name, dims=array.shape)
                 tensor.data_type = element_type(array.dtype)
                 tensor.data_location = onnx.TensorProto.EXTERNAL
-                place = {"location": location, "offset": file.tell(), "length": array.nbytes}
+                # Not the array's own bytes: elements of 4 bits lie two to a byte in a file.
+                data = numpy_helper.from_array(array).raw_data
+                place = {"location": location, "offset": file.tell(), "length": len(data)}
                 for key, value in place.items():
                     tensor.external_data.add(key=key, value=str(value))
-                file.write(np.ascontiguousarray(array).data)
+                file.write(data)
         model_file.write(proto.SerializeToString(deterministic=True))

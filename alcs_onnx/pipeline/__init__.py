@@ -2,6 +2,12 @@
 
 from alcs_onnx.pipeline.benching import bench
 from alcs_onnx.pipeline.channels import ChannelOptions
+from alcs_onnx.pipeline.comparing import (
+    DEFAULT_STRUCTURES,
+    ComparisonOptions,
+    compare_structures,
+)
+from alcs_onnx.pipeline.comparison_results import ComparisonResult, StructureResult
 from alcs_onnx.pipeline.compiling import compile_model
 from alcs_onnx.pipeline.optimizing import METHODS, optimize
 from alcs_onnx.pipeline.profiling import profile, profile_channels
@@ -15,21 +21,28 @@ from alcs_onnx.pipeline.results import (
     OptimizeResult,
 )
 from alcs_onnx.pipeline.scene import Measuring
+from alcs_onnx.pipeline.searching import SearchOptions
 from alcs_onnx.pipeline.training import Training
 
 __all__ = [
+    "DEFAULT_STRUCTURES",
     "METHODS",
     "Accuracy",
     "BenchResult",
     "ChannelOptions",
     "ChannelReport",
+    "ComparisonOptions",
+    "ComparisonResult",
     "CompileResult",
     "LayerReport",
     "Measuring",
     "NumericCheck",
     "OptimizeResult",
+    "SearchOptions",
+    "StructureResult",
     "Training",
     "bench",
+    "compare_structures",
     "compile_model",
     "optimize",
     "profile",

@@ -79,8 +79,9 @@ class Compressor:
     ) -> Compressed:
         """One round: ADMM towards the counts of `targets`, then masked retraining.
 
-        With `progress` below 1 it is an earlier round towards them (`solve.kept_counts`). What `state` has pruned stays pruned (ADMM-NN-S section 4.3), so a second structure is
-        chosen within what the first has left. Counts are settled before the round.
+        With `progress` below 1 it is an earlier round towards them (`solve.kept_counts`). What
+        `state` has pruned stays pruned (ADMM-NN-S section 4.3), so a second structure is chosen
+        within what the first has left. Counts are settled before the round.
         """
         counts = self._counts(state, structure, targets, progress)
         project = self._projection(structure, counts)

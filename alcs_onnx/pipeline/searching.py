@@ -60,16 +60,17 @@ class Trial:
 
 def search(
     compressor: Compressor,
+    start: Compressed,
     structures: Sequence[Structure],
     floor: float,
     options: SearchOptions,
     note: Note,
 ) -> tuple[Compressed, tuple[Trial, ...]]:
-    """The smallest state of at least `floor` accuracy (in [0, 1]) that was found.
+    """The smallest state of at least `floor` accuracy (in [0, 1]) that was found from `start`.
 
     Where no quantization holds it, the state is not quantized, and a note says so.
     """
-    state, trials = compressor.start(), []
+    state, trials = start, []
 
     def tried(step: str, found: Compressed) -> bool:
         accepted = found.accuracy >= floor

@@ -1,5 +1,6 @@
 """Changing models: channels removed, every Conv a SimdSparseConv with its epilogue fused."""
 
+from alcs_onnx.rewrite.dequantize import quantize_weights
 from alcs_onnx.rewrite.redundant import WithoutZeros, remove_zero_channels, zero_filters
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.rewrite.rewriter import (
@@ -17,6 +18,7 @@ __all__ = [
     "WithoutZeros",
     "compile_sparse",
     "masked",
+    "quantize_weights",
     "random_model",
     "remove_zero_channels",
     "rewrite",

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph import AttributeValue, GraphEditor, Model, Node
+from alcs_onnx.rewrite.dequantize import check_fits, insert_quantized
 from alcs_onnx.rewrite.fusions import match_epilogue
 from alcs_onnx.rewrite.pooling import replace_max_pools
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
+from alcs_onnx.rewrite.stored_weights import store_packed, store_plain
 from alcs_onnx.sparse_format import (
-    OP_CONV,
-    OP_CONV_ADD,
     OP_DOMAIN,
-    SparseWeights,
     blocks_view,
     find_simd_group,
     group_mask_to_weight_mask,
     largest_fitting,
-    pack,
 )
 from alcs_onnx.structures import Structure, get_structure
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, PruningPlan
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, PruningPlan, QuantizedWeight
 
 #: Group size where neither a plan nor the caller asks for another.
 DEFAULT_SIMD_GROUP = 8
@@ -45,6 +44,7 @@ def rewrite(
     plan: PruningPlan | None = None,
     leave_alone: Collection[str] = (),
     simd_group: int | None = None,
+    quantized: Mapping[str, QuantizedWeight] | None = None,
 ) -> RewriteResult:
     """Turn every conv layer into the sparse op, pruned as `plan` says.
 
@@ -52,13 +52,16 @@ def rewrite(
     in its structure (`Structure.storage_group`). Any other layer stores every group, of
     `simd_group` weights (default: the plan's, else 8) or of the largest size that its conv
     groups have rows for; depthwise layers thus use 1. Layers in `leave_alone` stay Conv nodes,
-    masked if planned; as a mapping it gives the reasons. Raises `ModelError` for a name that is
-    no conv layer or a mask of the wrong shape.
+    masked if planned; as a mapping it gives the reasons. The weights of layers in `quantized`
+    are those given there instead of the model's, stored in few bits; of these only groups that
+    are not all zero are stored. Raises `ModelError` for a name that is no conv layer or a mask
+    or weight of the wrong shape.
     """
     default = simd_group or (plan.simd_group if plan else DEFAULT_SIMD_GROUP)
     keep = plan.keep if plan else {}
     _check_names(model, keep, "plan")
     structure = get_structure(plan.structure, plan.simd_group) if plan else None
+    _check_names(model, quantized or {}, "list of quantized layers")
 
     def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
         if structure is not None and layer.name in keep:
@@ -66,24 +69,30 @@ def rewrite(
         g = largest_fitting(layer.rows_per_group, default)
         return _Storage(g, _all_groups(layer, g))
 
-    return _rewrite(model, storage, leave_alone)
+    return _rewrite(model, storage, leave_alone, quantized or {})
 
 
 def compile_sparse(
-    model: Model, simd_group: int | None = None, leave_alone: Collection[str] = ()
+    model: Model,
+    simd_group: int | None = None,
+    leave_alone: Collection[str] = (),
+    quantized: Mapping[str, QuantizedWeight] | None = None,
 ) -> RewriteResult:
-    """Take up the zeros of a model that another tool made sparse.
+    """Take up the zeros of a model that is sparse already.
 
     Each layer stores its groups that are not all zero. The group size is the one that suits
-    the layer's zeros best, or `simd_group` where the layer has rows for it.
+    the layer's zeros best, whole columns among them, or `simd_group` where the layer has rows
+    for it. `quantized` is as for `rewrite`.
     """
+    _check_names(model, quantized or {}, "list of quantized layers")
 
     def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
         if simd_group is not None:
             return _Storage(largest_fitting(layer.rows_per_group, simd_group), None)
-        return _Storage(find_simd_group(weight, layer.group, _COMPILE_GROUPS), None)
+        candidates = (layer.rows_per_group, *_COMPILE_GROUPS)
+        return _Storage(find_simd_group(weight, layer.group, candidates), None)
 
-    return _rewrite(model, storage, leave_alone)
+    return _rewrite(model, storage, leave_alone, quantized or {})
 
 
 def random_model(
@@ -150,6 +159,7 @@ def _rewrite(
     model: Model,
     storage: Callable[[ConvLayer, FloatArray], _Storage],
     leave_alone: Collection[str],
+    quantized: Mapping[str, QuantizedWeight] = MappingProxyType({}),
 ) -> RewriteResult:
     _check_names(model, leave_alone, "list of layers to leave alone")
     reasons = leave_alone if isinstance(leave_alone, Mapping) else {}
@@ -161,40 +171,65 @@ def _rewrite(
     # Last layer first: where both operands of an Add are convolutions, the later one takes
     # the Add, and the earlier one has long produced the residual.
     for layer in reversed(model.conv_layers):
-        weight = model.initializers[layer.weight]
+        levels = quantized.get(layer.name)
+        if levels is None:
+            weight = model.initializers[layer.weight]
+        else:
+            check_fits(layer.name, levels, layer.weight_shape)
+            weight = levels.values()
         how = storage(layer, weight)
         if layer.name in leave_alone:
-            masked = _leave(editor, layer, weight, how)
+            masked = _leave(editor, layer, weight, how, levels)
             reason = str(reasons.get(layer.name, "left alone as asked"))
             row = LayerRewrite(layer.name, "Conv", 0, 0, 0, layer.macs, reason=reason + masked)
         else:
-            row = _replace(editor, layer, weight, how)
+            row = _replace(editor, layer, weight, how, levels)
         rows[layer.name] = row
     replace_max_pools(editor)
     order = [node.name for node in model.nodes if node.name in rows]
     return RewriteResult(editor.build(), tuple(rows[name] for name in order), model.macs)
 
 
-def _leave(editor: GraphEditor, layer: ConvLayer, weight: FloatArray, how: _Storage) -> str:
-    """Keep the Conv node; a pruned one gets its mask applied."""
-    if how.keep is None or how.keep.all():
-        return ""
-    mask = group_mask_to_weight_mask(how.keep, weight.shape, layer.group, how.simd_group)
-    name = editor.add_initializer(f"{layer.name}.masked", np.where(mask, weight, np.float32(0)))
-    node = editor.node(layer.name)
-    assert node is not None
-    editor.update_node(node, inputs=(node.inputs[0], name, *node.inputs[2:]))
-    return ", its pruned weights are zeros"
+def _leave(
+    editor: GraphEditor,
+    layer: ConvLayer,
+    weight: FloatArray,
+    how: _Storage,
+    levels: QuantizedWeight | None,
+) -> str:
+    """Keep the Conv node; a pruned one gets its mask applied, a quantized one its levels."""
+    pruned = how.keep is not None and not how.keep.all()
+    note = ", its pruned weights are zeros" if pruned else ""
+    mask = np.ones((), dtype=np.bool_)
+    if how.keep is not None and pruned:
+        mask = group_mask_to_weight_mask(how.keep, weight.shape, layer.group, how.simd_group)
+    if levels is not None:
+        kept = np.where(mask, levels.levels, np.int8(0))
+        insert_quantized(editor, layer.name, replace(levels, levels=kept))
+        return f"{note}, its weights are quantized"
+    if pruned:
+        name = editor.add_initializer(f"{layer.name}.masked", np.where(mask, weight, np.float32(0)))
+        node = editor.node(layer.name)
+        assert node is not None
+        editor.update_node(node, inputs=(node.inputs[0], name, *node.inputs[2:]))
+    return note
 
 
 def _replace(
-    editor: GraphEditor, layer: ConvLayer, weight: FloatArray, how: _Storage
+    editor: GraphEditor,
+    layer: ConvLayer,
+    weight: FloatArray,
+    how: _Storage,
+    levels: QuantizedWeight | None,
 ) -> LayerRewrite:
     """Put the sparse op in place of the Conv and of all that fuses into it."""
     conv = editor.node(layer.name)
     assert conv is not None
     try:
-        sparse = pack(weight, layer.group, how.simd_group, how.keep)
+        if levels is None:
+            stored = store_plain(layer, weight, how.simd_group, how.keep)
+        else:
+            stored = store_packed(layer, levels, how.simd_group, how.keep)
     except AlcsError as error:
         raise ModelError(f"layer '{layer.name}': {error}") from error
     epilogue = match_epilogue(editor, conv)
@@ -203,16 +238,16 @@ def _replace(
         bias = np.zeros(layer.out_channels, np.float32)
     inputs = [
         conv.inputs[0],
-        editor.add_initializer(f"{layer.name}.values", sparse.values),
-        editor.add_initializer(f"{layer.name}.positions", sparse.positions),
+        *(editor.add_initializer(f"{layer.name}.{n}", a) for n, a in stored.inputs.items()),
         editor.add_initializer(f"{layer.name}.bias", bias),
     ]
     if epilogue.residual is not None:
         inputs.append(epilogue.residual)
     editor.remove_nodes([layer.name, *epilogue.absorbed])
-    op_type = OP_CONV if epilogue.residual is None else OP_CONV_ADD
+    op_type = stored.op if epilogue.residual is None else stored.residual_op
     attributes: dict[str, AttributeValue] = {
-        **_geometry(layer, sparse),
+        **_geometry(layer, stored.simd_group),
+        **stored.attributes,
         "slope": epilogue.activation.slope,
         "low": epilogue.activation.low,
         "high": epilogue.activation.high,
@@ -224,20 +259,20 @@ def _replace(
     return LayerRewrite(
         layer=layer.name,
         op=op_type,
-        simd_group=sparse.simd_group,
-        groups=sparse.group_count,
-        stored_groups=sparse.stored_groups,
+        simd_group=stored.simd_group,
+        groups=layer.group_count(stored.simd_group),
+        stored_groups=stored.groups,
         macs=layer.macs,
         fused=epilogue.fused,
         unfused=epilogue.unfused,
     )
 
 
-def _geometry(layer: ConvLayer, sparse: SparseWeights) -> dict[str, AttributeValue]:
+def _geometry(layer: ConvLayer, simd_group: int) -> dict[str, AttributeValue]:
     return {
         "out_channels": layer.out_channels,
         "in_channels": layer.in_channels,
-        "simd_group": sparse.simd_group,
+        "simd_group": simd_group,
         "group": layer.group,
         "kernel_shape": layer.kernel_shape,
         "strides": layer.strides,

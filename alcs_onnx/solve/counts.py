@@ -106,7 +106,7 @@ def kept_counts(
 
 def _earlier(count: int, groups: int, progress: float) -> int:
     """What a round keeps that is `progress` of the way to `count`."""
-    return max(1, round(groups * (count / groups) ** progress))
+    return max(1, round(groups * float((count / groups) ** progress)))
 
 
 def _own_count(target: KeepTarget, groups: int, estimator: Estimator | None) -> int:

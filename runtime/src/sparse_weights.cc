@@ -5,16 +5,12 @@
 #include <limits>
 #include <string>
 
+#include "check_range.h"
+
 namespace alcs {
 namespace {
 
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
-
-Status CheckRange(const char* name, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return Status();
-  return Status::Error(std::string(name) + " is " + std::to_string(value) + ", expected " +
-                       std::to_string(low) + " to " + std::to_string(high));
-}
 
 }  // namespace
 

@@ -92,16 +92,21 @@ def feed(proto_or_shape: Any, rng: np.random.Generator) -> dict[str, Array]:
     return {"x": rng.standard_normal(tuple(proto_or_shape)).astype(np.float32)}
 
 
-def golden_cases() -> list[dict[str, Any]]:
-    """The cases of the golden file: `name`, scalars as int, everything else as lists of int."""
+_SCALARS = (
+    "group simd_group all_zero_groups_dropped bits count first_level level_step index_bits stored"
+)
+
+
+def golden_cases(path: Path = GOLDEN) -> list[dict[str, Any]]:
+    """The cases of a golden file: `name`, scalars as int, everything else as lists of int."""
     cases = []
-    for block in GOLDEN.read_text().split("\n\n"):
+    for block in path.read_text().split("\n\n"):
         first, *lines = block.strip().splitlines()
         case: dict[str, Any] = {"name": first.removeprefix("case ")}
         for line in lines:
             key, *numbers = line.split()
             case[key] = [int(n) for n in numbers]
-        for key in ("group", "simd_group", "all_zero_groups_dropped"):
+        for key in case.keys() & set(_SCALARS.split()):
             (case[key],) = case[key]
         cases.append(case)
     return cases

@@ -1,7 +1,7 @@
 """Our nodes of a file written earlier become Conv, Add and activation, and MaxPool, again.
 
-Precondition: values, positions and bias are constant and valid. So a written file can be
-inspected, compiled or optimized again like the model it came from:
+Precondition: stored weights and bias are constant and valid; quantized weights become float32.
+So a written file can be inspected, compiled or optimized again like the model it came from:
 
     clip(max(v, slope * v), low, high) -> LeakyRelu (slope != 1), then Relu or Clip;
     a gate of v -> the product of v and its HardSigmoid or Sigmoid.
@@ -9,16 +9,18 @@ inspected, compiled or optimized again like the model it came from:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.functions import POOL_ATTRIBUTES
-from alcs_onnx.graph.model import AttributeValue, Node
-from alcs_onnx.sparse_format import OP_CONV_ADD, OP_DOMAIN, OP_MAX_POOL, SparseWeights, unpack
+from alcs_onnx.graph.functions import POOL_ATTRIBUTES, SPARSE_CONVS
+from alcs_onnx.graph.model import Array, AttributeValue, Node
+from alcs_onnx.graph.weight_bodies import PACKED, PACKING, PLAIN, StoredForm
+from alcs_onnx.packed_format import PackedWeights, unpack_quantized
+from alcs_onnx.sparse_format import OP_DOMAIN, OP_MAX_POOL, SparseWeights, unpack
 from alcs_onnx.types import Activation, Gate
 
 #: Operator, attributes and further inputs of a node that reads the result of the one before.
@@ -39,26 +41,47 @@ def _copied(node: Node, names: Iterable[str]) -> dict[str, AttributeValue]:
     return {name: node.attributes[name] for name in names}
 
 
-def _weight(editor: GraphEditor, node: Node) -> str:
-    values, positions = (editor.constant(name) for name in node.inputs[1:3])
-    if values is None or positions is None:
+@dataclass(frozen=True)
+class _Geometry:
+    """What all stored forms of a weight have in common."""
+
+    out_channels: int
+    group: int
+    columns: int
+    simd_group: int
+
+
+def _plain(node: Node, arrays: Sequence[Array], geometry: _Geometry) -> SparseWeights:
+    values, positions = arrays
+    return SparseWeights(values, positions, **vars(geometry))
+
+
+def _packed(node: Node, arrays: Sequence[Array], geometry: _Geometry) -> SparseWeights:
+    codes, gaps, scales = arrays
+    numbers = {name: node.int_attribute(name, -1) for name in PACKING}
+    return unpack_quantized(PackedWeights(codes, gaps, scales, **numbers, **vars(geometry)))
+
+
+#: How each stored form is read.
+_READERS = {PLAIN: _plain, PACKED: _packed}
+
+
+def _weight(editor: GraphEditor, node: Node, form: StoredForm) -> str:
+    arrays = [editor.constant(name) for name in node.inputs[1 : 1 + len(form.inputs)]]
+    constants = [array for array in arrays if array is not None]
+    if len(constants) < len(form.inputs):
         raise ModelError(f"node '{node.name}' ({node.op_type}): its weights are not constant")
     kernel = node.ints_attribute("kernel_shape")
     group = node.int_attribute("group", 1)
     out_channels = node.int_attribute("out_channels", 0)
     shape = (out_channels, node.int_attribute("in_channels", 0) // max(group, 1), *kernel)
-    sparse = SparseWeights(
-        values=values,
-        positions=positions,
-        out_channels=out_channels,
-        group=group,
-        columns=int(np.prod(shape[1:])),
-        simd_group=node.int_attribute("simd_group", 0),
-    )
+    columns, simd_group = int(np.prod(shape[1:])), node.int_attribute("simd_group", 0)
+    geometry = _Geometry(out_channels, group, columns, simd_group)
     try:
-        return editor.add_initializer(f"{node.name}.weight", unpack(sparse, shape))
+        weight = unpack(_READERS[form](node, constants, geometry), shape)
     except AlcsError as error:
         raise ModelError(f"node '{node.name}' ({node.op_type}): {error}") from error
+    return editor.add_initializer(f"{node.name}.weight", weight)
 
 
 def _activation(node: Node) -> Activation:
@@ -104,17 +127,21 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
             pool = _copied(node, POOL_ATTRIBUTES)
             editor.replace_node(Node(node.name, "MaxPool", node.inputs, node.outputs, pool))
             continue
-        weight = _weight(editor, node)
+        op = SPARSE_CONVS.get(node.op_type)
+        if op is None:
+            raise ModelError(f"node '{node.name}': {OP_DOMAIN} has no operator '{node.op_type}'")
+        weight = _weight(editor, node, op.form)
+        bias = 1 + len(op.form.inputs)
         conv_attributes = ("dilations", "group", "kernel_shape", "pads", "strides")
         chain: list[_Step] = [
             (
                 "Conv",
                 _copied(node, conv_attributes),
-                (weight, node.inputs[3]),
+                (weight, node.inputs[bias]),
             )
         ]
-        if node.op_type == OP_CONV_ADD:
-            chain.append(("Add", {}, (node.inputs[4],)))
+        if op.residual:
+            chain.append(("Add", {}, (node.inputs[bias + 1],)))
         chain += _activation_steps(editor, node, _activation(node))
         editor.remove_nodes([node.name])
         tensor = before = node.inputs[0]

@@ -3,7 +3,7 @@
 Preconditions for a node: default domain, deterministic, no subgraph, every present input an
 initializer (or, for Shape and Size, of static shape). DequantizeLinear is kept, because
 runtimes recognise quantized layers by it. A result much larger than its inputs is kept as a
-node, so that the file does not swell.
+node, so that the file does not swell; but not that of Cast, behind which quantized weights are.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def _foldable(editor: GraphEditor, node: Node) -> bool:
 
 
 def _too_large(editor: GraphEditor, node: Node) -> bool:
+    if node.is_op("Cast"):
+        return False
     size = sum(
         prod(editor.shapes[name]) * editor.dtypes[name].itemsize
         for name in node.outputs

@@ -1,0 +1,122 @@
+"""How function bodies rebuild a dense weight [M, C/group, *kernel] from its stored forms.
+
+Only operators of opset 13. What is here is constant in a file, so that a runtime computes it
+once, when it loads the file; the packed form is expanded to one byte for each bit of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from alcs_onnx.graph.function_body import FunctionBody
+from alcs_onnx.packed_format import MAX_BITS, MAX_INDEX_BITS
+
+GEOMETRY = ("out_channels", "in_channels", "simd_group", "group")
+PACKING = ("bits", "index_bits", "stored", "first_level", "level_step")
+
+
+@dataclass(frozen=True)
+class StoredForm:
+    """Inputs between X and the bias, integer attributes, and the nodes that rebuild a weight."""
+
+    inputs: tuple[str, ...]
+    attributes: tuple[str, ...]
+    rebuild: Callable[[FunctionBody], str]
+
+
+def _spread(body: FunctionBody, groups: Callable[[str], tuple[str, str]], scales: str = "") -> str:
+    """The dense weight from its stored groups.
+
+    `groups` gets the name of g as a vector, and gives those of the positions [nnz] and of the
+    values [nnz, g]. `scales` [1] or [M] are multiplied with the dense rows.
+    """
+    m, c, g, group = (body.int_vector(name) for name in GEOMETRY)
+    kernel = body.referred("kernel_shape", "value_ints", onnx.AttributeProto.INTS)
+    one = body.constant(1)
+    channels = body.op("Div", c, group)
+    # ReduceProd without axes means the same in every opset, axes attribute or axes input.
+    taps = body.op("Reshape", body.op("ReduceProd", kernel, keepdims=1), one)
+    columns = body.op("Mul", channels, taps)
+    rows = body.op("Div", m, group)
+    blocks = body.op("Div", body.op("Add", rows, body.op("Sub", g, one)), g)
+    all_blocks = body.op("Mul", blocks, group)
+    shape = body.op("Concat", body.op("Mul", all_blocks, columns), g, axis=0)
+    empty = body.zeros(shape, np.float32)
+    positions, values = groups(g)
+    stored = body.op("ScatterND", empty, body.op("Unsqueeze", positions, one), values)
+    stored = body.op("Reshape", stored, body.op("Concat", all_blocks, columns, g, axis=0))
+    stored = body.op("Transpose", stored, perm=[0, 2, 1])
+    padded = body.op("Mul", blocks, g)
+    stored = body.op("Reshape", stored, body.op("Concat", group, padded, columns, axis=0))
+    stored = body.op("Slice", stored, body.constant(0), rows, one)
+    if scales:
+        stored = body.op("Reshape", stored, body.op("Concat", m, columns, axis=0))
+        stored = body.op("Mul", stored, body.op("Reshape", scales, body.constant(-1, 1)))
+    return body.op("Reshape", stored, body.op("Concat", m, channels, kernel, axis=0))
+
+
+def _plain(body: FunctionBody) -> str:
+    """From `values` and `positions`."""
+
+    def groups(g: str) -> tuple[str, str]:
+        return body.op("Cast", "positions", to=onnx.TensorProto.INT64), "values"
+
+    return _spread(body, groups)
+
+
+def _bit_rows(body: FunctionBody, stream: str, count: str, bits: str) -> tuple[str, str]:
+    """`count` numbers as uint8 bits [count, width], the lowest first, and the width.
+
+    The width is `bits`, but at least 1: numbers of no bits are 0.
+    """
+    one = body.constant(1)
+    width = body.op("Max", bits, one)
+    column = body.op("Reshape", stream, body.constant(-1, 1))
+    shifted = body.op(
+        "BitShift", column, body.array(np.arange(8, dtype=np.uint8)), direction="RIGHT"
+    )
+    spread = body.op("Mod", shifted, body.array(np.uint8(2)))
+    # Flatten, for a stream of no bytes has no size that -1 could stand for.
+    spread = body.op("Squeeze", body.op("Flatten", spread, axis=0), body.constant(0))
+    missing = body.op("Mul", count, body.op("Sub", width, bits))
+    spread = body.op("Concat", spread, body.zeros(missing, np.uint8), axis=0)
+    end = body.op("Mul", count, width)
+    spread = body.op("Slice", spread, body.constant(0), end, body.constant(0))
+    return body.op("Reshape", spread, body.op("Concat", count, width, axis=0)), width
+
+
+def _powers(body: FunctionBody, dtype: type[np.integer], most: int, width: str) -> str:
+    """The powers of 2 from 1 on, as a column of `width` rows."""
+    powers = body.array(np.array([[2**bit] for bit in range(most)], dtype=dtype))
+    return body.op("Slice", powers, body.constant(0), width, body.constant(0))
+
+
+def _packed(body: FunctionBody) -> str:
+    """From `codes`, `gaps` and `scales`."""
+
+    def groups(g: str) -> tuple[str, str]:
+        bits, index_bits, stored, first, step = (body.int_vector(name) for name in PACKING)
+        spread, width = _bit_rows(body, "gaps", stored, index_bits)
+        spread = body.op("Cast", spread, to=onnx.TensorProto.INT64)
+        gaps = body.op("MatMul", spread, _powers(body, np.int64, MAX_INDEX_BITS, width))
+        one = body.constant(1)
+        steps = body.op("Add", body.op("Reshape", gaps, stored), one)
+        axis = body.array(np.int64(0))
+        positions = body.op("Sub", body.op("CumSum", steps, axis), one)
+
+        spread, width = _bit_rows(body, "codes", body.op("Mul", stored, g), bits)
+        codes = body.op("MatMulInteger", spread, _powers(body, np.uint8, MAX_BITS, width))
+        codes = body.op("Cast", codes, to=onnx.TensorProto.FLOAT)
+        first, step = (body.op("Cast", v, to=onnx.TensorProto.FLOAT) for v in (first, step))
+        levels = body.op("Add", body.op("Mul", codes, step), first)
+        return positions, body.op("Reshape", levels, body.op("Concat", stored, g, axis=0))
+
+    return _spread(body, groups, scales="scales")
+
+
+PLAIN = StoredForm(("values", "positions"), GEOMETRY, _plain)
+PACKED = StoredForm(("codes", "gaps", "scales"), (*GEOMETRY, *PACKING), _packed)

@@ -1,0 +1,140 @@
+"""A compressed state as it is deployed, counted and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alcs_onnx.coupling import analyse, zero_channels
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import Model
+from alcs_onnx.latency.fused import dense_times
+from alcs_onnx.levels import quantize
+from alcs_onnx.pipeline.checks import numeric_check, written_form
+from alcs_onnx.pipeline.compressor import Compressed, Compressor
+from alcs_onnx.pipeline.results import NumericCheck
+from alcs_onnx.pipeline.scene import Scene
+from alcs_onnx.rewrite import compile_sparse, remove_zero_channels
+from alcs_onnx.storage import FLOAT_BITS, LayerStorage, ModelStorage, layer_storage
+from alcs_onnx.structures import Structure
+from alcs_onnx.types import BoolArray, FloatArray, QuantizedWeight, Timing
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The written form of a state, checked, counted and timed.
+
+    `storage` is that of the layers that were compressed; `layer_ms` gives the dense and the
+    sparse time of each of them.
+    """
+
+    model: Model
+    check: NumericCheck
+    storage: ModelStorage
+    dense: Timing
+    sparse: Timing
+    layer_ms: Mapping[str, tuple[float, float]]
+
+
+def deploy(
+    scene: Scene, compressor: Compressor, state: Compressed, structures: Sequence[Structure]
+) -> Deployed:
+    """Write, check, count and time `state`.
+
+    Channels that no filter computes any more go with all that reads them; every layer then
+    becomes the sparse operator, with its levels packed where it is quantized. Raises
+    `AlcsError` when the result does not compute what the state does.
+    """
+    masked = compressor.model_of(state)
+    written = written_form(_rewritten(masked, compressor, state))
+    check = numeric_check(written, masked, scene.seed)
+    if not check.passed:
+        raise AlcsError(
+            f"{scene.path}: the compressed model differs from the trained one by "
+            f"{max(check.with_library, check.without_library):.1e} (relative)"
+        )
+    serialized = written.serialize()
+    dense, sparse = scene.against_dense(serialized)
+    storage = ModelStorage(tuple(_stored(compressor, state, structures)))
+    return Deployed(
+        written, check, storage, dense, sparse, _layer_times(scene, compressor, written, serialized)
+    )
+
+
+def _rewritten(masked: Model, compressor: Compressor, state: Compressed) -> Model:
+    smaller = remove_zero_channels(masked)
+    quantized = {}
+    for layer in smaller.model.conv_layers:
+        levels = state.quantized.get(layer.name)
+        if levels is not None:
+            rows = smaller.rows[layer.name]
+            quantized[layer.name] = _smaller(
+                levels, np.asarray(smaller.model.initializers[layer.weight]), rows
+            )
+    return compile_sparse(smaller.model, quantized=quantized).model
+
+
+def _smaller(levels: QuantizedWeight, weight: FloatArray, rows: BoolArray) -> QuantizedWeight:
+    """The levels of what is left of a weight: the same distances, so the same levels."""
+    scale = levels.scale if levels.scale.size == 1 else levels.scale[rows]
+    return quantize(weight, levels.level_set, keep=weight != 0, scale=scale)
+
+
+def _stored(
+    compressor: Compressor, state: Compressed, structures: Sequence[Structure]
+) -> Iterator[LayerStorage]:
+    """The storage of each layer, without what reads channels that are gone.
+
+    Weights that became level 0 count as pruned where each weight has an index (ADMM-NN-S
+    section 6: "this phenomenon does not apply to structured pruning").
+    """
+    full = all(structure.full_matrix for structure in structures)
+    read = _channels_read(compressor.model_of(state))
+    for name, layer in compressor.layers.items():
+        keep, levels = (
+            state.keep[name] & read.get(layer.weight, np.True_),
+            state.quantized.get(name),
+        )
+        if levels is not None and not full:
+            keep = keep & (levels.levels != 0)
+        yield layer_storage(
+            layer,
+            structures,
+            keep,
+            FLOAT_BITS if levels is None else levels.level_set.bits,
+            scales=0 if levels is None else levels.scale.size,
+            zero_level=levels is None or 0 in levels.level_set.levels,
+        )
+
+
+def _channels_read(masked: Model) -> dict[str, BoolArray]:
+    """Masks of the weights, by initializer, without the redundant channels of `masked`."""
+    coupling = analyse(masked)
+    keep = {group: ~zero for group, zero in zero_channels(masked, coupling).items()}
+    masks: dict[str, BoolArray] = {}
+    for slot, positions in coupling.removed(keep):
+        mask = masks.setdefault(slot.tensor, np.ones(masked.initializers[slot.tensor].shape, bool))
+        np.moveaxis(mask, slot.axis, 0)[positions] = False
+    return masks
+
+
+def _layer_times(
+    scene: Scene, compressor: Compressor, written: Model, serialized: bytes
+) -> dict[str, tuple[float, float]]:
+    """Dense and sparse time (ms) of each compressed layer that ran as a node, in turns."""
+    dense, sparse = scene.target.node_times(
+        [scene.model.serialize(), serialized],
+        threads=scene.measuring.threads,
+        iterations=scene.measuring.iterations,
+        warmup=scene.measuring.warmup,
+        feeds=scene.feeds,
+    )
+    before = dense_times(scene.model, dense.profile)
+    after = {**dense_times(written, sparse.profile), **sparse.profile.nodes}
+    return {
+        name: (before[name], after[name])
+        for name in compressor.layers
+        if name in before and name in after
+    }
