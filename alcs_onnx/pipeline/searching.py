@@ -68,9 +68,10 @@ def search(
 ) -> tuple[Compressed, tuple[Trial, ...]]:
     """The smallest state of at least `floor` accuracy (in [0, 1]) that was found from `start`.
 
-    Where no quantization holds it, the state is not quantized, and a note says so.
+    Where no quantization holds it, the round before is quantized instead, and so on; where none
+    of them can be, the smallest state stays float32, and a note says so.
     """
-    state, trials = start, []
+    states, trials = [start], []
 
     def tried(step: str, found: Compressed) -> bool:
         accepted = found.accuracy >= floor
@@ -84,20 +85,20 @@ def search(
     for structure in structures:
         factor = options.factor
         for _ in range(options.rounds):
-            target = KeepTarget("", state.kept / factor, "")
-            found = compressor.prune(state, structure, [target])
-            if found.kept >= state.kept:
+            target = KeepTarget("", states[-1].kept / factor, "")
+            found = compressor.prune(states[-1], structure, [target])
+            if found.kept >= states[-1].kept:
                 break  # every layer is down to its last group
             if tried(f"{structure.name} / {factor:.3g}", found):
-                state = found
+                states.append(found)
                 continue
             factor = factor**0.5
             if factor < options.smallest_factor:
                 break
-    for name in options.levels:
-        found = compressor.quantize(state, get_level_set(name), per_channel=options.per_channel)
-        if tried(name, found):
-            return found, tuple(trials)
-    if options.levels:
-        note("no quantization that was tried keeps the accuracy: weights stay float32")
-    return state, tuple(trials)
+    for state in reversed(states) if options.levels else ():
+        for name in options.levels:
+            found = compressor.quantize(state, get_level_set(name), per_channel=options.per_channel)
+            if tried(name, found):
+                return found, tuple(trials)
+        note(f"no quantization keeps the accuracy at {state.kept} weights")
+    return states[-1], tuple(trials)
