@@ -29,7 +29,7 @@ class FunctionBody:
 
     def array(self, value: Array) -> str:
         """A constant of any element type and shape."""
-        return self.op("Constant", value=numpy_helper.from_array(np.asarray(value)))
+        return self.op("Constant", value=numpy_helper.from_array(value))
 
     def zeros(self, shape: str, dtype: type[np.generic]) -> str:
         """Zeros of a shape that is a tensor."""
