@@ -84,9 +84,9 @@ def _zero_code(bits: int, first: int, step: int) -> int | None:
 
 def write_bits(numbers: npt.NDArray[np.integer], bits: int) -> ByteArray:
     """A vector of numbers in [0, 2^bits), `bits` (0..32) bits each, as a stream of bytes."""
-    word = np.uint8 if bits <= 8 else np.uint32
-    spread = numbers.astype(word)[:, None] >> np.arange(bits, dtype=word) & word(1)
-    return np.packbits(spread.astype(np.uint8), bitorder="little")
+    word = np.dtype("<u1" if bits <= 8 else "<u4")
+    parts = numbers.astype(word)[:, None].view(np.uint8)
+    return np.packbits(np.unpackbits(parts, axis=1, bitorder="little")[:, :bits], bitorder="little")
 
 
 def read_bits(stream: ByteArray, count: int, bits: int) -> IntArray:
@@ -117,7 +117,8 @@ def best_index_bits(
 
 
 def _gaps(positions: npt.NDArray[np.integer]) -> IntArray:
-    return np.asarray(np.diff(positions.astype(np.int64), prepend=np.int64(-1)) - 1, dtype=np.int64)
+    before = np.concatenate([[-1], positions[:-1]])
+    return np.asarray(positions - before - 1, dtype=np.int64)
 
 
 def pack_quantized(

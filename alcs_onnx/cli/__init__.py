@@ -15,6 +15,7 @@ COMMANDS = {
     "optimize": "make a model meet a latency budget",
     "prune-masks": "choose what to remove and save the masks",
     "compile": "rewrite an already sparse model to the sparse operator",
+    "compress": "prune and quantize a model to given targets",
     "compare-structures": "compare structures of sparsity at the same accuracy",
     "profile": "measure the latency table of a model",
     "bench": "time models side by side",

@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alcs_onnx.cli import arguments, training
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline import ComparisonResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,17 +49,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=None, metavar="FOLDER", help="for the written models"
     )
+    add_exports(parser)
+    parser.add_argument("--details", action="store_true", help="also print a row per layer")
+    arguments.add_measuring(parser, iterations=200)
+    training.add_data(parser)
+    training.add_training(parser)
+    arguments.add_general(parser)
+
+
+def add_exports(parser: argparse.ArgumentParser) -> None:
+    """Files that the result is written to, besides the models."""
     parser.add_argument(
         "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
     )
     parser.add_argument(
         "--plot", type=Path, default=None, metavar="FILE", help="draw the result (.png or .svg)"
     )
-    parser.add_argument("--details", action="store_true", help="also print a row per layer")
-    arguments.add_measuring(parser, iterations=200)
-    training.add_data(parser)
-    training.add_training(parser)
-    arguments.add_general(parser)
+
+
+def add_rule(parser: argparse._ActionsContainer) -> None:
+    """How a target of the network is shared out."""
+    parser.add_argument(
+        "--rule",
+        choices=["lamp", "energy", "energy-normalised", "uniform"],
+        default="lamp",
+        help="how weights are shared out over the layers (lamp)",
+    )
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
@@ -73,12 +92,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         help="what a round divides the number of weights by; its square root after a round that "
         "cost too much accuracy (2)",
     )
-    group.add_argument(
-        "--rule",
-        choices=["lamp", "energy", "energy-normalised", "uniform"],
-        default="lamp",
-        help="how weights are shared out over the layers (lamp)",
-    )
+    add_rule(group)
     group.add_argument(
         "--quantize",
         nargs="*",
@@ -135,9 +149,16 @@ def run(options: argparse.Namespace) -> int:
             progress=progress,
             on_note=progress.note,
         )
+    show(options, result)
+    return 0
+
+
+def show(options: argparse.Namespace, result: ComparisonResult) -> None:
+    """Print the result and write the files of `add_exports`."""
+    from alcs_onnx import report
+
     report.print_comparison(result, details=options.details)
     if options.export_json is not None:
         report.write_comparison_json(options.export_json, result)
     if options.plot is not None:
         report.plot_comparison(result, options.plot)
-    return 0

@@ -27,9 +27,9 @@ class FunctionBody:
         """A vector of int64."""
         return self.op("Constant", value_ints=list(values))
 
-    def array(self, value: Array | np.generic) -> str:
+    def array(self, value: Array | np.integer) -> str:
         """A constant of any element type and shape."""
-        return self.op("Constant", value=numpy_helper.from_array(np.asarray(value)))
+        return self.op("Constant", value=numpy_helper.from_array(value))
 
     def zeros(self, shape: str, dtype: type[np.generic]) -> str:
         """Zeros of a shape that is a tensor."""

@@ -79,7 +79,7 @@ def _bit_rows(body: FunctionBody, stream: str, count: str, bits: str) -> tuple[s
     shifted = body.op(
         "BitShift", column, body.array(np.arange(8, dtype=np.uint8)), direction="RIGHT"
     )
-    spread = body.op("Mod", shifted, body.array(np.uint8(2)))
+    spread = body.op("Mod", shifted, body.array(np.array(2, dtype=np.uint8)))
     # Flatten, for a stream of no bytes has no size that -1 could stand for.
     spread = body.op("Squeeze", body.op("Flatten", spread, axis=0), body.constant(0))
     missing = body.op("Mul", count, body.op("Sub", width, bits))
@@ -105,7 +105,7 @@ def _packed(body: FunctionBody) -> str:
         gaps = body.op("MatMul", spread, _powers(body, np.int64, MAX_INDEX_BITS, width))
         one = body.constant(1)
         steps = body.op("Add", body.op("Reshape", gaps, stored), one)
-        axis = body.array(np.int64(0))
+        axis = body.array(np.array(0, dtype=np.int64))
         positions = body.op("Sub", body.op("CumSum", steps, axis), one)
 
         spread, width = _bit_rows(body, "codes", body.op("Mul", stored, g), bits)

@@ -9,6 +9,7 @@ from alcs_onnx.pipeline.comparing import (
 )
 from alcs_onnx.pipeline.comparison_results import ComparisonResult, StructureResult
 from alcs_onnx.pipeline.compiling import compile_model
+from alcs_onnx.pipeline.compressing import CompressOptions, compress
 from alcs_onnx.pipeline.optimizing import METHODS, optimize
 from alcs_onnx.pipeline.profiling import profile, profile_channels
 from alcs_onnx.pipeline.results import (
@@ -34,6 +35,7 @@ __all__ = [
     "ComparisonOptions",
     "ComparisonResult",
     "CompileResult",
+    "CompressOptions",
     "LayerReport",
     "Measuring",
     "NumericCheck",
@@ -44,6 +46,7 @@ __all__ = [
     "bench",
     "compare_structures",
     "compile_model",
+    "compress",
     "optimize",
     "profile",
     "profile_channels",

@@ -180,6 +180,8 @@ class StructureResult:
 class ComparisonResult:
     """Structures compared at one accuracy: at most `tolerance` below `baseline_accuracy`.
 
+    A `tolerance` of None demands no accuracy.
+
     `measure` says what the accuracy is of: top-1 on `data`, or agreement with the dense model.
     """
 
@@ -187,16 +189,16 @@ class ComparisonResult:
     data: str
     measure: str
     baseline_accuracy: float
-    tolerance: float
+    tolerance: float | None
     rows: tuple[StructureResult, ...]
     machine: Machine | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
-    def least_accuracy(self) -> float:
+    def least_accuracy(self) -> float | None:
         """The accuracy that a structure has to reach."""
-        return self.baseline_accuracy - self.tolerance
+        return None if self.tolerance is None else self.baseline_accuracy - self.tolerance
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:

@@ -164,7 +164,8 @@ class Compressor:
             weight = self._weight(state, layer) * state.keep[name]
             grouped = structure.grouped(weight, layer)
             energies[name] = np.square(grouped, dtype=np.float64).sum(axis=-1)
-            members[name] = grouped.shape[-1]
+            left = structure.grouped(state.keep[name].astype(np.float32), layer).sum(axis=-1)
+            members[name] = float(left[left > 0].mean()) if left.any() else 1.0
         return kept_counts(
             targets,
             energies,

@@ -21,8 +21,10 @@ def print_comparison(result: ComparisonResult, *, details: bool = False) -> None
             _print_layers(row)
             if row.history:
                 _print_history(row)
+    least = result.least_accuracy
+    wanted = "" if least is None else f", at least {_percent(least)} % wanted"
     out.print(
-        f"accuracy: {result.measure}, at least {_percent(result.least_accuracy)} % wanted\n"
+        f"accuracy: {result.measure}{wanted}\n"
         "weight store: weights alone | relative, absolute: weights with such indices | "
         "compress rate: dense / relative | PPR: prune rate / speed-up",
         markup=False,

@@ -102,7 +102,8 @@ def _draw_accuracy(axes: Axes, result: ComparisonResult) -> None:
             color=drawn.get_color(),
         )
     axes.axhline(100 * result.baseline_accuracy, color="grey", linewidth=1)
-    axes.axhline(100 * result.least_accuracy, color="grey", linewidth=1, linestyle="--")
+    if result.least_accuracy is not None:
+        axes.axhline(100 * result.least_accuracy, color="grey", linewidth=1, linestyle="--")
     axes.margins(x=0.2, y=0.2)
     axes.set_xlabel("compression of weights and indices (times)")
     axes.set_ylabel(f"{result.measure} (%)")

@@ -56,7 +56,7 @@ class KeepTarget:
             raise AlcsError(f"'{text}': a share of the run time is for one layer, LAYER={text}")
         return target
 
-    def of(self, total: int) -> float:
+    def of(self, total: float) -> float:
         """How many of `total` that is, where no run time is involved."""
         if self.unit == "%":
             return total * self.value / 100
@@ -66,7 +66,7 @@ class KeepTarget:
 def kept_counts(
     targets: Sequence[KeepTarget],
     energies: Energies,
-    members: Mapping[str, int],
+    members: Mapping[str, float],
     *,
     rule: str = "lamp",
     estimator: Estimator | None = None,
@@ -78,9 +78,10 @@ def kept_counts(
     that keeps the share s, s ** progress (ADMM-NN-S section 4.3: 1.5 times, then 2 times that).
 
     `energies[layer]` holds the sum of squares of each group, `members[layer]` the weights of a
-    group. Layers with a target of their own take that; a target without a layer is shared by
-    the others, which stay whole where there is none. Raises `AlcsError` for unknown layers,
-    layers named twice, or a share of run time without an `estimator`.
+    group, on average where some of them are pruned already. Layers with a target of their own
+    take that; a target without a layer is shared by the others, which stay whole where there is
+    none. Raises `AlcsError` for unknown layers, layers named twice, or a share of run time
+    without an `estimator`.
     """
     own = {target.layer: target for target in targets if target.layer}
     shared = [target for target in targets if not target.layer]
@@ -156,7 +157,7 @@ RULES: Mapping[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 
 def share_out(
-    energies: Energies, members: Mapping[str, int], weights: float, rule: str
+    energies: Energies, members: Mapping[str, float], weights: float, rule: str
 ) -> dict[str, int]:
     """Groups of each layer when all layers together keep at most `weights` weights.
 

@@ -1,0 +1,174 @@
+"""`compress`: prune and quantize to given targets, whatever the latency (ADMM-NN-S, figure 6)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from alcs_onnx import latency
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.files import check_writable
+from alcs_onnx.latency import Estimator
+from alcs_onnx.levels import get_level_set
+from alcs_onnx.pipeline.comparing import structure_row
+from alcs_onnx.pipeline.comparison_results import ComparisonResult
+from alcs_onnx.pipeline.compressor import Compressed, Compressor
+from alcs_onnx.pipeline.scene import Measuring, Note, Scene, open_scene
+from alcs_onnx.pipeline.searching import Trial
+from alcs_onnx.pipeline.training import Progress, Trained, Training
+from alcs_onnx.solve import KeepTarget
+from alcs_onnx.structures import Structure, structure_sequence
+from alcs_onnx.types import Shape
+
+
+@dataclass(frozen=True)
+class CompressOptions:
+    """What is kept, and in how many bits.
+
+    structure: a name of `STRUCTURES`, or several joined by "+" that are pruned in turn.
+    keep: targets as `KeepTarget.parse` reads them; before a colon may stand the structure of a
+        combination that a target is for (`shape:10%`). A target for all structures is reached
+        by each of them in equal parts. Empty prunes nothing.
+    rounds: progressive rounds towards the targets (ADMM-NN-S section 4.3).
+    levels: a name of `LEVEL_SETS`; empty leaves float32.
+    per_channel, fully_connected, rule: as in `SearchOptions` and `ComparisonOptions`.
+    """
+
+    structure: str = "simd"
+    keep: tuple[str, ...] = ()
+    rounds: int = 1
+    levels: str = ""
+    per_channel: bool = False
+    fully_connected: bool = False
+    rule: str = "lamp"
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise AlcsError(f"{self.rounds} rounds reach no target")
+        if not self.keep and not self.levels:
+            raise AlcsError("there is nothing to do: say what to keep, or name a quantization")
+        if self.levels:
+            get_level_set(self.levels)
+
+    def targets(self, structures: Sequence[Structure]) -> list[list[KeepTarget]]:
+        """The targets of each structure; raises `AlcsError` for a structure that is none."""
+        names = [structure.name for structure in structures]
+        found: list[list[KeepTarget]] = [[] for _ in structures]
+        for text in self.keep:
+            prefix, colon, rest = text.partition(":")
+            if colon and prefix in names:
+                found[names.index(prefix)].append(KeepTarget.parse(rest))
+                continue
+            for targets in found:
+                targets.append(_part(KeepTarget.parse(text), len(names)))
+        return found
+
+
+def compress(
+    model: str | Path,
+    output: str | Path,
+    training: Training,
+    *,
+    options: CompressOptions,
+    input_shapes: Mapping[str, Shape] | None = None,
+    table: str | Path | None = None,
+    simd_group: int = 4,
+    measuring: Measuring | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    on_note: Note | None = None,
+) -> ComparisonResult:
+    """Prune and quantize `model`, write it to `output`, and say what it is worth: one row.
+
+    `table` is a latency table of the structure, needed where targets are shares of run time.
+    Raises `AlcsError` for bad input; nothing is written then.
+    """
+    began, note = time.monotonic(), on_note or (lambda text: None)
+    check_writable(Path(output), Path(model), *([Path(table)] if table else []))
+    structures = structure_sequence(options.structure, simd_group)
+    targets = options.targets(structures)
+    scene = open_scene(
+        Path(model),
+        input_shapes=input_shapes or {},
+        fully_connected=options.fully_connected,
+        simd_group=simd_group,
+        measuring=measuring or Measuring(),
+        seed=seed,
+        on_note=note,
+    )
+    trained = Trained(scene, training, seed, progress, note)
+    compressor = Compressor(
+        scene.model,
+        scene.prunable,
+        trained,
+        rule=options.rule,
+        estimator=None if table is None else _estimator(scene, Path(table), structures),
+    )
+    start = compressor.start()
+    state, trials = _steps(compressor, start, structures, targets, options, note)
+    row = structure_row(
+        scene, compressor, options.structure, structures, state, trials, Path(output)
+    )
+    return ComparisonResult(
+        model=str(model),
+        data=training.data,
+        measure=trained.kind,
+        baseline_accuracy=start.accuracy,
+        tolerance=None,
+        rows=(row,),
+        machine=scene.target.machine(scene.measuring.threads),
+        settings={**asdict(options), **training.config, "seed": seed, "simd_group": simd_group},
+        seconds=time.monotonic() - began,
+    )
+
+
+def _steps(
+    compressor: Compressor,
+    start: Compressed,
+    structures: Sequence[Structure],
+    targets: Sequence[Sequence[KeepTarget]],
+    options: CompressOptions,
+    note: Note,
+) -> tuple[Compressed, tuple[Trial, ...]]:
+    """All rounds of all structures, then the levels."""
+    state, trials = start, []
+    for structure, wanted in zip(structures, targets, strict=True):
+        # Every round's target is a share of what the structure found, not of the round before.
+        for number in range(1, options.rounds + 1) if wanted else ():
+            share = number / options.rounds
+            state = compressor.prune(state, structure, wanted, share)
+            trials.append(Trial(structure.name, state.kept, state.accuracy, True))
+            note(f"{structure.name}: {state.kept} weights left, accuracy {state.accuracy:.2%}")
+    if options.levels:
+        levels = get_level_set(options.levels)
+        state = compressor.quantize(state, levels, per_channel=options.per_channel)
+        trials.append(Trial(levels.name, state.kept, state.accuracy, True))
+        note(f"{levels.name}: accuracy {state.accuracy:.2%}")
+    return state, tuple(trials)
+
+
+def _part(target: KeepTarget, structures: int) -> KeepTarget:
+    """The target of one structure of several that reach it together."""
+    if structures == 1:
+        return target
+    if target.unit == "x":
+        return KeepTarget(target.layer, target.value ** (1 / structures), "x")
+    if target.unit == "%":
+        return KeepTarget(target.layer, 100 * (target.value / 100) ** (1 / structures), "%")
+    raise AlcsError(
+        "a count or a share of the run time is for one structure of a combination: "
+        "write STRUCTURE:TARGET"
+    )
+
+
+def _estimator(scene: Scene, path: Path, structures: Sequence[Structure]) -> Estimator:
+    machine = scene.target.machine(scene.measuring.threads)
+    table = latency.load_table(path, scene.model.digest, machine)
+    if [table.structure] != [structure.name for structure in structures]:
+        raise AlcsError(
+            f"{path}: measured for structure '{table.structure}', not "
+            f"{'+'.join(structure.name for structure in structures)}"
+        )
+    return Estimator.from_table(table)
