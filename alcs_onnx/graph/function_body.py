@@ -8,8 +8,6 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from alcs_onnx.graph.model import Array
-
 
 class FunctionBody:
     """Collects the nodes of a function body; every method returns a tensor name."""
@@ -27,7 +25,7 @@ class FunctionBody:
         """A vector of int64."""
         return self.op("Constant", value_ints=list(values))
 
-    def array(self, value: Array | np.integer) -> str:
+    def array(self, value: Any) -> str:
         """A constant of any element type and shape."""
         return self.op("Constant", value=numpy_helper.from_array(value))
 

@@ -1,0 +1,231 @@
+"""`compress` and `compare-structures` on a small network, from the command line and Python."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("torch")
+
+from small_models import labelled_images, residual_net
+
+from alcs_onnx.cli import main
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import load_model
+from alcs_onnx.pipeline import ComparisonOptions, CompressOptions, SearchOptions
+from alcs_onnx.pipeline.compressor import Compressed
+from alcs_onnx.pipeline.searching import search
+from alcs_onnx.structures import get_structure, structure_sequence
+
+QUICK = ["--iterations", "5", "--warmup", "1", "--train-threads", "1"]
+SCHEDULE = [
+    "--admm-epochs",
+    "1",
+    "--finetune-epochs",
+    "1",
+    "--lr",
+    "0.01",
+    "--finetune-lr",
+    "0.002",
+]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return residual_net(tmp_path_factory.mktemp("model") / "net.onnx", width=16, size=24)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled_images(tmp_path_factory.mktemp("data") / "images.npz", size=24)
+
+
+def compress(network: Path, images: Path, output: Path, *flags: str) -> dict:
+    result = output.with_suffix(".json")
+    arguments = ["compress", network, "--data", images, "-o", output, "--export-json", result]
+    assert main([str(x) for x in [*arguments, *QUICK, *SCHEDULE, *flags]]) == 0
+    return json.loads(result.read_text())
+
+
+@pytest.mark.parametrize("structure", ["unstructured", "simd", "shape", "channel", "filter"])
+def test_every_structure_is_pruned_quantized_and_written(network, images, tmp_path, structure):
+    result = compress(
+        network, images, tmp_path / "out.onnx",
+        "--structure", structure, "--keep", "4x", "--quantize", "3bit",
+    )  # fmt: skip
+    [row] = result["rows"]
+    assert row["prune_rate"] >= 3.5
+    assert row["quantization"] == "3bit"
+    assert row["relative_bytes"] >= row["weight_bytes"] > 0
+    assert row["latency_ms"] > 0
+    before, after = load_model(network), load_model(tmp_path / "out.onnx")
+    masks = {x.name: after.initializers[x.weight] != 0 for x in after.conv_layers}
+    for layer in before.conv_layers:
+        weight = after.initializers[
+            next(x.weight for x in after.conv_layers if x.name == layer.name)
+        ]
+        levels = np.unique(np.round(np.abs(weight[masks[layer.name]]), 6))
+        assert levels.size <= 3
+        if masks[layer.name].shape == layer.weight_shape and structure != "unstructured":
+            group = get_structure(structure, 4)
+            kept = group.grouped(masks[layer.name].astype(np.float32), layer).any(axis=-1)
+            assert kept.mean() < 0.6
+    # The file holds no float weights of the convolutions: packed streams are bytes.
+    graph = onnx.load(tmp_path / "out.onnx").graph
+    streams = [t for t in graph.initializer if t.name.endswith((".codes", ".gaps"))]
+    assert streams
+    assert all(t.data_type == onnx.TensorProto.UINT8 for t in streams)
+    assert (tmp_path / "out.onnx").stat().st_size < network.stat().st_size / 2
+
+
+def test_a_combination_removes_the_channels_that_nobody_makes(network, images, tmp_path):
+    result = compress(
+        network, images, tmp_path / "out.onnx",
+        "--structure", "shape+filter", "--keep", "shape:50%", "filter:50%", "--rounds", "2",
+    )  # fmt: skip
+    [row] = result["rows"]
+    assert row["kind"] == "full matrix"
+    assert row["quantization"] == "float32"
+    assert len(row["history"]) == 4
+    before, after = load_model(network), load_model(tmp_path / "out.onnx")
+    narrower = [
+        b.out_channels > a.out_channels
+        for b, a in zip(before.conv_layers, after.conv_layers, strict=True)
+    ]
+    assert any(narrower)
+
+
+def test_levels_alone(network, images, tmp_path):
+    result = compress(network, images, tmp_path / "b.onnx", "--quantize", "binary", "--per-channel")
+    [row] = result["rows"]
+    assert row["bits"] == 1
+    assert row["prune_rate"] == 1
+    assert row["compress_rate"] == pytest.approx(32, rel=0.02)
+    assert row["scale_bytes"] > 0
+
+
+def test_targets_of_run_time_need_the_table_of_the_structure(network, images, tmp_path, capsys):
+    layer = load_model(network).conv_layers[1].name
+    table = tmp_path / "table.json"
+    assert main(["profile", str(network), "-o", str(table), *QUICK[:4]]) == 0
+    result = compress(
+        network,
+        images,
+        tmp_path / "out.onnx",
+        "--keep",
+        f"{layer}=50%time",
+        "--profile",
+        str(table),
+    )
+    kept = {x["layer"]: x["kept_weights"] / x["dense_weights"] for x in result["rows"][0]["layers"]}
+    assert kept[layer] < 0.8
+    assert all(share == 1 for name, share in kept.items() if name != layer)
+    capsys.readouterr()
+    for flags, message in [
+        (["--structure", "shape", "--profile", str(table)], "measured for structure 'simd'"),
+        ([], "needs a latency table"),
+    ]:
+        arguments = ["compress", network, "--data", images, "-o", tmp_path / "no.onnx"]
+        arguments += ["--keep", f"{layer}=50%time", *QUICK, *SCHEDULE, *flags]
+        assert main([str(x) for x in arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "no.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--keep", "half"], "does not say what is kept"),
+        (["--keep", "nothere=3"], "'nothere' is no layer that can be pruned"),
+        (["--keep", "2%", "3%"], "two targets"),
+        ([], "there is nothing to do"),
+        (["--quantize", "2bit"], "quantization '2bit' is not known"),
+        (["--keep", "2x", "--structure", "rows"], "structure 'rows' is not known"),
+        (["--keep", "100", "--structure", "shape+filter"], "write STRUCTURE:TARGET"),
+        (["--keep", "2x", "--resume"], "--resume needs the folder of --checkpoint"),
+    ],
+)
+def test_bad_input_is_one_line(network, images, tmp_path, capsys, flags, message):
+    arguments = ["compress", network, "--data", images, "-o", tmp_path / "out.onnx", *QUICK]
+    assert main([str(x) for x in [*arguments, *SCHEDULE, *flags]]) == 2
+    lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("alcs-onnx:")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_without_data_there_is_nothing_to_compare(network, tmp_path, capsys):
+    assert main(["compress", str(network), "--keep", "2x", "-o", str(tmp_path / "o.onnx")]) == 2
+    assert "needs --data" in capsys.readouterr().err
+    assert main(["compare-structures", str(network)]) == 2
+    assert "needs --data" in capsys.readouterr().err
+
+
+def compare(network: Path, images: Path, folder: Path, *flags: str) -> dict:
+    arguments = [
+        "compare-structures", network, "--data", images, "--structures", "unstructured", "shape",
+        "--tolerance", "60", "--rounds", "2", "--factor", "3", "--quantize", "ternary", "3bit",
+        "--checkpoint", folder / "ck", "-o", folder / "models", "--export-json", folder / "r.json",
+        "--plot", folder / "r.png", "--details", *QUICK, *SCHEDULE, *flags,
+    ]  # fmt: skip
+    assert main([str(x) for x in arguments]) == 0
+    return json.loads((folder / "r.json").read_text())
+
+
+def test_structures_are_compared_and_an_interrupted_comparison_resumes(network, images, tmp_path):
+    pytest.importorskip("matplotlib")
+    first = compare(network, images, tmp_path)
+    assert [row["structure"] for row in first["rows"]] == ["unstructured", "shape"]
+    for row in first["rows"]:
+        assert row["accuracy"] >= first["baseline_accuracy"] - 0.6
+        assert row["ppr"] == pytest.approx(row["prune_rate"] / row["speedup"])
+        assert (tmp_path / "models" / f"{row['structure']}.onnx").is_file()
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    for path in sorted((tmp_path / "ck" / "shape").rglob("*.pt"))[-3:]:
+        path.unlink()
+    again = compare(network, images, tmp_path, "--resume")
+    for one, other in zip(first["rows"], again["rows"], strict=True):
+        for key in ("accuracy", "kept_weights", "relative_bytes", "history"):
+            assert one[key] == other[key]
+
+
+class _Steps:
+    """A compressor whose accuracy falls as weights go: what the search makes of it is plain."""
+
+    def prune(self, state, structure, targets):
+        kept = int(targets[0].value)
+        return Compressed(0.9 if kept >= 100 else 0.5, {}, {"a": np.ones(kept, bool)})
+
+    def quantize(self, state, levels, *, per_channel):
+        return Compressed(0.9 if state.kept >= 300 else 0.6, {}, state.keep, {"a": levels})
+
+
+def test_the_search_halves_its_steps_and_goes_back_where_levels_fail():
+    start, told = Compressed(1.0, {}, {"a": np.ones(1000, bool)}), []
+    options = SearchOptions(rounds=6, factor=4, levels=("3bit",))
+    state, trials = search(
+        _Steps(), start, structure_sequence("shape", 4), 0.8, options, told.append
+    )
+    pruned = [(x.kept, x.accepted) for x in trials if x.step != "3bit"]
+    # 1000 / 4, then / 4 fails, / 2 holds, / 2 fails, / 1.41 fails where less than 100 are left.
+    assert pruned[:4] == [(250, True), (62, False), (125, True), (62, False)]
+    assert state.kept == 1000  # neither 250 nor fewer can be quantized at that accuracy
+    assert state.quantized
+    assert any("no quantization keeps" in line for line in told)
+
+
+def test_options_are_checked():
+    with pytest.raises(AlcsError, match="0 rounds"):
+        SearchOptions(rounds=0)
+    with pytest.raises(AlcsError, match="must be at least the smallest"):
+        SearchOptions(factor=1.0)
+    with pytest.raises(AlcsError, match=r"tolerance of 1\.5"):
+        ComparisonOptions(tolerance=1.5)
+    with pytest.raises(AlcsError, match="no structure to compare"):
+        ComparisonOptions(structures=())
+    with pytest.raises(AlcsError, match="0 rounds reach"):
+        CompressOptions(keep=("2x",), rounds=0)
