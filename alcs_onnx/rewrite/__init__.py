@@ -1,6 +1,11 @@
 """Changing models: channels removed, every Conv a SimdSparseConv with its epilogue fused."""
 
-from alcs_onnx.rewrite.redundant import WithoutZeros, remove_zero_channels, zero_filters
+from alcs_onnx.rewrite.redundant import (
+    WithoutZeros,
+    filter_masks,
+    remove_zero_channels,
+    zero_filters,
+)
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.rewrite.rewriter import (
     DEFAULT_SIMD_GROUP,
@@ -16,6 +21,7 @@ __all__ = [
     "RewriteResult",
     "WithoutZeros",
     "compile_sparse",
+    "filter_masks",
     "masked",
     "random_model",
     "remove_zero_channels",
