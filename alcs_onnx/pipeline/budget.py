@@ -18,8 +18,9 @@ from alcs_onnx.graph import Model
 from alcs_onnx.importance import scores
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.measured import AIM, ATTEMPTS, NARROW, Measured
+from alcs_onnx.pipeline.pruned import initializer_masks, sparse_model
 from alcs_onnx.pipeline.scene import Note, Scene
-from alcs_onnx.rewrite import RewriteResult, rewrite
+from alcs_onnx.rewrite import RewriteResult
 from alcs_onnx.solve import project, reachable_range
 from alcs_onnx.types import (
     BoolArray,
@@ -97,7 +98,7 @@ class BudgetLoop:
         return self._plan(keep)
 
     def plan_of(self, masks: Mapping[str, BoolArray]) -> PruningPlan:
-        """The plan that masks in the shape of the weights stand for."""
+        """The plan that masks in the shape of the weights stand for; `bias_masks` are ignored."""
         layers = self.layers
         return self._plan(
             {
@@ -106,6 +107,7 @@ class BudgetLoop:
                     np.bool_,
                 )
                 for name, mask in masks.items()
+                if name in layers
             }
         )
 
@@ -117,10 +119,20 @@ class BudgetLoop:
             for name, keep in plan.keep.items()
         }
 
+    def bias_masks(self, plan: PruningPlan) -> dict[str, BoolArray]:
+        """The masks of biases that go with what `plan` removes, by initializer.
+
+        A removed filter takes its bias along (`rewrite.filter_masks`); with other structures
+        there are none.
+        """
+        weights = {layer.weight for layer in self.scene.model.conv_layers}
+        masks = initializer_masks(self.scene.model, plan)
+        return {name: mask for name, mask in masks.items() if name not in weights}
+
     def measure(self, plan: PruningPlan, model: Model | None = None) -> Candidate:
         """Build `plan` on `model` (default: the loaded one) and time it beside the dense file."""
         source = model or self.scene.model
-        rewritten = rewrite(source, plan, self.left_alone, self.scene.simd_group)
+        rewritten = sparse_model(source, plan, self.left_alone, self.scene.simd_group)
         dense, sparse = self.scene.against_dense(rewritten.model.serialize())
         return Candidate(dense, sparse, self.budget.resolve(dense.median), plan, rewritten)
 
@@ -168,7 +180,7 @@ class BudgetLoop:
         if not chosen:
             return False
         keep = {name: mask for name, mask in candidate.plan.keep.items() if name not in chosen}
-        variant = rewrite(
+        variant = sparse_model(
             self.scene.model, replace(candidate.plan, keep=keep), chosen, self.scene.simd_group
         )
         with_ours, with_theirs = self.scene.time(

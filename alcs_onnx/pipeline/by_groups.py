@@ -5,22 +5,17 @@ Every Conv becomes sparse. What a group is, is the scene's structure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-
 from alcs_onnx import latency
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.budget import BudgetLoop, Candidate
 from alcs_onnx.pipeline.checks import numeric_check, written_form
 from alcs_onnx.pipeline.layers import layer_reports
 from alcs_onnx.pipeline.plan_file import SavedPlan
 from alcs_onnx.pipeline.profiling import measure_table
+from alcs_onnx.pipeline.pruned import masked_model, sparse_model
 from alcs_onnx.pipeline.run import Outcome, Request, already_within
 from alcs_onnx.pipeline.scene import Note, Scene
-from alcs_onnx.rewrite import rewrite
-from alcs_onnx.types import FloatArray, LatencyTable, PruningPlan
+from alcs_onnx.types import LatencyTable, PruningPlan
 
 
 def prune_groups(request: Request) -> Outcome:
@@ -41,17 +36,15 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
         return unchanged
     saved = request.plan.groups if request.plan is not None else None
     candidate = _chosen(loop) if saved is None else _planned(loop, scene, saved, note)
-    one_shot = _masked_weights(scene.model, loop, candidate)
-    final = scene.model.with_initializers(one_shot)
+    final = masked_model(scene.model, candidate.plan)
     if trained is not None:
         trained.evaluate("dense", None)
-        trained.evaluate("one-shot", one_shot, scene.model)
+        trained.evaluate("one-shot", None, final)
     if trained is not None and request.trains:
         candidate, final = trained.prune(loop, candidate, planned=saved is not None)
     plan = candidate.plan
-    rewritten = rewrite(final, plan, loop.left_alone, scene.simd_group)
+    rewritten = sparse_model(final, plan, loop.left_alone, scene.simd_group)
     written = written_form(rewritten.model)
-    reference = final.with_initializers(_masked_weights(final, loop, candidate))
 
     return Outcome(
         dense=table.dense,
@@ -60,8 +53,8 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
         reachable_ms=loop.range_ms(),
         predicted_ms=plan.predicted_ms,
         model=written,
-        check=numeric_check(written, reference, request.seed),
-        mac_ratio=rewritten.mac_ratio,
+        check=numeric_check(written, masked_model(final, plan), request.seed),
+        mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / scene.model.macs,
         layers=lambda times: layer_reports(
             scene.model, rewritten, reasons=plan.reasons, table=table, measured=times
         ),
@@ -120,15 +113,3 @@ def _table(request: Request) -> LatencyTable:
             f"{scene.simd_group}: use --group-size {table.simd_group} or measure again"
         )
     return table
-
-
-def _masked_weights(
-    model: Model, loop: BudgetLoop, candidate: Candidate
-) -> Mapping[str, FloatArray]:
-    """The weights of the pruned layers with the removed ones set to zero, by initializer."""
-    masks = loop.weight_masks(candidate.plan)
-    weights = {layer.name: layer.weight for layer in model.conv_layers}
-    return {
-        weights[name]: np.asarray(model.initializers[weights[name]] * mask, np.float32)
-        for name, mask in masks.items()
-    }

@@ -23,8 +23,9 @@ def layer_reports(
 ) -> tuple[LayerReport, ...]:
     """What became of each convolution of `model`.
 
-    `reasons` says why layers stayed dense; `table` gives dense and predicted times, and
-    `measured` the time of each node in the final model (ms).
+    Densities are shares of the multiply-adds of the layer in `model`. `reasons` says why
+    layers stayed dense; `table` gives dense and predicted times, and `measured` the time of
+    each node in the final model (ms).
     """
     curves = {curve.layer: curve for curve in table.curves} if table else {}
     layers = {layer.name: layer for layer in model.conv_layers}
@@ -32,9 +33,12 @@ def layer_reports(
     for row in rewritten.layers:
         layer, curve = layers.get(row.layer), curves.get(row.layer)
         dense = predicted = None
+        # Channels that went with removed filters are no part of the row.
+        left = row.macs / layer.macs if layer and row.macs else 1.0
+        density = row.density * left
         if curve is not None:
             dense = curve.dense_time if isfinite(curve.dense_time) else None
-            stored = row.density * curve.groups[-1]
+            stored = density * curve.groups[-1]
             ours = float(np.interp(stored, curve.groups, curve.times))
             predicted = dense if row.op == "Conv" else ours
         rows.append(
@@ -42,10 +46,10 @@ def layer_reports(
                 layer=row.layer,
                 weight_shape=layer.weight_shape if layer else (),
                 output_shape=layer.output_shape if layer else (),
-                macs=row.macs,
+                macs=layer.macs if layer else row.macs,
                 op=row.op,
                 simd_group=row.simd_group,
-                density=row.density,
+                density=density,
                 fused="+".join(row.fused),
                 dense_ms=dense,
                 predicted_ms=predicted,

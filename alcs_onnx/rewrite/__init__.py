@@ -1,7 +1,12 @@
 """Changing models: channels removed, every Conv a SimdSparseConv with its epilogue fused."""
 
 from alcs_onnx.rewrite.dequantize import quantize_weights
-from alcs_onnx.rewrite.redundant import WithoutZeros, remove_zero_channels, zero_filters
+from alcs_onnx.rewrite.redundant import (
+    WithoutZeros,
+    filter_masks,
+    remove_zero_channels,
+    zero_filters,
+)
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.rewrite.rewriter import (
     DEFAULT_SIMD_GROUP,
@@ -17,6 +22,7 @@ __all__ = [
     "RewriteResult",
     "WithoutZeros",
     "compile_sparse",
+    "filter_masks",
     "masked",
     "quantize_weights",
     "random_model",

@@ -9,7 +9,6 @@ import numpy as np
 
 from alcs_onnx.coupling import Coupling, analyse, zero_channels
 from alcs_onnx.graph import Model
-from alcs_onnx.graph.model import Array
 from alcs_onnx.rewrite.shrink import shrink
 from alcs_onnx.types import BoolArray, IntArray
 
@@ -48,30 +47,32 @@ def remove_zero_channels(model: Model, coupling: Coupling | None = None) -> With
     return WithoutZeros(smaller, {n: int((~mask).sum()) for n, mask in keep.items()}, rows)
 
 
-def zero_filters(
+def filter_masks(
     model: Model, keep: Mapping[str, BoolArray], coupling: Coupling | None = None
-) -> Model:
-    """`model` at full size in which filters are zero, their biases with them.
+) -> dict[str, BoolArray]:
+    """What is left of initializers without some filters: masks in their shapes, True where kept.
 
     `keep[layer]` has a value for each filter, conv groups after one another, True where it
-    stays. Where no filter is left that makes a channel, the biases go, too, that
-    depthwise layers give to this channel. `coupling` as in `remove_zero_channels`.
+    stays. A filter's bias is part of it. Where no filter is left that makes a channel, the
+    biases go, too, that depthwise layers give to this channel. `coupling` as in
+    `remove_zero_channels`.
     """
     coupling = coupling or analyse(model)
     layers = {layer.name: layer for layer in model.conv_layers}
-    arrays: dict[str, Array] = {}
+    masks: dict[str, BoolArray] = {}
 
     def clear(name: str, positions: BoolArray | IntArray) -> None:
-        arrays.setdefault(name, model.initializers[name].copy())[positions] = 0
+        shape = model.initializers[name].shape
+        masks.setdefault(name, np.ones(shape, np.bool_))[positions] = False
 
     # A bias that another node uses, too, is left as it is: the channel is then not zero.
     own = {x.name: x.bias for x in layers.values() if x.bias and len(model.consumers(x.bias)) == 1}
-    for name, mask in keep.items():
-        clear(layers[name].weight, ~mask.reshape(-1))
-        if name in own:
-            clear(own[name], ~mask.reshape(-1))
-    later = {own[x.name] for x in layers.values() if x.depthwise and x.name in own}
     gone = {layers[name].weight: ~mask.reshape(-1) for name, mask in keep.items()}
+    for name in keep:
+        clear(layers[name].weight, gone[layers[name].weight])
+        if name in own:
+            clear(own[name], gone[layers[name].weight])
+    later = {own[x.name] for x in layers.values() if x.depthwise and x.name in own}
     for group in coupling.groups:
         makers = [slot for slot in group.slots if slot.role == "out"]
         if not makers or any(s.tensor not in gone or s.axis != 0 for s in makers):
@@ -80,4 +81,14 @@ def zero_filters(
         for slot in group.slots:
             if slot.tensor in later:
                 clear(slot.tensor, slot.indices[lost].reshape(-1))
-    return model.with_initializers(arrays)
+    return masks
+
+
+def zero_filters(
+    model: Model, keep: Mapping[str, BoolArray], coupling: Coupling | None = None
+) -> Model:
+    """`model` at full size, zero where `filter_masks` says."""
+    masks = filter_masks(model, keep, coupling)
+    return model.with_initializers(
+        {name: np.where(mask, model.initializers[name], 0) for name, mask in masks.items()}
+    )

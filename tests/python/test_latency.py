@@ -432,6 +432,19 @@ def test_another_model_is_refused(table, tmp_path):
         load_table(path, model_digest="cd" * 32)
 
 
+def test_a_table_keeps_its_structure_and_older_ones_are_of_simd_groups(table, tmp_path):
+    path = tmp_path / "table.json"
+    save_table(replace(table, structure="filter"), path)
+    assert load_table(path).structure == "filter"
+    content = json.loads(path.read_text())
+    del content["structure"]
+    path.write_text(json.dumps({**content, "schema": 1}))
+    assert load_table(path) == table
+    path.write_text(json.dumps(content))
+    with pytest.raises(AlcsError, match="'structure' is missing"):
+        load_table(path)
+
+
 def changed(path, change):
     content = json.loads(path.read_text())
     change(content)

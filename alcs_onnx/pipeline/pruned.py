@@ -1,0 +1,75 @@
+"""What a plan makes of a model: zeros at full size, and the sparse model to be written.
+
+With filters more goes than their weights: their biases, and the channels of later layers that
+only they made (ADMM-NN-S section 3.2). The plan counts filters alone; what else goes is seen in
+the measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from alcs_onnx.coupling import analyse
+from alcs_onnx.graph import Model
+from alcs_onnx.rewrite import (
+    RewriteResult,
+    filter_masks,
+    remove_zero_channels,
+    rewrite,
+    zero_filters,
+)
+from alcs_onnx.structures import get_structure
+from alcs_onnx.types import BoolArray, PruningPlan
+
+_FILTER = "filter"
+
+
+def initializer_masks(model: Model, plan: PruningPlan) -> Mapping[str, BoolArray]:
+    """Masks in the shapes of the initializers that `plan` prunes, by name, True where kept."""
+    if plan.structure == _FILTER:
+        return filter_masks(model, plan.keep)
+    structure = get_structure(plan.structure, plan.simd_group)
+    layers = {layer.name: layer for layer in model.conv_layers}
+    return {
+        layers[name].weight: structure.weight_mask(keep, layers[name])
+        for name, keep in plan.keep.items()
+    }
+
+
+def masked_model(model: Model, plan: PruningPlan) -> Model:
+    """`model` at full size with zeros for all that `plan` removes."""
+    arrays = model.initializers
+    return model.with_initializers(
+        {
+            name: np.where(mask, arrays[name], np.float32(0))
+            for name, mask in initializer_masks(model, plan).items()
+        }
+    )
+
+
+def sparse_model(
+    model: Model, plan: PruningPlan, left_alone: Mapping[str, str], simd_group: int
+) -> RewriteResult:
+    """`rewrite` with all that the structure of the plan takes along.
+
+    The rows of the result and its `dense_macs` are those of the model without the channels
+    that went.
+    """
+    if plan.structure == _FILTER:
+        model, plan = _without_filters(model, plan)
+    return rewrite(model, plan, left_alone, simd_group)
+
+
+def _without_filters(model: Model, plan: PruningPlan) -> tuple[Model, PruningPlan]:
+    """The model without redundant channels, and the plan for the filters that it still has."""
+    coupling = analyse(model)
+    found = remove_zero_channels(zero_filters(model, plan.keep, coupling), coupling)
+    groups = {layer.name: layer.group for layer in found.model.conv_layers}
+    keep = {
+        name: mask.reshape(-1)[found.rows[name]].reshape(groups[name], -1)
+        for name, mask in plan.keep.items()
+    }
+    return found.model, replace(plan, model_digest=found.model.digest, keep=keep)
