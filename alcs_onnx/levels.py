@@ -100,7 +100,10 @@ def _refined(
 
 
 def nearest_levels(weight: FloatArray, scale: FloatArray, levels: LevelSet) -> npt.NDArray[np.int8]:
-    """Every weight's nearest level for given scales [1] or [M]; of two equally near the lower."""
+    """Every weight's nearest level for given scales [1] or [M]; of two equally near the lower.
+
+    The projection of ADMM-NN-S section 4.2 for quantization.
+    """
     spread = scale.astype(np.float64).reshape(-1, *(1 for _ in weight.shape[1:]))
     codes = np.ceil((weight / spread - levels.first) / levels.step - 0.5)
     codes = np.clip(codes, 0, levels.count - 1)

@@ -160,7 +160,7 @@ def contribution(curve: ChannelCurve) -> _Doubles:
     """Latency (ms) of the model by the channels that the group keeps, [channels + 1].
 
     Piece-wise linear between the measured counts and constant below the least of them: what
-    was not measured promises nothing. The difference of two neighbours is c_l^j of eq. 7.
+    was not measured promises nothing. The difference of two neighbours is c_l^j of SP-LAMP eq. 7.
 
     A measured time may fall where a channel is added, so that eq. 7 turns negative, mostly by
     noise. The times are replaced by the closest non-decreasing ones (least squares), so

@@ -15,7 +15,7 @@ from alcs_onnx.types import IntArray, LatencyTable, LayerCurve
 
 @dataclass(frozen=True)
 class LayerEstimate:
-    """T_l of eq. 3: run time of one layer, piece-wise linear in its stored groups.
+    """T_l of ALCS eq. 3: run time of one layer, piece-wise linear in its stored groups.
 
     `knots` (k_i of eq. 4) increases strictly from 0; `times` (t_i) in ms, never decreasing.
     """
@@ -46,11 +46,14 @@ class LayerEstimate:
 
     @property
     def slopes(self) -> npt.NDArray[np.float64]:
-        """alpha_i of eq. 6, in ms per group."""
+        """alpha_i of ALCS eq. 6, in ms per group."""
         return np.asarray(np.diff(self.times) / np.diff(self.knots))
 
     def time(self, groups: int | IntArray) -> npt.NDArray[np.float64]:
-        """Run time (ms) with that many stored groups: eq. 4, for any array of counts."""
+        """Run time (ms) with that many stored groups, for any array of counts.
+
+        ALCS eq. 4; which pieces count, its delta_i, is eq. 5.
+        """
         return np.asarray(np.interp(groups, self.knots, self.times))
 
     def groups_within(self, milliseconds: float) -> int:
@@ -77,7 +80,7 @@ class LayerEstimate:
 
 @dataclass(frozen=True)
 class Estimator:
-    """T(W) of eq. 2: `constant` (tau and the layers left alone) plus the layers' curves.
+    """T(W) of ALCS eq. 2: `constant` (tau and the layers left alone) plus the layers' curves.
 
     All times in ms.
     """
@@ -106,7 +109,7 @@ class Estimator:
         return cls.from_curves(constant, sparse)
 
     def model_ms(self, groups: Mapping[str, int]) -> float:
-        """Latency of the model; a layer that `groups` does not name stores all its groups."""
+        """Latency (ms) by ALCS eq. 2; a layer that `groups` does not name stores all groups."""
         return self.constant + sum(
             float(layer.time(groups.get(name, layer.groups))) for name, layer in self.layers.items()
         )

@@ -21,6 +21,8 @@ from alcs_onnx.types import LatencyTable, PruningPlan
 def prune_groups(request: Request) -> Outcome:
     """Measure, solve and measure until the budget is met; train; rewrite.
 
+    ALCS Algorithm 2, with measured latencies in place of estimates alone.
+
     Raises `BudgetError` when the budget cannot be reached, before anything is trained.
     """
     table = _table(request)

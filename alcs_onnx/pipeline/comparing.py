@@ -37,7 +37,7 @@ class ComparisonOptions:
     structures: names of `STRUCTURES`, or several joined by "+" that are pruned in turn.
     tolerance: how far below the dense model's accuracy is the same accuracy, in [0, 1].
     fully_connected: whether fully connected layers are pruned as well (balanced pruning:
-        ADAM-ADMM section 5.1); they take part as 1x1 convolutions.
+        ADAM-ADMM section 5.1); they take part as convolutions.
     rule: how a round's weights are shared out over the layers (`solve.RULES`).
     """
 

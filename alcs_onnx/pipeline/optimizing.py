@@ -54,6 +54,8 @@ def optimize(
 ) -> OptimizeResult:
     """Make the model file `model` meet `budget`, and write it to `output`.
 
+    The problem is ALCS eq. 1, SP-LAMP eq. 4: the least loss whose latency is within the budget.
+
     `method` removes SIMD groups of weights ("simd"), rows or columns of the weight matrices
     ("filter", "shape"), single weights ("unstructured"), whole channels ("channel"), or
     channels and then SIMD groups ("hybrid"). `simd_group` matters to the methods with SIMD

@@ -69,6 +69,8 @@ def project(
 ) -> dict[str, BoolArray]:
     """Masks (True: kept) in the shapes of `norms`, whose estimated latency is <= the budget.
 
+    The U-step of ALCS eq. 9b.
+
     `norms[layer]` are L2 norms of the groups, [blocks, columns]. Layers of the estimator
     that `norms` does not name stay at full density. Each layer keeps at least one group and
     `min_density` of them. The latency ends within `tolerance_ms` (default: budget / 10000)

@@ -1,4 +1,4 @@
-"""Algorithm 1 of ALCS: the largest groups of the whole network, their number by bisection."""
+"""ALCS Algorithm 1: the largest groups of the whole network, their number by bisection."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class ChannelProblem:
-    """Take one option of each group so that the savings sum up to at least `needed_ms`.
+    """SP-LAMP eq. 5 by options: one of each group, saving at least `needed_ms` together.
 
     `counts[g]` are the numbers of channels that group g may keep, ascending, all of them last;
     `scores[g]` its scores in descending order, and `saved[g]` what each option saves (ms),

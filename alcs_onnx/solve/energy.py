@@ -1,7 +1,7 @@
 """Maximise the kept energy, the sum of squares of the kept weights, under the budget.
 
-That is the Euclidean projection which Algorithm 1 of ALCS approximates: removing weights
-costs the sum of their squares. Within a layer the largest groups are kept, so a layer is
+That is the Euclidean projection which ALCS Algorithm 1 approximates: removing weights costs
+the sum of their squares. Within a layer the largest groups are kept, so a layer is
 described by how many, n, with energy E(n) concave and time T(n) piece-wise linear. For a
 price of time lambda (energy per ms) each layer maximises E(n) - lambda T(n) on its own:
 inside a linear piece of slope alpha the best n is the number of groups whose energy is at

@@ -44,6 +44,8 @@ def group_knapsack(
 ) -> IntArray:
     """The item that each group takes: 0 for nothing more, i for its item number i from 1.
 
+    SP-LAMP Algorithm 1, which solves eq. 8.
+
     `scores[l]` is the importance of each item of group l, `latencies[l]` the milliseconds it
     adds (I_S and C_S of the paper: sums over the prefix). The importance taken is the largest
     whose latencies sum up to at most `capacity_ms`; of equal choices a cheaper item is
@@ -80,7 +82,7 @@ def group_knapsack(
 
 
 def _options(scores: npt.ArrayLike, latencies: npt.ArrayLike) -> tuple[_Items, float]:
-    """The items of one group and of "nothing more" that are worth their cost.
+    """The items of one group and of "nothing more" (SP-LAMP eq. 9) that are worth their cost.
 
     Costs are relative to the cheapest, whose latency (ms) is returned beside them.
     """
@@ -122,7 +124,7 @@ def _solve(groups: Sequence[_Items], capacity: int) -> IntArray:
 
 
 def _table(groups: Sequence[_Items], capacity: int) -> list[int]:
-    """Eq. 10, all columns of a row at once, and the way back."""
+    """SP-LAMP eq. 10, all columns of a row at once, and the way back."""
     capacity = min(capacity, sum(int(items.cost[-1]) for items in groups))
     best = np.zeros(capacity + 1)
     choices: list[npt.NDArray[np.int32]] = []

@@ -46,8 +46,8 @@ def structure_sequence(text: str, simd_group: int) -> tuple[Structure, ...]:
     """The structures of a combination such as `shape+filter`, in the order of pruning.
 
     A combination is pruned one structure after the other, each within what the one before has
-    left (ADMM-NN-S section 6: columns first, then filters). Raises `AlcsError` for an unknown
-    or repeated name.
+    left: rows and columns of the GEMM matrix in ADAM-ADMM section 4.5, columns first and then
+    filters in ADMM-NN-S section 6. Raises `AlcsError` for an unknown or repeated name.
     """
     names = text.split("+")
     if len(set(names)) != len(names):
