@@ -33,6 +33,10 @@ def conv(build: Build) -> Step:
 
     def step(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         pads = pads_of(tuple(x.shape[2:]))
+        if group == 1 and x.shape[2:] == weight.shape[2:] and not any(map(any, pads)):
+            # One output pixel: a fully connected layer, which torch runs 3 times faster as such.
+            y = functional.linear(x.flatten(1), weight.flatten(1), bias)
+            return y.reshape(*y.shape, *(1 for _ in kernel))
         if is_symmetric(pads):
             amount = tuple(begin for begin, _ in pads)
             return function(x, weight, bias, strides, amount, dilations, group)
