@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--per-channel", action="store_true", help="levels of each output channel, not each layer"
     )
     parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime "
+        "(the sparse operator, weights packed)",
+    )
+    parser.add_argument(
         "--group-size",
         type=arguments.positive_int,
         default=4,
@@ -86,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
         keep=tuple(options.keep),
         rounds=options.rounds,
         levels=options.quantize,
+        plain=options.plain,
         per_channel=options.per_channel,
         fully_connected=options.fully_connected,
         rule=options.rule,

@@ -126,12 +126,14 @@ def structure_row(
     state: Compressed,
     trials: Sequence[Trial],
     output: Path | None,
+    *,
+    plain: bool = False,
 ) -> StructureResult:
-    """Deploy `state`, write it to `output`, and say what it is worth.
+    """Deploy `state` (`plain` as for `deploy`), write it to `output`, and say what it is worth.
 
     The accuracy is that of the written model in ONNX Runtime where it can be had there.
     """
-    deployed = deploy(scene, compressor, state, structures)
+    deployed = deploy(scene, compressor, state, structures, plain=plain)
     if output is not None:
         deployed.model.save(output)
     found = runtime_accuracy(deployed.model, compressor.trained.data)

@@ -16,7 +16,7 @@ from alcs_onnx.pipeline.checks import numeric_check, written_form
 from alcs_onnx.pipeline.compressor import Compressed, Compressor
 from alcs_onnx.pipeline.results import NumericCheck
 from alcs_onnx.pipeline.scene import Scene
-from alcs_onnx.rewrite import compile_sparse, remove_zero_channels
+from alcs_onnx.rewrite import compile_sparse, quantize_weights, remove_zero_channels
 from alcs_onnx.storage import FLOAT_BITS, LayerStorage, ModelStorage, layer_storage
 from alcs_onnx.structures import Structure
 from alcs_onnx.types import BoolArray, FloatArray, QuantizedWeight, Timing
@@ -39,16 +39,22 @@ class Deployed:
 
 
 def deploy(
-    scene: Scene, compressor: Compressor, state: Compressed, structures: Sequence[Structure]
+    scene: Scene,
+    compressor: Compressor,
+    state: Compressed,
+    structures: Sequence[Structure],
+    *,
+    plain: bool = False,
 ) -> Deployed:
     """Write, check, count and time `state`.
 
-    Channels that no filter computes any more go with all that reads them; every layer then
-    becomes the sparse operator, with its levels packed where it is quantized. Raises
-    `AlcsError` when the result does not compute what the state does.
+    Channels that no filter computes any more go with all that reads them. Every layer then
+    becomes the sparse operator, with its levels packed where it is quantized; with `plain` it
+    stays the ordinary one, its levels behind DequantizeLinear. Raises `AlcsError` when the
+    result does not compute what the state does.
     """
     masked = compressor.model_of(state)
-    written = written_form(_rewritten(masked, compressor, state))
+    written = written_form(_rewritten(masked, state, plain))
     check = numeric_check(written, masked, scene.seed)
     if not check.passed:
         raise AlcsError(
@@ -63,7 +69,7 @@ def deploy(
     )
 
 
-def _rewritten(masked: Model, compressor: Compressor, state: Compressed) -> Model:
+def _rewritten(masked: Model, state: Compressed, plain: bool) -> Model:
     smaller = remove_zero_channels(masked)
     quantized = {}
     for layer in smaller.model.conv_layers:
@@ -73,6 +79,8 @@ def _rewritten(masked: Model, compressor: Compressor, state: Compressed) -> Mode
             quantized[layer.name] = _smaller(
                 levels, np.asarray(smaller.model.initializers[layer.weight]), rows
             )
+    if plain:
+        return quantize_weights(smaller.model, quantized)
     return compile_sparse(smaller.model, quantized=quantized).model
 
 

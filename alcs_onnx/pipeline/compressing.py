@@ -33,6 +33,8 @@ class CompressOptions:
         by each of them in equal parts. Empty prunes nothing.
     rounds: progressive rounds towards the targets (ADMM-NN-S section 4.3).
     levels: a name of `LEVEL_SETS`; empty leaves float32.
+    plain: write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime; instead
+        of the sparse operator with packed weights.
     per_channel, fully_connected, rule: as in `SearchOptions` and `ComparisonOptions`.
     """
 
@@ -40,6 +42,7 @@ class CompressOptions:
     keep: tuple[str, ...] = ()
     rounds: int = 1
     levels: str = ""
+    plain: bool = False
     per_channel: bool = False
     fully_connected: bool = False
     rule: str = "lamp"
@@ -109,7 +112,14 @@ def compress(
     start = compressor.start()
     state, trials = _steps(compressor, start, structures, targets, options, note)
     row = structure_row(
-        scene, compressor, options.structure, structures, state, trials, Path(output)
+        scene,
+        compressor,
+        options.structure,
+        structures,
+        state,
+        trials,
+        Path(output),
+        plain=options.plain,
     )
     return ComparisonResult(
         model=str(model),

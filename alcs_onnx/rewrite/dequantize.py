@@ -1,9 +1,14 @@
 """Quantized weights of nodes that stay what they are: small integers in the file, times a scale.
 
-A weight is written as an initializer of levels, a Cast and a Mul, which every ONNX Runtime folds
-into the float32 weight when it loads the file. DequantizeLinear would say the same in one node,
-but ONNX Runtime keeps it for its quantized kernels: it then dequantizes in every run, and lays
-the convolutions behind it out as if their weights were not known (measured: 1.4 times the time).
+A weight is written as an initializer of levels and a node or two that make float32 of it:
+
+* DequantizeLinear, the standard's way, which other tools read as a quantized weight. ONNX Runtime
+  keeps it for its quantized kernels: it dequantizes in every run, and lays the convolutions
+  behind it out as if their weights were not known (measured: 1.4 times the time).
+* Cast and Mul, which every ONNX Runtime folds into the float32 weight when it loads the file.
+
+`quantize_weights`, for models that other tools and runtimes are to read, writes the first; layers
+that the rewriter leaves alone for their speed get the second.
 """
 
 from __future__ import annotations
@@ -27,10 +32,11 @@ _INT4_OPSET = 21
 def quantize_weights(model: Model, quantized: Mapping[str, QuantizedWeight]) -> Model:
     """The model with the second input of some nodes (Conv, Gemm, ...) quantized.
 
-    `quantized` maps names of nodes to weights of the shapes that they have now. Levels take a
-    byte, or half of one where they have at most 4 bits and the model's opset (21) and the
-    installed ONNX Runtime know 4-bit integers. Raises `ModelError` for a node that has no
-    constant weight, and for a weight or scales of another shape.
+    Weights become DequantizeLinear nodes. `quantized` maps names of nodes to weights of the
+    shapes that they have now. Levels take a byte, or half of one where they have at most 4 bits
+    and the model's opset (21) and the installed ONNX Runtime know 4-bit integers. Raises
+    `ModelError` for a node that has no constant weight, and for a weight or scales of another
+    shape.
     """
     editor = GraphEditor(model)
     for name, weight in quantized.items():
@@ -39,7 +45,7 @@ def quantize_weights(model: Model, quantized: Mapping[str, QuantizedWeight]) -> 
         if old is None:
             raise ModelError(f"node '{name}' has no constant weight to quantize")
         check_fits(name, weight, old.shape)
-        insert_quantized(editor, name, weight)
+        insert_quantized(editor, name, weight, dequantize=True)
     return editor.build()
 
 
@@ -57,18 +63,38 @@ def check_fits(name: str, weight: QuantizedWeight, shape: Shape) -> None:
         )
 
 
-def insert_quantized(editor: GraphEditor, name: str, weight: QuantizedWeight) -> None:
-    """Let node `name` read levels times scale as its second input."""
+def insert_quantized(
+    editor: GraphEditor, name: str, weight: QuantizedWeight, *, dequantize: bool = False
+) -> None:
+    """Let node `name` read levels times scale as its second input.
+
+    By DequantizeLinear if `dequantize`, else by Cast and Mul.
+    """
     node = editor.node(name)
     assert node is not None
     stored = weight.levels.astype(_level_dtype(editor.opset, weight))
-    scale = weight.scale.reshape(-1, *(1,) * (stored.ndim - 1))
     levels = editor.add_initializer(f"{name}.levels", stored)
-    scales = editor.add_initializer(f"{name}.scale", scale)
-    floats = editor.unique_name(f"{name}.floats")
     result = editor.unique_name(f"{name}.weight")
-    editor.insert_node(_cast(_free(editor, f"{name}.cast"), levels, floats))
-    editor.insert_node(Node(_free(editor, f"{name}.mul"), "Mul", (floats, scales), (result,)))
+    if dequantize:
+        channels = weight.scale.size > 1
+        scale = weight.scale if channels else weight.scale.reshape(())
+        scales = editor.add_initializer(f"{name}.scale", scale)
+        editor.insert_node(
+            Node(
+                _free(editor, f"{name}.dequantize"),
+                "DequantizeLinear",
+                (levels, scales),
+                (result,),
+                {"axis": 0} if channels else {},
+            )
+        )
+    else:
+        scales = editor.add_initializer(
+            f"{name}.scale", weight.scale.reshape(-1, *(1,) * (stored.ndim - 1))
+        )
+        floats = editor.unique_name(f"{name}.floats")
+        editor.insert_node(_cast(_free(editor, f"{name}.cast"), levels, floats))
+        editor.insert_node(Node(_free(editor, f"{name}.mul"), "Mul", (floats, scales), (result,)))
     editor.update_node(node, inputs=(node.inputs[0], result, *node.inputs[2:]))
 
 

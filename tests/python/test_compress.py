@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 pytest.importorskip("torch")
@@ -70,7 +71,7 @@ def test_every_structure_is_pruned_quantized_and_written(network, images, tmp_pa
         if weight.shape == layer.weight_shape:
             mask = get_structure(structure, 4).grouped((weight != 0).astype(np.float32), layer)
             kept, groups = kept + mask.any(axis=-1).sum(), groups + mask[..., 0].size
-    assert kept < 0.4 * groups
+    assert kept < 0.5 * groups
     # The file holds no float weights of the convolutions: packed streams are bytes.
     graph = onnx.load(tmp_path / "out.onnx").graph
     streams = [t for t in graph.initializer if t.name.endswith((".codes", ".gaps"))]
@@ -103,6 +104,21 @@ def test_levels_alone(network, images, tmp_path):
     assert row["prune_rate"] == 1
     assert row["compress_rate"] == pytest.approx(32, rel=0.02)
     assert row["scale_bytes"] > 0
+
+
+def test_ordinary_onnx_runs_anywhere(network, images, tmp_path):
+    """Weights of 8 bits behind DequantizeLinear, in ONNX Runtime without the library."""
+    result = compress(
+        network, images, tmp_path / "p.onnx", "--keep", "2x", "--quantize", "8bit", "--plain"
+    )
+    assert result["rows"][0]["bits"] == 8
+    nodes = onnx.load(tmp_path / "p.onnx").graph.node
+    assert all(node.domain == "" for node in nodes)
+    count = sum(node.op_type == "DequantizeLinear" for node in nodes)
+    assert count == len(load_model(network).conv_layers)
+    session = onnxruntime.InferenceSession(tmp_path / "p.onnx", providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).standard_normal((1, 3, 24, 24)).astype(np.float32)
+    assert np.isfinite(session.run(None, {session.get_inputs()[0].name: x})[0]).all()
 
 
 def test_targets_of_run_time_need_the_table_of_the_structure(network, images, tmp_path, capsys):
