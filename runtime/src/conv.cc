@@ -37,6 +37,7 @@ T* AlignToLine(void* memory) {
   return reinterpret_cast<T*>((address + 63) / 64 * 64);
 }
 
+constexpr int64_t kOneRow[1] = {0};
 constexpr float kNoBias[kernels::kMaxRows] = {};
 constexpr kernels::Epilogue<float> kNoEpilogue = {1, -std::numeric_limits<float>::infinity(),
                                                   std::numeric_limits<float>::infinity(), false,
@@ -141,7 +142,7 @@ class EngineConv final : public Conv {
                                  p.out_height, p.out_width, spec_.pads[0], spec_.pads[1],
                                  epilogue_});
         if (gate_.kernel != nullptr) {
-          gate_.kernel->run({y + first * pixels, 1, (last - first) * pixels, 0});
+          gate_.kernel->run({y + first * pixels, kOneRow, 1, (last - first) * pixels});
         }
       }
     });
@@ -174,8 +175,7 @@ class EngineConv final : public Conv {
   void RunTask(const EnginePlan& p, const TileTask& task, const float* input, const float* residual,
                float* y) const noexcept {
     const auto rows = static_cast<std::size_t>(task.rows_index);
-    RunBlocks(packed_[rows], p.rows[rows], p.rows[rows].all, task, input, residual, y,
-              p.out_height * p.out_width);
+    RunBlocks(packed_[rows], p.rows[rows], p.rows[rows].all, task, input, residual, y);
   }
 
   void RunTasks(const EnginePlan& p, const float* input, const float* residual, float* y,
@@ -218,8 +218,7 @@ class EngineConv final : public Conv {
                                  {0, static_cast<int64_t>(set.tiles.size())},
                                  {0, static_cast<int64_t>(packed_[rows].blocks.size())}};
           RunBlocks(packed_[rows], p.rows[rows], set, task, planes,
-                    residual != nullptr ? residual + at : nullptr, y + at,
-                    p.out_height * p.out_width);
+                    residual != nullptr ? residual + at : nullptr, y + at);
         }
       }
       slots.Give(slot);
@@ -227,14 +226,14 @@ class EngineConv final : public Conv {
   }
 
   void RunBlocks(const PackedRows& packed, const RowsPlan& rows, const TileSet& set,
-                 const TileTask& task, const float* input, const float* residual, float* y,
-                 int64_t out_pixels) const noexcept {
+                 const TileTask& task, const float* input, const float* residual,
+                 float* y) const noexcept {
     const int64_t height = packed.kernel.kernel->rows;
     const auto blocks = static_cast<int64_t>(packed.blocks.size());
     kernels::TileArgs<float> args = {};
     kernels::GateArgs<float> gated = {};
     args.input = input;
-    args.output_stride = out_pixels;
+    args.output = y;
     for (int64_t t = task.tiles.first; t < task.tiles.last; t += rows.tiles_at_once) {
       const int64_t tiles_end = std::min(t + rows.tiles_at_once, task.tiles.last);
       for (int64_t part = 0; part < rows.parts; ++part) {
@@ -248,16 +247,16 @@ class EngineConv final : public Conv {
           args.offsets = rows.offsets.data() + block.first_column + first;
           args.weights = packed.values.data() + (block.first_column + first) * height;
           args.count = last - first;
-          args.bias = part == 0 ? bias_.data() + block.first_channel : kNoBias;
-          args.output = y + block.first_channel * out_pixels;
-          args.residual = added != nullptr ? added + block.first_channel * out_pixels : nullptr;
+          args.bias = part == 0 ? packed.bias.data() + b * height : kNoBias;
+          args.row_at = rows.row_at.data() + b * height;
+          args.residual = added;
           for (int64_t i = t; i < tiles_end; ++i) {
             args.tile = &set.tiles[static_cast<std::size_t>(i)];
             set.run[static_cast<std::size_t>(i)](args);
             if (gate_.kernel == nullptr || part + 1 < rows.parts) continue;
             // A tile late: what was stored just now could not be loaded at full speed yet.
             if (gated.output != nullptr) gate_.kernel->run(gated);
-            gated = {args.output + args.tile->out, height, args.tile->outputs, out_pixels};
+            gated = {y + args.tile->out, args.row_at, height, args.tile->outputs};
           }
         }
       }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "cost_rule.h"
@@ -11,39 +12,43 @@ namespace {
 
 // Rows of one stored block. `begin` is the index of its first position.
 struct Piece {
-  int64_t rows;  // without the padding of the group's last block
+  int64_t first_row;  // within the conv group
+  int64_t rows;       // without the padding of the group's last block
   int64_t begin, end;
   int64_t first_position;  // position of the block's column 0
 };
 
-// Blocks in a row, of one conv group, that are stored as one: with all of their columns.
+// Blocks of one conv group that are stored as one: with all of their columns.
 struct Run {
-  int64_t first_row;  // within the conv group
   int64_t rows;
   std::vector<Piece> pieces;
   std::vector<int32_t> columns;
 };
 
-// The stored blocks of `group`, those with the same columns together. `at` is the index of the
-// group's first position, and moves to the next group's.
+// The stored blocks of `group`, those with the same columns together: where whole filters are gone,
+// those that are left are scattered. `at` is the index of the group's first position, and moves to
+// the next group's.
 std::vector<Run> FindRuns(const ConvSpec& spec, const WeightGeometry& geometry,
                           const SparseWeightsView& weights, int64_t group, int64_t* at) {
   std::vector<Run> runs;
+  std::map<std::vector<int32_t>, std::size_t> known;
   for (int64_t block = 0; block < geometry.blocks_per_group; ++block) {
     const int64_t base = (group * geometry.blocks_per_group + block) * geometry.columns;
     const int64_t first_row = block * spec.simd_group;
-    Piece piece = {std::min(spec.simd_group, geometry.rows_per_group - first_row), *at, *at, base};
+    Piece piece = {first_row, std::min(spec.simd_group, geometry.rows_per_group - first_row), *at,
+                   *at, base};
     std::vector<int32_t> columns;
     for (; piece.end < weights.nnz && weights.positions[piece.end] < base + geometry.columns;
          ++piece.end) {
       columns.push_back(static_cast<int32_t>(weights.positions[piece.end] - base));
     }
     *at = piece.end;
-    if (!runs.empty() && runs.back().columns == columns) {
-      runs.back().rows += piece.rows;
-      runs.back().pieces.push_back(piece);
+    const auto found = known.emplace(columns, runs.size());
+    if (found.second) {
+      runs.push_back({piece.rows, {piece}, std::move(columns)});
     } else {
-      runs.push_back({first_row, piece.rows, {piece}, std::move(columns)});
+      runs[found.first->second].rows += piece.rows;
+      runs[found.first->second].pieces.push_back(piece);
     }
   }
   return runs;
@@ -102,7 +107,7 @@ std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& 
   WeightGeometry geometry;
   if (!CheckSpec(spec, &geometry).ok()) return {};
   std::vector<PackedRows> packed;
-  for (const auto& tile : tiles) packed.push_back({tile, {}, {}, {}});
+  for (const auto& tile : tiles) packed.push_back({tile, {}, {}, {}, {}, {}});
 
   int64_t at = 0;
   for (int64_t group = 0; group < spec.group; ++group) {
@@ -110,15 +115,24 @@ std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& 
     MergeRuns(tiles, &runs);
     for (const Run& run : runs) {
       const std::vector<float> dense = DenseColumns(run, weights, spec.simd_group);
-      const int64_t first_channel = group * geometry.rows_per_group + run.first_row;
+      std::vector<int64_t> channels;
+      for (const Piece& piece : run.pieces) {
+        for (int64_t row = 0; row < piece.rows; ++row) {
+          channels.push_back(group * geometry.rows_per_group + piece.first_row + row);
+        }
+      }
       for (int64_t row = 0; row < run.rows;) {
         auto fit = std::find_if(packed.begin(), packed.end(), [&](const PackedRows& p) {
           return p.kernel.kernel->rows <= run.rows - row;
         });
         const int64_t height = fit->kernel.kernel->rows;
-        fit->blocks.push_back({first_channel + row, group,
-                               static_cast<int64_t>(fit->columns.size()),
+        fit->blocks.push_back({group, static_cast<int64_t>(fit->columns.size()),
                                static_cast<int64_t>(run.columns.size())});
+        for (int64_t i = row; i < row + height; ++i) {
+          const int64_t channel = channels[static_cast<std::size_t>(i)];
+          fit->channels.push_back(channel);
+          fit->bias.push_back(weights.bias[channel]);
+        }
         fit->columns.insert(fit->columns.end(), run.columns.begin(), run.columns.end());
         for (std::size_t i = 0; i < run.columns.size(); ++i) {
           const auto from = dense.begin() + static_cast<int64_t>(i) * run.rows + row;

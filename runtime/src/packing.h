@@ -11,11 +11,11 @@
 
 namespace alcs {
 
-// As many adjacent output channels as the kernel's tile has rows, with the same stored columns.
+// As many output channels of a conv group as the kernel's tile has rows, with the same stored
+// columns.
 struct PackedBlock {
-  int64_t first_channel;  // output channel of the first row
-  int64_t group;          // conv group
-  int64_t first_column;   // into PackedRows::columns; the values start at this * rows
+  int64_t group;         // conv group
+  int64_t first_column;  // into PackedRows::columns; the values start at this * rows
   int64_t columns;
 };
 
@@ -23,13 +23,16 @@ struct PackedBlock {
 struct PackedRows {
   Registered<TileKernel> kernel;
   std::vector<PackedBlock> blocks;
-  std::vector<int32_t> columns;  // column of the conv group's weight matrix
-  WeightVector<float> values;    // [columns.size()][kernel.rows]
+  std::vector<int64_t> channels;  // [blocks][kernel.rows], output channel of each row
+  std::vector<float> bias;        // likewise
+  std::vector<int32_t> columns;   // column of the conv group's weight matrix
+  WeightVector<float> values;     // [columns.size()][kernel.rows]
 };
 
-// Adjacent stored blocks are merged where they have the same columns, or where the cost rule says
-// that zeros cost less than low tiles; the rows are then cut into the heights of `tiles`, tallest
-// first. `weights` has been checked. Heights without blocks are left out.
+// Stored blocks of a conv group are merged where they have the same columns, wherever they are, or
+// as neighbours where the cost rule says that zeros cost less than low tiles; the rows are then cut
+// into the heights of `tiles`, tallest first. `weights` has been checked. Heights without blocks
+// are left out.
 std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& weights,
                                  const Rows<TileKernel>& tiles);
 

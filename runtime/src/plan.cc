@@ -425,6 +425,9 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     const TileKernel& kernel = *packed[i].kernel.kernel;
     RowsPlan rows;
     rows.offsets.resize(packed[i].columns.size());
+    for (const int64_t channel : packed[i].channels) {
+      rows.row_at.push_back(channel * plan->out_height * plan->out_width);
+    }
     for (const PackedBlock& block : packed[i].blocks) {
       const int64_t first_channel = block.group * (spec.in_channels / spec.group);
       for (int64_t k = block.first_column; k < block.first_column + block.columns; ++k) {

@@ -34,6 +34,7 @@ struct TileSet {
 // One tile height.
 struct RowsPlan {
   WeightVector<int32_t> offsets;  // per packed column, into the prepared input (or x itself)
+  std::vector<int64_t> row_at;    // [blocks][rows], where each row's output channel begins
   TileSet all;                    // of a band, where there are bands
   TileSet last;                   // of the last band, when that has fewer rows
   // Where the columns of each block are cut so that the input channels of a part stay in the first

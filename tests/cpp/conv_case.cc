@@ -72,13 +72,16 @@ SparseWeightsView Weights::view() const {
           bias.data(),      static_cast<int64_t>(bias.size())};
 }
 
-Weights RandomWeights(const ConvSpec& spec, double density, Random& random) {
+Weights RandomWeights(const ConvSpec& spec, double density, Random& random, bool whole_blocks) {
   WeightGeometry geometry;
   const Status status = CheckSpec(spec, &geometry);
   EXPECT(status.ok(), status.message());
   Weights weights;
+  bool stored = true;
   for (int64_t p = 0; p < geometry.blocks * geometry.columns; ++p) {
-    if (density < 1 && static_cast<double>(random() >> 11) * 0x1p-53 >= density) continue;
+    const bool again = !whole_blocks || p % geometry.columns == 0;
+    if (again) stored = density >= 1 || static_cast<double>(random() >> 11) * 0x1p-53 < density;
+    if (!stored) continue;
     weights.positions.push_back(static_cast<int32_t>(p));
     for (int64_t i = 0; i < spec.simd_group; ++i) weights.values.push_back(UniformFloat(random));
   }
@@ -93,9 +96,9 @@ std::string ConvCase::Describe() const {
        << spec.strides[0] << "," << spec.strides[1] << " pads " << spec.pads[0] << ","
        << spec.pads[1] << "," << spec.pads[2] << "," << spec.pads[3] << " dilations "
        << spec.dilations[0] << "," << spec.dilations[1] << " group " << spec.group << " simd_group "
-       << spec.simd_group << " density " << density << " act " << spec.activation.slope << ","
-       << spec.activation.low << "," << spec.activation.high << " gate "
-       << static_cast<int>(spec.activation.gate) << (residual ? " residual" : "");
+       << spec.simd_group << " density " << density << (whole_blocks ? " of blocks" : "") << " act "
+       << spec.activation.slope << "," << spec.activation.low << "," << spec.activation.high
+       << " gate " << static_cast<int>(spec.activation.gate) << (residual ? " residual" : "");
   return text.str();
 }
 
@@ -120,7 +123,7 @@ bool GuardedMemory::intact() const {
 }
 
 void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& parallel) {
-  const Weights weights = RandomWeights(c.spec, c.density, random);
+  const Weights weights = RandomWeights(c.spec, c.density, random, c.whole_blocks);
   std::unique_ptr<Conv> reference, conv;
   std::shared_ptr<const ConvPlan> reference_plan, plan;
   Status status = Conv::Create(c.spec, weights.view(), Isa::kReference, &reference);

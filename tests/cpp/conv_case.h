@@ -27,14 +27,17 @@ struct Weights {
   SparseWeightsView view() const;
 };
 
-// Each position is stored with probability `density`. The padding rows of last blocks get weights
+// Each position, or each block with all of its columns, is stored with probability `density`. The
+// padding rows of last blocks get weights
 // too: they must not matter.
-Weights RandomWeights(const ConvSpec& spec, double density, Random& random);
+Weights RandomWeights(const ConvSpec& spec, double density, Random& random,
+                      bool whole_blocks = false);
 
 struct ConvCase {
   ConvSpec spec;
   int64_t batch = 1, height = 1, width = 1;
   double density = 0.5;
+  bool whole_blocks = false;  // as where filters were removed
   bool residual = false;
 
   std::string Describe() const;

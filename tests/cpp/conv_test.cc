@@ -32,7 +32,8 @@ std::string Described(const ConvCase& c, Random& random) {
   std::unique_ptr<Conv> conv;
   std::shared_ptr<const ConvPlan> plan;
   Status status =
-      Conv::Create(c.spec, RandomWeights(c.spec, c.density, random).view(), IsaUnderTest(), &conv);
+      Conv::Create(c.spec, RandomWeights(c.spec, c.density, random, c.whole_blocks).view(),
+                   IsaUnderTest(), &conv);
   if (status.ok()) status = conv->Plan(c.batch, c.height, c.width, &plan);
   EXPECT(status.ok(), status.message());
   return status.ok() ? conv->Describe(*plan) : std::string();
@@ -346,6 +347,39 @@ TEST(MergedBlocks) {
       if (density < 0.2) EXPECT(alone, line);
     }
   }
+}
+
+// Rows with the same columns share tiles wherever they are: those of whole filters that stay, and
+// those that have nothing but a bias. With all that a scattered tile stores or reads.
+TEST(ScatteredRows) {
+  Random random(Seed() + 9);
+  for (const int64_t simd_group : {1, 3}) {
+    for (const int64_t width : {1, 2, 7, 16, 40}) {
+      for (const Gate gate : {Gate::kNone, Gate::kHardSwish}) {
+        ConvCase c;
+        c.spec.group = 2;
+        c.spec.in_channels = 10;
+        c.spec.out_channels = 2 * Uniform(random, 20, 40);
+        c.spec.simd_group = simd_group;
+        c.spec.kernel[0] = c.spec.kernel[1] = width == 7 ? 1 : 3;
+        std::fill_n(c.spec.pads, 4, width == 7 ? 0 : 1);
+        c.spec.activation.gate = gate;
+        c.residual = gate == Gate::kNone;
+        c.whole_blocks = true;
+        c.height = c.width = width;
+        CheckCase(c, IsaUnderTest(), random, SerialFor());
+      }
+    }
+  }
+  // Low tiles take only what the tall ones leave, of the rows with columns and of those without.
+  ConvCase c;
+  c.spec.in_channels = c.spec.out_channels = 64;
+  c.whole_blocks = true;
+  c.height = c.width = 16;
+  const std::string line = Described(c, random);
+  const std::string low = "_tile_1 on ";
+  const std::size_t at = line.find(low);
+  if (at != std::string::npos) EXPECT(std::stoi(line.substr(at + low.size())) <= 6, line);
 }
 
 // Enough input channels for sums in parts, with everything that the parts must not do twice.

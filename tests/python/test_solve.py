@@ -326,3 +326,23 @@ def test_levels_hold_every_group_and_its_energy(values, repeated):
     counts = ranking.count_from(ranking.low)
     for level in range(0, ranking.low.size, 7):
         assert counts[level] == np.count_nonzero(array >= ranking.low[level])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_layers_of_few_groups_in_masks_of_any_shape(method):
+    """16 filters, 2 conv groups of 27 columns, single weights: no layer is left with nothing."""
+    rng = np.random.default_rng(0)
+    shapes = {"filters": (1, 16), "one": (1, 1), "columns": (2, 3, 9), "weights": (1, 4, 3, 9)}
+    norms = {name: rng.random(shape, dtype=np.float32) for name, shape in shapes.items()}
+    norms["filters"] *= 1e-6  # the first to go, if it were not for the floor
+    estimator = Estimator(0.5, {n: layer(a.size, 0.1, 1.0) for n, a in norms.items()})
+    low, high = reachable_range(estimator, {n: a.size for n, a in norms.items()})
+    for budget in (low, (low + high) / 2):
+        keep = project(norms, estimator, budget, method=method)
+        assert {name: mask.shape for name, mask in keep.items()} == shapes
+        assert all(mask.any() for mask in keep.values())
+        assert latency(estimator, keep) <= budget + 1e-9
+    least = project(norms, estimator, low, method=method)
+    assert {name: int(mask.sum()) for name, mask in least.items()} == {
+        "filters": 1, "one": 1, "columns": 2, "weights": 3,
+    }  # fmt: skip

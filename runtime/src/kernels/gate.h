@@ -70,8 +70,8 @@ struct GateBody {
   static ALCS_NOINLINE void Run(const GateArgs<T>& a) {
     const int64_t whole = a.pixels - a.pixels % N;
     const auto tail = V::MakeTail(static_cast<int>(a.pixels - whole));
-    T* row = a.output;
-    for (int64_t i = 0; i < a.rows; ++i, row += a.stride) {
+    for (int64_t i = 0; i < a.rows; ++i) {
+      T* const row = a.output + a.row_at[i];
       for (int64_t at = 0; at < whole; at += N) {
         V::Store(row + at, Function::Apply(V::Load(row + at)));
       }

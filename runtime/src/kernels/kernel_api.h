@@ -54,10 +54,10 @@ struct TileArgs {
   const int32_t* offsets;  // [count], into the input
   const T* weights;        // [count][rows]
   int64_t count;
-  const T* bias;      // [rows]
-  T* output;          // of the first of the rows
-  const T* residual;  // null for none
-  int64_t output_stride;
+  const T* bias;          // [rows]
+  T* output;              // channel 0
+  const T* residual;      // likewise; null for none
+  const int64_t* row_at;  // [rows], where each row's channel begins in output and residual
   Epilogue<T> epilogue;
 };
 
@@ -131,9 +131,9 @@ struct WindowKernel {
 // A gate on outputs that were just stored: `pixels` adjacent ones in each of `rows` channels.
 template <class T>
 struct GateArgs {
-  T* output;  // of the first channel
+  T* output;
+  const int64_t* row_at;  // [rows], where each channel's outputs begin
   int64_t rows, pixels;
-  int64_t stride;  // from channel to channel
 };
 
 template <class T>

@@ -115,7 +115,7 @@ struct TileBody {
     }
     if (a.residual != nullptr) {
       Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
-        const T* from = a.residual + tile.out + g * a.output_stride;
+        const T* from = a.residual + tile.out + a.row_at[g];
         Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
           Reg r;
           if constexpr (kMode == kCompress) {
@@ -140,7 +140,7 @@ struct TileBody {
       ForEach(acc, [&](Reg v) ALCS_INLINE_LAMBDA { return V::Min(v, high); });
     }
     Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
-      T* to = a.output + tile.out + g * a.output_stride;
+      T* to = a.output + tile.out + a.row_at[g];
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
         if constexpr (kMode == kCompress) {
           V::StoreTail(to + place(s), V::Compress(tile.lanes[s], acc[g][s]), packed[s]);
@@ -153,12 +153,12 @@ struct TileBody {
     });
     if constexpr (kQuads > 0) {
       Unroll<0, kQuads>([&](auto j) ALCS_INLINE_LAMBDA {
-        const int64_t at = tile.out + S * N + 4 * j * a.output_stride;
+        const int64_t at = tile.out + S * N;
         Unroll<1, kChains>([&](auto i)
                                ALCS_INLINE_LAMBDA { quad[j][0] = V::Add(quad[j][0], quad[j][i]); });
         V::FinishQuad(quad[j][0], a.epilogue, quad_pixels,
                       a.residual != nullptr ? a.residual + at : nullptr, a.output + at,
-                      a.output_stride);
+                      a.row_at + 4 * j);
       });
     }
   }

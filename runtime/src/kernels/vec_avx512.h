@@ -167,25 +167,25 @@ struct Avx512F32 {
     _mm_mask_storeu_ps(p, mask, quarter);
   }
   static ALCS_INLINE void FinishQuad(Reg v, const Epilogue<T>& e, int pixels, const T* residual,
-                                     T* out, int64_t stride) {
+                                     T* out, const int64_t* row_at) {
     const __m512i transpose =
         _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
     const auto mask = static_cast<__mmask8>((1U << pixels) - 1U);
     v = _mm512_permutexvar_ps(transpose, v);
     if (residual != nullptr) {
-      __m512 r = _mm512_castps128_ps512(_mm_maskz_loadu_ps(mask, residual));
-      r = _mm512_insertf32x4(r, _mm_maskz_loadu_ps(mask, residual + stride), 1);
-      r = _mm512_insertf32x4(r, _mm_maskz_loadu_ps(mask, residual + 2 * stride), 2);
-      r = _mm512_insertf32x4(r, _mm_maskz_loadu_ps(mask, residual + 3 * stride), 3);
+      __m512 r = _mm512_castps128_ps512(_mm_maskz_loadu_ps(mask, residual + row_at[0]));
+      r = _mm512_insertf32x4(r, _mm_maskz_loadu_ps(mask, residual + row_at[1]), 1);
+      r = _mm512_insertf32x4(r, _mm_maskz_loadu_ps(mask, residual + row_at[2]), 2);
+      r = _mm512_insertf32x4(r, _mm_maskz_loadu_ps(mask, residual + row_at[3]), 3);
       v = Add(v, r);
     }
     if (e.has_slope) v = Max(v, Mul(v, Set1(e.slope)));
     v = Max(v, Set1(e.low));
     if (e.has_high) v = Min(v, Set1(e.high));
-    StoreFew<0>(out, v, mask);
-    StoreFew<1>(out + stride, v, mask);
-    StoreFew<2>(out + 2 * stride, v, mask);
-    StoreFew<3>(out + 3 * stride, v, mask);
+    StoreFew<0>(out + row_at[0], v, mask);
+    StoreFew<1>(out + row_at[1], v, mask);
+    StoreFew<2>(out + row_at[2], v, mask);
+    StoreFew<3>(out + row_at[3], v, mask);
   }
 };
 
