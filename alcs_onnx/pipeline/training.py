@@ -130,7 +130,14 @@ class Trained:
             candidate = loop.measure(loop.plan_of(saved))
         masks = loop.weight_masks(candidate.plan)
         result = self.train.finetune(
-            model, weights, masks, initializers, self.data, self.config, **common
+            model,
+            weights,
+            masks,
+            initializers,
+            self.data,
+            self.config,
+            keep_vectors=loop.bias_masks(candidate.plan),
+            **common,
         )
         self.remember(result.history)
         self.evaluate("fine-tuned", result.weights, model)

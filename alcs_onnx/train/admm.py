@@ -104,7 +104,10 @@ class _Admm:
     def projection(
         self, dual: Mapping[str, Tensor] | None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], float | None]:
-        """U and masks for W + Z/rho, and the estimated latency."""
+        """U and masks for W + Z/rho, and the estimated latency.
+
+        ALCS eq. 9b; ADMM-NN-S eq. 3; ADAM-ADMM eq. 4, whose solution is its eq. 5.
+        """
         points = {
             layer: p.detach() if dual is None else p.detach() + dual[layer] / self.rho[layer]
             for layer, p in self.trainer.pruned.items()
@@ -146,7 +149,11 @@ class _Admm:
 
     @torch.no_grad()
     def add_penalty(self, now: _Variables) -> None:
-        """Add rho * (W - U) + Z to the gradients."""
+        """Add rho * (W - U) + Z to the gradients.
+
+        That is the gradient of the quadratic term in ALCS eq. 8 and 9a, ADMM-NN-S eq. 2 and
+        ADAM-ADMM eq. 3.
+        """
         for layer, parameter in self.trainer.pruned.items():
             grad = gradient(parameter)
             grad.add_(now.dual[layer])
@@ -155,7 +162,7 @@ class _Admm:
 
     @torch.no_grad()
     def update(self, now: _Variables) -> tuple[_Variables, _Change]:
-        """The U- and Z-step."""
+        """The U-step, and the Z-step (ALCS eq. 9c)."""
         projected, masks, predicted = self.projection(now.dual)
         dual, gap, norm, moved, changed, count = {}, 0.0, 0.0, 0.0, 0, 0
         for layer, parameter in self.trainer.pruned.items():

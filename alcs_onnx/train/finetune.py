@@ -1,4 +1,4 @@
-"""Masked retraining: after ADMM only the weights that stay are updated (Algorithm 2)."""
+"""Masked retraining: after ADMM only the weights that stay are updated (ALCS Algorithm 2)."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ def finetune(
         store, state = None, None
         if checkpoint is not None:
             masks = {**keep, **{f"fixed {layer}": mask for layer, mask in fixed.items()}}
+            masks |= keep_vectors
             known = identity(model, config, prunable, fingerprint, weights, masks)
             store = Checkpoint(checkpoint, stage, known)
             if resume:

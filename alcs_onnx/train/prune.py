@@ -1,4 +1,4 @@
-"""The whole of Algorithm 2: ADMM, then masked retraining; once, or in progressive rounds."""
+"""The whole of ALCS Algorithm 2: ADMM, then masked retraining; once, or in progressive rounds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def prune(
     fingerprint: str = "",
     teacher: Model | None = None,
 ) -> TrainResult:
-    """`admm` followed by `finetune`, with their arguments; the history has both stages.
+    """`admm` followed by `finetune` (ALCS Algorithm 2); the history has both stages.
 
     Several projections are the rounds of progressive pruning (ADMM-NN-S section 4.3): each
     starts from the result of the one before, and what that has pruned stays pruned. The stages

@@ -28,12 +28,13 @@ IMPLEMENTED = [
     ("ALCS", "eq. 5", "latency.estimator:LayerEstimate.time"),
     ("ALCS", "eq. 6", "latency.estimator:LayerEstimate.slopes"),
     ("ALCS", "eq. 7", "train.admm:admm"),
+    ("ALCS", "eq. 8", "train.admm:_Admm.add_penalty"),
     ("ALCS", "eq. 9a", "train.admm:_Admm.add_penalty"),
     ("ALCS", "eq. 9b", "train.admm:_Admm.projection"),
     ("ALCS", "eq. 9b", "solve:project"),
     ("ALCS", "eq. 9c", "train.admm:_Admm.update"),
     ("ALCS", "Algorithm 1", "solve.bisection:bisection"),
-    ("ALCS", "Algorithm 2", "pipeline.by_groups:prune_groups"),
+    ("ALCS", "Algorithm 2", "train.prune:prune"),
     ("ALCS", "section III-B", "structures.simd:SimdStructure"),
     ("ALCS", "section III-C", "latency.profile:profile"),
     ("SP-LAMP", "eq. 1", "channel_importance:lamp"),
@@ -85,8 +86,6 @@ NUMBERED = {
 }
 #: The last equation of the method itself; those that follow are proofs.
 METHOD = {"ALCS": 9, "SP-LAMP": 10, "ADMM-NN-S": 3, "ADAM-ADMM": 5}
-#: Equations without code of their own: the Lagrangian of ALCS eq. 7, which 9a to 9c optimise.
-RESTATED = {("ALCS", "eq. 8")}
 
 PACKAGE = Path(alcs_onnx.__file__).parent
 _TOKEN = re.compile(
@@ -171,7 +170,7 @@ def test_every_numbered_item_is_implemented() -> None:
         for paper, kinds in NUMBERED.items()
         for n in range(1, kinds["Algorithm"] + 1)
     }
-    assert wanted - covered == RESTATED
+    assert wanted <= covered
 
 
 def test_no_docstring_cites_what_a_paper_does_not_have() -> None:
