@@ -98,6 +98,7 @@ def finetune(
             epoch, history = state.epoch, state.history
         elif keep and config.recalibrate and not fixed:
             trainer.recalibrate()
+            _set_zeros(trainer, keep_vectors)  # it gives channels that are gone their mean again
         trainable = dict(kept)
         for layer, mask in fixed.items():
             name = prunable[layer]

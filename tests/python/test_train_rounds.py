@@ -180,7 +180,11 @@ def test_fixed_weights_keep_their_value_whatever_the_optimizer_does(model, data,
 
 def test_biases_can_be_masked_too(model, data, dense):
     keep = np.arange(dense["stem.bias"].size) % 2 == 0
-    found = finetune(model, dense, {}, PRUNABLE, data, CONFIG, keep_vectors={"stem.bias": keep})
+    layer = next(layer for layer, name in PRUNABLE.items() if name == "stem.weight")
+    filters = np.broadcast_to(keep[:, None, None, None], dense["stem.weight"].shape)
+    found = finetune(
+        model, dense, {layer: filters}, PRUNABLE, data, CONFIG, keep_vectors={"stem.bias": keep}
+    )
     assert (found.weights["stem.bias"][~keep] == 0).all()
     assert (found.weights["stem.bias"][keep] != 0).all()
     with pytest.raises(AlcsError, match=r"mask of 'stem\.bias' has shape"):
