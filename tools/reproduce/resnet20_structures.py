@@ -1,6 +1,6 @@
 """Sum up the runs of resnet20_structures.sh: one table, timed together, and the curves of rho.
 
-    python tools/reproduce/resnet20_structures.py MODEL.onnx IMAGES RUN_FOLDER -o out.json --plot rho.png
+    python tools/reproduce/resnet20_structures.py MODEL.onnx IMAGES RUN -o out.json --plot rho.png
 
 IMAGES may hold more test images than the runs were trained beside: accuracies are of all of them,
 by the written files in ONNX Runtime. Latencies are measured again, all files in turns.
