@@ -110,7 +110,6 @@ def run(options: argparse.Namespace) -> int:
     """Compare, print, and export."""
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
-    from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline import (
         DEFAULT_STRUCTURES,
         ComparisonOptions,
@@ -121,9 +120,7 @@ def run(options: argparse.Namespace) -> int:
     schedule = training.requested(options)
     if schedule is None:
         raise AlcsError("compare-structures needs --data: what is compared is accuracy")
-    for path in (options.export_json, options.plot):
-        if path is not None:
-            check_writable(path, options.model)
+    check_exports(options, options.model)
     comparison = ComparisonOptions(
         structures=tuple(options.structures or DEFAULT_STRUCTURES),
         tolerance=options.tolerance / 100,
@@ -151,6 +148,18 @@ def run(options: argparse.Namespace) -> int:
         )
     show(options, result)
     return 0
+
+
+def check_exports(options: argparse.Namespace, *inputs: Path) -> None:
+    """Refuse files of `add_exports` that cannot be written, before anything is trained."""
+    from alcs_onnx import report
+    from alcs_onnx.files import check_writable
+
+    for path in (options.export_json, options.plot):
+        if path is not None:
+            check_writable(path, *inputs)
+    if options.plot is not None:
+        report.check_plot(options.plot)
 
 
 def show(options: argparse.Namespace, result: ComparisonResult) -> None:

@@ -78,15 +78,12 @@ def run(options: argparse.Namespace) -> int:
     """Compress, print, and export."""
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
-    from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline import CompressOptions, compress
 
     schedule = training.requested(options)
     if schedule is None:
         raise AlcsError("compress needs --data: without training little would be left of the model")
-    for path in (options.export_json, options.plot):
-        if path is not None:
-            check_writable(path, options.model, options.output)
+    compare_structures.check_exports(options, options.model, options.output)
     wanted = CompressOptions(
         structure=options.structure,
         keep=tuple(options.keep),

@@ -4,7 +4,7 @@ from alcs_onnx.report.comparison_json import read_comparison_json, write_compari
 from alcs_onnx.report.comparison_tables import print_comparison
 from alcs_onnx.report.console import note, progress
 from alcs_onnx.report.export import write_json
-from alcs_onnx.report.plots import plot_comparison, plot_history
+from alcs_onnx.report.plots import check_plot, plot_comparison, plot_history
 from alcs_onnx.report.tables import (
     print_bench,
     print_channel_table,
@@ -14,6 +14,7 @@ from alcs_onnx.report.tables import (
 )
 
 __all__ = [
+    "check_plot",
     "note",
     "plot_comparison",
     "plot_history",

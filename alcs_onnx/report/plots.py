@@ -69,18 +69,32 @@ def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: Pat
         loss.legend()
 
 
+def check_plot(path: Path) -> None:
+    """Raise `AlcsError` for a file that no plot can be written to: another format, no matplotlib.
+
+    Asked before long work, so that it is not done in vain.
+    """
+    if _suffix(path) not in _FORMATS:
+        raise AlcsError(f"cannot plot to {path}: the name has to end in .png or .svg")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise AlcsError(f"plots need matplotlib ({error}): pip install alcs-onnx[plot]") from None
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix.lower().lstrip(".")
+
+
 @contextmanager
 def _figure(path: Path, *, width: float, height: float) -> Iterator[Figure]:
     """A figure (sizes in inches) that is written to `path` when the block ends."""
-    suffix = path.suffix.lower().lstrip(".")
-    if suffix not in _FORMATS:
-        raise AlcsError(f"cannot plot to {path}: the name has to end in .png or .svg")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise AlcsError(f"plots need matplotlib ({error}): pip install alcs-onnx[plot]") from None
+    check_plot(path)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     yield figure
+    suffix = _suffix(path)
     # Without the date, equal results are equal files.
     metadata = {"Date": None} if suffix == "svg" else None
     with replacing(path) as temporary:

@@ -158,6 +158,7 @@ def test_targets_of_run_time_need_the_table_of_the_structure(network, images, tm
         (["--quantize", "2bit"], "quantization '2bit' is not known"),
         (["--keep", "2x", "--structure", "rows"], "structure 'rows' is not known"),
         (["--keep", "100", "--structure", "shape+filter"], "write STRUCTURE:TARGET"),
+        (["--keep", "2x", "--plot", "drawn.pdf"], "has to end in .png or .svg"),
         (["--keep", "2x", "--resume"], "--resume needs the folder of --checkpoint"),
     ],
 )
