@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from small_models import residual_net
+from small_models import labelled_images, residual_net
 
 from alcs_onnx import get_library_path
 from alcs_onnx.cli import arguments, main
@@ -246,3 +246,22 @@ def test_profile_and_plan_and_optimize_by_structure(
     assert run(out.read_bytes(), library=True) == pytest.approx(
         run(out.read_bytes(), library=False), abs=1e-4
     )
+
+
+def test_removed_filters_stay_gone_through_training(network: Path, tmp_path: Path) -> None:
+    """Their biases are neither trained nor recalibrated: the written model has fewer channels."""
+    pytest.importorskip("torch")
+    images = labelled_images(tmp_path / "images.npz", size=24)
+    output, result = tmp_path / "out.onnx", tmp_path / "result.json"
+    arguments = ["optimize", network, "--method", "filter", "--budget", "60%", "--data", images]
+    arguments += ["--admm-epochs", "1", "--finetune-epochs", "1", "--train-threads", "1"]
+    status = main([str(x) for x in [*arguments, "-o", output, "--export-json", result, *QUICK]])
+    assert status in (0, 1)  # a busy machine may measure above the budget
+    before, after = load_model(network), load_model(output)
+    channels = [
+        (old.out_channels, new.out_channels)
+        for old, new in zip(before.conv_layers, after.conv_layers, strict=True)
+    ]
+    assert all(new <= old for old, new in channels)
+    assert sum(new for _, new in channels) < sum(old for old, _ in channels)
+    assert json.loads(result.read_text())["accuracy"]["stages"].keys() >= {"dense", "fine-tuned"}
