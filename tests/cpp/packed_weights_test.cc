@@ -143,7 +143,7 @@ TEST(BadPackedWeightsAreRefused) {
     refused([&](auto&, auto& v) { v.bits = bad; }, "bits is");
     refused([&](auto&, auto& v) { v.index_bits = bad; }, "index_bits is");
     refused([&](auto&, auto& v) { v.stored = bad; }, "stored is");
-    refused([&](auto&, auto& v) { v.first_level = bad * 2 + 500; }, "first_level is");
+    refused([&](auto&, auto& v) { v.first_level = bad == -1 ? 128 : bad; }, "first_level is");
     refused([&](auto&, auto& v) { v.level_step = bad; }, "level_step is");
     refused([&](auto&, auto& v) { v.code_bytes = bad; }, "codes have");
     refused([&](auto&, auto& v) { v.gap_bytes = bad; }, "gaps have");
