@@ -74,10 +74,11 @@ def _bit_rows(body: FunctionBody, stream: str, count: str, bits: str) -> str:
     places = body.array(np.arange(8, dtype=np.uint8))
     spread = body.op("BitShift", column, places, direction="RIGHT")
     spread = body.op("Mod", spread, body.array(np.array(2, dtype=np.uint8)))
-    # Flatten, because a stream of no bytes has no size that the -1 of Reshape could stand for.
-    spread = body.op("Flatten", spread, axis=0)
-    one = body.constant(1)
-    spread = body.op("Slice", spread, body.constant(0), body.op("Mul", count, bits), one)
+    # Flatten into one column, because a stream of no bytes has no size that the -1 of Reshape could
+    # stand for, and because the 0 of a shape then means the 0 rows that there are.
+    spread = body.op("Flatten", spread, axis=2)
+    end = body.op("Mul", count, bits)
+    spread = body.op("Slice", spread, body.constant(0), end, body.constant(0))
     return body.op("Reshape", spread, body.op("Concat", count, bits, axis=0))
 
 
