@@ -1,9 +1,9 @@
 """The stored form of a QuantSparseConv weight: codes of few bits and relative indices.
 
-It holds what `sparse_format` holds, in the space that ADMM-NN-S counts (section 3.2: the
-difference to the index before, and a dummy zero weight where a difference is too large; section
-6.1: the index bits that give the least overall storage). What is indexed here is a group of
-`simd_group` (g) weights, so that an index is shared by g weights.
+It holds what `sparse_format` holds, in the space that ADMM-NN-S counts: the difference to the
+index before, with a dummy zero weight where it is too large (section 3.1), at the index bits of
+the least overall storage (section 7.1). What is indexed here is a group of `simd_group` (g)
+weights, so that g weights share an index.
 
 * `codes`: the levels of all stored groups, `bits` bits each, g to a group;
   level = first_level + level_step * code, and the weight is level * scale.

@@ -68,25 +68,18 @@ def _plain(body: FunctionBody) -> str:
     return _spread(body, groups)
 
 
-def _bit_rows(body: FunctionBody, stream: str, count: str, bits: str) -> tuple[str, str]:
-    """`count` numbers as uint8 bits [count, width], the lowest first, and the width.
-
-    The width is `bits`, but at least 1: numbers of no bits are 0.
-    """
-    one = body.constant(1)
-    width = body.op("Max", bits, one)
+def _bit_rows(body: FunctionBody, stream: str, count: str, bits: str) -> str:
+    """`count` numbers of `bits` bits (at least 1) as uint8 bits [count, bits], the lowest first."""
     column = body.op("Reshape", stream, body.constant(-1, 1))
-    shifted = body.op(
-        "BitShift", column, body.array(np.arange(8, dtype=np.uint8)), direction="RIGHT"
-    )
-    spread = body.op("Mod", shifted, body.array(np.array(2, dtype=np.uint8)))
-    # Flatten, for a stream of no bytes has no size that -1 could stand for.
-    spread = body.op("Squeeze", body.op("Flatten", spread, axis=0), body.constant(0))
-    missing = body.op("Mul", count, body.op("Sub", width, bits))
-    spread = body.op("Concat", spread, body.zeros(missing, np.uint8), axis=0)
-    end = body.op("Mul", count, width)
+    places = body.array(np.arange(8, dtype=np.uint8))
+    spread = body.op("BitShift", column, places, direction="RIGHT")
+    spread = body.op("Mod", spread, body.array(np.array(2, dtype=np.uint8)))
+    # Flatten into one column, because a stream of no bytes has no size that the -1 of Reshape could
+    # stand for, and because the 0 of a shape then means the 0 rows that there are.
+    spread = body.op("Flatten", spread, axis=2)
+    end = body.op("Mul", count, bits)
     spread = body.op("Slice", spread, body.constant(0), end, body.constant(0))
-    return body.op("Reshape", spread, body.op("Concat", count, width, axis=0)), width
+    return body.op("Reshape", spread, body.op("Concat", count, bits, axis=0))
 
 
 def _powers(body: FunctionBody, dtype: type[np.integer], most: int, width: str) -> str:
@@ -100,16 +93,19 @@ def _packed(body: FunctionBody) -> str:
 
     def groups(g: str) -> tuple[str, str]:
         bits, index_bits, stored, first, step = (body.int_vector(name) for name in PACKING)
-        spread, width = _bit_rows(body, "gaps", stored, index_bits)
-        spread = body.op("Cast", spread, to=onnx.TensorProto.INT64)
-        gaps = body.op("MatMul", spread, _powers(body, np.int64, MAX_INDEX_BITS, width))
         one = body.constant(1)
+        # Gaps of no bits are read as gaps of one bit, from zeros behind the empty stream.
+        width = body.op("Max", index_bits, one)
+        missing = body.op("Mul", stored, body.op("Sub", width, index_bits))
+        stream = body.op("Concat", "gaps", body.zeros(missing, np.uint8), axis=0)
+        rows = body.op("Cast", _bit_rows(body, stream, stored, width), to=onnx.TensorProto.INT64)
+        gaps = body.op("MatMul", rows, _powers(body, np.int64, MAX_INDEX_BITS, width))
         steps = body.op("Add", body.op("Reshape", gaps, stored), one)
-        axis = body.array(np.array(0, dtype=np.int64))
-        positions = body.op("Sub", body.op("CumSum", steps, axis), one)
+        ends = body.op("CumSum", steps, body.array(np.array(0, dtype=np.int64)))
+        positions = body.op("Sub", ends, one)
 
-        spread, width = _bit_rows(body, "codes", body.op("Mul", stored, g), bits)
-        codes = body.op("MatMulInteger", spread, _powers(body, np.uint8, MAX_BITS, width))
+        rows = _bit_rows(body, "codes", body.op("Mul", stored, g), bits)
+        codes = body.op("MatMulInteger", rows, _powers(body, np.uint8, MAX_BITS, bits))
         codes = body.op("Cast", codes, to=onnx.TensorProto.FLOAT)
         first, step = (body.op("Cast", v, to=onnx.TensorProto.FLOAT) for v in (first, step))
         levels = body.op("Add", body.op("Mul", codes, step), first)

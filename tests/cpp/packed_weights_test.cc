@@ -143,12 +143,14 @@ TEST(BadPackedWeightsAreRefused) {
     refused([&](auto&, auto& v) { v.bits = bad; }, "bits is");
     refused([&](auto&, auto& v) { v.index_bits = bad; }, "index_bits is");
     refused([&](auto&, auto& v) { v.stored = bad; }, "stored is");
-    refused([&](auto&, auto& v) { v.first_level = bad == -1 ? 128 : bad; }, "first_level is");
     refused([&](auto&, auto& v) { v.level_step = bad; }, "level_step is");
     refused([&](auto&, auto& v) { v.code_bytes = bad; }, "codes have");
     refused([&](auto&, auto& v) { v.gap_bytes = bad; }, "gaps have");
     refused([&](auto&, auto& v) { v.scale_count = bad; }, "scales, expected 1 or 4");
     refused([&](auto& p, auto&) { p.spec.out_channels = bad; }, "out_channels");
+  }
+  for (const int64_t bad : {int64_t{-129}, int64_t{128}, -kBig, kBig}) {
+    refused([&](auto&, auto& v) { v.first_level = bad; }, "first_level is");
   }
   refused([](auto&, auto& v) { v.bits = 0; }, "bits is 0, expected 1 to 8");
   refused([](auto&, auto& v) { v.bits = 9; }, "bits is 9");

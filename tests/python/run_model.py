@@ -1,6 +1,6 @@
-"""Runs a model with the custom-op library in whatever ONNX Runtime this Python imports.
+"""Runs a model in whatever ONNX Runtime this Python imports, with the custom-op library or not.
 
-Usage: run_model.py LIBRARY MODEL INPUTS.npz OUTPUTS.npz
+Usage: run_model.py LIBRARY MODEL INPUTS.npz OUTPUTS.npz    (LIBRARY '' for none)
 
 Started in a process of its own, under other runtimes and other processors, so it needs nothing
 but onnxruntime and numpy. Prints the runtime's version; a refusal goes to stderr, status 3.
@@ -22,7 +22,8 @@ def main() -> int:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     try:
-        options.register_custom_ops_library(library)
+        if library:
+            options.register_custom_ops_library(library)
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         print(error, file=sys.stderr)

@@ -15,10 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graph_helpers import assert_same, feed, run
 from op_models import Case, Tensors, expected, make_model, random_tensors
 from run_model import REFUSED
+from test_quant_conv import X, net, pruned, with_values
 
 from alcs_onnx.ort import get_library_path
+from alcs_onnx.rewrite import rewrite
 
 SCRIPT = Path(__file__).with_name("run_model.py")
 CASES = {
@@ -50,16 +53,22 @@ class Runner:
         tensors = random_tensors(case)
         (folder / "model.onnx").write_bytes(make_model(case, tensors, dynamic=(0,)))
         np.savez(folder / "inputs.npz", **tensors.feeds)
-        arguments = [self.library, folder / "model.onnx", folder / "inputs.npz"]
-        done = subprocess.run(
-            [*self.command, str(SCRIPT), *map(str, arguments), str(folder / "outputs.npz")],
+        return self.run_files(folder, "model.onnx"), tensors
+
+    def run_files(
+        self, folder: Path, model: str, with_library: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs `model` on `inputs.npz`, both in `folder`, into `outputs.npz`."""
+        library = self.library if with_library else ""
+        arguments = [library, *(folder / n for n in (model, "inputs.npz", "outputs.npz"))]
+        return subprocess.run(
+            [*self.command, str(SCRIPT), *map(str, arguments)],
             env={**os.environ, "PYTHONPATH": str(self.site)},
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
-        return done, tensors
 
     def check(self, folder: Path, case: Case) -> str:
         """Runs `case`, compares with what it should give, and returns the runtime's version."""
@@ -81,6 +90,28 @@ def older_runtime(version: str) -> Runner:
 @pytest.mark.parametrize("name", CASES)
 def test_older_runtimes_run_it(version: str, name: str, tmp_path: Path) -> None:
     assert older_runtime(version).check(tmp_path, CASES[name]) == version
+
+
+@pytest.mark.parametrize("version", ["1.18.1", "1.22.1"])
+@pytest.mark.parametrize("with_library", [True, False])
+def test_older_runtimes_run_quantized_weights(
+    version: str, with_library: bool, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Decoded by the library, and by the function body; one layer is left a Conv."""
+    loaded = net(tmp_path, rng, m=20, group=2, opset=13)
+    plan, levels = pruned(loaded, rng, "3bit", 4, 0.3, per_channel=True)
+    feeds = feed(X, rng)
+    (y,) = run(with_values(loaded, levels).serialize(), feeds)
+    np.savez(tmp_path / "inputs.npz", **feeds)
+    for left in ([], ["first"]):
+        result = rewrite(loaded, plan, leave_alone=left, quantized=levels)
+        result.model.save(tmp_path / "quantized.onnx")
+        runner = older_runtime(version)
+        done = runner.run_files(tmp_path, "quantized.onnx", with_library)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == version
+        with np.load(tmp_path / "outputs.npz") as outputs:
+            assert_same([outputs["y"]], [y])
 
 
 def test_a_runtime_too_old_is_refused_clearly(tmp_path: Path) -> None:

@@ -351,3 +351,19 @@ def test_whole_model_is_quantized(tmp_path: Path, rng: Rng, transposed: int) -> 
         quantize_weights(loaded, {"relu": quantized["fc"]})
     with pytest.raises(ModelError, match="the node needs"):
         quantize_weights(loaded, {"fc": quantized["conv"]})
+
+
+def test_small_integers_in_external_data(
+    tmp_path: Path, rng: Rng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As files beyond 2 GB have them: 4-bit levels lie two to a byte."""
+    loaded = net(tmp_path, rng, opset=21)
+    _, levels = pruned(loaded, rng, "4bit", 4, 0.5)
+    small = quantize_weights(loaded, levels)
+    feeds = feed(X, rng)
+    expected = run(small.serialize(), feeds)
+    monkeypatch.setattr("alcs_onnx.graph.save._LIMIT", 1000)
+    monkeypatch.setattr("alcs_onnx.graph.proto.SMALL_TENSOR", 50)
+    small.save(tmp_path / "large.onnx")
+    assert (tmp_path / "large.onnx.data").is_file()
+    assert_same(run(tmp_path / "large.onnx", feeds), expected, relative=0)

@@ -4,7 +4,7 @@
 // bits of the last byte zero. Group i of `simd_group` weights stands at
 // position[i] = position[i - 1] + 1 + gap[i] with position[-1] = -1, and a weight is
 // (first_level + level_step * code) * scale. A group without any weight other than zero only
-// bridges a gap that is too large for `index_bits` (ADMM-NN-S, section 3: dummy zero weights).
+// bridges a gap that is too large for `index_bits` (ADMM-NN-S, section 3.1: dummy zero weights).
 #ifndef ALCS_PACKED_WEIGHTS_H_
 #define ALCS_PACKED_WEIGHTS_H_
 
