@@ -1,7 +1,8 @@
 """Make a trained ONNX CNN meet a latency budget on an ordinary CPU.
 
-The command line's functions, importable: `optimize`, `compile_model`, `profile`, `bench`
-and `get_library_path`. They are imported on first use, and torch only when training.
+The command line's functions, importable: `optimize`, `compress`, `compare_structures`,
+`compile_model`, `profile`, `bench` and `get_library_path`. They are imported on first use, and
+torch only when training.
 """
 
 from __future__ import annotations
@@ -13,20 +14,30 @@ if TYPE_CHECKING:
     from alcs_onnx.ort import get_library_path
     from alcs_onnx.pipeline import (
         ChannelOptions,
+        ComparisonOptions,
+        CompressOptions,
         Measuring,
+        SearchOptions,
         Training,
         bench,
+        compare_structures,
         compile_model,
+        compress,
         optimize,
         profile,
     )
 
 __all__ = [
     "ChannelOptions",
+    "ComparisonOptions",
+    "CompressOptions",
     "Measuring",
+    "SearchOptions",
     "Training",
     "bench",
+    "compare_structures",
     "compile_model",
+    "compress",
     "get_library_path",
     "optimize",
     "profile",

@@ -25,6 +25,10 @@ class DataError(AlcsError):
     """Training or evaluation data is missing, malformed or does not fit the model."""
 
 
+class DivergedError(AlcsError):
+    """Training diverged: a search may undo the step, a user has to change the settings."""
+
+
 class TargetError(AlcsError):
     """The device cannot be reached, or its runtime or library is unsuitable."""
 

@@ -155,4 +155,4 @@ def structure_row(
 def _own_folder(training: Training, structure: str) -> Training:
     """The training with the checkpoints of one structure apart from the others'."""
     folder = training.checkpoint
-    return training if folder is None else replace(training, checkpoint=folder / structure)
+    return training if folder is None else replace(training, checkpoint=Path(folder) / structure)

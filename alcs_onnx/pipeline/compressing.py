@@ -54,6 +54,10 @@ class CompressOptions:
             raise AlcsError("there is nothing to do: say what to keep, or name a quantization")
         if self.levels:
             get_level_set(self.levels)
+        elif self.per_channel:
+            raise AlcsError("per-channel levels need a quantization")
+        if self.rounds > 1 and not self.keep:
+            raise AlcsError("rounds need a target: say what to keep")
 
     def targets(self, structures: Sequence[Structure]) -> list[list[KeepTarget]]:
         """The targets of each structure; raises `AlcsError` for a structure that is none."""
@@ -102,6 +106,7 @@ def compress(
         on_note=note,
     )
     trained = Trained(scene, training, seed, progress, note)
+    _check_layers(targets, scene)
     compressor = Compressor(
         scene.model,
         scene.prunable,
@@ -146,9 +151,10 @@ def _steps(
     state, trials = start, []
     for structure, wanted in zip(structures, targets, strict=True):
         # Every round's target is a share of what the structure found, not of the round before.
+        base = state
         for number in range(1, options.rounds + 1) if wanted else ():
             share = number / options.rounds
-            state = compressor.prune(state, structure, wanted, share)
+            state = compressor.prune(state, structure, wanted, share, base)
             trials.append(Trial(structure.name, state.kept, state.accuracy, True))
             note(f"{structure.name}: {state.kept} weights left, accuracy {state.accuracy:.2%}")
     if options.levels:
@@ -157,6 +163,18 @@ def _steps(
         trials.append(Trial(levels.name, state.kept, state.accuracy, True))
         note(f"{levels.name}: accuracy {state.accuracy:.2%}")
     return state, tuple(trials)
+
+
+def _check_layers(targets: Sequence[Sequence[KeepTarget]], scene: Scene) -> None:
+    """Refuse what no structure can be pruned to before the first one is trained."""
+    names = {layer.name for layer in scene.prunable}
+    for wanted in targets:
+        own = [target.layer for target in wanted if target.layer]
+        unknown = set(own) - names
+        if unknown:
+            raise AlcsError(f"'{min(unknown)}' is no layer that can be pruned")
+        if len(set(own)) < len(own) or len(wanted) - len(own) > 1:
+            raise AlcsError("a layer, or the whole network, is given two targets")
 
 
 def _part(target: KeepTarget, structures: int) -> KeepTarget:

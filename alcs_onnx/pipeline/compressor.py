@@ -17,6 +17,7 @@ import numpy as np
 from alcs_onnx.graph import Model
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.training import Trained
+from alcs_onnx.rewrite import filter_masks
 from alcs_onnx.solve import KeepTarget, kept_counts
 from alcs_onnx.structures import Structure, largest_groups
 from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, LevelSet, QuantizedWeight
@@ -27,7 +28,8 @@ class Compressed:
     """A trained model on its way: what it weighs and how well it does.
 
     `weights` are by initializer, empty at the start; `keep` by layer in the shape of the
-    weights, True where a weight is left; `quantized` by layer. `accuracy` is the metric of
+    weights, True where a weight is left; `vectors` likewise by initializer, for biases that went
+    with their filters; `quantized` by layer. `accuracy` is the metric of
     `Trained` on the test samples, in [0, 1].
     """
 
@@ -35,6 +37,7 @@ class Compressed:
     weights: Mapping[str, FloatArray] = field(default_factory=dict)
     keep: Mapping[str, BoolArray] = field(default_factory=dict)
     quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict)
+    vectors: Mapping[str, BoolArray] = field(default_factory=dict)
 
     @property
     def kept(self) -> int:
@@ -76,15 +79,17 @@ class Compressor:
         structure: Structure,
         targets: Sequence[KeepTarget],
         progress: float = 1.0,
+        base: Compressed | None = None,
     ) -> Compressed:
         """One round: ADMM towards the counts of `targets`, then masked retraining.
 
-        With `progress` below 1 it is an earlier round towards them (`solve.kept_counts`). What
+        With `progress` below 1 it is an earlier round towards them (`solve.kept_counts`). Shares
+        are of what `base` has, the state before the structure's first round. What
         `state` has pruned stays pruned (ADMM-NN-S section 4.3), so a second structure is chosen
         within what the first has left. Counts are settled before the round.
         """
-        counts = self._counts(state, structure, targets, progress)
-        project = self._projection(structure, counts)
+        counts = self._counts(state, structure, targets, progress, base or state)
+        project = self._projection(state, structure, counts)
         train = self.trained.train
         common = self._common(f"{structure.name} {sorted(counts.items())}")
         first = train.admm(
@@ -95,10 +100,11 @@ class Compressor:
             self.trained.config,
             weights=state.weights,
             support=state.keep,
+            keep_vectors=state.vectors,
             stage=f"{self._steps}-admm",
             **common,
         )
-        vectors = self._dead_biases(structure, first.keep)
+        vectors = {**state.vectors, **self._dead_biases(structure, first.keep)}
         second = train.finetune(
             self.model,
             first.weights,
@@ -117,17 +123,13 @@ class Compressor:
             accuracy=self._accuracy(second.weights),
             weights=second.weights,
             keep=second.keep,
+            vectors=vectors,
         )
 
     def quantize(
         self, state: Compressed, levels: LevelSet, *, per_channel: bool = False
     ) -> Compressed:
         """Weights to levels, zeros staying zeros; pruned biases stay zero as well."""
-        vectors = {
-            layer.bias: np.asarray(state.weights[layer.bias] != 0)
-            for name, layer in self.layers.items()
-            if layer.bias is not None and not _filters_left(state.keep[name]).all()
-        }
         result = self.trained.train.quantize_weights(
             self.model,
             self._initializers,
@@ -136,7 +138,7 @@ class Compressor:
             self.trained.config,
             weights=state.weights,
             keep=state.keep,
-            keep_vectors=vectors,
+            keep_vectors=state.vectors,
             per_channel=per_channel,
             **self._common(f"{levels.name} {per_channel}"),
         )
@@ -158,14 +160,17 @@ class Compressor:
         structure: Structure,
         targets: Sequence[KeepTarget],
         progress: float,
+        base: Compressed,
     ) -> dict[str, int]:
-        energies, members = {}, {}
+        energies, members, groups = {}, {}, {}
         for name, layer in self.layers.items():
             weight = self._weight(state, layer) * state.keep[name]
             grouped = structure.grouped(weight, layer)
             energies[name] = np.square(grouped, dtype=np.float64).sum(axis=-1)
             left = structure.grouped(state.keep[name].astype(np.float32), layer).sum(axis=-1)
             members[name] = float(left[left > 0].mean()) if left.any() else 1.0
+            before = structure.grouped(base.keep[name].astype(np.float32), layer)
+            groups[name] = int(before.any(axis=-1).sum())
         return kept_counts(
             targets,
             energies,
@@ -173,10 +178,11 @@ class Compressor:
             rule=self._rule,
             estimator=self._estimator,
             progress=progress,
+            groups=groups,
         )
 
     def _projection(
-        self, structure: Structure, counts: Mapping[str, int]
+        self, state: Compressed, structure: Structure, counts: Mapping[str, int]
     ) -> Callable[[Mapping[str, FloatArray]], Any]:
         """Onto the weights with at most `counts` groups in each layer."""
 
@@ -185,7 +191,7 @@ class Compressor:
             for name, weight in weights.items():
                 layer = self.layers[name]
                 keep = largest_groups(structure, weight, layer, counts[name])
-                masks[name] = structure.weight_mask(keep, layer) & (weight != 0)
+                masks[name] = structure.weight_mask(keep, layer) & state.keep[name]
             return self.trained.train.Projection(masks)
 
         return project
@@ -193,14 +199,13 @@ class Compressor:
     def _dead_biases(
         self, structure: Structure, keep: Mapping[str, BoolArray]
     ) -> dict[str, BoolArray]:
-        """Masks of the biases of removed filters: a bias is a part of its filter."""
+        """Masks of the biases that go with removed filters, by initializer."""
         if structure.name != "filter":
             return {}
-        return {
-            layer.bias: _filters_left(keep[name])
-            for name, layer in self.layers.items()
-            if layer.bias is not None
-        }
+        filters = {name: _filters_left(mask) for name, mask in keep.items()}
+        weights = set(self._initializers.values())
+        masks = filter_masks(self.model, filters)
+        return {name: mask for name, mask in masks.items() if name not in weights}
 
     def _weight(self, state: Compressed, layer: ConvLayer) -> FloatArray:
         found = state.weights.get(layer.weight)

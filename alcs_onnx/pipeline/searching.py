@@ -7,10 +7,11 @@ structures is searched one structure after the other. Then levels are tried from
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from alcs_onnx.errors import AlcsError
+from alcs_onnx.errors import AlcsError, DivergedError
 from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.compressor import Compressed, Compressor
 from alcs_onnx.pipeline.scene import Note
@@ -23,8 +24,8 @@ class SearchOptions:
     """How hard to search.
 
     rounds: pruning rounds of each structure, failed ones included.
-    factor: what the first round divides the number of weights by (ADMM-NN-S section 4.3 goes
-        on by 2 after a first 1.5).
+    factor: what a round divides the number of weights by, its square root after a round that
+        failed (ADMM-NN-S section 4.3 divides by 1.5, then by 2).
     smallest_factor: a structure is done when the factor has fallen below.
     levels: quantizations to try, fewest levels first; empty leaves float32.
     per_channel: distances of levels for each output channel instead of each layer.
@@ -82,14 +83,22 @@ def search(
         )
         return accepted
 
+    def attempt(step: Callable[[], Compressed]) -> Compressed | None:
+        """The step's result; None where it pruned so far that training diverged."""
+        try:
+            return step()
+        except DivergedError as error:
+            note(f"{error}: undone")
+            return None
+
     for structure in structures:
         factor = options.factor
         for _ in range(options.rounds):
             target = KeepTarget("", states[-1].kept / factor, "")
-            found = compressor.prune(states[-1], structure, [target])
-            if found.kept >= states[-1].kept:
+            found = attempt(partial(compressor.prune, states[-1], structure, [target]))
+            if found is not None and found.kept >= states[-1].kept:
                 break  # every layer is down to its last group
-            if tried(f"{structure.name} / {factor:.3g}", found):
+            if found is not None and tried(f"{structure.name} / {factor:.3g}", found):
                 states.append(found)
                 continue
             factor = factor**0.5
@@ -97,8 +106,11 @@ def search(
                 break
     for state in reversed(states) if options.levels else ():
         for name in options.levels:
-            found = compressor.quantize(state, get_level_set(name), per_channel=options.per_channel)
-            if tried(name, found):
+            levels = get_level_set(name)
+            found = attempt(
+                partial(compressor.quantize, state, levels, per_channel=options.per_channel)
+            )
+            if found is not None and tried(name, found):
                 return found, tuple(trials)
         note(f"no quantization keeps the accuracy at {state.kept} weights")
     return states[-1], tuple(trials)

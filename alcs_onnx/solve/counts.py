@@ -71,11 +71,16 @@ def kept_counts(
     rule: str = "lamp",
     estimator: Estimator | None = None,
     progress: float = 1.0,
+    groups: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """Groups that each layer keeps, at least one.
 
+    Shares are of `groups[layer]`, by default all groups of the layer: where another structure
+    has emptied some before, of those that it left.
+
     `progress` below 1 gives the targets of an earlier round of progressive pruning: of a target
-    that keeps the share s, s ** progress (ADMM-NN-S section 4.3: 1.5 times, then 2 times that).
+    that keeps the share s, s ** progress: equal factors (the rounds of ADMM-NN-S section 4.3
+    divide by 1.5, then by 2).
 
     `energies[layer]` holds the sum of squares of each group, `members[layer]` the weights of a
     group, on average where some of them are pruned already. Layers with a target of their own
@@ -90,18 +95,18 @@ def kept_counts(
     unknown = set(own) - set(energies)
     if unknown:
         raise AlcsError(f"'{min(unknown)}' is no layer that can be pruned")
-    counts = {name: energy.size for name, energy in energies.items()}
+    sizes = groups or {name: energy.size for name, energy in energies.items()}
+    counts = dict(sizes)
     for name, target in own.items():
-        counts[name] = _earlier(
-            _own_count(target, energies[name].size, estimator), energies[name].size, progress
-        )
+        wanted = _own_count(target, sizes[name], energies[name].size, estimator)
+        counts[name] = _earlier(wanted, sizes[name], progress)
     if shared:
         rest = {name: energy for name, energy in energies.items() if name not in own}
         if not rest:
             raise AlcsError("every layer has a target of its own: none is left for the network's")
-        total = sum(energy.size * members[name] for name, energy in rest.items())
-        wanted = total * (shared[0].of(total) / total) ** progress
-        counts |= share_out(rest, members, wanted, rule)
+        total = sum(sizes[name] * members[name] for name in rest)
+        shares = total * (shared[0].of(total) / total) ** progress
+        counts |= share_out(rest, members, shares, rule)
     return counts
 
 
@@ -110,13 +115,13 @@ def _earlier(count: int, groups: int, progress: float) -> int:
     return max(1, round(groups * float((count / groups) ** progress)))
 
 
-def _own_count(target: KeepTarget, groups: int, estimator: Estimator | None) -> int:
+def _own_count(target: KeepTarget, groups: int, measured: int, estimator: Estimator | None) -> int:
     if target.unit != "%time":
         return max(1, round(target.of(groups)))
     if estimator is None or target.layer not in estimator.layers:
         raise AlcsError(f"'{target.layer}={target.value:g}%time' needs a latency table")
     layer = estimator.layers[target.layer]
-    if layer.groups != groups:
+    if layer.groups != measured:
         raise AlcsError(f"layer '{target.layer}': its latency was measured for other groups")
     return max(1, int(layer.groups_within(float(layer.times[-1]) * target.value / 100)))
 
@@ -146,8 +151,9 @@ def _uniform(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 #: name -> the worth of each group of a layer, from the groups' energies; it falls with the
-#: energy. THE registration of rules that share a number of weights out. "energy" is the
-#: Euclidean projection onto all networks with so many weights.
+#: energy. THE registration of rules that share a number of weights out. Where all groups are
+#: equally large, "energy" is the Euclidean projection onto the networks with so many weights and
+#: a group in every layer.
 RULES: Mapping[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
     "lamp": _lamp,
     "energy": _energy,

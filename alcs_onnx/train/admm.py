@@ -36,7 +36,7 @@ from alcs_onnx.train.config import (
     TrainResult,
 )
 from alcs_onnx.train.data import Data
-from alcs_onnx.train.frozen import Frozen
+from alcs_onnx.train.frozen import Frozen, set_zeros
 from alcs_onnx.train.loop import Trainer, gradient, percent, torch_threads
 from alcs_onnx.train.module import to_array
 from alcs_onnx.train.penalty import Penalty
@@ -84,7 +84,12 @@ class _Change:
 
 class _Admm:
     def __init__(
-        self, trainer: Trainer, project: Project, support: Mapping[str, BoolArray], stage: str
+        self,
+        trainer: Trainer,
+        project: Project,
+        support: Mapping[str, BoolArray],
+        keep_vectors: Mapping[str, BoolArray],
+        stage: str,
     ) -> None:
         config = trainer.config
         steps = trainer.data.train.batch_count(config.batch_size, training=True)
@@ -94,11 +99,10 @@ class _Admm:
             layer: trainer.tensor(mask, trainer.pruned[layer].detach())
             for layer, mask in support.items()
         }
-        with torch.no_grad():
-            for layer, mask in self.support.items():
-                trainer.pruned[layer].mul_(mask)
         names = {layer: trainer.initializers[layer] for layer in support}
-        self.frozen = Frozen(trainer, {names[layer]: mask for layer, mask in support.items()})
+        kept = {**{names[layer]: mask for layer, mask in support.items()}, **keep_vectors}
+        set_zeros(trainer, kept)
+        self.frozen = Frozen(trainer, kept)
 
     @torch.no_grad()
     def projection(
@@ -221,6 +225,7 @@ def admm(
     *,
     weights: Mapping[str, FloatArray] | None = None,
     support: Mapping[str, BoolArray] | None = None,
+    keep_vectors: Mapping[str, BoolArray] | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -234,6 +239,7 @@ def admm(
     with the same layer names. With `config.admm_epochs` 0 this is one-shot pruning. Where
     `support[layer]` is False the weight is and stays 0, whatever the projection would choose:
     a second round does not recover what the first has pruned (ADMM-NN-S section 4.3).
+    `keep_vectors` does the same for other initializers, by their own names.
 
     `checkpoint` is a folder that gets the state after each iteration; with `resume` the run
     goes on from there, to the very result of an uninterrupted one, and is refused if the
@@ -258,10 +264,11 @@ def admm(
             optimizer=config.optimizer,
             teacher=teacher,
         )
-        steps = _Admm(trainer, project, support or {}, stage)
+        steps = _Admm(trainer, project, support or {}, keep_vectors or {}, stage)
         store, state = None, None
         if checkpoint is not None:
-            known = identity(model, config, prunable, fingerprint, weights, support)
+            masks = {**(support or {}), **(keep_vectors or {})}
+            known = identity(model, config, prunable, fingerprint, weights, masks)
             store = Checkpoint(checkpoint, stage, known)
             if resume:
                 state = store.load()

@@ -15,7 +15,7 @@ from alcs_onnx.graph import Model
 from alcs_onnx.train.checkpoint import Checkpoint, State, identity
 from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory, TrainResult
 from alcs_onnx.train.data import Data
-from alcs_onnx.train.frozen import Frozen
+from alcs_onnx.train.frozen import Frozen, set_zeros
 from alcs_onnx.train.loop import Trainer, percent, torch_threads
 from alcs_onnx.train.progress import Progress, Silent
 from alcs_onnx.types import BoolArray, FloatArray
@@ -81,7 +81,7 @@ def finetune(
             teacher=teacher,
         )
         kept = {**{prunable[layer]: mask for layer, mask in keep.items()}, **keep_vectors}
-        _set_zeros(trainer, kept)
+        set_zeros(trainer, kept)
         store, state = None, None
         if checkpoint is not None:
             masks = {**keep, **{f"fixed {layer}": mask for layer, mask in fixed.items()}}
@@ -98,7 +98,7 @@ def finetune(
             epoch, history = state.epoch, state.history
         elif keep and config.recalibrate and not fixed:
             trainer.recalibrate()
-            _set_zeros(trainer, keep_vectors)  # it gives channels that are gone their mean again
+            set_zeros(trainer, keep_vectors)  # it gives channels that are gone their mean again
         trainable = dict(kept)
         for layer, mask in fixed.items():
             name = prunable[layer]
@@ -113,21 +113,6 @@ def finetune(
             if store is not None:
                 store.save(State(epoch, history, None, {**trainer.tensors(), "masks": saved}))
         return TrainResult(trainer.module.arrays(), dict(keep), history)
-
-
-@torch.no_grad()
-def _set_zeros(trainer: Trainer, keep: Mapping[str, BoolArray]) -> None:
-    """Zero the initializers' entries where `keep` is False; `AlcsError` for a wrong shape."""
-    layers = {name: layer for layer, name in trainer.initializers.items()}
-    for name, mask in keep.items():
-        parameter = trainer.module.parameter(name)
-        if mask.shape != tuple(parameter.shape):
-            what = f"layer '{layers[name]}'" if name in layers else f"'{name}'"
-            raise AlcsError(
-                f"the mask of {what} has shape {list(mask.shape)}, its weight "
-                f"{list(parameter.shape)}"
-            )
-        parameter.mul_(trainer.tensor(mask, parameter.detach()))
 
 
 def saved_keep(checkpoint: Path) -> dict[str, BoolArray] | None:

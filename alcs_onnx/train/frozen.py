@@ -48,3 +48,18 @@ class Frozen:
         """Give frozen entries their values again."""
         for parameter, mask, values in self._entries:
             parameter.copy_(torch.where(mask, parameter, values))
+
+
+@torch.no_grad()
+def set_zeros(trainer: Trainer, keep: Mapping[str, BoolArray]) -> None:
+    """Zero the initializers' entries where `keep` is False; `AlcsError` for a wrong shape."""
+    layers = {name: layer for layer, name in trainer.initializers.items()}
+    for name, mask in keep.items():
+        parameter = trainer.module.parameter(name)
+        if mask.shape != tuple(parameter.shape):
+            what = f"layer '{layers[name]}'" if name in layers else f"'{name}'"
+            raise AlcsError(
+                f"the mask of {what} has shape {list(mask.shape)}, its weight "
+                f"{list(parameter.shape)}"
+            )
+        parameter.mul_(trainer.tensor(mask, parameter.detach()))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from alcs_onnx.errors import AlcsError, UnsupportedError
+from alcs_onnx.errors import AlcsError, DivergedError, UnsupportedError
 from alcs_onnx.graph import Model
 from alcs_onnx.train.config import Evaluation, TrainConfig
 from alcs_onnx.train.data import Batch, Data, Samples
@@ -119,7 +119,7 @@ class Trainer:
         """One pass of SGD over the training samples; returns the mean loss.
 
         `adjust` changes gradients before each step, `restore` weights after it. `rate` gives
-        the learning rate for the share of the epoch that is done, in [0, 1). Raises `AlcsError`
+        the learning rate for the share of the epoch that is done, in [0, 1). Raises `DivergedError`
         when the loss stops being finite.
         """
         seed = epoch_seed(self.config.seed, stage, number)
@@ -145,7 +145,7 @@ class Trainer:
             restore()
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise AlcsError(
+                raise DivergedError(
                     f"training diverged: the loss is {value} in {stage} epoch {number}, "
                     f"batch {index + 1}; lower the learning rate"
                 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from alcs_onnx.errors import AlcsError
+from alcs_onnx.errors import AlcsError, DivergedError
 from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory
 
 #: A residual grows when it exceeds the one before by this factor.
@@ -76,7 +76,7 @@ class Penalty:
     def observe(self, record: EpochRecord) -> str:
         """Take in what an iteration ended with and go on to the next; says what was changed.
 
-        Raises `AlcsError` when training diverges.
+        Raises `DivergedError` when training diverges.
         """
         told = self._observe_residual(record)
         self._observe_loss(record)
@@ -95,21 +95,23 @@ class Penalty:
             return ""
         self._grown += 1
         if self._grown >= _PATIENCE:
-            raise AlcsError(
+            raise DivergedError(
                 f"training diverged: ‖W − U‖ has grown in {self._grown} iterations in a row, to "
-                f"{record.relative_residual:.1%} of ‖W‖, although rho was raised to "
-                f"{self.largest:.3g}; lower the learning rate or ask for less pruning"
+                f"{record.relative_residual:.1%} of ‖W‖ at a rho of {self.largest:.3g}; "
+                "lower the learning rate or ask for less pruning"
             )
         if self._config.rho_adapt == 1:
             return ""
-        self._raised *= self._config.rho_adapt
-        return f"‖W − U‖ grew: rho raised {self._config.rho_adapt:g} times"
+        rho, self._raised = self.largest, self._raised * self._config.rho_adapt
+        if self.largest == rho:
+            return f"‖W − U‖ grew; rho is at its limit of {rho:.3g}"
+        return f"‖W − U‖ grew: rho raised from {rho:.3g} to {self.largest:.3g}"
 
     def _observe_loss(self, record: EpochRecord) -> None:
         least = self._least_loss
         self._least_loss = record.loss if least is None else min(least, record.loss)
         if least is not None and record.loss > _LOSS_FACTOR * abs(least) + 1:
-            raise AlcsError(
+            raise DivergedError(
                 f"training diverged: the loss is {record.loss:.4g} in ADMM iteration "
                 f"{record.epoch}, after {least:.4g}; lower the learning rate or rho"
             )

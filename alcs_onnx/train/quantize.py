@@ -104,6 +104,7 @@ def quantize_weights(
         config,
         weights=weights,
         support=support,
+        keep_vectors=keep_vectors,
         fingerprint=fingerprint,
         stage=f"{STAGE}-admm",
         **common,  # type: ignore[arg-type]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,11 +17,14 @@ pytest.importorskip("torch")
 from small_models import labelled_images, residual_net
 
 from alcs_onnx.cli import main
-from alcs_onnx.errors import AlcsError
+from alcs_onnx.errors import AlcsError, DivergedError
 from alcs_onnx.graph import load_model
+from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline import ComparisonOptions, CompressOptions, SearchOptions
-from alcs_onnx.pipeline.compressor import Compressed
+from alcs_onnx.pipeline.compressor import Compressed, Compressor
 from alcs_onnx.pipeline.searching import search
+from alcs_onnx.pipeline.training import Trained, Training
+from alcs_onnx.solve import KeepTarget
 from alcs_onnx.structures import structure_sequence
 
 QUICK = ["--iterations", "5", "--warmup", "1", "--train-threads", "1"]
@@ -204,6 +209,65 @@ def test_structures_are_compared_and_an_interrupted_comparison_resumes(network, 
     for one, other in zip(first["rows"], again["rows"], strict=True):
         for key in ("accuracy", "kept_weights", "relative_bytes", "history"):
             assert one[key] == other[key]
+
+
+@pytest.fixture(scope="module")
+def untrained(network: Path, images: Path) -> Compressor:
+    """A compressor that prunes without training."""
+    model = load_model(network)
+    config = {"admm_epochs": 0, "finetune_epochs": 0, "threads": 1}
+    trained = Trained(
+        SimpleNamespace(model=model), Training(str(images), config=config), 0, None, lambda _: None
+    )
+    return Compressor(model, model.conv_layers, trained)
+
+
+@pytest.mark.parametrize(
+    "names", list(permutations(["unstructured", "simd", "shape", "filter"], 2)), ids="+".join
+)
+def test_two_structures_together_reach_their_target(untrained, names):
+    """Shares are of the groups that the first structure left, in every round."""
+    structures = structure_sequence("+".join(names), 4)
+    start = state = untrained.start()
+    options = CompressOptions("+".join(names), keep=("16x",))
+    for structure, targets in zip(structures, options.targets(structures), strict=True):
+        base = state
+        for share in (0.5, 1.0):
+            state = untrained.prune(state, structure, targets, share, base)
+    # Whole groups only, and every layer keeps one; weights may share what is left unevenly.
+    assert 8 <= start.kept / state.kept <= 32
+
+
+def test_biases_of_removed_filters_stay_gone_in_later_steps(untrained):
+    filters, columns = structure_sequence("filter+shape", 4)
+    state = untrained.prune(untrained.start(), filters, [KeepTarget.parse("50%")])
+    assert not all(mask.all() for mask in state.vectors.values())
+    state = untrained.prune(state, columns, [KeepTarget.parse("50%")])
+    for name, mask in state.vectors.items():
+        assert (state.weights[name][~mask] == 0).all()
+    state = untrained.quantize(state, get_level_set("3bit"))
+    for name, mask in state.vectors.items():
+        assert (state.weights[name][~mask] == 0).all()
+
+
+def test_a_step_that_diverges_is_one_that_failed():
+    class Diverges(_Steps):
+        def prune(self, state, structure, targets):
+            if targets[0].value < 200:
+                raise DivergedError("training diverged: the loss is nan")
+            return super().prune(state, structure, targets)
+
+    start, told = Compressed(1.0, {}, {"a": np.ones(1000, bool)}), []
+    state, _ = search(
+        Diverges(),
+        start,
+        structure_sequence("shape", 4),
+        0.8,
+        SearchOptions(rounds=3, factor=4, levels=()),
+        told.append,
+    )
+    assert state.kept == 250
+    assert any("diverged" in line and line.endswith("undone") for line in told)
 
 
 class _Steps:
