@@ -224,10 +224,16 @@ def layer_storage(
         return matrix_storage(layer, np.ones(layer.weight_shape, dtype=bool), bits, scales=scales)
     if keep.shape != layer.weight_shape and len(several) == 1:
         keep = several[0].weight_mask(keep, layer)
-    loose = [s.storage_group(layer) for s in several if not s.full_matrix]
-    if not loose:
+    g = indexed_group(layer, several)
+    if g is None:
         return matrix_storage(layer, keep, bits, scales=scales)
-    return indexed_storage(layer, keep, bits, min(loose), scales=scales, zero_level=zero_level)
+    return indexed_storage(layer, keep, bits, g, scales=scales, zero_level=zero_level)
+
+
+def indexed_group(layer: ConvLayer, structures: Sequence[Structure]) -> int | None:
+    """Rows of the groups that have an index each; None where full matrices are left."""
+    loose = [s.storage_group(layer) for s in structures if not s.full_matrix]
+    return min(loose) if loose else None
 
 
 def matrix_storage(

@@ -109,12 +109,29 @@ def add_training(parser: argparse.ArgumentParser) -> None:
             help=text,
         )
     group.add_argument(
+        "--rho-layers",
+        dest=destination("rho_layers"),
+        type=_layer_value,
+        nargs="+",
+        default=argparse.SUPPRESS,
+        metavar="LAYER=RHO",
+        help="other penalties of single layers",
+    )
+    group.add_argument(
         "--bfloat16",
         dest=destination("bfloat16"),
         action="store_true",
         default=argparse.SUPPRESS,
         help="train in mixed precision, quicker where the CPU has it",
     )
+
+
+def _layer_value(text: str) -> tuple[str, float]:
+    """Parse `conv1=0.003`; names may hold equals signs."""
+    layer, equals, value = text.rpartition("=")
+    if not layer or not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form LAYER=RHO")
+    return layer, arguments.positive_float(value)
 
 
 def requested(options: argparse.Namespace) -> Training | None:
@@ -127,7 +144,7 @@ def requested(options: argparse.Namespace) -> Training | None:
 
     if options.resume and options.checkpoint is None:
         raise AlcsError("--resume needs the folder of --checkpoint")
-    fields = [*(field for field, _, _ in _TRAINING.values()), "bfloat16"]
+    fields = [*(field for field, _, _ in _TRAINING.values()), "rho_layers", "bfloat16"]
     given = {
         field: getattr(options, destination(field))
         for field in fields
@@ -135,11 +152,13 @@ def requested(options: argparse.Namespace) -> Training | None:
     }
     if options.data is None:
         flags = [flag for flag, (field, _, _) in _TRAINING.items() if field in given]
-        flags += ["--bfloat16"] if "bfloat16" in given else []
+        flags += [f"--{name.replace('_', '-')}" for name in fields[-2:] if name in given]
         flags += ["--checkpoint"] if options.checkpoint is not None else []
         if flags:
             raise AlcsError(f"{flags[0]} needs --data: without data nothing is trained")
         return None
+    if "rho_layers" in given:
+        given["rho_layers"] = dict(given["rho_layers"])
     return Training(
         data=options.data,
         preprocess=options.preprocess,

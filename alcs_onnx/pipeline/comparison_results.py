@@ -58,9 +58,9 @@ class StructureLayer:
 
 @dataclass(frozen=True)
 class Round:
-    """One rate that was tried: the prune rate aimed at, the accuracy, and whether it was kept."""
+    """One step that was tried: the prune rate it reached, the accuracy, and whether it was kept."""
 
-    target_rate: float
+    rate: float
     accuracy: float
     accepted: bool
 

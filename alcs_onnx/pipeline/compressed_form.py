@@ -17,7 +17,13 @@ from alcs_onnx.pipeline.compressor import Compressed, Compressor
 from alcs_onnx.pipeline.results import NumericCheck
 from alcs_onnx.pipeline.scene import Scene
 from alcs_onnx.rewrite import compile_sparse, quantize_weights, remove_zero_channels
-from alcs_onnx.storage import FLOAT_BITS, LayerStorage, ModelStorage, layer_storage
+from alcs_onnx.storage import (
+    FLOAT_BITS,
+    LayerStorage,
+    ModelStorage,
+    indexed_group,
+    layer_storage,
+)
 from alcs_onnx.structures import Structure
 from alcs_onnx.types import BoolArray, FloatArray, QuantizedWeight, Timing
 
@@ -54,7 +60,7 @@ def deploy(
     result does not compute what the state does.
     """
     masked = compressor.model_of(state)
-    written = written_form(_rewritten(masked, state, plain))
+    written = written_form(_rewritten(masked, state, structures, plain))
     check = numeric_check(written, masked, scene.seed)
     if not check.passed:
         raise AlcsError(
@@ -69,7 +75,9 @@ def deploy(
     )
 
 
-def _rewritten(masked: Model, state: Compressed, plain: bool) -> Model:
+def _rewritten(
+    masked: Model, state: Compressed, structures: Sequence[Structure], plain: bool
+) -> Model:
     smaller = remove_zero_channels(masked)
     quantized = {}
     for layer in smaller.model.conv_layers:
@@ -81,7 +89,10 @@ def _rewritten(masked: Model, state: Compressed, plain: bool) -> Model:
             )
     if plain:
         return quantize_weights(smaller.model, quantized)
-    return compile_sparse(smaller.model, quantized=quantized).model
+    groups = {layer.name: indexed_group(layer, structures) for layer in smaller.model.conv_layers}
+    # In the groups that were pruned the file is as small as the table says.
+    sizes = {name: g for name, g in groups.items() if g is not None and name in state.keep}
+    return compile_sparse(smaller.model, quantized=quantized, simd_groups=sizes).model
 
 
 def _smaller(levels: QuantizedWeight, weight: FloatArray, rows: BoolArray) -> QuantizedWeight:

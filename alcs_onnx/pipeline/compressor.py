@@ -67,6 +67,11 @@ class Compressor:
         self._initializers = {name: layer.weight for name, layer in self.layers.items()}
         self._rule, self._estimator = rule, estimator
         self._steps = 0
+        folder = trained.training.checkpoint
+        if folder is not None and not trained.training.resume:
+            # A run that is interrupted early must not be resumed into steps of another one.
+            for old in Path(folder).glob("step-*/*.pt"):
+                old.unlink()
 
     def start(self) -> Compressed:
         """The dense model with every weight."""

@@ -123,8 +123,8 @@ def _print_layers(row: StructureResult) -> None:
 
 
 def _print_history(row: StructureResult) -> None:
-    table = new_table(f"Rates tried, {row.structure}", ">target", ">accuracy %", "")
+    table = new_table(f"Rates tried, {row.structure}", ">rate", ">accuracy %", "")
     for tried in row.history:
         verdict = "kept" if tried.accepted else "too far"
-        table.add_row(_rate(tried.target_rate), _percent(tried.accuracy), verdict)
+        table.add_row(_rate(tried.rate), _percent(tried.accuracy), verdict)
     out.print(table)

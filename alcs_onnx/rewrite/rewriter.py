@@ -77,18 +77,21 @@ def compile_sparse(
     simd_group: int | None = None,
     leave_alone: Collection[str] = (),
     quantized: Mapping[str, QuantizedWeight] | None = None,
+    simd_groups: Mapping[str, int] | None = None,
 ) -> RewriteResult:
     """Take up the zeros of a model that is sparse already.
 
-    Each layer stores its groups that are not all zero. The group size is the one that suits
-    the layer's zeros best, whole columns among them, or `simd_group` where the layer has rows
-    for it. `quantized` is as for `rewrite`.
+    Each layer stores its groups that are not all zero. The group size is the one that
+    `simd_groups` gives the layer, or else the one that suits its zeros best, whole columns among
+    them, or `simd_group` where the layer has rows for it. `quantized` is as for `rewrite`.
     """
+    sizes = simd_groups or {}
     _check_names(model, quantized or {}, "list of quantized layers")
 
     def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
-        if simd_group is not None:
-            return _Storage(largest_fitting(layer.rows_per_group, simd_group), None)
+        wanted = sizes.get(layer.name, simd_group)
+        if wanted is not None:
+            return _Storage(largest_fitting(layer.rows_per_group, wanted), None)
         candidates = (layer.rows_per_group, *_COMPILE_GROUPS)
         return _Storage(find_simd_group(weight, layer.group, candidates), None)
 

@@ -16,8 +16,10 @@ from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory
 _GROWTH = 1.1
 #: Iterations of growth in a row before the run is given up.
 _PATIENCE = 4
-#: The loss is out of hand when it exceeds the least so far by this factor, and 1 on top.
-_LOSS_FACTOR = 5.0
+#: The loss is out of hand when it exceeds the least so far by this factor, and by the margin on
+#: top. Heavy pruning alone takes it to that of an untrained network (2.3 for ten classes, several
+#: times that where a softened teacher is followed), from which it recovers.
+_LOSS_FACTOR, _LOSS_MARGIN = 20.0, 10.0
 #: A relative residual (‖W − U‖ / ‖W‖) below this is convergence, whatever its course.
 _SMALL = 0.02
 #: A step of SGD multiplies W − U by 1 − lr * rho / (1 - momentum) in the long run: beyond 1 it
@@ -110,7 +112,7 @@ class Penalty:
     def _observe_loss(self, record: EpochRecord) -> None:
         least = self._least_loss
         self._least_loss = record.loss if least is None else min(least, record.loss)
-        if least is not None and record.loss > _LOSS_FACTOR * abs(least) + 1:
+        if least is not None and record.loss > _LOSS_FACTOR * abs(least) + _LOSS_MARGIN:
             raise DivergedError(
                 f"training diverged: the loss is {record.loss:.4g} in ADMM iteration "
                 f"{record.epoch}, after {least:.4g}; lower the learning rate or rho"

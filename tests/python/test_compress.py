@@ -79,7 +79,9 @@ def test_every_structure_is_pruned_quantized_and_written(network, images, tmp_pa
     # The file holds no float weights of the convolutions: packed streams are bytes.
     graph = onnx.load(tmp_path / "out.onnx").graph
     streams = [t for t in graph.initializer if t.name.endswith((".codes", ".gaps"))]
-    assert streams
+    if row["kind"] == "indexed":  # a byte more for each stream whose last one is not full
+        stored = sum(len(t.raw_data) for t in streams)
+        assert row["relative_bytes"] <= stored <= row["relative_bytes"] + len(streams)
     assert all(t.data_type == onnx.TensorProto.UINT8 for t in streams)
     assert (tmp_path / "out.onnx").stat().st_size < network.stat().st_size / 2
 

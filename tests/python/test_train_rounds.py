@@ -98,8 +98,9 @@ def test_training_that_diverges_stops_with_a_reason():
         penalty.observe(record(5, 0.1 * 1.5**5))
     penalty = Penalty(TrainConfig(rho=0.01), ["a"], 100)
     penalty.observe(record(1, 0.1, 0.2))
-    with pytest.raises(AlcsError, match=r"the loss is 9 in ADMM iteration 2, after 0\.2"):
-        penalty.observe(record(2, 0.1, 9.0))
+    penalty.observe(record(2, 0.1, 9.0))  # pruned nearly to death: it may recover
+    with pytest.raises(AlcsError, match=r"the loss is 90 in ADMM iteration 3, after 0\.2"):
+        penalty.observe(record(3, 0.1, 90.0))
     # A residual near zero may do what it likes.
     penalty = Penalty(TrainConfig(rho=0.01), ["a"], 100)
     for epoch in range(1, 9):
