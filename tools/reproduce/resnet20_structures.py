@@ -57,7 +57,7 @@ def main() -> None:
     dense = load_model(args.model)
     options = train.DataOptions(preprocess=train.Preprocess.parse("imagenet"))
     data = train.load_data(args.images, dense, options)
-    timed = bench([args.model, *files], measuring=Measuring(iterations=1000))
+    timed = bench([args.model, *files], measuring=Measuring(iterations=300))
     medians = [row.timing.median for row in timed.rows]
     rows = [
         summary(args.run, name)
@@ -74,6 +74,7 @@ def main() -> None:
         "dense_ms": medians[0],
         "dense_accuracy": runtime_accuracy(dense, data),
         "test_images": sum(b.size for b in data.test.batches(256, training=False)),
+        "train_images": data.train.batch_count(1, training=True),
         "runs": rows,
     }
     write_json(args.output, result)
