@@ -19,7 +19,7 @@ schedule=(--data "$data" --optimizer adam --batch-size 128 --rho 0.01 --rho-grow
 
 # The whole network without structure, then the convolutions alone by columns and filters.
 [ -f "$run/unstructured.json" ] || alcs-onnx compare-structures "$run/lenet5.onnx" \
-  --structures unstructured --fully-connected --factor 4 --rounds 6 --quantize 3bit \
+  --structures unstructured --fully-connected --factor 4 --rounds 8 --quantize 3bit \
   --tolerance 0.45 "${schedule[@]}" --checkpoint "$run/ck_u" \
   -o "$run" --export-json "$run/unstructured.json" 2>&1 | tee "$run/u.log"
 [ -f "$run/structured.json" ] || alcs-onnx compare-structures "$run/lenet5.onnx" \
