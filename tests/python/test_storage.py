@@ -6,6 +6,7 @@ from math import ceil
 
 import numpy as np
 import pytest
+from conv_layers import conv, layers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,26 +22,6 @@ from alcs_onnx.storage import (
     matrix_storage,
 )
 from alcs_onnx.structures import STRUCTURES, get_structure, largest_groups, structure_sequence
-from alcs_onnx.types import ConvLayer
-
-
-def conv(out_channels=6, in_channels=4, group=1, kernel=(3, 3)):
-    sizes = (1, in_channels, *(8 for _ in kernel)), (1, out_channels, *(8 for _ in kernel))
-    ones, zeros = tuple(1 for _ in kernel), tuple(0 for _ in kernel * 2)
-    return ConvLayer(
-        "conv", "w", None, out_channels, in_channels, group, kernel, ones, zeros, ones, *sizes
-    )
-
-
-@st.composite
-def layers(draw):
-    group = draw(st.integers(1, 3))
-    return conv(
-        group * draw(st.integers(1, 9)),
-        group * draw(st.integers(1, 12)),
-        group,
-        draw(st.sampled_from([(1,), (3,), (1, 1), (2, 3)])),
-    )
 
 
 def random_mask(layer, seed):
@@ -87,7 +68,7 @@ def test_the_papers_three_bits_reach_eight():
     assert by_width[3] == 1
 
 
-@given(layers(), st.sampled_from([1, 2, 4]), st.integers(1, 8), st.integers(0, 10**6))
+@given(layers(12), st.sampled_from([1, 2, 4]), st.integers(1, 8), st.integers(0, 10**6))
 def test_indexed_layers_take_what_packing_stores(layer, simd_group, bits, seed):
     """Positions are the op's, and the width is the best of all, dummies simulated."""
     mask = random_mask(layer, seed)
@@ -102,7 +83,7 @@ def test_indexed_layers_take_what_packing_stores(layer, simd_group, bits, seed):
     assert [found.relative_bits_at(width) for width in INDEX_WIDTHS] == list(totals.values())
 
 
-@given(layers(), st.sampled_from([1, 2, 4]), st.integers(1, 8), st.integers(0, 10**6))
+@given(layers(12), st.sampled_from([1, 2, 4]), st.integers(1, 8), st.integers(0, 10**6))
 def test_absolute_indices_are_those_of_tiles(layer, simd_group, bits, seed):
     mask = random_mask(layer, seed)
     found = indexed_storage(layer, mask, bits, simd_group)
@@ -122,7 +103,7 @@ def test_a_large_matrix_has_edge_tiles():
     assert indexed_storage(layer, mask, 8).absolute_bits == 8 + 6 + 12 * 2 * (65 + 65 + 3)
 
 
-@given(layers(), st.sampled_from(["filter", "channel", "shape", "shape+filter"]), st.data())
+@given(layers(12), st.sampled_from(["filter", "channel", "shape", "shape+filter"]), st.data())
 def test_full_matrices_are_kept_rows_by_kept_columns(layer, text, data):
     structures = structure_sequence(text, 4)
     weight = np.random.default_rng(0).standard_normal(layer.weight_shape).astype(np.float32)

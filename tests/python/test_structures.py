@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from conv_layers import conv, layers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,26 +21,6 @@ from alcs_onnx.structures import (
     project,
     structure_sequence,
 )
-from alcs_onnx.types import ConvLayer
-
-
-def conv(out_channels=6, in_channels=4, group=1, kernel=(3, 3)):
-    sizes = (1, in_channels, *(8 for _ in kernel)), (1, out_channels, *(8 for _ in kernel))
-    ones, zeros = tuple(1 for _ in kernel), tuple(0 for _ in kernel * 2)
-    return ConvLayer(
-        "conv", "w", None, out_channels, in_channels, group, kernel, ones, zeros, ones, *sizes
-    )
-
-
-@st.composite
-def layers(draw):
-    group = draw(st.integers(1, 3))
-    return conv(
-        group * draw(st.integers(1, 9)),
-        group * draw(st.integers(1, 3)),
-        group,
-        draw(st.sampled_from([(1,), (3,), (1, 1), (2, 3)])),
-    )
 
 
 def weight_of(layer):
