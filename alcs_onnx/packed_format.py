@@ -20,6 +20,7 @@ pad the last block of a conv group mean nothing: they hold level 0 where it exis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, prod
 
@@ -35,6 +36,8 @@ OP_QUANT_CONV_ADD = "QuantSparseConvAdd"
 
 MAX_BITS = 8
 MAX_INDEX_BITS = 32
+#: Widths of a relative index that are tried, in bits. The largest bridges any gap.
+INDEX_WIDTHS: tuple[int, ...] = tuple(range(MAX_INDEX_BITS + 1))
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -98,27 +101,55 @@ def read_bits(stream: ByteArray, count: int, bits: int) -> IntArray:
     return whole.view("<u4")[:, 0].astype(np.int64)
 
 
-def best_index_bits(
-    positions: npt.NDArray[np.integer], group_bits: int, dummies: bool = True
-) -> int:
-    """The index bits that store groups at `positions` in the least space, dummies counted.
+@dataclass(frozen=True)
+class IndexedGroups:
+    """What `count` groups with relative indices take, by the width of an index.
 
-    `group_bits` are the bits of a group's codes, g * bits. Without `dummies` (levels that have
-    no zero) the smallest index that holds every gap. Ties go to fewer stored groups.
+    `group_bits` are the bits of a group's weights, g * bits. `dummies` are the dummy groups at
+    each of `INDEX_WIDTHS`; without a `zero_level` there is nothing to fill them with.
     """
+
+    count: int
+    group_bits: int
+    dummies: tuple[int, ...]
+    zero_level: bool = True
+
+    @classmethod
+    def at(
+        cls, positions: npt.NDArray[np.integer], group_bits: int, *, zero_level: bool = True
+    ) -> IndexedGroups:
+        """Groups at strictly rising `positions` [n]."""
+        return cls(positions.size, group_bits, dummy_groups(positions), zero_level)
+
+    def possible(self, width: int) -> bool:
+        """Whether an index of `width` bits reaches every group, over dummies where there may be."""
+        return self.zero_level or not self.dummies[width]
+
+    def bits(self, width: int) -> int:
+        """Bits of all groups, dummies and indices of `width` bits."""
+        return (self.count + self.dummies[width]) * (self.group_bits + width)
+
+
+def dummy_groups(positions: npt.NDArray[np.integer]) -> tuple[int, ...]:
+    """Dummies that strictly rising positions need, for each of `INDEX_WIDTHS`."""
     gaps = _gaps(positions)
-    enough = int(gaps.max(initial=0)).bit_length()
-    if not dummies:
-        return enough
-    sizes = [
-        (gaps.size + int((gaps >> bits).sum())) * (group_bits + bits) for bits in range(enough + 1)
-    ]
-    return enough - int(np.argmin(sizes[::-1]))
+    return tuple(int((gaps >> width).sum()) for width in INDEX_WIDTHS)
+
+
+def best_index_bits(streams: Sequence[IndexedGroups]) -> int:
+    """The one width of an index at which all these groups together take the least.
+
+    Of equals it is the one with fewer dummies.
+    """
+
+    def cost(width: int) -> tuple[int, int]:
+        return sum(x.bits(width) for x in streams), sum(x.dummies[width] for x in streams)
+
+    return min((w for w in INDEX_WIDTHS if all(x.possible(w) for x in streams)), key=cost)
 
 
 def _gaps(positions: npt.NDArray[np.integer]) -> IntArray:
-    before = np.concatenate([[-1], positions[:-1]])
-    return np.asarray(positions - before - 1, dtype=np.int64)
+    return np.asarray(np.diff(positions, prepend=-1) - 1, dtype=np.int64)
 
 
 def pack_quantized(
@@ -142,7 +173,8 @@ def pack_quantized(
     lanes, positions = lanes[found], sparse.positions[found]
     codes = _codes(lanes, _real_lanes(sparse, positions), levels)
     zero = _zero_code(levels.bits, levels.first, levels.step)
-    index_bits = best_index_bits(positions, simd_group * levels.bits, dummies=zero is not None)
+    stream = IndexedGroups.at(positions, simd_group * levels.bits, zero_level=zero is not None)
+    index_bits = best_index_bits([stream])
     gaps, owners = _bridged(positions, index_bits)
     stored = np.full((gaps.size, simd_group), 0 if zero is None else zero, dtype=np.uint8)
     stored[owners] = codes

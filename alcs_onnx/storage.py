@@ -50,14 +50,13 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.packed_format import INDEX_WIDTHS, IndexedGroups, best_index_bits, dummy_groups
 from alcs_onnx.sparse_format import block_count, blocks_view
 from alcs_onnx.structures import Structure
-from alcs_onnx.types import BoolArray, ConvLayer, IntArray
+from alcs_onnx.types import BoolArray, ConvLayer
 
 #: Bits of a weight and of a scale that are not quantized.
 FLOAT_BITS = 32
-#: Widths of a relative index that are tried, in bits. The largest bridges any gap.
-INDEX_WIDTHS: tuple[int, ...] = tuple(range(33))
 #: Rows and columns of a tile with absolute indices, and the bits of a column and an extent in it.
 TILE = 64
 COLUMN_BITS = 6
@@ -113,23 +112,26 @@ class LayerStorage:
         """
         if index_bits not in INDEX_WIDTHS:
             raise AlcsError(f"an index of {index_bits} bits is not possible: use 0 to 32")
-        dummies = self.dummies_at(index_bits)
-        if dummies and not self.zero_level:
+        if not self.indexed:
+            return self.weight_bits
+        if not self.stream.possible(index_bits):
             raise AlcsError(
                 f"layer '{self.layer}' has gaps too long for an index of {index_bits} bits, and "
                 f"its {self.bits}-bit weights have no zero to fill them"
             )
-        index = index_bits if self.indexed else 0
-        return (self.groups + dummies) * (self.simd_group * self.bits + index)
+        return self.stream.bits(index_bits)
 
-    def dummies_at(self, index_bits: int) -> int:
-        """Groups of zeros that relative indices of that width need."""
-        return self.dummies[index_bits] if self.indexed else 0
+    @property
+    def stream(self) -> IndexedGroups:
+        """The groups as a stream with relative indices, of a layer that is `indexed`."""
+        return IndexedGroups(
+            self.groups, self.simd_group * self.bits, self.dummies, self.zero_level
+        )
 
     @property
     def index_bits(self) -> int | None:
         """The width of a relative index that takes the least; None for a full matrix."""
-        return best_index_bits([self]) if self.indexed else None
+        return best_index_bits([self.stream]) if self.indexed else None
 
     @property
     def relative_bits(self) -> int:
@@ -196,8 +198,8 @@ class ModelStorage:
 
         None where no layer has indices.
         """
-        indexed = [layer for layer in self.layers if layer.indexed]
-        return best_index_bits(indexed) if indexed else None
+        streams = [layer.stream for layer in self.layers if layer.indexed]
+        return best_index_bits(streams) if streams else None
 
 
 def layer_storage(
@@ -291,31 +293,6 @@ def indexed_storage(
         scale_bits=scales * FLOAT_BITS,
         zero_level=zero_level,
     )
-
-
-def dummy_groups(positions: IntArray) -> tuple[int, ...]:
-    """Dummies that strictly rising positions need, for each of `INDEX_WIDTHS`."""
-    gaps: IntArray = np.diff(positions, prepend=-1) - 1
-    return tuple(int((gaps >> width).sum()) for width in INDEX_WIDTHS)
-
-
-def best_index_bits(layers: Sequence[LayerStorage]) -> int:
-    """The width that takes the least for all these layers together.
-
-    Of equals it is the one with fewer dummies. Weights without a zero rule out the widths at
-    which they need any.
-    """
-
-    def cost(width: int) -> tuple[int, int]:
-        dummies = sum(layer.dummies_at(width) for layer in layers)
-        return sum(layer.relative_bits_at(width) for layer in layers), dummies
-
-    possible = (
-        width
-        for width in INDEX_WIDTHS
-        if all(layer.zero_level or not layer.dummies_at(width) for layer in layers)
-    )
-    return min(possible, key=cost)
 
 
 def _extents(rows: int, columns: int) -> int:

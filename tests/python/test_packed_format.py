@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.levels import LEVEL_SETS, get_level_set
 from alcs_onnx.packed_format import (
+    IndexedGroups,
     PackedWeights,
     best_index_bits,
     pack_quantized,
@@ -118,8 +119,9 @@ def test_index_bits_are_the_best_there_are(steps: list[int], group_bits: int) ->
             stored += 1
         return stored * (group_bits + bits)
 
-    assert size(best_index_bits(positions, group_bits)) == min(map(size, range(12)))
-    without = best_index_bits(positions, group_bits, dummies=False)
+    groups = IndexedGroups.at(positions, group_bits)
+    assert size(best_index_bits([groups])) == min(map(size, range(12)))
+    without = best_index_bits([IndexedGroups.at(positions, group_bits, zero_level=False)])
     largest = max((step - 1 for step in steps), default=0)
     assert 2**without > largest
     assert without == 0 or 2 ** (without - 1) <= largest

@@ -11,17 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.sparse_format import pack
-from alcs_onnx.storage import (
-    INDEX_WIDTHS,
-    ModelStorage,
-    best_index_bits,
-    dummy_groups,
-    indexed_storage,
-    layer_storage,
-    matrix_storage,
-)
+from alcs_onnx.levels import get_level_set
+from alcs_onnx.packed_format import INDEX_WIDTHS, best_index_bits, dummy_groups, pack_quantized
+from alcs_onnx.sparse_format import blocks_view, group_mask_to_weight_mask, pack
+from alcs_onnx.storage import ModelStorage, indexed_storage, layer_storage, matrix_storage
 from alcs_onnx.structures import STRUCTURES, get_structure, largest_groups, structure_sequence
+from alcs_onnx.types import QuantizedWeight
 
 
 def random_mask(layer, seed):
@@ -81,6 +76,28 @@ def test_indexed_layers_take_what_packing_stores(layer, simd_group, bits, seed):
     assert found.relative_bits == min(totals.values())
     assert found.index_bits == min(totals, key=lambda width: (totals[width], lengths[width]))
     assert [found.relative_bits_at(width) for width in INDEX_WIDTHS] == list(totals.values())
+
+
+@given(
+    layers(12),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from(["binary", "ternary", "4bit"]),
+    st.integers(0, 10**6),
+)
+def test_a_file_takes_the_bits_that_are_counted(layer, simd_group, name, seed):
+    levels = get_level_set(name)
+    mask = random_mask(layer, seed)
+    if name == "binary":  # a stored group has no zeros
+        groups = blocks_view(mask, layer.group, simd_group).any(axis=2)
+        mask = group_mask_to_weight_mask(groups, layer.weight_shape, layer.group, simd_group)
+    one = np.ones(1, np.float32)
+    weight = QuantizedWeight((mask * levels.levels[-1]).astype(np.int8), one, levels)
+    zero_level = 0 in levels.levels
+    found = indexed_storage(layer, mask, levels.bits, simd_group, zero_level=zero_level)
+    packed = pack_quantized(weight, layer.group, simd_group)
+    assert packed.index_bits == found.index_bits
+    stored = packed.stored * (simd_group * packed.bits + packed.index_bits)
+    assert stored == found.relative_bits
 
 
 @given(layers(12), st.sampled_from([1, 2, 4]), st.integers(1, 8), st.integers(0, 10**6))
@@ -194,7 +211,7 @@ def test_models_add_up_their_layers():
     assert common == min(
         INDEX_WIDTHS, key=lambda width: sum(p.relative_bits_at(width) for p in parts)
     )
-    assert best_index_bits(parts[:1]) == parts[0].index_bits
+    assert best_index_bits([parts[0].stream]) == parts[0].index_bits
     assert ModelStorage((model.layers[3],)).common_index_bits is None
 
 
