@@ -88,8 +88,9 @@ class Compressor:
     ) -> Compressed:
         """One round: ADMM towards the counts of `targets`, then masked retraining.
 
-        With `progress` below 1 it is an earlier round towards them (`solve.kept_counts`). Shares
-        are of what `base` has, the state before the structure's first round. What
+        With `progress` below 1 it is an earlier round towards them (`solve.kept_counts`): each of
+        the rounds of progressive pruning starts from the result of the one before. Shares are
+        of what `base` has, the state before the structure's first round. What
         `state` has pruned stays pruned (ADMM-NN-S section 4.3), so a second structure is chosen
         within what the first has left. Counts are settled before the round.
         """

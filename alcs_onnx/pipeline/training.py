@@ -104,7 +104,8 @@ class Trained:
     ) -> tuple[Candidate, Model]:
         """ADMM, the budget again with what it kept, fine-tuning; the plan and trained model.
 
-        A plan that was given (`planned`) stays as it is: there is fine-tuning alone.
+        This is ALCS Algorithm 2. A plan that was given (`planned`) stays as it is: there is
+        fine-tuning alone.
         """
         model = loop.scene.model
         initializers = {name: layer.weight for name, layer in loop.layers.items()}

@@ -30,7 +30,6 @@ from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.preprocess import Augment, Preprocess
 from alcs_onnx.train.progress import Progress, Silent
-from alcs_onnx.train.prune import prune
 from alcs_onnx.train.quantize import EPSILONS, QuantizeResult, quantize_weights
 from alcs_onnx.train.verify import Reference, verify
 
@@ -60,7 +59,6 @@ __all__ = [
     "initial_dual",
     "load_data",
     "mean_gradients",
-    "prune",
     "quantize_weights",
     "saved_keep",
     "verify",

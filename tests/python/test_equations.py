@@ -34,7 +34,7 @@ IMPLEMENTED = [
     ("ALCS", "eq. 9b", "solve:project"),
     ("ALCS", "eq. 9c", "train.admm:_Admm.update"),
     ("ALCS", "Algorithm 1", "solve.bisection:bisection"),
-    ("ALCS", "Algorithm 2", "train.prune:prune"),
+    ("ALCS", "Algorithm 2", "pipeline.training:Trained.prune"),
     ("ALCS", "section III-B", "structures.simd:SimdStructure"),
     ("ALCS", "section III-C", "latency.profile:profile"),
     ("SP-LAMP", "eq. 1", "channel_importance:lamp"),
@@ -60,7 +60,7 @@ IMPLEMENTED = [
     ("ADMM-NN-S", "section 4.2", "train.finetune:finetune"),  # masked retraining
     ("ADMM-NN-S", "section 4.2", "train.quantize:quantize_weights"),  # masked mapping
     ("ADMM-NN-S", "section 4.3", "train.penalty:Penalty"),  # increasing rho
-    ("ADMM-NN-S", "section 4.3", "train.prune:prune"),  # progressive rounds
+    ("ADMM-NN-S", "section 4.3", "pipeline.compressor:Compressor.prune"),  # progressive rounds
     ("ADMM-NN-S", "section 4.4", "solve.counts:KeepTarget"),
     ("ADAM-ADMM", "eq. 1", "train.admm:admm"),
     ("ADAM-ADMM", "eq. 2", "train.admm:admm"),

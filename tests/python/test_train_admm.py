@@ -15,38 +15,36 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from onnx import helper  # noqa: E402
-from train_models import PRUNABLE, classifier, patterns, save  # noqa: E402
+from train_models import (  # noqa: E402
+    CONFIG,
+    PRUNABLE,
+    InterruptedRunError,
+    StopAfter,
+    classifier,
+    dense,
+    keep_largest,
+    pattern_data,
+    patterns,
+    prune,
+    same,
+    save,
+)
 
 from alcs_onnx.errors import AlcsError, DataError, OutputError, UnsupportedError  # noqa: E402
 from alcs_onnx.graph import Model, load_model  # noqa: E402
-from alcs_onnx.sparse_format import group_mask_to_weight_mask, group_norms  # noqa: E402
 from alcs_onnx.train import (  # noqa: E402
     Data,
-    DataOptions,
-    Preprocess,
     Projection,
-    Silent,
     TrainConfig,
     TrainResult,
     admm,
     evaluate,
     finetune,
     load_data,
-    prune,
     saved_keep,
 )
 from alcs_onnx.train.finetune import cosine  # noqa: E402
 from alcs_onnx.train.penalty import automatic_rho  # noqa: E402
-
-CONFIG = TrainConfig(
-    finetune_optimizer="sgd",
-    rho=0.1,
-    lr=0.05,
-    admm_epochs=4,
-    finetune_epochs=4,
-    batch_size=32,
-    threads=1,
-)
 
 
 @pytest.fixture
@@ -56,37 +54,7 @@ def model(tmp_path: Path) -> Model:
 
 @pytest.fixture
 def data(model: Model, tmp_path: Path) -> Data:
-    train, test = patterns(320), patterns(200, seed=1)
-    np.savez(
-        tmp_path / "d.npz",
-        x_train=train["x"], y_train=train["y"], x_test=test["x"], y_test=test["y"],
-    )  # fmt: skip
-    options = DataOptions(Preprocess(mean=(0.5,), std=(0.3,)))
-    return load_data(str(tmp_path / "d.npz"), model, options)
-
-
-def keep_largest(share: float, simd_group: int = 4) -> Any:
-    """Projection on `share` of the SIMD groups of every layer, the largest ones."""
-
-    def project(weights: Mapping[str, np.ndarray]) -> Projection:
-        masks = {}
-        for layer, weight in weights.items():
-            norms = group_norms(weight, 1, simd_group)
-            kept = norms >= np.quantile(norms, 1 - share)
-            masks[layer] = group_mask_to_weight_mask(kept, weight.shape, 1, simd_group)
-        return Projection(masks, 1.25)
-
-    return project
-
-
-def same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
-    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
-
-
-def dense(model: Model, data: Data) -> dict[str, np.ndarray]:
-    """Weights of the dense model trained on the data."""
-    config = replace(CONFIG, finetune_epochs=12, finetune_lr=0.1)
-    return dict(finetune(model, None, {}, PRUNABLE, data, config).weights)
+    return pattern_data(model, tmp_path)
 
 
 # --- the algorithm -------------------------------------------------------------------------
@@ -280,24 +248,6 @@ def test_equal_seeds_give_equal_bits(model: Model, data: Data) -> None:
     assert same(first.weights, again.weights)
     assert same(first.keep, again.keep)
     assert not same(first.weights, other.weights)
-
-
-class InterruptedRunError(Exception):
-    pass
-
-
-class StopAfter(Silent):
-    """Ends the run in the middle of an epoch, after a number of whole ones."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-
-    def finish(self, line: str) -> None:
-        self.left -= 1
-
-    def advance(self, loss: float) -> None:
-        if self.left == 0:
-            raise InterruptedRunError
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 4, 6])

@@ -10,24 +10,27 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from test_train_admm import CONFIG, keep_largest, same  # noqa: E402
-from train_models import PRUNABLE, classifier, patterns  # noqa: E402
+import train_models  # noqa: E402
+from train_models import (  # noqa: E402
+    CONFIG,
+    PRUNABLE,
+    classifier,
+    keep_largest,
+    pattern_data,
+    prune,
+)
 
 from alcs_onnx.errors import AlcsError  # noqa: E402
 from alcs_onnx.graph import Model  # noqa: E402
 from alcs_onnx.levels import LEVEL_SETS, get_level_set, quantize  # noqa: E402
 from alcs_onnx.train import (  # noqa: E402
     Data,
-    DataOptions,
     EpochRecord,
-    Preprocess,
     TrainConfig,
     TrainHistory,
     admm,
     evaluate,
     finetune,
-    load_data,
-    prune,
     quantize_weights,
 )
 from alcs_onnx.train.penalty import Penalty  # noqa: E402
@@ -41,20 +44,12 @@ def model(tmp_path: Path) -> Model:
 
 @pytest.fixture
 def data(model: Model, tmp_path: Path) -> Data:
-    train, test = patterns(320), patterns(200, seed=1)
-    np.savez(
-        tmp_path / "d.npz",
-        x_train=train["x"], y_train=train["y"], x_test=test["x"], y_test=test["y"],
-    )  # fmt: skip
-    return load_data(
-        str(tmp_path / "d.npz"), model, DataOptions(Preprocess(mean=(0.5,), std=(0.3,)))
-    )
+    return pattern_data(model, tmp_path)
 
 
 @pytest.fixture
 def dense(model: Model, data: Data):
-    config = replace(CONFIG, finetune_epochs=12, finetune_lr=0.1)
-    return dict(finetune(model, None, {}, PRUNABLE, data, config).weights)
+    return train_models.dense(model, data)
 
 
 def record(epoch, residual, loss=1.0):
@@ -118,26 +113,15 @@ def test_sgd_never_steps_over_the_target():
 def test_a_second_round_never_recovers_what_the_first_has_pruned(model, data, dense):
     config = replace(CONFIG, admm_epochs=2, finetune_epochs=1, weight_decay=0.01)
     first = prune(model, PRUNABLE, keep_largest(0.5), data, config, weights=dense)
-    both = prune(
-        model, PRUNABLE, [keep_largest(0.5), keep_largest(0.3)], data, config, weights=dense
-    )
+    second = admm(
+        model, PRUNABLE, keep_largest(0.3), data, config,
+        weights=first.weights, support=first.keep, stage="2-admm",
+    )  # fmt: skip
     for layer, name in PRUNABLE.items():
-        assert not (both.keep[layer] & ~first.keep[layer]).any()
-        assert both.keep[layer].sum() < first.keep[layer].sum()
-        assert (both.weights[name][~both.keep[layer]] == 0).all()
-    assert {r.stage for r in both.history.records} == {"admm", "finetune", "admm-2", "finetune-2"}
-
-
-def test_rounds_resume_to_the_same_result(model, data, dense, tmp_path):
-    config = replace(CONFIG, admm_epochs=2, finetune_epochs=1)
-    rounds = [keep_largest(0.5), keep_largest(0.3)]
-    folder = tmp_path / "c"
-    whole = prune(model, PRUNABLE, rounds, data, config, weights=dense, checkpoint=folder)
-    (folder / "finetune-2.pt").unlink()
-    again = prune(
-        model, PRUNABLE, rounds, data, config, weights=dense, checkpoint=folder, resume=True
-    )
-    assert same(whole.weights, again.weights)
+        assert not (second.keep[layer] & ~first.keep[layer]).any()
+        assert second.keep[layer].sum() < first.keep[layer].sum()
+        assert (second.weights[name][~second.keep[layer]] == 0).all()
+    assert {r.stage for r in second.history.records} == {"2-admm"}
 
 
 def test_residuals_and_rho_are_recorded(model, data, dense):

@@ -1,8 +1,9 @@
-"""Small models and data for the training tests."""
+"""Small models, data and runs for the training tests; needs torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,31 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from alcs_onnx.graph import Model, load_model
+from alcs_onnx.sparse_format import group_mask_to_weight_mask, group_norms
+from alcs_onnx.train import (
+    Data,
+    DataOptions,
+    Preprocess,
+    Project,
+    Projection,
+    Silent,
+    TrainConfig,
+    TrainResult,
+    admm,
+    finetune,
+    load_data,
+)
+
+#: A schedule under which `classifier` learns `patterns`.
+CONFIG = TrainConfig(
+    finetune_optimizer="sgd",
+    rho=0.1,
+    lr=0.05,
+    admm_epochs=4,
+    finetune_epochs=4,
+    batch_size=32,
+    threads=1,
+)
 
 
 def save(
@@ -106,3 +132,73 @@ def run_onnx(path: Path, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """All outputs of a file in ONNX Runtime."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(None, dict(feeds))
+
+
+def pattern_data(model: Model, folder: Path) -> Data:
+    """320 samples of `patterns` for training and 200 for testing, by way of a file."""
+    train, test = patterns(320), patterns(200, seed=1)
+    np.savez(
+        folder / "patterns.npz",
+        x_train=train["x"], y_train=train["y"], x_test=test["x"], y_test=test["y"],
+    )  # fmt: skip
+    options = DataOptions(Preprocess(mean=(0.5,), std=(0.3,)))
+    return load_data(str(folder / "patterns.npz"), model, options)
+
+
+def keep_largest(share: float, simd_group: int = 4) -> Any:
+    """Projection on `share` of the SIMD groups of every layer, the largest ones."""
+
+    def project(weights: Mapping[str, np.ndarray]) -> Projection:
+        masks = {}
+        for layer, weight in weights.items():
+            norms = group_norms(weight, 1, simd_group)
+            kept = norms >= np.quantile(norms, 1 - share)
+            masks[layer] = group_mask_to_weight_mask(kept, weight.shape, 1, simd_group)
+        return Projection(masks, 1.25)
+
+    return project
+
+
+def same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def dense(model: Model, data: Data) -> dict[str, np.ndarray]:
+    """Weights of the dense model trained on the data."""
+    config = replace(CONFIG, finetune_epochs=12, finetune_lr=0.1)
+    return dict(finetune(model, None, {}, PRUNABLE, data, config).weights)
+
+
+def prune(
+    model: Model,
+    prunable: Mapping[str, str],
+    project: Project,
+    data: Data,
+    config: TrainConfig,
+    *,
+    weights: Mapping[str, np.ndarray] | None = None,
+    **common: Any,
+) -> TrainResult:
+    """`admm`, then `finetune` with the masks that it ended with; the history has both stages."""
+    first = admm(model, prunable, project, data, config, weights=weights, **common)
+    second = finetune(model, first.weights, first.keep, prunable, data, config, **common)
+    history = first.history + second.history
+    return replace(second, history=history, predicted_ms=first.predicted_ms)
+
+
+class InterruptedRunError(Exception):
+    pass
+
+
+class StopAfter(Silent):
+    """Ends the run in the middle of an epoch, after a number of whole ones."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    def finish(self, line: str) -> None:
+        self.left -= 1
+
+    def advance(self, loss: float) -> None:
+        if self.left == 0:
+            raise InterruptedRunError
