@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from alcs_onnx.pipeline import Measuring
 
 
-#: Methods that remove groups of weights, by the structure of the groups.
-GROUP_METHODS = ("simd", "filter", "shape", "unstructured")
-
-
 def input_shape(text: str) -> tuple[str, Shape]:
     """Parse `NAME:1,3,224,224`; names may contain colons (`input:0:1,224,224,3`)."""
     name, colon, sizes = text.rpartition(":")
@@ -65,6 +61,14 @@ def positive_float(text: str) -> float:
     value = natural_float(text)
     if value == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return value
+
+
+def percentage_points(text: str) -> float:
+    """Parse a number of at least 0 and below 100."""
+    value = natural_float(text)
+    if value >= 100:
+        raise argparse.ArgumentTypeError(f"'{text}' percentage points are not below 100")
     return value
 
 

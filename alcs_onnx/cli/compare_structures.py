@@ -12,12 +12,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from alcs_onnx.cli import arguments, training
-
-if TYPE_CHECKING:
-    from alcs_onnx.pipeline import ComparisonResult
+from alcs_onnx.cli import arguments, choices, comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,55 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--structures",
         nargs="+",
-        default=None,
+        default=choices.DEFAULT_STRUCTURES,
         metavar="NAME",
-        help="unstructured, simd, filter, channel, shape (columns), or several joined by + that "
-        "are pruned in turn (default: unstructured simd filter shape shape+filter)",
+        help=f"any of {', '.join(choices.STRUCTURES)} (columns), or several joined by + that are "
+        f"pruned in turn ({' '.join(choices.DEFAULT_STRUCTURES)})",
     )
     parser.add_argument(
         "--tolerance",
-        type=arguments.natural_float,
+        type=arguments.percentage_points,
         default=0.5,
         metavar="POINTS",
         help="how far below the dense accuracy is the same accuracy, in percentage points (0.5)",
     )
-    arguments.add_fully_connected(parser)
-    parser.add_argument(
-        "--group-size",
-        type=arguments.positive_int,
-        default=4,
-        help="output channels per SIMD group (4)",
-    )
-    _add_search(parser)
     parser.add_argument(
         "-o", "--output", type=Path, default=None, metavar="FOLDER", help="for the written models"
     )
-    add_exports(parser)
-    parser.add_argument("--details", action="store_true", help="also print a row per layer")
-    arguments.add_measuring(parser, iterations=200)
-    training.add_data(parser)
-    training.add_training(parser)
-    arguments.add_general(parser)
-
-
-def add_exports(parser: argparse.ArgumentParser) -> None:
-    """Files that the result is written to, besides the models."""
-    parser.add_argument(
-        "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
-    )
-    parser.add_argument(
-        "--plot", type=Path, default=None, metavar="FILE", help="draw the result (.png or .svg)"
-    )
-
-
-def add_rule(parser: argparse._ActionsContainer) -> None:
-    """How a target of the network is shared out."""
-    parser.add_argument(
-        "--rule",
-        choices=["lamp", "energy", "energy-normalised", "uniform"],
-        default="lamp",
-        help="how weights are shared out over the layers (lamp)",
-    )
+    _add_search(parser)
+    comparison.add_shared(parser)
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
@@ -92,82 +56,46 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         help="what a round divides the number of weights by; its square root after a round that "
         "cost too much accuracy (2)",
     )
-    add_rule(group)
+    comparison.add_rule(group)
     group.add_argument(
         "--quantize",
         nargs="*",
-        default=["3bit", "4bit", "5bit", "8bit"],
+        default=choices.DEFAULT_LEVELS,
         metavar="LEVELS",
-        help="quantizations to try, fewest levels first: binary, ternary, 3bit to 8bit; nothing "
-        "leaves float32 (3bit 4bit 5bit 8bit)",
+        help=f"quantizations to try, fewest levels first, of {', '.join(choices.LEVELS)}; nothing "
+        f"leaves float32 ({' '.join(choices.DEFAULT_LEVELS)})",
     )
-    group.add_argument(
-        "--per-channel", action="store_true", help="levels of each output channel, not each layer"
-    )
+    comparison.add_per_channel(group)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and export."""
     from alcs_onnx import report
-    from alcs_onnx.errors import AlcsError
-    from alcs_onnx.pipeline import (
-        DEFAULT_STRUCTURES,
-        ComparisonOptions,
-        SearchOptions,
-        compare_structures,
-    )
+    from alcs_onnx.pipeline import ComparisonOptions, SearchOptions, compare_structures
 
-    schedule = training.requested(options)
-    if schedule is None:
-        raise AlcsError("compare-structures needs --data: what is compared is accuracy")
-    check_exports(options, options.model)
-    comparison = ComparisonOptions(
-        structures=tuple(options.structures or DEFAULT_STRUCTURES),
+    training = comparison.schedule(options, "what is compared is accuracy")
+    comparison.check_exports(options, options.model)
+    comparison.check_group_size(options, " ".join(options.structures))
+    wanted = ComparisonOptions(
+        structures=tuple(options.structures),
         tolerance=options.tolerance / 100,
-        fully_connected=options.fully_connected,
-        rule=options.rule,
         search=SearchOptions(
             rounds=options.rounds,
             factor=options.factor,
             levels=tuple(options.quantize),
             per_channel=options.per_channel,
         ),
+        **comparison.layer_options(options),
     )
     with report.progress() as progress:
         result = compare_structures(
             options.model,
-            schedule,
-            options=comparison,
+            training,
+            options=wanted,
             output=options.output,
-            input_shapes=dict(options.input_shapes),
-            simd_group=options.group_size,
-            measuring=arguments.measuring(options),
-            seed=options.seed,
             progress=progress,
             on_note=progress.note,
+            **comparison.keywords(options),
         )
-    show(options, result)
+    comparison.show(options, result)
     return 0
-
-
-def check_exports(options: argparse.Namespace, *inputs: Path) -> None:
-    """Refuse files of `add_exports` that cannot be written, before anything is trained."""
-    from alcs_onnx import report
-    from alcs_onnx.files import check_writable
-
-    for path in (options.export_json, options.plot):
-        if path is not None:
-            check_writable(path, *inputs)
-    if options.plot is not None:
-        report.check_plot(options.plot)
-
-
-def show(options: argparse.Namespace, result: ComparisonResult) -> None:
-    """Print the result and write the files of `add_exports`."""
-    from alcs_onnx import report
-
-    report.print_comparison(result, details=options.details)
-    if options.export_json is not None:
-        report.write_comparison_json(options.export_json, result)
-    if options.plot is not None:
-        report.plot_comparison(result, options.plot)

@@ -1,9 +1,11 @@
 """Prune and quantize a model to given targets, and write it.
 
 Targets say what is kept, of the whole network (`2%`, `50x`, `4300` weights) or of a layer
-(`conv1=20%`, `conv1=12` groups, `conv1=30%time` of its run time). In a combination of structures
-`shape:10%` is for one of them. Training is ADMM, then masked retraining, in --rounds steps; then
-the weights are trained to the levels of --quantize. The written file stores them in so many bits.
+(`conv1=20%`, `conv1=12` groups, `conv1=30%time` of its run time). Beside targets of layers the
+network's is of all the other layers: with `conv1=20% 10%` a tenth of their weights is kept. In a
+combination of structures `shape:10%` is for one of them. Training is ADMM, then masked retraining,
+in --rounds steps; then the weights are trained to the levels of --quantize. The written file
+stores them in so many bits.
 
 example: alcs-onnx compress in.onnx --keep 10x --quantize 3bit --data images/ -o out.onnx
 """
@@ -12,8 +14,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alcs_onnx.cli import arguments, compare_structures, training
+from alcs_onnx.cli import arguments, choices, comparison
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline import CompressOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--structure",
         default="simd",
         metavar="NAME",
-        help="simd (default), unstructured, filter, channel, shape (columns), or several joined "
-        "by + that are pruned in turn",
+        help=f"one of {', '.join(choices.STRUCTURES)} (columns), or several joined by + that are "
+        "pruned in turn (simd)",
     )
     parser.add_argument(
         "--keep", nargs="+", default=[], metavar="TARGET", help="what is kept (everything)"
@@ -36,27 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="progressive rounds towards the targets (1)",
     )
-    parser.add_argument(
-        "--quantize",
-        default="",
-        metavar="LEVELS",
-        help="binary, ternary, or 3bit to 8bit (weights stay float32)",
-    )
-    parser.add_argument(
-        "--per-channel", action="store_true", help="levels of each output channel, not each layer"
-    )
-    parser.add_argument(
-        "--plain",
-        action="store_true",
-        help="write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime "
-        "(the sparse operator, weights packed)",
-    )
-    parser.add_argument(
-        "--group-size",
-        type=arguments.positive_int,
-        default=4,
-        help="output channels per SIMD group (4)",
-    )
+    comparison.add_rule(parser)
     parser.add_argument(
         "--profile",
         type=Path,
@@ -64,26 +50,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TABLE",
         help="table of `profile`, for targets of run time",
     )
-    arguments.add_fully_connected(parser)
-    compare_structures.add_rule(parser)
-    compare_structures.add_exports(parser)
-    parser.add_argument("--details", action="store_true", help="also print a row per layer")
-    arguments.add_measuring(parser, iterations=200)
-    training.add_data(parser)
-    training.add_training(parser)
-    arguments.add_general(parser)
+    parser.add_argument(
+        "--quantize",
+        default="",
+        metavar="LEVELS",
+        help=f"one of {', '.join(choices.LEVELS)} (weights stay float32)",
+    )
+    comparison.add_per_channel(parser)
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime "
+        "(the sparse operator, weights packed)",
+    )
+    comparison.add_shared(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compress, print, and export."""
     from alcs_onnx import report
-    from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline import CompressOptions, compress
 
-    schedule = training.requested(options)
-    if schedule is None:
-        raise AlcsError("compress needs --data: without training little would be left of the model")
-    compare_structures.check_exports(options, options.model, options.output)
+    training = comparison.schedule(options, "without training little would be left of the model")
+    comparison.check_exports(options, options.model, options.output)
     wanted = CompressOptions(
         structure=options.structure,
         keep=tuple(options.keep),
@@ -91,22 +80,31 @@ def run(options: argparse.Namespace) -> int:
         levels=options.quantize,
         plain=options.plain,
         per_channel=options.per_channel,
-        fully_connected=options.fully_connected,
-        rule=options.rule,
+        **comparison.layer_options(options),
     )
+    _check_heeded(options, wanted)
     with report.progress() as progress:
         result = compress(
             options.model,
             options.output,
-            schedule,
+            training,
             options=wanted,
-            input_shapes=dict(options.input_shapes),
             table=options.profile,
-            simd_group=options.group_size,
-            measuring=arguments.measuring(options),
-            seed=options.seed,
             progress=progress,
             on_note=progress.note,
+            **comparison.keywords(options),
         )
-    compare_structures.show(options, result)
+    comparison.show(options, result)
     return 0
+
+
+def _check_heeded(options: argparse.Namespace, wanted: CompressOptions) -> None:
+    """Refuse flags that no target heeds."""
+    from alcs_onnx.errors import AlcsError
+
+    comparison.check_group_size(options, options.structure)
+    targets = [target for _, target in wanted.named_targets()]
+    if options.profile is not None and all(target.unit != "%time" for target in targets):
+        raise AlcsError("--profile has no effect without a target of run time: LAYER=30%time")
+    if options.rule is not None and all(target.layer for target in targets):
+        raise AlcsError("--rule has no effect without a target of the whole network: --keep 2%")

@@ -14,11 +14,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alcs_onnx.cli import arguments, training
+from alcs_onnx.cli import arguments, choices, training
 from alcs_onnx.types import Budget
-
-#: The methods of `alcs_onnx.optimize`.
-METHODS = (*arguments.GROUP_METHODS, "channel", "hybrid")
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline import ChannelOptions
@@ -53,7 +50,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=METHODS,
+        choices=choices.METHODS,
         default="simd",
         help="what is removed: simd = groups of weights of adjacent output channels (default), "
         "filter = rows of a layer's weight matrix, shape = its columns, unstructured = single "
@@ -68,7 +65,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--projection",
-        choices=["energy-normalised", "energy", "bisection"],
+        choices=choices.PROJECTIONS,
         default=None,
         help="how groups are chosen: most kept energy under the budget, of each layer relative to "
         "its own (default) or absolute, or the largest norms by bisection as in the ALCS paper",
@@ -82,7 +79,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
 #: Flags about groups of weights, with the methods that heed them.
 _GROUP_FLAGS = {
     "group_size": ("--group-size", ("simd", "hybrid")),
-    "projection": ("--projection", (*arguments.GROUP_METHODS, "hybrid")),
+    "projection": ("--projection", (*choices.GROUP_METHODS, "hybrid")),
 }
 #: Fields of `ChannelOptions` and their flags. Passed on only where given.
 _CHANNEL_FLAGS = {
@@ -99,13 +96,13 @@ def add_channels(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("channels: SP-LAMP (defaults)")
     group.add_argument(
         "--score",
-        choices=["sp-lamp", "lamp", "l2", "l1", "taylor", "uniform"],
+        choices=choices.CHANNEL_SCORES,
         default=argparse.SUPPRESS,
         help="importance of a channel; taylor needs --data (sp-lamp)",
     )
     group.add_argument(
         "--channel-solver",
-        choices=["knapsack", "greedy", "uniform"],
+        choices=choices.CHANNEL_SOLVERS,
         dest="solver",
         default=argparse.SUPPRESS,
         help="most score under the budget, one threshold on the score, or the same share of "
@@ -154,7 +151,7 @@ def _channel_options(options: argparse.Namespace) -> ChannelOptions:
     from alcs_onnx.pipeline import ChannelOptions
 
     given = {name: getattr(options, name) for name in _CHANNEL_FLAGS if hasattr(options, name)}
-    groups_alone = options.method in arguments.GROUP_METHODS
+    groups_alone = options.method in choices.GROUP_METHODS
     unheeded = [_CHANNEL_FLAGS[name] for name in given] if groups_alone else []
     unheeded += [
         flag

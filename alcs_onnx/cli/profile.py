@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from alcs_onnx.cli import arguments
+from alcs_onnx.cli import arguments, choices
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=[*arguments.GROUP_METHODS, "channel"],
+        choices=[*choices.GROUP_METHODS, "channel"],
         default="simd",
         help="the method of `optimize` that the table is for (simd)",
     )

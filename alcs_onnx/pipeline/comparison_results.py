@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from alcs_onnx.storage import FLOAT_BITS, LayerStorage, ModelStorage
 from alcs_onnx.types import Machine
 
 #: How the kept weights are stored: as smaller matrices, or each with an index.
 Kind = Literal["full matrix", "indexed"]
+
+#: Iterations of ADMM and epochs of retraining: `train.EpochRecord` as plain values. Loss,
+#: residuals, rho and metric by name.
+Epochs = tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,16 @@ class StructureLayer:
 
 @dataclass(frozen=True)
 class Round:
-    """One step that was tried: the prune rate it reached, the accuracy, and whether it was kept."""
+    """One step that was tried: the prune rate it reached, the accuracy, and whether it was kept.
+
+    `step` names the structure that was pruned or the levels. `epochs` are those of its training.
+    """
 
     rate: float
     accuracy: float
     accepted: bool
+    step: str = ""
+    epochs: Epochs = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,11 @@ class StructureResult:
             ),
             history=tuple(history),
         )
+
+    @property
+    def epochs(self) -> Epochs:
+        """The epochs of all rounds in order, of those that were undone as well."""
+        return tuple(epoch for tried in self.history for epoch in tried.epochs)
 
     @property
     def prune_rate(self) -> float | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from alcs_onnx import latency
@@ -12,30 +11,32 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.latency import Estimator
 from alcs_onnx.levels import get_level_set
-from alcs_onnx.pipeline.comparing import structure_row
 from alcs_onnx.pipeline.comparison_results import ComparisonResult
+from alcs_onnx.pipeline.compression_run import CompressionRun, LayerOptions
 from alcs_onnx.pipeline.compressor import Compressed, Compressor
-from alcs_onnx.pipeline.scene import Measuring, Note, Scene, open_scene
+from alcs_onnx.pipeline.scene import Measuring, Note, Scene
 from alcs_onnx.pipeline.searching import Trial
-from alcs_onnx.pipeline.training import Progress, Trained, Training
+from alcs_onnx.pipeline.training import Progress, Training
 from alcs_onnx.solve import KeepTarget
 from alcs_onnx.structures import Structure, structure_sequence
 from alcs_onnx.types import Shape
 
 
 @dataclass(frozen=True)
-class CompressOptions:
+class CompressOptions(LayerOptions):
     """What is kept, and in how many bits.
 
     structure: a name of `STRUCTURES`, or several joined by "+" that are pruned in turn.
     keep: targets as `KeepTarget.parse` reads them; before a colon may stand the structure of a
         combination that a target is for (`shape:10%`). A target for all structures is reached
-        by each of them in equal parts. Empty prunes nothing.
+        by each of them in equal parts. A target of the network is of the layers that have none
+        of their own: beside `conv1=20%`, `10%` is a tenth of the weights of all other layers.
+        Empty prunes nothing.
     rounds: progressive rounds towards the targets (ADMM-NN-S section 4.3).
     levels: a name of `LEVEL_SETS`; empty leaves float32.
     plain: write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime; instead
         of the sparse operator with packed weights.
-    per_channel, fully_connected, rule: as in `SearchOptions` and `ComparisonOptions`.
+    per_channel, fully_connected, rule: as in `SearchOptions` and `LayerOptions`.
     """
 
     structure: str = "simd"
@@ -44,8 +45,6 @@ class CompressOptions:
     levels: str = ""
     plain: bool = False
     per_channel: bool = False
-    fully_connected: bool = False
-    rule: str = "lamp"
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -58,18 +57,43 @@ class CompressOptions:
             raise AlcsError("per-channel levels need a quantization")
         if self.rounds > 1 and not self.keep:
             raise AlcsError("rounds need a target: say what to keep")
+        structure_sequence(self.structure, 1)
+        self.named_targets()
 
-    def targets(self, structures: Sequence[Structure]) -> list[list[KeepTarget]]:
-        """The targets of each structure; raises `AlcsError` for a structure that is none."""
-        names = [structure.name for structure in structures]
-        found: list[list[KeepTarget]] = [[] for _ in structures]
+    def named_targets(self) -> list[tuple[str, KeepTarget]]:
+        """The targets with the structure that each is for, empty where it is for all of them.
+
+        Raises `AlcsError` for what is no target, or is for a structure that is not there.
+        """
+        names = self.structure.split("+")
+        found = []
         for text in self.keep:
             prefix, colon, rest = text.partition(":")
             if colon and prefix in names:
-                found[names.index(prefix)].append(KeepTarget.parse(rest))
+                found.append((prefix, KeepTarget.parse(rest)))
                 continue
-            for targets in found:
-                targets.append(_part(KeepTarget.parse(text), len(names)))
+            # Names of layers may hold colons, but then there is an equals sign.
+            if colon and "=" not in rest:
+                raise AlcsError(
+                    f"'{text}' is for '{prefix}', which is no structure of '{self.structure}': "
+                    f"write {' or '.join(f'{name}:{rest}' for name in names)}"
+                )
+            found.append(("", KeepTarget.parse(text)))
+        return found
+
+    def targets(self, structures: Sequence[Structure]) -> list[list[KeepTarget]]:
+        """The targets of each structure.
+
+        Raises `AlcsError` for a target of all structures that cannot be divided among them.
+        """
+        names = [structure.name for structure in structures]
+        found: list[list[KeepTarget]] = [[] for _ in structures]
+        for own, target in self.named_targets():
+            for name, targets in zip(names, found, strict=True):
+                if own == name:
+                    targets.append(target)
+                elif not own:
+                    targets.append(_part(target, len(names)))
         return found
 
 
@@ -92,32 +116,29 @@ def compress(
     `table` is a latency table of the structure, needed where targets are shares of run time.
     Raises `AlcsError` for bad input; nothing is written then.
     """
-    began, note = time.monotonic(), on_note or (lambda text: None)
     check_writable(Path(output), Path(model), *([Path(table)] if table else []))
     structures = structure_sequence(options.structure, simd_group)
     targets = options.targets(structures)
-    scene = open_scene(
-        Path(model),
-        input_shapes=input_shapes or {},
-        fully_connected=options.fully_connected,
+    for target in (target for wanted in targets for target in wanted):
+        if target.unit == "%time" and table is None:
+            raise AlcsError(f"'{target.layer}={target.value:g}%time' needs a latency table")
+    run = CompressionRun.open(
+        model,
+        training,
+        options,
+        input_shapes=input_shapes,
         simd_group=simd_group,
-        measuring=measuring or Measuring(),
+        measuring=measuring,
         seed=seed,
-        on_note=note,
+        progress=progress,
+        on_note=on_note,
     )
-    trained = Trained(scene, training, seed, progress, note)
-    _check_layers(targets, scene)
-    compressor = Compressor(
-        scene.model,
-        scene.prunable,
-        trained,
-        rule=options.rule,
-        estimator=None if table is None else _estimator(scene, Path(table), structures),
-    )
+    _check_layers(targets, run.scene, structures)
+    estimator = None if table is None else _estimator(run.scene, Path(table), structures)
+    compressor = run.compressor(estimator=estimator)
     start = compressor.start()
-    state, trials = _steps(compressor, start, structures, targets, options, note)
-    row = structure_row(
-        scene,
+    state, trials = _steps(compressor, start, structures, targets, options, run.note)
+    row = run.row(
         compressor,
         options.structure,
         structures,
@@ -126,17 +147,7 @@ def compress(
         Path(output),
         plain=options.plain,
     )
-    return ComparisonResult(
-        model=str(model),
-        data=training.data,
-        measure=trained.kind,
-        baseline_accuracy=start.accuracy,
-        tolerance=None,
-        rows=(row,),
-        machine=scene.target.machine(scene.measuring.threads),
-        settings={**asdict(options), **training.config, "seed": seed, "simd_group": simd_group},
-        seconds=time.monotonic() - began,
-    )
+    return run.result(start.accuracy, [row])
 
 
 def _steps(
@@ -155,24 +166,28 @@ def _steps(
         for number in range(1, options.rounds + 1) if wanted else ():
             share = number / options.rounds
             state = compressor.prune(state, structure, wanted, share, base)
-            trials.append(Trial(structure.name, state.kept, state.accuracy, True))
+            trials.append(Trial.of(structure.name, state))
             note(f"{structure.name}: {state.kept} weights left, accuracy {state.accuracy:.2%}")
     if options.levels:
         levels = get_level_set(options.levels)
         state = compressor.quantize(state, levels, per_channel=options.per_channel)
-        trials.append(Trial(levels.name, state.kept, state.accuracy, True))
+        trials.append(Trial.of(levels.name, state))
         note(f"{levels.name}: accuracy {state.accuracy:.2%}")
     return state, tuple(trials)
 
 
-def _check_layers(targets: Sequence[Sequence[KeepTarget]], scene: Scene) -> None:
+def _check_layers(
+    targets: Sequence[Sequence[KeepTarget]], scene: Scene, structures: Sequence[Structure]
+) -> None:
     """Refuse what no structure can be pruned to before the first one is trained."""
     names = {layer.name for layer in scene.prunable}
     for wanted in targets:
         own = [target.layer for target in wanted if target.layer]
-        unknown = set(own) - names
-        if unknown:
-            raise AlcsError(f"'{min(unknown)}' is no layer that can be pruned")
+        for unknown in sorted(set(own) - names):
+            prefix, colon, _ = unknown.partition(":")
+            known = ", ".join(structure.name for structure in structures)
+            hint = f", and '{prefix}' no structure of this run ({known})" if colon else ""
+            raise AlcsError(f"'{unknown}' is no layer that can be pruned{hint}")
         if len(set(own)) < len(own) or len(wanted) - len(own) > 1:
             raise AlcsError("a layer, or the whole network, is given two targets")
 

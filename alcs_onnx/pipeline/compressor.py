@@ -16,7 +16,8 @@ import numpy as np
 
 from alcs_onnx.graph import Model
 from alcs_onnx.latency import Estimator
-from alcs_onnx.pipeline.training import Trained
+from alcs_onnx.pipeline.comparison_results import Epochs
+from alcs_onnx.pipeline.training import Trained, epochs_of
 from alcs_onnx.rewrite import filter_masks
 from alcs_onnx.solve import KeepTarget, kept_counts
 from alcs_onnx.structures import Structure, largest_groups
@@ -29,8 +30,8 @@ class Compressed:
 
     `weights` are by initializer, empty at the start; `keep` by layer in the shape of the
     weights, True where a weight is left; `vectors` likewise by initializer, for biases that went
-    with their filters; `quantized` by layer. `accuracy` is the metric of
-    `Trained` on the test samples, in [0, 1].
+    with their filters; `quantized` by layer. `accuracy` is the metric of `Trained` on the test
+    samples, in [0, 1]. `epochs` are the records of the step that led here.
     """
 
     accuracy: float
@@ -38,6 +39,7 @@ class Compressed:
     keep: Mapping[str, BoolArray] = field(default_factory=dict)
     quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict)
     vectors: Mapping[str, BoolArray] = field(default_factory=dict)
+    epochs: Epochs = ()
 
     @property
     def kept(self) -> int:
@@ -50,7 +52,7 @@ class Compressor:
 
     `layers` are those that take part. `rule` shares a network's target out over them, and
     `estimator` knows their run times where targets name shares of it. Steps are checkpointed
-    under numbers in the training's folder.
+    under numbers in the folder `checkpoint`.
     """
 
     def __init__(
@@ -61,16 +63,16 @@ class Compressor:
         *,
         rule: str = "lamp",
         estimator: Estimator | None = None,
+        checkpoint: Path | None = None,
     ) -> None:
-        self.model, self.trained = model, trained
+        self.model, self.trained, self._folder = model, trained, checkpoint
         self.layers = {layer.name: layer for layer in layers}
         self._initializers = {name: layer.weight for name, layer in self.layers.items()}
         self._rule, self._estimator = rule, estimator
         self._steps = 0
-        folder = trained.training.checkpoint
-        if folder is not None and not trained.training.resume:
+        if checkpoint is not None and not trained.training.resume:
             # A run that is interrupted early must not be resumed into steps of another one.
-            for old in Path(folder).glob("step-*/*.pt"):
+            for old in checkpoint.glob("step-*/*.pt"):
                 old.unlink()
 
     def start(self) -> Compressed:
@@ -122,14 +124,13 @@ class Compressor:
             stage=f"{self._steps}-finetune",
             **common,
         )
-        self.trained.remember(first.history)
-        self.trained.remember(second.history)
         return replace(
             state,
             accuracy=self._accuracy(second.weights),
             weights=second.weights,
             keep=second.keep,
             vectors=vectors,
+            epochs=epochs_of(first.history + second.history),
         )
 
     def quantize(
@@ -148,12 +149,12 @@ class Compressor:
             per_channel=per_channel,
             **self._common(f"{levels.name} {per_channel}"),
         )
-        self.trained.remember(result.history)
         return replace(
             state,
             accuracy=self._accuracy(result.weights),
             weights=result.weights,
             quantized=result.quantized,
+            epochs=epochs_of(result.history),
         )
 
     def model_of(self, state: Compressed) -> Model:
@@ -223,10 +224,9 @@ class Compressor:
     def _common(self, what: str) -> dict[str, Any]:
         """Arguments of a training step: a checkpoint folder of its own, and what it is for."""
         self._steps += 1
-        folder = self.trained.training.checkpoint
         return {
             **self.trained.common(f"step {self._steps}: {what}"),
-            "checkpoint": None if folder is None else Path(folder) / f"step-{self._steps:03d}",
+            "checkpoint": self._folder and self._folder / f"step-{self._steps:03d}",
         }
 
 

@@ -13,6 +13,7 @@ from functools import partial
 
 from alcs_onnx.errors import AlcsError, DivergedError
 from alcs_onnx.levels import get_level_set
+from alcs_onnx.pipeline.comparison_results import Epochs
 from alcs_onnx.pipeline.compressor import Compressed, Compressor
 from alcs_onnx.pipeline.scene import Note
 from alcs_onnx.solve import KeepTarget
@@ -47,16 +48,27 @@ class SearchOptions:
             )
         for name in self.levels:
             get_level_set(name)
+        if self.per_channel and not self.levels:
+            raise AlcsError("per-channel levels need a quantization")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One round of a search: what was asked for, what came of it, and whether it was taken."""
+    """One step: what was asked for, what came of it, and whether it was taken.
+
+    `epochs` are those of its training.
+    """
 
     step: str
     kept: int
     accuracy: float
     accepted: bool
+    epochs: Epochs = ()
+
+    @classmethod
+    def of(cls, step: str, found: Compressed, accepted: bool = True) -> Trial:
+        """The trial that led to `found`."""
+        return cls(step, found.kept, found.accuracy, accepted, found.epochs)
 
 
 def search(
@@ -76,7 +88,7 @@ def search(
 
     def tried(step: str, found: Compressed) -> bool:
         accepted = found.accuracy >= floor
-        trials.append(Trial(step, found.kept, found.accuracy, accepted))
+        trials.append(Trial.of(step, found, accepted))
         note(
             f"{step}: {found.kept} weights left, accuracy {found.accuracy:.2%}"
             + ("" if accepted else f", below {floor:.2%}: undone")

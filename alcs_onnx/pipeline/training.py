@@ -14,7 +14,7 @@ from alcs_onnx.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.budget import BudgetLoop, Candidate
-    from alcs_onnx.train import Data, Evaluation, Projection, TrainConfig
+    from alcs_onnx.train import Data, Evaluation, Projection, TrainConfig, TrainHistory
 
 
 class Progress(Protocol):
@@ -72,8 +72,9 @@ class Trained:
             seed=seed,
         )
         self.data: Data = train.load_data(training.data, scene.model, options)
-        for text in self.data.notes:
-            note(text)
+        for text in (*self.data.notes, train.limited_rho(self.config)):
+            if text:
+                note(text)
         train.verify(scene.model, seed=seed)
         self.stages: dict[str, float] = {}
         self.kind, self.samples = "", 0
@@ -189,8 +190,13 @@ class Trained:
 
     def remember(self, history: Any) -> None:
         """Keep the records of a stage for the report."""
-        self.history += [asdict(record) for record in history.records]
+        self.history += epochs_of(history)
 
     def accuracy(self) -> Accuracy | None:
         """What was measured, for the report."""
         return Accuracy(self.kind, self.samples, dict(self.stages)) if self.stages else None
+
+
+def epochs_of(history: TrainHistory) -> tuple[Mapping[str, Any], ...]:
+    """The records of some stages as plain values, for results that are saved."""
+    return tuple(asdict(record) for record in history.records)

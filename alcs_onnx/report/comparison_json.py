@@ -19,8 +19,10 @@ from alcs_onnx.pipeline.comparison_results import (
 from alcs_onnx.report.export import to_jsonable
 from alcs_onnx.types import Machine
 
-#: Of the file's layout; a file of another one is refused.
-SCHEMA = 1
+#: Of the layout that is written. 2 has the steps' names and the epochs of their training.
+SCHEMA = 2
+#: Layouts that can be read: what an older one does not have keeps its default.
+_READABLE = (1, SCHEMA)
 
 #: What follows from the fields of a row, written for readers that are not this package.
 _DERIVED = (
@@ -48,13 +50,13 @@ def read_comparison_json(path: Path) -> ComparisonResult:
     try:
         content = json.loads(path.read_text())
         schema = content["schema"]
-        if schema == SCHEMA:
+        if schema in _READABLE:
             return _result(content)
     except OSError as error:
         raise AlcsError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AlcsError(f"{path} is not a comparison of structures ({error!r})") from error
-    raise AlcsError(f"{path} has schema {schema}, this version reads {SCHEMA}")
+    raise AlcsError(f"{path} has schema {schema}, this version reads {_READABLE[0]} to {SCHEMA}")
 
 
 def _result(content: Mapping[str, Any]) -> ComparisonResult:
@@ -73,9 +75,13 @@ def _row(content: Mapping[str, Any]) -> StructureResult:
         **{
             **_fields(StructureResult, content),
             "layers": tuple(StructureLayer(**layer) for layer in content["layers"]),
-            "history": tuple(Round(**tried) for tried in content["history"]),
+            "history": tuple(_round(tried) for tried in content["history"]),
         }
     )
+
+
+def _round(content: Mapping[str, Any]) -> Round:
+    return Round(**{**content, "epochs": tuple(content.get("epochs", ()))})
 
 
 def _fields(of: type[Any], content: Mapping[str, Any]) -> dict[str, Any]:

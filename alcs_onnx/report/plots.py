@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FORMATS = ("png", "svg")
-#: The line of each stage of training; dotted for any other.
-_STYLES: Mapping[str, str] = {"admm": "-", "finetune": "--"}
 
 
 def plot_comparison(result: ComparisonResult, path: Path) -> None:
@@ -45,9 +43,10 @@ def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: Pat
     """Loss, ||W - U|| / ||W|| and test metric after each epoch, a line for each run by name.
 
     The curves of ALCS figure 7. Records are those of `train.EpochRecord` as dictionaries: stage,
-    epoch, loss, relative_residual, metric (None where not measured). Epochs are counted through
-    all stages and rounds of a run; residuals are drawn of ADMM alone, since fine-tuning has
-    none. Raises as `plot_comparison` does.
+    epoch, loss, relative_residual, metric (None where not measured); `OptimizeResult.history` and
+    `StructureResult.epochs` hold them. Epochs are counted through all stages and rounds of a run;
+    residuals are drawn of ADMM alone, since fine-tuning has none. Raises as `plot_comparison`
+    does.
     """
     if not any(histories.values()):
         raise AlcsError("there are no epochs to plot")
@@ -57,7 +56,7 @@ def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: Pat
             colour = f"C{index}"
             loss.plot([], color=colour, label=name)
             _draw_curve(loss, records, "loss", colour)
-            _draw_curve(residual, records, "relative_residual", colour, only="admm")
+            _draw_curve(residual, records, "relative_residual", colour, admm_only=True)
             _draw_curve(metric, records, "metric", colour)
         loss.set_ylabel("training loss")
         residual.set_ylabel("‖W − U‖ / ‖W‖ in ADMM")
@@ -145,13 +144,15 @@ def _draw_curve(
     records: Sequence[Mapping[str, Any]],
     key: str,
     colour: str,
-    only: str | None = None,
+    admm_only: bool = False,
 ) -> None:
     """One run, stage after stage; a line begins where the one of the stage before has ended."""
     before: list[tuple[int, float]] = []
     numbered = enumerate(records, start=1)
     for stage, members in groupby(numbered, key=lambda pair: pair[1]["stage"]):
-        wanted = only in (None, stage)
+        # Rounds and quantization have names before it: "2-admm", "quantize-admm".
+        admm = stage.endswith("admm")
+        wanted = admm or not admm_only
         points = [(at, float(r[key])) for at, r in members if wanted and r[key] is not None]
         if not points:
             before = []
@@ -159,5 +160,5 @@ def _draw_curve(
         line = [*before[-1:], *points]
         # A line of one point would not be seen.
         marker = "o" if len(line) == 1 else None
-        axes.plot(*zip(*line, strict=True), _STYLES.get(stage, ":"), color=colour, marker=marker)
+        axes.plot(*zip(*line, strict=True), "-" if admm else "--", color=colour, marker=marker)
         before = points

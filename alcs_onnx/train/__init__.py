@@ -28,6 +28,7 @@ from alcs_onnx.train.evaluation import evaluate
 from alcs_onnx.train.finetune import finetune, saved_keep
 from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
+from alcs_onnx.train.penalty import limited_rho
 from alcs_onnx.train.preprocess import Augment, Preprocess
 from alcs_onnx.train.progress import Progress, Silent
 from alcs_onnx.train.quantize import EPSILONS, QuantizeResult, quantize_weights
@@ -57,6 +58,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "initial_dual",
+    "limited_rho",
     "load_data",
     "mean_gradients",
     "quantize_weights",

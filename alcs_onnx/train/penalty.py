@@ -7,6 +7,7 @@ the run stops and says so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from alcs_onnx.errors import AlcsError, DivergedError
@@ -22,8 +23,8 @@ _PATIENCE = 4
 _LOSS_FACTOR, _LOSS_MARGIN = 20.0, 10.0
 #: A relative residual (‖W − U‖ / ‖W‖) below this is convergence, whatever its course.
 _SMALL = 0.02
-#: A step of SGD multiplies W − U by 1 − lr * rho / (1 - momentum) in the long run: beyond 1 it
-#: overshoots.
+#: A step of SGD multiplies W − U by 1 − lr * rho / (1 - momentum) in the long run: beyond a rho
+#: at which lr * rho / (1 - momentum) is this, it overshoots.
 _LARGEST_STEP = 1.0
 
 
@@ -43,6 +44,29 @@ def automatic_rho(config: TrainConfig, steps: int | None) -> float:
         return 0.01
     pull = min(max(0.5, 10 / max(config.admm_epochs, 1)), 1.0)
     return pull * (1 - config.momentum) / (config.lr * steps * config.iteration_epochs)
+
+
+def largest_rho(config: TrainConfig) -> float:
+    """The rho that no layer exceeds: `rho_max`, and what SGD can follow at its learning rate."""
+    limit = math.inf if config.rho_max is None else config.rho_max
+    if config.optimizer != "sgd":
+        return limit
+    return min(limit, _LARGEST_STEP * (1 - config.momentum) / config.lr)
+
+
+def limited_rho(config: TrainConfig) -> str:
+    """Says, in a line, where a given rho is limited from the first iteration on; else empty."""
+    limit = largest_rho(config)
+    given = {"rho": config.rho, **{f"rho of '{x}'": rho for x, rho in config.rho_layers.items()}}
+    above = [f"{name} {rho:.3g}" for name, rho in given.items() if rho is not None and rho > limit]
+    if not above or not config.admm_epochs:
+        return ""
+    reason = (
+        "rho_max"
+        if limit == config.rho_max
+        else f"SGD would overshoot at lr {config.lr:.3g}, momentum {config.momentum:.3g}"
+    )
+    return f"{', '.join(above)}: limited to {limit:.3g} ({reason})"
 
 
 class Penalty:
@@ -68,7 +92,8 @@ class Penalty:
         """rho of `layer` in the current iteration."""
         config = self._config
         steps = (self._iteration - 1) // config.rho_every
-        return self._limited(self._base[layer] * config.rho_growth**steps * self._raised)
+        rho = self._base[layer] * config.rho_growth**steps * self._raised
+        return min(rho, largest_rho(config))
 
     @property
     def largest(self) -> float:
@@ -117,11 +142,3 @@ class Penalty:
                 f"training diverged: the loss is {record.loss:.4g} in ADMM iteration "
                 f"{record.epoch}, after {least:.4g}; lower the learning rate or rho"
             )
-
-    def _limited(self, rho: float) -> float:
-        config = self._config
-        if config.rho_max is not None:
-            rho = min(rho, config.rho_max)
-        if config.optimizer == "sgd":
-            rho = min(rho, _LARGEST_STEP * (1 - config.momentum) / config.lr)
-        return rho

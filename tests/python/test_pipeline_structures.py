@@ -13,15 +13,12 @@ import pytest
 from small_models import labelled_images, residual_net
 
 from alcs_onnx import get_library_path
-from alcs_onnx.cli import arguments, main
-from alcs_onnx.cli.optimize import METHODS as CLI_METHODS
+from alcs_onnx.cli import main
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import Model, load_model
-from alcs_onnx.pipeline import METHODS
 from alcs_onnx.pipeline.layers import layer_reports
 from alcs_onnx.pipeline.plan_file import SavedPlan, load_plan, save_plan
 from alcs_onnx.pipeline.pruned import initializer_masks, masked_model, sparse_model
-from alcs_onnx.pipeline.scene import GROUP_METHODS
 from alcs_onnx.rewrite import random_model, rewrite
 from alcs_onnx.sparse_format import pack
 from alcs_onnx.structures import get_structure, largest_groups, project
@@ -194,12 +191,6 @@ def test_flags_of_channels_are_refused(
     words = ["optimize", str(network), "--budget", "50%", "-o", str(tmp_path / "out")]
     assert main([*words, "--method", "filter", "--stages", "2"]) == 2
     assert "--stages has no effect with --method filter" in capsys.readouterr().err
-
-
-def test_the_command_line_knows_every_method() -> None:
-    """It names them itself so that `--help` need not import the pipeline."""
-    assert tuple(METHODS) == CLI_METHODS
-    assert arguments.GROUP_METHODS == GROUP_METHODS
 
 
 @pytest.mark.parametrize("method", ["filter", "shape", "unstructured"])

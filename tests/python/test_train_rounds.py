@@ -31,6 +31,7 @@ from alcs_onnx.train import (  # noqa: E402
     admm,
     evaluate,
     finetune,
+    limited_rho,
     quantize_weights,
 )
 from alcs_onnx.train.penalty import Penalty  # noqa: E402
@@ -105,6 +106,24 @@ def test_training_that_diverges_stops_with_a_reason():
 def test_sgd_never_steps_over_the_target():
     config = TrainConfig(rho=1e6, lr=0.1, momentum=0.9)
     assert Penalty(config, ["a"], 100)["a"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"rho": 0.9}, ""),
+        ({"rho": None}, ""),
+        ({"rho": 5.0, "optimizer": "adam"}, ""),
+        ({"rho": 5.0, "admm_epochs": 0}, ""),
+        (
+            {"rho": 5.0, "rho_layers": {"a": 0.1, "b": 2.0}},
+            "rho 5, rho of 'b' 2: limited to 1 (SGD would overshoot at lr 0.1, momentum 0.9)",
+        ),
+        ({"rho": 0.9, "rho_max": 0.5}, "rho 0.9: limited to 0.5 (rho_max)"),
+    ],
+)
+def test_a_rho_that_is_limited_is_told(settings, line):
+    assert limited_rho(TrainConfig(**{"lr": 0.1, "momentum": 0.9, **settings})) == line
 
 
 # --- rounds --------------------------------------------------------------------------------

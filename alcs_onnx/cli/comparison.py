@@ -1,0 +1,121 @@
+"""Flags and output that `compress` and `compare-structures` share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alcs_onnx.cli import arguments, choices, training
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline import ComparisonResult, Training
+
+
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """Which layers take part, where the result goes, and how it is measured and trained."""
+    parser.add_argument(
+        "--group-size",
+        type=arguments.positive_int,
+        default=None,
+        help="output channels per SIMD group (4)",
+    )
+    arguments.add_fully_connected(parser)
+    parser.add_argument(
+        "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
+    )
+    parser.add_argument(
+        "--plot", type=Path, default=None, metavar="FILE", help="draw the result (.png or .svg)"
+    )
+    parser.add_argument(
+        "--plot-training",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="draw loss, residual and accuracy of every epoch (.png or .svg)",
+    )
+    parser.add_argument("--details", action="store_true", help="also print a row per layer")
+    arguments.add_measuring(parser, iterations=200)
+    training.add_data(parser)
+    training.add_training(parser)
+    arguments.add_general(parser)
+
+
+def add_rule(parser: argparse._ActionsContainer) -> None:
+    """How a target of the network is shared out."""
+    parser.add_argument(
+        "--rule",
+        choices=choices.RULES,
+        default=None,
+        help="how weights are shared out over the layers (lamp)",
+    )
+
+
+def add_per_channel(parser: argparse._ActionsContainer) -> None:
+    """What levels are shared by."""
+    parser.add_argument(
+        "--per-channel", action="store_true", help="levels of each output channel, not each layer"
+    )
+
+
+def layer_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `LayerOptions` that were given."""
+    rule = {} if options.rule is None else {"rule": options.rule}
+    return {"fully_connected": options.fully_connected, **rule}
+
+
+def keywords(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_shared` asks of `compress` and `compare_structures`."""
+    size = {} if options.group_size is None else {"simd_group": options.group_size}
+    return {
+        "input_shapes": dict(options.input_shapes),
+        **size,
+        "measuring": arguments.measuring(options),
+        "seed": options.seed,
+    }
+
+
+def schedule(options: argparse.Namespace, reason: str) -> Training:
+    """The training that was asked for; raises `AlcsError` with a reason where there is no data."""
+    from alcs_onnx.errors import AlcsError
+
+    found = training.requested(options)
+    if found is None:
+        raise AlcsError(f"{options.command} needs --data: {reason}")
+    return found
+
+
+def check_group_size(options: argparse.Namespace, structures: str) -> None:
+    """Refuse `--group-size` where none of `structures`, joined by + or blanks, has SIMD groups."""
+    from alcs_onnx.errors import AlcsError
+
+    if options.group_size is not None and "simd" not in structures.replace("+", " ").split():
+        raise AlcsError(f"--group-size has no effect on {structures}: only simd has groups")
+
+
+def check_exports(options: argparse.Namespace, *inputs: Path) -> None:
+    """Refuse files of `add_shared` that cannot be written, before anything is trained."""
+    from alcs_onnx import report
+    from alcs_onnx.files import check_writable
+
+    for path in (options.export_json, options.plot, options.plot_training):
+        if path is not None:
+            check_writable(path, *inputs)
+    for path in (options.plot, options.plot_training):
+        if path is not None:
+            report.check_plot(path)
+
+
+def show(options: argparse.Namespace, result: ComparisonResult) -> None:
+    """Print the result and write the files of `add_shared`."""
+    from alcs_onnx import report
+
+    report.print_comparison(result, details=options.details)
+    if options.export_json is not None:
+        report.write_comparison_json(options.export_json, result)
+    if options.plot is not None:
+        report.plot_comparison(result, options.plot)
+    if options.plot_training is not None:
+        report.plot_history(
+            {row.structure: row.epochs for row in result.rows}, options.plot_training
+        )
