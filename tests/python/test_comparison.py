@@ -35,6 +35,7 @@ from alcs_onnx.storage import ModelStorage, layer_storage
 from alcs_onnx.structures import get_structure
 from alcs_onnx.types import ConvLayer, Machine
 
+RESULTS = Path(__file__).parents[2] / "tools" / "reproduce" / "results"
 GOLDEN = Path(__file__).parents[1] / "golden" / "comparison.txt"
 MACHINE = Machine("some CPU", "avx2", 1, "1.20.0", "alcs 0.1.0", "performance", 0.25)
 
@@ -65,6 +66,28 @@ def row(structure, share, **times):
     )
 
 
+def round_epochs(number, loss):
+    """Two iterations of ADMM and an epoch of retraining, as the trainer records them."""
+    admm = [
+        {
+            "stage": f"{number}-admm",
+            "epoch": epoch,
+            "loss": loss / epoch,
+            "residual": 3 / epoch,
+            "relative_residual": 0.5 / epoch,
+            "changed": 0.0,
+            "predicted_ms": None,
+            "metric": 0.8,
+            "seconds": 1.5,
+            "rho": 0.01,
+            "dual_residual": 0.02,
+        }
+        for epoch in (1, 2)
+    ]
+    plain = dict.fromkeys(("residual", "relative_residual", "rho", "dual_residual"), 0.0)
+    return [*admm, {**admm[0], **plain, "stage": f"{number}-finetune", "metric": 0.9}]
+
+
 def comparison():
     timed = row(
         "unstructured",
@@ -72,7 +95,10 @@ def comparison():
         dense_ms=0.5,
         latency_ms=0.25,
         layer_ms={"first": (0.1, 0.1), "second": (0.3, 0.15)},
-        history=(Round(4.0, 0.915, True), Round(6.0, 0.88, False)),
+        history=(
+            Round(4.0, 0.915, True, "unstructured / 4", tuple(round_epochs(1, 0.2))),
+            Round(6.0, 0.88, False, "unstructured / 2", tuple(round_epochs(2, 0.1))),
+        ),
     )
     return ComparisonResult(
         "net.onnx",
@@ -170,10 +196,26 @@ def test_json_goes_there_and_back(tmp_path):
     write_comparison_json(path, result)
     assert read_comparison_json(path) == result
     written = json.loads(path.read_text())
-    assert written["schema"] == 1
+    assert written["schema"] == 2
+    first, second = written["rows"][0]["history"]
+    assert (first["step"], second["accepted"]) == ("unstructured / 4", False)
+    assert [epoch["residual"] for epoch in first["epochs"]] == [3, 1.5, 0]
+    assert [epoch["dual_residual"] for epoch in second["epochs"]] == [0.02, 0.02, 0]
     assert written["rows"][0]["pruned_ppr"] == 2
     assert written["rows"][0]["index_bits"] == [2]
     assert written["rows"][1]["speedup"] is None
+
+
+def test_results_without_epochs_are_read_too():
+    """Those in the repository were written before rounds had names and epochs."""
+    files = sorted(RESULTS.glob("lenet5_*structured.json"))
+    assert len(files) == 2
+    for path in files:
+        assert json.loads(path.read_text())["schema"] == 1
+        [found] = read_comparison_json(path).rows
+        assert found.history
+        assert all((tried.step, tried.epochs) == ("", ()) for tried in found.history)
+        assert found.epochs == ()
 
 
 @pytest.mark.parametrize(
@@ -182,7 +224,7 @@ def test_json_goes_there_and_back(tmp_path):
         ("{", "not a comparison"),
         ("[]", "not a comparison"),
         ('{"schema": 1}', "not a comparison"),
-        ('{"schema": 99}', "has schema 99, this version reads 1"),
+        ('{"schema": 99}', "has schema 99, this version reads 1 to 2"),
     ],
 )
 def test_other_files_are_refused(text, message, tmp_path):
@@ -224,22 +266,30 @@ def test_plots_are_images(plot, tmp_path):
     assert ET.parse(svg).getroot().tag.endswith("svg")
 
 
-def test_curves_follow_the_records(tmp_path, monkeypatch):
-    """What is drawn, read from the figure: stages join, and missing metrics leave no point."""
-    pytest.importorskip("matplotlib")
+def drawn_lines(monkeypatch, plot):
+    """What `plot` draws: of each axes, the style and the points of every line that has any."""
     from matplotlib.figure import Figure
 
     drawn = []
     monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: drawn.append(self))
-    plot_history({"run": [*records(2), *records(2)]}, tmp_path / "plot.png")
+    plot()
     [figure] = drawn
-    loss, residual, metric = (
+    return [
         [
             (line.get_linestyle(), line.get_xydata().tolist())
             for line in axes.lines
             if len(line.get_xdata())
         ]
         for axes in figure.axes
+    ]
+
+
+def test_curves_follow_the_records(tmp_path, monkeypatch):
+    """What is drawn, read from the figure: stages join, and missing metrics leave no point."""
+    pytest.importorskip("matplotlib")
+    runs = {"run": [*records(2), *records(2)]}
+    loss, residual, metric = drawn_lines(
+        monkeypatch, lambda: plot_history(runs, tmp_path / "plot.png")
     )
     assert loss == [
         ("-", [[1, 2], [2, 1]]),
@@ -249,6 +299,25 @@ def test_curves_follow_the_records(tmp_path, monkeypatch):
     ]
     assert residual == [("-", [[1, 0.5], [2, 0.25]]), ("-", [[5, 0.5], [6, 0.25]])]
     assert metric == [("-", [[1, 0.3], [2, 0.3]]), ("-", [[5, 0.3], [6, 0.3]])]
+
+
+def test_the_rounds_of_a_structure_can_be_drawn(tmp_path, monkeypatch):
+    """After they were written and read; the second round goes on to the right of the first."""
+    pytest.importorskip("matplotlib")
+    write_comparison_json(tmp_path / "result.json", comparison())
+    read = read_comparison_json(tmp_path / "result.json")
+    histories = {row.structure: row.epochs for row in read.rows}
+    loss, residual, metric = drawn_lines(
+        monkeypatch, lambda: plot_history(histories, tmp_path / "plot.png")
+    )
+    assert loss == [
+        ("-", [[1, 0.2], [2, 0.1]]),
+        ("--", [[2, 0.1], [3, 0.2]]),
+        ("-", [[3, 0.2], [4, 0.1], [5, 0.05]]),
+        ("--", [[5, 0.05], [6, 0.1]]),
+    ]
+    assert residual == [("-", [[1, 0.5], [2, 0.25]]), ("-", [[4, 0.5], [5, 0.25]])]
+    assert [style for style, _ in metric] == ["-", "--", "-", "--"]
 
 
 def test_plots_are_refused_that_cannot_be(tmp_path):
