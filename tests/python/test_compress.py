@@ -14,30 +14,19 @@ import pytest
 
 pytest.importorskip("torch")
 
+from compress_helpers import QUICK, SCHEDULE, compress, without_seconds
 from small_models import labelled_images, residual_net
 
 from alcs_onnx.cli import main
-from alcs_onnx.errors import AlcsError, DivergedError
+from alcs_onnx.errors import DivergedError
 from alcs_onnx.graph import load_model
 from alcs_onnx.levels import get_level_set
-from alcs_onnx.pipeline import ComparisonOptions, CompressOptions, SearchOptions
+from alcs_onnx.pipeline import CompressOptions, SearchOptions
 from alcs_onnx.pipeline.compressor import Compressed, Compressor
 from alcs_onnx.pipeline.searching import search
 from alcs_onnx.pipeline.training import Trained, Training
 from alcs_onnx.solve import KeepTarget
 from alcs_onnx.structures import structure_sequence
-
-QUICK = ["--iterations", "5", "--warmup", "1", "--train-threads", "1"]
-SCHEDULE = [
-    "--admm-epochs",
-    "1",
-    "--finetune-epochs",
-    "1",
-    "--lr",
-    "0.01",
-    "--finetune-lr",
-    "0.002",
-]
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +37,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return labelled_images(tmp_path_factory.mktemp("data") / "images.npz", size=24)
-
-
-def compress(network: Path, images: Path, output: Path, *flags: str) -> dict:
-    result = output.with_suffix(".json")
-    arguments = ["compress", network, "--data", images, "-o", output, "--export-json", result]
-    assert main([str(x) for x in [*arguments, *QUICK, *SCHEDULE, *flags]]) == 0
-    return json.loads(result.read_text())
 
 
 @pytest.mark.parametrize("structure", ["unstructured", "simd", "shape", "channel", "filter"])
@@ -127,64 +109,6 @@ def test_ordinary_onnx_runs_anywhere(network, images, tmp_path):
     assert np.isfinite(session.run(None, {session.get_inputs()[0].name: x})[0]).all()
 
 
-def test_targets_of_run_time_need_the_table_of_the_structure(network, images, tmp_path, capsys):
-    layer = load_model(network).conv_layers[1].name
-    table = tmp_path / "table.json"
-    assert main(["profile", str(network), "-o", str(table), *QUICK[:4]]) == 0
-    result = compress(
-        network,
-        images,
-        tmp_path / "out.onnx",
-        "--keep",
-        f"{layer}=50%time",
-        "--profile",
-        str(table),
-    )
-    kept = {x["layer"]: x["kept_weights"] / x["dense_weights"] for x in result["rows"][0]["layers"]}
-    assert kept[layer] < 0.8
-    assert all(share == 1 for name, share in kept.items() if name != layer)
-    capsys.readouterr()
-    for flags, message in [
-        (["--structure", "shape", "--profile", str(table)], "measured for structure 'simd'"),
-        ([], "needs a latency table"),
-    ]:
-        arguments = ["compress", network, "--data", images, "-o", tmp_path / "no.onnx"]
-        arguments += ["--keep", f"{layer}=50%time", *QUICK, *SCHEDULE, *flags]
-        assert main([str(x) for x in arguments]) == 2
-        assert message in capsys.readouterr().err
-    assert not (tmp_path / "no.onnx").exists()
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--keep", "half"], "does not say what is kept"),
-        (["--keep", "nothere=3"], "'nothere' is no layer that can be pruned"),
-        (["--keep", "2%", "3%"], "two targets"),
-        ([], "there is nothing to do"),
-        (["--quantize", "2bit"], "quantization '2bit' is not known"),
-        (["--keep", "2x", "--structure", "rows"], "structure 'rows' is not known"),
-        (["--keep", "100", "--structure", "shape+filter"], "write STRUCTURE:TARGET"),
-        (["--keep", "2x", "--plot", "drawn.pdf"], "has to end in .png or .svg"),
-        (["--keep", "2x", "--resume"], "--resume needs the folder of --checkpoint"),
-    ],
-)
-def test_bad_input_is_one_line(network, images, tmp_path, capsys, flags, message):
-    arguments = ["compress", network, "--data", images, "-o", tmp_path / "out.onnx", *QUICK]
-    assert main([str(x) for x in [*arguments, *SCHEDULE, *flags]]) == 2
-    lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("alcs-onnx:")]
-    assert len(lines) == 1
-    assert message in lines[0]
-    assert not (tmp_path / "out.onnx").exists()
-
-
-def test_without_data_there_is_nothing_to_compare(network, tmp_path, capsys):
-    assert main(["compress", str(network), "--keep", "2x", "-o", str(tmp_path / "o.onnx")]) == 2
-    assert "needs --data" in capsys.readouterr().err
-    assert main(["compare-structures", str(network)]) == 2
-    assert "needs --data" in capsys.readouterr().err
-
-
 def compare(network: Path, images: Path, folder: Path, *flags: str) -> dict:
     arguments = [
         "compare-structures", network, "--data", images, "--structures", "unstructured", "shape",
@@ -209,8 +133,9 @@ def test_structures_are_compared_and_an_interrupted_comparison_resumes(network, 
         path.unlink()
     again = compare(network, images, tmp_path, "--resume")
     for one, other in zip(first["rows"], again["rows"], strict=True):
-        for key in ("accuracy", "kept_weights", "relative_bytes", "history"):
+        for key in ("accuracy", "kept_weights", "relative_bytes"):
             assert one[key] == other[key]
+        assert without_seconds(one["history"]) == without_seconds(other["history"])
 
 
 @pytest.fixture(scope="module")
@@ -295,16 +220,3 @@ def test_the_search_halves_its_steps_and_goes_back_where_levels_fail():
     assert state.kept == 1000  # neither 250 nor fewer can be quantized at that accuracy
     assert state.quantized
     assert any("no quantization keeps" in line for line in told)
-
-
-def test_options_are_checked():
-    with pytest.raises(AlcsError, match="0 rounds"):
-        SearchOptions(rounds=0)
-    with pytest.raises(AlcsError, match="must be at least the smallest"):
-        SearchOptions(factor=1.0)
-    with pytest.raises(AlcsError, match=r"tolerance of 1\.5"):
-        ComparisonOptions(tolerance=1.5)
-    with pytest.raises(AlcsError, match="no structure to compare"):
-        ComparisonOptions(structures=())
-    with pytest.raises(AlcsError, match="0 rounds reach"):
-        CompressOptions(keep=("2x",), rounds=0)

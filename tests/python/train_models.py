@@ -200,5 +200,5 @@ class StopAfter(Silent):
         self.left -= 1
 
     def advance(self, loss: float) -> None:
-        if self.left == 0:
+        if self.left <= 0:
             raise InterruptedRunError
