@@ -96,11 +96,18 @@ def check_group_size(options: argparse.Namespace, structures: str) -> None:
 def check_exports(options: argparse.Namespace, *inputs: Path) -> None:
     """Refuse files of `add_shared` that cannot be written, before anything is trained."""
     from alcs_onnx import report
+    from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
 
     for path in (options.export_json, options.plot, options.plot_training):
         if path is not None:
             check_writable(path, *inputs)
+    epochs = [
+        getattr(options, training.destination(field), None)
+        for field in ("admm_epochs", "finetune_epochs")
+    ]
+    if options.plot_training is not None and epochs == [0, 0]:
+        raise AlcsError("--plot-training has no effect: there are no epochs")
     for path in (options.plot, options.plot_training):
         if path is not None:
             report.check_plot(path)

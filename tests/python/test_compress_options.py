@@ -125,6 +125,10 @@ def test_the_networks_target_is_of_the_layers_without_one(network, images, tmp_p
         (["--keep", "2x", "--per-channel"], "per-channel levels need a quantization"),
         (["--keep", "2x", "--plot", "drawn.pdf"], "has to end in .png or .svg"),
         (["--keep", "2x", "--plot-training", "drawn.pdf"], "has to end in .png or .svg"),
+        (
+            ["--keep=2x", "--plot-training=e.svg", "--admm-epochs=0", "--finetune-epochs=0"],
+            "--plot-training has no effect: there are no epochs",
+        ),
         (["--keep", "2x", "--resume"], "--resume needs the folder of --checkpoint"),
     ],
 )
