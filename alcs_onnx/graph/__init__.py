@@ -1,6 +1,7 @@
 """ONNX graphs: load, normalise, shape-infer, edit, save. The only user of `onnx`."""
 
 from alcs_onnx.graph.editor import GraphEditor
+from alcs_onnx.graph.file import FileTensor, ModelFile, read_file
 from alcs_onnx.graph.fully_connected import as_convolutions
 from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model
@@ -9,8 +10,10 @@ from alcs_onnx.graph.proto import int4_dtype
 
 __all__ = [
     "AttributeValue",
+    "FileTensor",
     "GraphEditor",
     "Model",
+    "ModelFile",
     "Node",
     "Opaque",
     "TensorInfo",
@@ -18,4 +21,5 @@ __all__ = [
     "int4_dtype",
     "load_model",
     "match_gate",
+    "read_file",
 ]

@@ -24,13 +24,15 @@ def load_model(
     path: str | Path,
     input_shapes: Mapping[str, Shape] | None = None,
     on_note: Note | None = None,
+    *,
+    needs_conv: bool = True,
 ) -> Model:
     """Read, check and normalise the ONNX file at `path`.
 
     `input_shapes` gives static shapes to inputs with dynamic dimensions. A batch (first
     dimension) that alone is dynamic becomes 1. `on_note` receives one line for each thing
     worth telling. Raises `ModelError` for a file that is missing, not ONNX, damaged, invalid,
-    or without a Conv node, and `UnsupportedError` for what is valid but not handled.
+    or (unless `needs_conv` is False) without a Conv node, and `UnsupportedError` for what is valid but not handled.
     """
     note = on_note or (lambda _: None)
     try:
@@ -47,7 +49,7 @@ def load_model(
     except AlcsError as error:
         # Names from the file may hold anything, line breaks included.
         raise type(error)(" ".join(f"{path}: {error}".split())) from error
-    if not any(node.is_op("Conv") for node in model.nodes):
+    if needs_conv and not any(node.is_op("Conv") for node in model.nodes):
         raise ModelError(f"{path}: the model has no Conv node, so there is nothing to optimize")
     return model
 
