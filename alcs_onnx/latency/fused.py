@@ -25,7 +25,7 @@ FUSIBLE = frozenset(
 #: What the runtime appends to a name, and to one that is taken.
 _SUFFIX = re.compile(r"(_nchwc(_token_\d+|_\d+)?|_token_\d+|_new_reshape)$")
 #: What it appends to the name of a node that it makes of several: the last or the main one's.
-_PRODUCT_SUFFIX = re.compile(r"/\w*Fusion/.*$")
+_PRODUCT_SUFFIX = re.compile(r"/(QuickGeluFusion/.*|MatMulAddFusion)$")
 HARD_SWISH_PARTS = ("HardSigmoid", "Mul")
 
 
