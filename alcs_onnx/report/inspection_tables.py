@@ -177,28 +177,39 @@ def _print_coupling(coupling: CouplingFacts, top: int) -> None:
     )
 
 
+#: What the groups of a structure are, where its name does not say it.
+_GROUPS = {"unstructured": "weight", "shape": "column"}
+
+
 def _print_sparsity(sparsity: SparsityFacts, top: int) -> None:
     names = list(sparsity.zeros)
     layers = sorted(sparsity.layers, key=lambda layer: -layer.weights)
     stored = any(layer.stored is not None for layer in layers)
-    extra = [">% stored"] if stored else []
+    wide = out.width >= _WIDE
     table = _table(
         f"Zeros in % of groups: {_first(top, len(layers))} of {len(layers)} layers",
-        *("layer", "weights", ">g", *(f">{name}" for name in names)),
-        *(*extra, ">bits", ">bytes"),
+        *("layer", *(["weights"] if wide else []), ">g"),
+        *(f">{_GROUPS.get(name, name)}" for name in names),
+        *([">stored"] if stored else []),
+        *([">bits"] if wide or stored else []),
+        ">bytes",
     )
     for layer in layers[: _first(top, len(layers))]:
         table.add_row(
-            *(printable(layer.layer), shape_text(layer.weight_shape), str(layer.simd_group)),
+            *(printable(layer.layer), *([shape_text(layer.weight_shape)] if wide else [])),
+            str(layer.simd_group),
             *(_percent(layer.zeros[name]) for name in names),
             *(["-" if layer.stored is None else _percent(layer.stored)] if stored else []),
-            *(str(layer.bits), _bytes(layer.stored_bytes)),
+            *([str(layer.bits)] if wide or stored else []),
+            _bytes(layer.stored_bytes),
         )
     table.add_section()
     table.add_row(
-        *("all", "", "", *(_percent(sparsity.zeros[name]) for name in names)),
+        *("all", *([""] if wide else []), ""),
+        *(_percent(sparsity.zeros[name]) for name in names),
         *([""] if stored else []),
-        *("", _bytes(sum(layer.stored_bytes for layer in layers))),
+        *([""] if wide or stored else []),
+        _bytes(sum(layer.stored_bytes for layer in layers)),
     )
     out.print(table)
     _cut(len(layers), top, "layers")
@@ -226,7 +237,7 @@ def _print_latency(model: ModelFacts, latency: LatencyFacts, top: int) -> None:
         known = operators.get(node.node)
         macs = (known.kept_macs or 0) if known else 0
         table.add_row(
-            printable(node.node) or "(added by the runtime)",
+            printable(node.node) or "(the runtime's own)",
             printable(known.op) if known else "",
             printable(node.ran_as),
             *(ms(node.ms), _percent(node.share)),
