@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -204,14 +205,16 @@ def test_names_print_as_they_are(
     path = hostile_model(tmp_path)
     found = inspect(path, view, measuring=QUICK)
     console = Console(width=width, highlight=False, markup=False, emoji=False, record=True,
-                      file=Path(os.devnull).open("w"))  # fmt: skip
+                      file=io.StringIO())  # fmt: skip
     monkeypatch.setattr(inspection_tables, "out", console)
     print_inspection(found, view=view, top=0)
     text = console.export_text()
     joined = "".join(text.split())
-    assert "[red]conv[/red]0" in joined
-    assert "a\\nb\\x1b[31m1" in joined
-    assert "</script>:smile:2" in joined
+    assert "[red]" in text
+    if width == 200:  # else names may be broken over lines
+        assert "[red]conv[/red]0" in joined
+        assert "a\\nb\\x1b[31m1" in joined
+        assert "</script>:smile:2" in joined
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= width
     check(inspection_json(found))
@@ -219,9 +222,9 @@ def test_names_print_as_they_are(
 
 def test_long_tables_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
-    nodes = [op("Conv", f"t{i} w{i}", f"t{i + 1}", f"conv{i}") for i in range(1000)]
-    weights = {f"w{i}": conv_weight(rng, 3, 3, 1, 1) for i in range(1000)}
-    proto = model(nodes, weights, inputs={"t0": (1, 3, 4, 4)}, outputs="t1000")
+    nodes = [op("Conv", f"t{i} w{i}", f"t{i + 1}", f"conv{i}") for i in range(300)]
+    weights = {f"w{i}": conv_weight(rng, 3, 3, 1, 1) for i in range(300)}
+    proto = model(nodes, weights, inputs={"t0": (1, 3, 4, 4)}, outputs="t300")
     path = store(proto, tmp_path)
     for view in ("model", "coupling", "sparsity"):
         assert main(["inspect", view, str(path)]) == 0
@@ -229,7 +232,7 @@ def test_long_tables_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert len(lines) < 60
         assert any("more" in line and "--top 0" in line for line in lines)
     assert main(["inspect", "model", str(path), "--top", "0"]) == 0
-    assert sum(" conv" in line for line in capsys.readouterr().out.splitlines()) >= 1000
+    assert sum(" conv" in line for line in capsys.readouterr().out.splitlines()) >= 300
 
 
 # -- bad input -------------------------------------------------------------------------------
