@@ -1,8 +1,8 @@
 """Make a trained ONNX CNN meet a latency budget on an ordinary CPU.
 
 The command line's functions, importable: `optimize`, `compress`, `compare_structures`,
-`compile_model`, `profile`, `bench` and `get_library_path`. They are imported on first use, and
-torch only when training.
+`compile_model`, `inspect`, `profile`, `bench` and `get_library_path`. They are imported on first
+use, and torch only when training.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         compare_structures,
         compile_model,
         compress,
+        inspect,
         optimize,
         profile,
     )
@@ -39,6 +40,7 @@ __all__ = [
     "compile_model",
     "compress",
     "get_library_path",
+    "inspect",
     "optimize",
     "profile",
 ]

@@ -17,6 +17,7 @@ COMMANDS = {
     "compile": "rewrite an already sparse model to the sparse operator",
     "compress": "prune and quantize a model to given targets",
     "compare-structures": "compare structures of sparsity at the same accuracy",
+    "inspect": "look at a model: layers, channels, zeros, latency",
     "profile": "measure the latency table of a model",
     "bench": "time models side by side",
     "library": "print the path of the custom-operator library",

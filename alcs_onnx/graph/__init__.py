@@ -1,16 +1,20 @@
 """ONNX graphs: load, normalise, shape-infer, edit, save. The only user of `onnx`."""
 
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.fully_connected import as_convolutions
+from alcs_onnx.graph.file import FileTensor, ModelFile, read_file
+from alcs_onnx.graph.fully_connected import as_convolutions, reason_no_convolution
 from alcs_onnx.graph.gates import match_gate
-from alcs_onnx.graph.load import load_model
+from alcs_onnx.graph.load import NO_CONV, load_model
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
 from alcs_onnx.graph.proto import int4_dtype
 
 __all__ = [
+    "NO_CONV",
     "AttributeValue",
+    "FileTensor",
     "GraphEditor",
     "Model",
+    "ModelFile",
     "Node",
     "Opaque",
     "TensorInfo",
@@ -18,4 +22,6 @@ __all__ = [
     "int4_dtype",
     "load_model",
     "match_gate",
+    "read_file",
+    "reason_no_convolution",
 ]

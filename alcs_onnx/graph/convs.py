@@ -1,14 +1,13 @@
-"""Which nodes are convolutions that can be made sparse, and what every node costs."""
+"""Which nodes are convolutions that can be made sparse."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 
 import numpy as np
 
 from alcs_onnx.graph.model import Model, Node
-from alcs_onnx.types import ConvLayer, Shape
+from alcs_onnx.types import ConvLayer
 
 
 def find_conv_layers(model: Model) -> tuple[tuple[ConvLayer, ...], Mapping[str, str]]:
@@ -66,26 +65,3 @@ def _conv_layer(model: Model, node: Node) -> ConvLayer | str:
         input_shape=input_shape,
         output_shape=output_shape,
     )
-
-
-def node_macs(model: Model, node: Node) -> int:
-    """Multiply-accumulates of one node; 0 for operators without products of weights.
-
-    Counts Conv, ConvTranspose, Gemm and MatMul whose shapes are known.
-    """
-    shapes = [model.shapes.get(name) for name in (*node.inputs[:2], node.outputs[0])]
-    if not node.is_op("Conv", "ConvTranspose", "Gemm", "MatMul") or len(shapes) < 3:
-        return 0
-    first, second, output = shapes
-    if first is None or second is None or output is None:
-        return 0
-    if node.op_type == "Conv":
-        return prod(output) * prod(second[1:])
-    if node.op_type == "ConvTranspose":
-        return prod(first) * prod(second[1:])
-    return prod(output) * _inner(node, first)
-
-
-def _inner(node: Node, first: Shape) -> int:
-    """Length of the summed axis of a Gemm or MatMul."""
-    return first[0] if node.int_attribute("transA", 0) else first[-1]

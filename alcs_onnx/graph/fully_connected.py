@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.load import normalise
-from alcs_onnx.graph.model import Model
+from alcs_onnx.graph.model import Model, Node
 from alcs_onnx.graph.passes import linear_as_conv
 from alcs_onnx.graph.shapes import infer
 
@@ -26,3 +26,8 @@ def as_convolutions(model: Model, on_note: Callable[[str], None] | None = None) 
         return model
     known = {name: (model.dtypes[name], shape) for name, shape in model.shapes.items()}
     return normalise(infer(editor.snapshot(), known), known, note)
+
+
+def reason_no_convolution(model: Model, node: Node) -> str:
+    """Why `as_convolutions` leaves a Gemm or MatMul alone; empty where it converts it."""
+    return linear_as_conv.reason_against(GraphEditor(model), node)

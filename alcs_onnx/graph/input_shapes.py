@@ -24,14 +24,7 @@ def resolve_inputs(
     that a given shape settles is settled for every input. Raises `ModelError` for a given
     name that is no input, a shape that contradicts the file, and for dimensions left open.
     """
-    for name, shape in given.items():
-        _check_given(name, tuple(shape), dims)
-    bound = {
-        dim: value
-        for name, shape in given.items()
-        for dim, value in zip(dims[name] or (), shape, strict=False)
-        if isinstance(dim, str)
-    }
+    bound = _bound(dims, given)
     inputs = []
     batch_name: str | None = None
     batch_inputs = []
@@ -52,6 +45,53 @@ def resolve_inputs(
         batch_axis_name=batch_name,
         batch_inputs=tuple(batch_inputs),
     )
+
+
+def known_dims(
+    dims: Mapping[str, Dims | None], given: Mapping[str, Shape]
+) -> tuple[dict[str, Dims | None], dict[str, int]]:
+    """As `resolve_inputs`, but what stays open stays open; and the sizes of symbolic names.
+
+    Raises `ModelError` for given shapes that do not fit the file.
+    """
+    bound = _bound(dims, given)
+    for name, declared in dims.items():
+        batch = declared[0] if declared else 0
+        if isinstance(batch, str) and name not in given:
+            bound.setdefault(batch, 1)
+    known: dict[str, Dims | None] = {}
+    for name, declared in dims.items():
+        if name in given or declared is None:
+            known[name] = given.get(name)
+        else:
+            first = tuple(1 if dim is None else dim for dim in declared[:1])
+            known[name] = with_sizes((*first, *declared[1:]), bound)
+    return known, bound
+
+
+def with_sizes(dims: Dims, bound: Mapping[str, int]) -> Dims:
+    """`dims` with numbers for the symbolic names that have a size."""
+    return tuple(bound.get(dim, dim) if isinstance(dim, str) else dim for dim in dims)
+
+
+def static(dims: Dims | None) -> Shape | None:
+    """`dims` where all of them are numbers, else None."""
+    if dims is None:
+        return None
+    sizes = tuple(dim for dim in dims if isinstance(dim, int))
+    return sizes if len(sizes) == len(dims) else None
+
+
+def _bound(dims: Mapping[str, Dims | None], given: Mapping[str, Shape]) -> dict[str, int]:
+    """The sizes of the symbolic names that given shapes settle."""
+    for name, shape in given.items():
+        _check_given(name, tuple(shape), dims)
+    return {
+        dim: value
+        for name, shape in given.items()
+        for dim, value in zip(dims[name] or (), shape, strict=False)
+        if isinstance(dim, str)
+    }
 
 
 def _flag(name: str, shape: Shape) -> str:

@@ -17,6 +17,9 @@ from alcs_onnx.types import Shape
 #: Passes enable one another; real models settle within three rounds.
 _MAX_ROUNDS = 12
 
+#: Why a model without convolutions is refused.
+NO_CONV = "the model has no Conv node, so there is nothing to optimize"
+
 Note = Callable[[str], None]
 
 
@@ -24,13 +27,16 @@ def load_model(
     path: str | Path,
     input_shapes: Mapping[str, Shape] | None = None,
     on_note: Note | None = None,
+    *,
+    needs_conv: bool = True,
 ) -> Model:
     """Read, check and normalise the ONNX file at `path`.
 
     `input_shapes` gives static shapes to inputs with dynamic dimensions. A batch (first
     dimension) that alone is dynamic becomes 1. `on_note` receives one line for each thing
     worth telling. Raises `ModelError` for a file that is missing, not ONNX, damaged, invalid,
-    or without a Conv node, and `UnsupportedError` for what is valid but not handled.
+    or without a Conv node (unless `needs_conv` is False), and `UnsupportedError` for what is
+    valid but not handled.
     """
     note = on_note or (lambda _: None)
     try:
@@ -47,8 +53,8 @@ def load_model(
     except AlcsError as error:
         # Names from the file may hold anything, line breaks included.
         raise type(error)(" ".join(f"{path}: {error}".split())) from error
-    if not any(node.is_op("Conv") for node in model.nodes):
-        raise ModelError(f"{path}: the model has no Conv node, so there is nothing to optimize")
+    if needs_conv and not any(node.is_op("Conv") for node in model.nodes):
+        raise ModelError(f"{path}: {NO_CONV}")
     return model
 
 

@@ -182,10 +182,10 @@ class Model:
 
     @cached_property
     def macs(self) -> int:
-        """Multiply-accumulates of one run: convolutions, Gemm and MatMul of known shape."""
-        from alcs_onnx.graph.convs import node_macs
+        """Multiply-accumulates of one run, as far as they are known."""
+        from alcs_onnx.graph.macs import node_macs
 
-        return sum(node_macs(self, node) for node in self.nodes)
+        return sum(node_macs(self, node) or 0 for node in self.nodes)
 
     def _digest_parts(self, weights: bool) -> Iterator[bytes]:
         yield repr((self.opset, sorted(self.other_opsets.items()))).encode()

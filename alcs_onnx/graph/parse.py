@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
-from onnx import external_data_helper, inliner, version_converter
+from onnx import external_data_helper, inliner, numpy_helper, version_converter
 
 from alcs_onnx.errors import ModelError, UnsupportedError
-from alcs_onnx.graph.model import Array, Model, Node, TensorInfo
+from alcs_onnx.graph.external_data import load_values, read_tensor
+from alcs_onnx.graph.model import Array, Model, TensorInfo
 from alcs_onnx.graph.proto import (
     ONNX_ERRORS,
     SMALL_TENSOR,
@@ -23,6 +24,7 @@ from alcs_onnx.graph.proto import (
     read_initializers,
     read_node,
     static_shape,
+    subgraphs,
     value_info,
 )
 from alcs_onnx.sparse_format import OP_DOMAIN
@@ -50,16 +52,22 @@ class RawModel:
     declared: Mapping[str, tuple[np.dtype[Any], Shape | None]]
 
 
+def read_arrays(proto: onnx.ModelProto, folder: Path) -> dict[str, Array]:
+    """All initializers; values in other files are mapped, or loaded where attributes have them."""
+    _load_attributes(proto.graph, folder)
+    return read_initializers(proto.graph, lambda tensor: read_tensor(tensor, folder))
+
+
 def read_model(path: Path) -> RawModel:
     """Read the file at `path`; `ModelError` or `UnsupportedError` for anything wrong with it."""
-    proto = _parse(path)
+    proto = parse(path)
     try:
-        _check_text(proto)
+        check_text(proto)
         _check_opsets(proto)
-        _load_external_data(proto, path)
-        arrays = read_initializers(proto.graph)
-        _declare_large(proto, arrays)
-        proto = _inline_functions(proto)
+        arrays = read_arrays(proto, path.parent)
+        declare_large(proto, arrays)
+        name_nodes(proto.graph)
+        proto = inline_functions(proto)
         _check_operators(proto)
         _check_tensors(proto)
         proto = _upgrade(proto)
@@ -70,7 +78,8 @@ def read_model(path: Path) -> RawModel:
         raise ModelError(f"the ONNX file is damaged: {one_line(error)}") from error
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def parse(path: Path) -> onnx.ModelProto:
+    """The message in the file at `path`; `ModelError` where there is none."""
     if path.is_dir():
         raise ModelError("it is a directory, not an ONNX file")
     try:
@@ -94,7 +103,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     return proto
 
 
-def _check_text(proto: onnx.ModelProto) -> None:
+def check_text(proto: onnx.ModelProto) -> None:
     """Refuse names that are not UTF-8; protobuf hands them out as bytes."""
     graph = proto.graph
     names: list[object] = [graph.name, *(o.domain for o in proto.opset_import)]
@@ -112,7 +121,7 @@ def _check_text(proto: onnx.ModelProto) -> None:
 
 def _check_opsets(proto: onnx.ModelProto) -> None:
     newest = onnx.defs.onnx_opset_version()
-    version = _opset(proto)
+    version = opset_of(proto)
     if version < 1:
         raise ModelError("the file does not say which opset it uses")
     if version > newest:
@@ -121,48 +130,36 @@ def _check_opsets(proto: onnx.ModelProto) -> None:
         )
 
 
-def _opset(proto: onnx.ModelProto) -> int:
+def opset_of(proto: onnx.ModelProto) -> int:
+    """Version of the default domain, 0 where the file does not say."""
     return max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
 
 
-def _load_external_data(proto: onnx.ModelProto, path: Path) -> None:
-    for tensor in _tensors(proto.graph):
-        if not external_data_helper.uses_external_data(tensor):
-            continue
-        info = {entry.key: entry.value for entry in tensor.external_data}
-        place = info.get("location", "")
-        try:
-            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-        except (OSError, ValueError, *ONNX_ERRORS) as error:
-            exists = (path.parent / place).is_file()
-            reason = one_line(error) if exists else "the file is missing"
-            raise ModelError(
-                f"external data '{place}' of initializer '{tensor.name}': {reason}"
-            ) from error
-        tensor.data_location = onnx.TensorProto.DEFAULT
-        del tensor.external_data[:]
-        expected = info.get("length")
-        if expected and len(tensor.raw_data) != int(expected):
-            raise ModelError(
-                f"external data '{place}' of initializer '{tensor.name}': the file is truncated"
-            )
+def _load_attributes(graph: onnx.GraphProto, folder: Path) -> None:
+    """Load what tensors in attributes, and in subgraphs, have in other files."""
+    for tensor in _attribute_tensors(graph):
+        if external_data_helper.uses_external_data(tensor):
+            load_values(tensor, folder)
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor of a graph: initializers and attributes, subgraphs included."""
-    yield from graph.initializer
+def _attribute_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor in attributes, subgraphs with their initializers included."""
     for node in graph.node:
         for attribute in node.attribute:
             yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
-            inner = [attribute.g] if attribute.HasField("g") else []
-            for subgraph in (*attribute.graphs, *inner):
-                yield from _tensors(subgraph)
+            for subgraph in subgraphs(attribute):
+                yield from subgraph.initializer
+                yield from _attribute_tensors(subgraph)
 
 
-def _declare_large(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
+def declare_large(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
     """Turn large initializers into plain inputs: nothing below has to copy weights."""
     inputs = {info.name for info in proto.graph.input}
-    small = [t for t in proto.graph.initializer if arrays[t.name].size <= SMALL_TENSOR]
+    small = [
+        numpy_helper.from_array(arrays[t.name], t.name) if t.external_data else t
+        for t in proto.graph.initializer
+        if arrays[t.name].size <= SMALL_TENSOR
+    ]
     # Sparse initializers have become dense arrays; they are declared like large ones.
     declared = arrays.keys() - {t.name for t in small} - inputs
     del proto.graph.initializer[:]
@@ -173,7 +170,7 @@ def _declare_large(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
     )
 
 
-def _inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
+def inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Inline the file's own functions, but not ours: our nodes are read as they are."""
     ours = [(f.domain, f.name) for f in proto.functions if f.domain == OP_DOMAIN]
     if len(ours) < len(proto.functions):
@@ -186,7 +183,7 @@ def _inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_operators(proto: onnx.ModelProto) -> None:
-    version = _opset(proto)
+    version = opset_of(proto)
     known = {o.domain for o in proto.opset_import} | {"", "ai.onnx"}
     for index, node in enumerate(proto.graph.node):
         label = f"node '{node.name or index}' ({node.op_type or 'no operator'})"
@@ -216,7 +213,7 @@ def _check_tensors(proto: onnx.ModelProto) -> None:
 def _upgrade(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Bring the default domain to at least `MIN_OPSET`."""
     proto.ir_version = max(proto.ir_version, MIN_IR_VERSION)
-    version = _opset(proto)
+    version = opset_of(proto)
     if version >= MIN_OPSET:
         return proto
     try:
@@ -229,12 +226,13 @@ def _upgrade(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def _raw_model(proto: onnx.ModelProto, arrays: dict[str, Array]) -> RawModel:
     graph = proto.graph
+    name_nodes(graph)  # inlined and upgraded nodes may have no names
     inputs = [info for info in graph.input if info.name not in arrays]
     for info in (*inputs, *graph.output):
         kind = info.type.WhichOneof("value")
         if kind not in (None, "tensor_type"):
             raise UnsupportedError(f"'{info.name}' is a {kind.removesuffix('_type')}, not a tensor")
-    dims = {info.name: _dims(info) for info in inputs}
+    dims = {info.name: declared_dims(info) for info in inputs}
     names = [info.name for info in inputs]
     if len(set(names)) != len(names):
         raise ModelError("two graph inputs have the same name")
@@ -244,7 +242,7 @@ def _raw_model(proto: onnx.ModelProto, arrays: dict[str, Array]) -> RawModel:
         if info.type.HasField("tensor_type") and info.type.tensor_type.elem_type
     }
     model = Model(
-        nodes=tuple(_named([read_node(node) for node in graph.node])),
+        nodes=tuple(read_node(node) for node in graph.node),
         inputs=tuple(
             TensorInfo(info.name, numpy_dtype(info.type.tensor_type.elem_type), ())
             for info in inputs
@@ -253,7 +251,7 @@ def _raw_model(proto: onnx.ModelProto, arrays: dict[str, Array]) -> RawModel:
             TensorInfo(info.name, declared.get(info.name, (np.dtype(np.float32), None))[0], (-1,))
             for info in graph.output
         ),
-        opset=_opset(proto),
+        opset=opset_of(proto),
         initializers=arrays,
         shapes={},
         dtypes={},
@@ -267,7 +265,8 @@ def _raw_model(proto: onnx.ModelProto, arrays: dict[str, Array]) -> RawModel:
     return RawModel(model, dims, declared)
 
 
-def _dims(info: onnx.ValueInfoProto) -> Dims | None:
+def declared_dims(info: onnx.ValueInfoProto) -> Dims | None:
+    """The dimensions that the file declares for a tensor, None for an unknown rank."""
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
         return None
@@ -277,15 +276,17 @@ def _dims(info: onnx.ValueInfoProto) -> Dims | None:
     )
 
 
-def _named(nodes: list[Node]) -> list[Node]:
-    """The nodes with unique, non-empty names; a name that is unique already is kept."""
-    count = Counter(node.name for node in nodes)
+def name_nodes(graph: onnx.GraphProto) -> None:
+    """Give the nodes unique, non-empty names; a name that is unique already is kept.
+
+    Before anything moves nodes: a name that counts nodes is then the same for all who read the
+    file.
+    """
+    count = Counter(node.name for node in graph.node)
     good = {name for name in count if name and count[name] == 1}
     taken = set(good)
-    named: list[Node] = []
-    for index, node in enumerate(nodes):
+    for index, node in enumerate(graph.node):
         if node.name in good:
-            named.append(node)
             continue
         base = node.name or f"{node.op_type}_{index}"
         name, suffix = base, 0
@@ -293,7 +294,4 @@ def _named(nodes: list[Node]) -> list[Node]:
             suffix += 1
             name = f"{base}_{suffix}"
         taken.add(name)
-        named.append(
-            Node(name, node.op_type, node.inputs, node.outputs, node.attributes, node.domain)
-        )
-    return named
+        node.name = name

@@ -46,9 +46,13 @@ def read_attribute(attribute: onnx.AttributeProto) -> AttributeValue:
             return tuple(s.decode() for s in attribute.strings)
     except UnicodeDecodeError:
         pass
-    graphs = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
-    captured = dict.fromkeys(name for graph in graphs for name in _captures(graph))
+    captured = dict.fromkeys(name for g in subgraphs(attribute) for name in _captures(g))
     return Opaque(attribute.SerializeToString(deterministic=True), tuple(captured))
+
+
+def subgraphs(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
+    """The graphs in one attribute."""
+    return [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
 
 
 def _captures(graph: onnx.GraphProto) -> list[str]:
@@ -56,9 +60,7 @@ def _captures(graph: onnx.GraphProto) -> list[str]:
     local = {i.name for i in (*graph.input, *graph.initializer)}
     used: list[str] = []
     for node in graph.node:
-        inner = [
-            g for a in node.attribute for g in (*a.graphs, *([a.g] if a.HasField("g") else []))
-        ]
+        inner = [graph for attribute in node.attribute for graph in subgraphs(attribute)]
         used += [*node.input, *(name for g in inner for name in _captures(g))]
         local.update(node.output)
     used += [output.name for output in graph.output]
@@ -204,14 +206,19 @@ def one_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def read_initializers(graph: onnx.GraphProto) -> dict[str, Array]:
-    """All initializers as arrays, sparse ones made dense; `ModelError` names a bad one."""
+def read_initializers(
+    graph: onnx.GraphProto, read: Callable[[onnx.TensorProto], Array] = numpy_helper.to_array
+) -> dict[str, Array]:
+    """All initializers as arrays, sparse ones made dense; `ModelError` names a bad one.
+
+    `read` makes an array of a tensor.
+    """
     arrays: dict[str, Array] = {}
     for tensor in graph.initializer:
         if tensor.name in arrays:
             raise ModelError(f"initializer '{tensor.name}' is defined twice")
         try:
-            arrays[tensor.name] = numpy_helper.to_array(tensor)
+            arrays[tensor.name] = read(tensor)
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             raise ModelError(
                 f"initializer '{tensor.name}' cannot be read: {one_line(error)}"

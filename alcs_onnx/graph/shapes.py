@@ -41,7 +41,7 @@ def infer(model: Model, declared: Declared) -> Model:
         if shape is not None:
             proto.graph.value_info.append(value_info(name, dtype, shape))
     inferred, shapes, dtypes = _inferred(model, proto)
-    while gaps := _same_shape_gaps(model, shapes):
+    while gaps := same_shape_gaps(model, shapes):
         for name, source in gaps.items():
             proto.graph.value_info.append(value_info(name, dtypes[source], shapes[source]))
         inferred, shapes, dtypes = _inferred(model, proto)
@@ -82,7 +82,7 @@ def _inferred(
 _SAME_SHAPE = ("GroupNormalization",)
 
 
-def _same_shape_gaps(model: Model, shapes: Mapping[str, Shape]) -> dict[str, str]:
+def same_shape_gaps(model: Model, shapes: Mapping[str, Shape]) -> dict[str, str]:
     """Outputs of such operators that inference left open, with the input of known shape."""
     return {
         node.outputs[0]: node.inputs[0]

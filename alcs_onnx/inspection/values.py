@@ -27,13 +27,17 @@ class TensorFacts:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """One node of the file, in topological order.
+    """One node of the file, in topological order; Constant nodes count as initializers.
 
     `inputs` and `outputs` are the activations that connect the nodes; constants are in
-    `parameters` only, the number of values in initializers that this node is the first to read.
-    `input_shapes` and `output_shapes` go with them. `macs` is None where a shape is missing and
-    0 for operators without multiply-accumulates. `kept_macs` is what is left of `macs` when
-    pruned weights do not count. `attributes` are short texts for display.
+    `parameters` only, the number of values in initializers that this node is the first to read,
+    without integers that are sizes or indices; of this package's convolutions those of the dense
+    layer. `weight_bytes` is what they take in the file, stored indices included. `input_shapes`
+    and `output_shapes` go with the activations. `weight_shape` is that of a layer's constant
+    weights, None for all other nodes. `macs` is None where a shape is missing, for an unknown
+    operator and for control flow around layers, and 0 for operators without
+    multiply-accumulates. `kept_macs` is what is left of `macs` when weights that are zero do not
+    count. `attributes` are short texts for display.
     """
 
     name: str
@@ -53,12 +57,15 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """What `optimize` would do with one convolution, or has done.
+    """What `optimize` would do with one layer, or has done.
 
-    `prunable` says whether its weights compete for a budget, and `reason` why not. `op` is the
-    operator it would become (`SimdSparseConv`, ...) or already is, or `Conv` where it would be
-    left alone, `op_reason` why. `simd_group` is the group size it would be stored in. `fused`
-    names what the node would do besides convolving. `node` is the node of the file it is in.
+    Layers are convolutions and other nodes with constant weights. `layer` is the name in the
+    normalised model. `prunable` says whether its weights compete for a budget, and `reason` why
+    not. `op` is the operator it would become (`SimdSparseConv`, ...) or already is, or its own
+    where it would be left alone; `op_reason` says why that, or else what stopped the fusing or
+    how much is stored. `simd_group` is the group size it would be stored in, 0 where it is left
+    alone. `fused` names what the node would do besides convolving. `node` is the node of the
+    file it is in.
     """
 
     layer: str
@@ -75,11 +82,12 @@ class LayerFacts:
 class ModelFacts:
     """The file as a whole and all its nodes.
 
-    `operators` counts nodes by operator, `ai.alcs::` before those of this package. `macs` and
-    `parameters` are sums over nodes (None nodes as 0, then `unknown_macs` counts them).
-    `kept_macs` and `kept_parameters` do not count weights that are zero. `optimized` says
-    whether the file holds operators of this package. `notes` are what was told while loading.
-    `problem` says why the model cannot be optimized at all, and is empty where it can.
+    `file_bytes` counts external data, too. `operators` counts nodes by operator, the domain and
+    `::` before those that are not ONNX's own. `macs` and `parameters` are sums over nodes (None
+    nodes as 0, then `unknown_macs` counts them). `kept_macs` and `kept_parameters` do not count
+    weights that are zero. `optimized` says whether the file holds operators of this package.
+    `notes` are what was told while loading. `problem` says why the model cannot be optimized at
+    all, and is empty where it can; `layers` is then empty where it cannot even be normalised.
     """
 
     file: str
@@ -149,9 +157,12 @@ class LayerSparsity:
     """How a layer's zeros lie.
 
     `zeros[structure]` is the share of the structure's groups that are zero throughout, for every
-    structure of `STRUCTURES` and "2:4" (the share of aligned runs of four weights along the
-    input channels with two zeros or more). `stored` is the share of groups that an optimized
-    file stores, None in any other. `bits` are those of a stored weight, 32 unless quantized.
+    structure of `STRUCTURES` and "2:4" (the share of whole aligned runs of four weights along
+    the input channels with two zeros or more). `weight_shape` is [M, C/group, *kernel] for every
+    kind of layer. `simd_group` is the group size of "simd", in an optimized file the stored one.
+    `stored` is the share of groups that an optimized file stores, None in any other. `bits` are
+    those of a stored weight, 32 unless quantized. `stored_bytes` are those of the weights and
+    their indices in the file.
     """
 
     layer: str
@@ -186,9 +197,10 @@ class SparsityFacts:
 class NodeLatency:
     """Time of one node of the file in the runtime.
 
-    `ran_as` is the operator that the runtime made of it, and `names` what its profiler called
-    the node where fusion renamed it. A node that was fused into another has `ms` 0 and `into`
-    that node's name.
+    `ran_as` is the operator that the runtime made of it. A node that was fused into another has
+    `ms` 0, `ran_as` empty and `into` that node's name; one that was folded away has `into` empty,
+    too. `node` is empty for what the runtime added itself, such as reorders of the memory layout:
+    one row for each such operator.
     """
 
     node: str

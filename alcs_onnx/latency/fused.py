@@ -11,37 +11,55 @@ within the layer, their time counts as the layer's here too.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from math import nan, prod
 
 from alcs_onnx.graph import GraphEditor, Model, match_gate
 from alcs_onnx.target import NodeTimes
 
-#: What the runtime fuses into a preceding Conv (its element-wise sum included).
-_FUSIBLE = frozenset({"Add", "Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid"})
+#: What the runtime fuses into a preceding Conv (its element-wise sum included) or folds into it.
+FUSIBLE = frozenset(
+    {"Add", "BatchNormalization", "Clip", "HardSigmoid", "LeakyRelu", "Mul", "Relu"}
+    | {"Sigmoid", "Tanh"}
+)
 #: What the runtime appends to a name, and to one that is taken.
-_SUFFIX = re.compile(r"(_nchwc(_token_\d+|_\d+)?|_token_\d+)$")
-#: What it appends to the name of a product with a sigmoid that it makes one node.
-_PRODUCT_SUFFIX = re.compile(r"/QuickGeluFusion/.*$")
-_HARD_SWISH_PARTS = ("HardSigmoid", "Mul")
+_SUFFIX = re.compile(r"(_nchwc(_token_\d+|_\d+)?|_token_\d+|_new_reshape)$")
+#: What it appends to the name of a node that it makes of several: the last or the main one's.
+_PRODUCT_SUFFIX = re.compile(r"/(QuickGeluFusion/.*|MatMulAddFusion)$")
+HARD_SWISH_PARTS = ("HardSigmoid", "Mul")
 
 
 def dense_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     """Time (ms) of each convolution of `model` in its own profile; NaN where not found."""
-    times = dict(profile.nodes)
+    gates = _gate_times(model, profile)
+    ran = find_convs(model, [layer.name for layer in model.conv_layers], profile)
+    return {
+        layer.name: profile.nodes[ran[layer.name]] + gates.get(layer.name, 0.0)
+        if layer.name in ran
+        else nan
+        for layer in model.conv_layers
+    }
+
+
+def find_convs(model: Model, layers: Iterable[str], profile: NodeTimes) -> dict[str, str]:
+    """Under which name the runtime ran each of these convolutions, where it can be told."""
     by_stem: dict[str, list[str]] = {}
     for node, op_type in profile.op_types.items():
         if "Conv" in op_type:
-            by_stem.setdefault(_SUFFIX.sub("", node), []).append(node)
-    found: dict[str, float] = {}
-    gates = _gate_times(model, profile)
-    for layer in model.conv_layers:
-        found[layer.name] = nan
-        for alias in _aliases(model, layer.name):
-            nodes = [alias] if alias in times else by_stem.get(alias, [])
+            by_stem.setdefault(stem(node), []).append(node)
+    found: dict[str, str] = {}
+    for layer in layers:
+        for alias in aliases(model, layer):
+            nodes = [alias] if alias in profile.nodes else by_stem.get(alias, [])
             if len(nodes) == 1 and "Conv" in profile.op_types[nodes[0]]:
-                found[layer.name] = times[nodes[0]] + gates.get(layer.name, 0.0)
+                found[layer] = nodes[0]
                 break
     return found
+
+
+def stem(name: str) -> str:
+    """The name of a node or tensor of the model that the runtime made the name of a node from."""
+    return _SUFFIX.sub("", _PRODUCT_SUFFIX.sub("", name))
 
 
 def _gate_times(model: Model, profile: NodeTimes) -> dict[str, float]:
@@ -50,7 +68,7 @@ def _gate_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     for node, time in profile.nodes.items():
         name = _PRODUCT_SUFFIX.sub("", node)
         times[name] = times.get(name, 0.0) + time
-    times |= _hard_swish_times(model, profile)
+    times |= hard_swish_times(model, profile)
     editor = GraphEditor(model)
     found: dict[str, float] = {}
     for layer in model.conv_layers:
@@ -67,7 +85,7 @@ def _gate_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     return found
 
 
-def _hard_swish_times(model: Model, profile: NodeTimes) -> dict[str, float]:
+def hard_swish_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     """Time (ms) of HardSwish nodes, which the runtime may replace by nodes with names of its own.
 
     What those take together is shared out by the sizes of the tensors.
@@ -76,7 +94,7 @@ def _hard_swish_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     nameless = sum(
         time
         for node, time in profile.nodes.items()
-        if profile.op_types[node] in _HARD_SWISH_PARTS and node not in known
+        if profile.op_types[node] in HARD_SWISH_PARTS and node not in known
     )
     sizes = {
         node.name: prod(model.shapes.get(node.outputs[0], ()))
@@ -87,14 +105,14 @@ def _hard_swish_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     return {name: nameless * size / total for name, size in sizes.items()}
 
 
-def _aliases(model: Model, layer: str) -> list[str]:
+def aliases(model: Model, layer: str) -> list[str]:
     """Names under which the runtime may run `layer`: its own, then its output tensors'."""
-    node = next(node for node in model.nodes if node.name == layer)
+    node = model.node(layer)
     aliases = [layer]
     while True:
         tensor = node.outputs[0]
         aliases.append(tensor)
         consumers = model.consumers(tensor)
-        if len(consumers) != 1 or consumers[0].op_type not in _FUSIBLE:
+        if len(consumers) != 1 or consumers[0].op_type not in FUSIBLE:
             return aliases
         node = consumers[0]

@@ -10,6 +10,7 @@ from alcs_onnx.pipeline.comparing import (
 from alcs_onnx.pipeline.comparison_results import ComparisonResult, StructureResult
 from alcs_onnx.pipeline.compiling import compile_model
 from alcs_onnx.pipeline.compressing import CompressOptions, compress
+from alcs_onnx.pipeline.inspecting import inspect
 from alcs_onnx.pipeline.optimizing import METHODS, optimize
 from alcs_onnx.pipeline.profiling import profile, profile_channels
 from alcs_onnx.pipeline.results import (
@@ -47,6 +48,7 @@ __all__ = [
     "compare_structures",
     "compile_model",
     "compress",
+    "inspect",
     "optimize",
     "profile",
     "profile_channels",

@@ -14,7 +14,7 @@ from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import Model, as_convolutions, load_model
 from alcs_onnx.ort import Feeds
 from alcs_onnx.rewrite import random_model
-from alcs_onnx.structures import Structure, get_structure
+from alcs_onnx.structures import Structure, get_structure, reason_dense
 from alcs_onnx.target import Target, get_target
 from alcs_onnx.types import ConvLayer, Shape, Timing
 
@@ -69,11 +69,7 @@ class Scene:
 
     def reason_dense(self, layer: ConvLayer) -> str:
         """Why `layer` keeps all its weights; empty when it can be pruned."""
-        if layer.depthwise:
-            return "depthwise: few weights, each channel its own"
-        if len(self.model.consumers(layer.weight)) > 1:
-            return "weights shared with another node"
-        return ""
+        return reason_dense(self.model, layer)
 
     def time(self, models: list[bytes]) -> list[npt.NDArray[np.float64]]:
         """Samples (ms) of the models, run in turns as the options say."""

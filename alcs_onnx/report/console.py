@@ -18,9 +18,11 @@ from rich.progress import (
 
 #: Results go to standard output, so that they can be piped. Logs and pipes get wide tables:
 #: nothing in them should be cropped to a terminal that is not there.
-out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+out = Console(
+    highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200
+)
 #: Progress and notes go to standard error.
-err = Console(stderr=True, highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def note(text: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.structures.axes import CHANNEL, FILTER, SHAPE, UNSTRUCTURED, AxisStructure
 from alcs_onnx.structures.base import Structure, largest_groups, project
+from alcs_onnx.structures.prunable import reason_dense
 from alcs_onnx.structures.simd import SimdStructure
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "get_structure",
     "largest_groups",
     "project",
+    "reason_dense",
     "structure_sequence",
 ]
 

@@ -65,7 +65,7 @@ class _Conversion:
             if node is None:
                 continue
             if node.is_op("Gemm", "MatMul"):
-                reason = _reason_against(self._editor, node)
+                reason = reason_against(self._editor, node)
                 if reason:
                     self._note(f"node '{node.name}' ({node.op_type}) stays as it is: {reason}")
                 else:
@@ -236,7 +236,7 @@ def _matrix(editor: GraphEditor, node: Node) -> Array:
     return np.ascontiguousarray(scaled)
 
 
-def _reason_against(editor: GraphEditor, node: Node) -> str:
+def reason_against(editor: GraphEditor, node: Node) -> str:
     """Why `node` is no fully connected layer that can be a convolution; empty where it is."""
     weight = editor.constant(node.inputs[1])
     if weight is None:

@@ -8,7 +8,7 @@ from math import prod
 from statistics import median
 
 from alcs_onnx.graph import Model
-from alcs_onnx.graph.convs import node_macs
+from alcs_onnx.graph.macs import node_macs
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.target import NodeTimes
 from alcs_onnx.types import ConvLayer
@@ -134,7 +134,7 @@ def layer_times(
             continue
         op_type = times.op_types[name]
         node = by_name.get(name)
-        macs = 0.0 if node is None or node.op_type == "Conv" else float(node_macs(model, node))
+        macs = 0.0 if node is None or node.op_type == "Conv" else float(node_macs(model, node) or 0)
         rows.append(_row(name, classify_other(op_type), op_type, macs, ms, peak, overhead))
     return rows
 

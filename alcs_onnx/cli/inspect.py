@@ -1,0 +1,125 @@
+"""Look at a model file: what is in it, what optimizing would do with it, and why.
+
+  model     every node with shapes, parameters and multiply-accumulates; what each layer would
+            become, what would be fused, and why one would be left alone
+  coupling  the groups of channels that live and die together, and why some are frozen
+  sparsity  where the zeros are: by weight, SIMD group, column, filter, channel, and 2:4
+  latency   measured: the whole model and each node; with --curves each layer at 11 densities
+
+Any ONNX file will do, an optimized one too. JSON has the form of alcs_onnx/inspection/schema.json.
+
+example: alcs-onnx inspect model in.onnx
+         alcs-onnx inspect latency in.onnx --threads 1 --format html -o in.html
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alcs_onnx.cli import arguments
+
+if TYPE_CHECKING:
+    from alcs_onnx.inspection import Inspection
+
+VIEWS = ("model", "coupling", "sparsity", "latency")
+FORMATS = ("text", "json", "html")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `inspect`."""
+    parser.add_argument("view", choices=VIEWS, metavar="|".join(VIEWS), help="what to look at")
+    arguments.add_model(parser)
+    parser.add_argument("--format", choices=FORMATS, default="text", help="(default text)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=None,
+        help="the file to write (default: text and JSON to standard output, HTML to "
+        "MODEL.inspection.html in the current folder)",
+    )
+    parser.add_argument(
+        "--top",
+        type=arguments.natural_int,
+        default=20,
+        metavar="N",
+        help="rows of long tables that are printed; 0 for all (default 20)",
+    )
+    parser.add_argument(
+        "--group-size",
+        type=arguments.positive_int,
+        default=4,
+        help="output channels per SIMD group (default 4)",
+    )
+    arguments.add_fully_connected(parser)
+    parser.add_argument(
+        "--curves", action="store_true", help="latency: measure each layer at 11 densities, too"
+    )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        default=None,
+        metavar="TABLE",
+        help="latency: take the curves from a table of `profile`",
+    )
+    arguments.add_measuring(parser, iterations=60)
+    arguments.add_general(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Inspect, and print or write what was found."""
+    from alcs_onnx import report
+    from alcs_onnx.errors import AlcsError
+    from alcs_onnx.files import check_writable, write_atomically
+    from alcs_onnx.pipeline import inspect
+
+    output = _output(options)
+    if output is not None:
+        if options.format == "text":
+            raise AlcsError("-o writes JSON or HTML: add --format json or --format html")
+        check_writable(output, options.model, *([options.profile] if options.profile else []))
+    with report.progress() as progress:
+        inspection = inspect(
+            options.model,
+            options.view,
+            everything=options.format == "html",
+            input_shapes=dict(options.input_shapes),
+            fully_connected=options.fully_connected,
+            simd_group=options.group_size,
+            curves=options.curves,
+            table=options.profile,
+            measuring=arguments.measuring(options),
+            seed=options.seed,
+            progress=progress.stage,
+            on_note=progress.note,
+        )
+    if options.format == "text":
+        report.print_inspection(inspection, view=options.view, top=options.top)
+    elif output is None:
+        print(_rendered(inspection, options.format), end="")
+    else:
+        write_atomically(output, _rendered(inspection, options.format).encode())
+        report.note(f"wrote {output}")
+    return 0
+
+
+def _output(options: argparse.Namespace) -> Path | None:
+    """Where to write; None for standard output."""
+    if options.output is None and options.format == "html":
+        return Path(f"{options.model.stem}.inspection.html")
+    output: Path | None = options.output
+    return output
+
+
+def _rendered(inspection: Inspection, form: str) -> str:
+    from alcs_onnx import report
+
+    if form == "json":
+        return report.inspection_json(inspection)
+    from alcs_onnx.report.html import (  # type: ignore[import-untyped,unused-ignore]
+        inspection_page,
+    )
+
+    return str(inspection_page(inspection))
