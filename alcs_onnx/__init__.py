@@ -1,8 +1,8 @@
 """Make a trained ONNX CNN meet a latency budget on an ordinary CPU.
 
 The command line's functions, importable: `optimize`, `compress`, `compare_structures`,
-`compile_model`, `profile`, `bench` and `get_library_path`. They are imported on first use, and
-torch only when training.
+`compile_model`, `profile`, `bench`, `compare` and `get_library_path`. They are imported on first
+use, and torch only when training or reading data.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SearchOptions,
         Training,
         bench,
+        compare,
         compare_structures,
         compile_model,
         compress,
@@ -35,6 +36,7 @@ __all__ = [
     "SearchOptions",
     "Training",
     "bench",
+    "compare",
     "compare_structures",
     "compile_model",
     "compress",

@@ -19,12 +19,13 @@ COMMANDS = {
     "compare-structures": "compare structures of sparsity at the same accuracy",
     "profile": "measure the latency table of a model",
     "bench": "time models side by side",
+    "compare": "say whether two models give the same results, and where they part",
     "library": "print the path of the custom-operator library",
 }
 
 _EXIT_STATUS = (
-    "exit status: 0 done; 1 the latency budget was not met; 2 bad input or usage, with one line "
-    "that says what and where"
+    "exit status: 0 done; 1 the latency budget, or what a --require flag asks for, was not met; "
+    "2 bad input or usage, with one line that says what and where"
 )
 
 

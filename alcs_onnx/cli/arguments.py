@@ -76,6 +76,14 @@ def percentile(text: str) -> float:
     return value
 
 
+def percentage(text: str) -> float:
+    """Parse a number from 0 to 100."""
+    value = natural_float(text)
+    if value > 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a percentage: it is above 100")
+    return value
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The input model and the shapes that resolve its dynamic sizes."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="the ONNX file to read")

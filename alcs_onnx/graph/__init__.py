@@ -6,16 +6,26 @@ from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
 from alcs_onnx.graph.proto import int4_dtype
+from alcs_onnx.graph.tensors import (
+    ComputedTensor,
+    computed_tensors,
+    self_contained,
+    with_outputs,
+)
 
 __all__ = [
     "AttributeValue",
+    "ComputedTensor",
     "GraphEditor",
     "Model",
     "Node",
     "Opaque",
     "TensorInfo",
     "as_convolutions",
+    "computed_tensors",
     "int4_dtype",
     "load_model",
     "match_gate",
+    "self_contained",
+    "with_outputs",
 ]

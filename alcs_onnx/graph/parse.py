@@ -52,11 +52,9 @@ class RawModel:
 
 def read_model(path: Path) -> RawModel:
     """Read the file at `path`; `ModelError` or `UnsupportedError` for anything wrong with it."""
-    proto = _parse(path)
+    proto, _ = read_proto(path)
     try:
-        _check_text(proto)
         _check_opsets(proto)
-        _load_external_data(proto, path)
         arrays = read_initializers(proto.graph)
         _declare_large(proto, arrays)
         proto = _inline_functions(proto)
@@ -67,6 +65,19 @@ def read_model(path: Path) -> RawModel:
         return _raw_model(proto, arrays)
     except (TypeError, ValueError) as error:
         # Damage inside a well-formed message: names that are no text, impossible sizes.
+        raise ModelError(f"the ONNX file is damaged: {one_line(error)}") from error
+
+
+def read_proto(path: Path) -> tuple[onnx.ModelProto, bool]:
+    """The file at `path` as it is, and whether weights had to be read from other files.
+
+    Raises `ModelError` for a file that cannot be read, is not ONNX, or is damaged.
+    """
+    proto = _parse(path)
+    try:
+        _check_text(proto)
+        return proto, _load_external_data(proto, path)
+    except (TypeError, ValueError) as error:
         raise ModelError(f"the ONNX file is damaged: {one_line(error)}") from error
 
 
@@ -125,10 +136,13 @@ def _opset(proto: onnx.ModelProto) -> int:
     return max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
 
 
-def _load_external_data(proto: onnx.ModelProto, path: Path) -> None:
+def _load_external_data(proto: onnx.ModelProto, path: Path) -> bool:
+    """Read what lies in other files; whether there was any."""
+    found = False
     for tensor in _tensors(proto.graph):
         if not external_data_helper.uses_external_data(tensor):
             continue
+        found = True
         info = {entry.key: entry.value for entry in tensor.external_data}
         place = info.get("location", "")
         try:
@@ -146,6 +160,7 @@ def _load_external_data(proto: onnx.ModelProto, path: Path) -> None:
             raise ModelError(
                 f"external data '{place}' of initializer '{tensor.name}': the file is truncated"
             )
+    return found
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

@@ -10,6 +10,8 @@ from alcs_onnx.pipeline.comparing import (
 from alcs_onnx.pipeline.comparison_results import ComparisonResult, StructureResult
 from alcs_onnx.pipeline.compiling import compile_model
 from alcs_onnx.pipeline.compressing import CompressOptions, compress
+from alcs_onnx.pipeline.model_comparing import compare
+from alcs_onnx.pipeline.model_comparison_results import ModelComparison
 from alcs_onnx.pipeline.optimizing import METHODS, optimize
 from alcs_onnx.pipeline.profiling import profile, profile_channels
 from alcs_onnx.pipeline.results import (
@@ -38,12 +40,14 @@ __all__ = [
     "CompressOptions",
     "LayerReport",
     "Measuring",
+    "ModelComparison",
     "NumericCheck",
     "OptimizeResult",
     "SearchOptions",
     "StructureResult",
     "Training",
     "bench",
+    "compare",
     "compare_structures",
     "compile_model",
     "compress",

@@ -4,6 +4,7 @@ from alcs_onnx.report.comparison_json import read_comparison_json, write_compari
 from alcs_onnx.report.comparison_tables import print_comparison
 from alcs_onnx.report.console import note, progress
 from alcs_onnx.report.export import write_json
+from alcs_onnx.report.model_comparison import print_model_comparison
 from alcs_onnx.report.plots import check_plot, plot_comparison, plot_history
 from alcs_onnx.report.tables import (
     print_bench,
@@ -22,6 +23,7 @@ __all__ = [
     "print_channel_table",
     "print_comparison",
     "print_compile",
+    "print_model_comparison",
     "print_optimize",
     "print_table",
     "progress",

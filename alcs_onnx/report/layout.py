@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
@@ -20,6 +21,11 @@ def new_table(title: str, *columns: str) -> Table:
             overflow="fold",
         )
     return table
+
+
+def shape(sizes: Sequence[int]) -> str:
+    """`1x3x224x224`."""
+    return "x".join(map(str, sizes))
 
 
 def ms(value: float | None) -> str:

@@ -15,12 +15,8 @@ from alcs_onnx.pipeline.results import (
     OptimizeResult,
 )
 from alcs_onnx.report.console import out
-from alcs_onnx.report.layout import describe_machine, ms, new_table
+from alcs_onnx.report.layout import describe_machine, ms, new_table, shape
 from alcs_onnx.types import ChannelTable, LatencyTable, Timing
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
@@ -30,8 +26,8 @@ def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
     for row in layers:
         cells = [
             row.layer,
-            _shape(row.weight_shape),
-            _shape(row.output_shape),
+            shape(row.weight_shape),
+            shape(row.output_shape),
             row.op,
             str(row.simd_group),
             f"{row.density:.3f}",

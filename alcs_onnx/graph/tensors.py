@@ -1,0 +1,66 @@
+"""Looking into a model file as it is, without normalising it: which tensors it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from alcs_onnx.errors import AlcsError, ModelError
+from alcs_onnx.graph.parse import read_proto
+
+
+@dataclass(frozen=True)
+class ComputedTensor:
+    """Output number `position` of a node; `op` has its domain before it unless it is ONNX's."""
+
+    name: str
+    node: str
+    op: str
+    position: int
+
+
+def self_contained(path: Path) -> bytes:
+    """The file at `path` with weights that lie in other files inside; else its very bytes.
+
+    Raises `ModelError` naming the file where it cannot be read or is larger than 2 GB.
+    """
+    try:
+        proto, external = read_proto(path)
+        return proto.SerializeToString() if external else path.read_bytes()
+    except AlcsError as error:
+        raise type(error)(" ".join(f"{path}: {error}".split())) from error
+    except (TypeError, ValueError) as error:  # beyond what protobuf allows, or damaged
+        raise ModelError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def computed_tensors(model: bytes) -> tuple[ComputedTensor, ...]:
+    """What the nodes of the main graph compute, in their order, which is topological."""
+    graph = onnx.load_model_from_string(model).graph
+    return tuple(
+        ComputedTensor(
+            name,
+            node.name,
+            node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}",
+            position,
+        )
+        for node in graph.node
+        for position, name in enumerate(node.output)
+        if name
+    )
+
+
+def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
+    """The model with the named tensors as its only outputs, intermediate ones included.
+
+    Their types are left for the runtime to infer.
+    """
+    proto = onnx.load_model_from_string(model)
+    declared = {info.name: info for info in proto.graph.output}
+    outputs = [declared.get(name, onnx.ValueInfoProto(name=name)) for name in names]
+    del proto.graph.output[:]
+    proto.graph.output.extend(outputs)
+    data: bytes = proto.SerializeToString()
+    return data
