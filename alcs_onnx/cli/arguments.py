@@ -112,8 +112,8 @@ def add_fully_connected(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> None:
-    """How latency is measured."""
+def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> argparse._ArgumentGroup:
+    """How latency is measured; returns the group of the arguments."""
     group = parser.add_argument_group("measuring")
     group.add_argument(
         "--threads", type=positive_int, default=1, help="intra-op threads (default 1)"
@@ -133,6 +133,7 @@ def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> None:
         metavar="local|ssh://USER@HOST",
         help="machine on which latency is measured (default local)",
     )
+    return group
 
 
 def measuring(options: argparse.Namespace) -> Measuring:

@@ -27,19 +27,27 @@ _HARD_SWISH_PARTS = ("HardSigmoid", "Mul")
 
 def dense_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     """Time (ms) of each convolution of `model` in its own profile; NaN where not found."""
-    times = dict(profile.nodes)
+    nodes, gates = layer_nodes(model, profile), _gate_times(model, profile)
+    return {
+        layer.name: profile.nodes[nodes[layer.name]] + gates.get(layer.name, 0.0)
+        if layer.name in nodes
+        else nan
+        for layer in model.conv_layers
+    }
+
+
+def layer_nodes(model: Model, profile: NodeTimes) -> dict[str, str]:
+    """The node of the profile that each convolution of `model` runs in, where it is found."""
     by_stem: dict[str, list[str]] = {}
     for node, op_type in profile.op_types.items():
         if "Conv" in op_type:
             by_stem.setdefault(_SUFFIX.sub("", node), []).append(node)
-    found: dict[str, float] = {}
-    gates = _gate_times(model, profile)
+    found: dict[str, str] = {}
     for layer in model.conv_layers:
-        found[layer.name] = nan
         for alias in _aliases(model, layer.name):
-            nodes = [alias] if alias in times else by_stem.get(alias, [])
+            nodes = [alias] if alias in profile.nodes else by_stem.get(alias, [])
             if len(nodes) == 1 and "Conv" in profile.op_types[nodes[0]]:
-                found[layer.name] = times[nodes[0]] + gates.get(layer.name, 0.0)
+                found[layer.name] = nodes[0]
                 break
     return found
 

@@ -1,5 +1,6 @@
 """The commands as functions: the stages in order, each a short module."""
 
+from alcs_onnx.pipeline.bench_results import BenchResult
 from alcs_onnx.pipeline.benching import bench
 from alcs_onnx.pipeline.channels import ChannelOptions
 from alcs_onnx.pipeline.comparing import (
@@ -16,7 +17,6 @@ from alcs_onnx.pipeline.optimizing import METHODS, optimize
 from alcs_onnx.pipeline.profiling import profile, profile_channels
 from alcs_onnx.pipeline.results import (
     Accuracy,
-    BenchResult,
     ChannelReport,
     CompileResult,
     LayerReport,

@@ -1,5 +1,6 @@
 """What a person reads: tables on the terminal, progress bars, plots, and JSON files."""
 
+from alcs_onnx.report.bench import print_bench
 from alcs_onnx.report.comparison_json import read_comparison_json, write_comparison_json
 from alcs_onnx.report.comparison_tables import print_comparison
 from alcs_onnx.report.console import note, progress
@@ -7,7 +8,6 @@ from alcs_onnx.report.export import write_json
 from alcs_onnx.report.model_comparison import print_model_comparison
 from alcs_onnx.report.plots import check_plot, plot_comparison, plot_history
 from alcs_onnx.report.tables import (
-    print_bench,
     print_channel_table,
     print_compile,
     print_optimize,

@@ -53,7 +53,7 @@ def _print_agreement(found: Agreement, samples: int) -> None:
     counts = (">both right", ">only a", ">only b", ">neither")
     table = new_table(
         f"Top-1 classes of {samples} samples",
-        (">accuracy a %", ">accuracy b %", ">agreement %", *counts),
+        *(">accuracy a %", ">accuracy b %", ">agreement %", *counts),
     )
     table.add_row(
         *(f"{p:.2f}" for p in (found.accuracy_a, found.accuracy_b, found.agreement)),
