@@ -7,10 +7,9 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alcs_onnx.types import Shape
-
 if TYPE_CHECKING:
     from alcs_onnx.pipeline import Measuring
+    from alcs_onnx.types import Shape
 
 
 #: Methods that remove groups of weights, by the structure of the groups.
