@@ -85,8 +85,14 @@ class ModelPair:
         return bool(values) and all(v.shape and v.shape[0] is None for v in values)
 
     def random_feeds(self, seed: int) -> ort.Feeds:
-        """Reproducible inputs for both: normal floats, zeros for integers and booleans."""
-        return ort.random_feeds(self._sessions[0], seed, self._shapes)
+        """Reproducible inputs for both: normal floats, zeros for integers and booleans.
+
+        Raises `ModelError` for inputs that cannot be made up or whose shape is not known.
+        """
+        try:
+            return ort.random_feeds(self._sessions[0], seed, self._shapes)
+        except ModelError as error:
+            raise ModelError(f"{self.paths[0]}: {error}") from error
 
     def signature(self, feeds: ort.Feeds) -> Model:
         """A model without nodes that has the inputs and outputs of both, as `feeds` run."""
