@@ -64,6 +64,7 @@ case "$active:$kind" in
 *:choice) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
 *:file | *:folder)
     local IFS=$'\\n'
+    [[ $cur == "~/"* ]] && cur="$HOME${cur:1}"
     if [[ $kind == file ]]; then COMPREPLY=($(compgen -f -- "$cur"))
     else COMPREPLY=($(compgen -d -- "$cur")); fi
     compopt -o filenames 2>/dev/null ;;

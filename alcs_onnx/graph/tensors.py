@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped,unused-ignore]
 
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph.parse import read_proto
@@ -32,8 +33,8 @@ def self_contained(path: Path) -> bytes:
         return proto.SerializeToString() if external else path.read_bytes()
     except AlcsError as error:
         raise type(error)(" ".join(f"{path}: {error}".split())) from error
-    except (TypeError, ValueError) as error:  # beyond what protobuf allows, or damaged
-        raise ModelError(f"{path}: {' '.join(str(error).split())}") from error
+    except (EncodeError, ValueError) as error:
+        raise ModelError(f"{path}: with its weights it is larger than 2 GB") from error
 
 
 def computed_tensors(model: bytes) -> tuple[ComputedTensor, ...]:

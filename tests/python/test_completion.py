@@ -42,7 +42,12 @@ def bash(folder: Path, *words: str) -> list[str]:
         '((${#COMPREPLY[@]})) && printf "%s\\n" "${COMPREPLY[@]}"; true'
     )
     done = subprocess.run(
-        ["bash", "--norc", "-c", script], cwd=folder, capture_output=True, text=True, check=True
+        ["bash", "--norc", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HOME": str(folder)},
     )
     assert done.stderr == ""
     return sorted(done.stdout.splitlines())
@@ -157,6 +162,7 @@ def test_bash_knows_where_it_is(folder: Path) -> None:
     assert bash(folder, "optimize", "--method", "=", "s") == ["shape", "simd"]
     assert bash(folder, "optimize", "--method", "=") == bash(folder, "optimize", "--method", "")
     assert bash(folder, "optimize", "--checkpoint", "de") == ["depot"]
+    assert bash(folder, "compile", "~/dep") == [str(folder / "depot")]
     assert bash(folder, "--ver") == ["--version"]
     assert bash(folder, "frobnicate", "") == []
 
