@@ -1,8 +1,8 @@
 """Make a trained ONNX CNN meet a latency budget on an ordinary CPU.
 
 The command line's functions, importable: `optimize`, `compress`, `compare_structures`,
-`compile_model`, `inspect`, `profile`, `bench` and `get_library_path`. They are imported on first
-use, and torch only when training.
+`compile_model`, `inspect`, `profile`, `bench`, `compare` and `get_library_path`. They are imported
+on first use, and torch only when training or reading data.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SearchOptions,
         Training,
         bench,
+        compare,
         compare_structures,
         compile_model,
         compress,
@@ -36,6 +37,7 @@ __all__ = [
     "SearchOptions",
     "Training",
     "bench",
+    "compare",
     "compare_structures",
     "compile_model",
     "compress",

@@ -102,6 +102,9 @@ class Value:
     type: str
     shape: tuple[int | None, ...]
 
+    def __str__(self) -> str:
+        return f"{self.type} {_text(self.shape)}"
+
 
 class Session:
     """One model loaded in ONNX Runtime on the CPU. Made by `create_session`."""

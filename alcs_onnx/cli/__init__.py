@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module, metadata
 
 from alcs_onnx.errors import AlcsError
@@ -20,12 +20,14 @@ COMMANDS = {
     "inspect": "look at a model: layers, channels, zeros, latency",
     "profile": "measure the latency table of a model",
     "bench": "time models side by side",
+    "compare": "say whether two models give the same results, and where they part",
     "library": "print the path of the custom-operator library",
+    "completion": "print a script that completes this command in a shell",
 }
 
 _EXIT_STATUS = (
-    "exit status: 0 done; 1 the latency budget was not met; 2 bad input or usage, with one line "
-    "that says what and where"
+    "exit status: 0 done; 1 the latency budget, or what a --require flag asks for, was not met; "
+    "2 bad input or usage, with one line that says what and where"
 )
 
 
@@ -41,8 +43,8 @@ class _PrintVersion(argparse.Action):
         parser.exit()
 
 
-def _parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser, with only `command`'s own arguments filled in (imports stay cheap)."""
+def build_parser(filled: Collection[str]) -> argparse.ArgumentParser:
+    """The parser, with the arguments of the commands `filled` alone: imports stay cheap."""
     parser = argparse.ArgumentParser(
         prog="alcs-onnx",
         description="Make a trained ONNX CNN meet a latency budget on an ordinary CPU.",
@@ -52,7 +54,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         module = (
-            import_module(f"alcs_onnx.cli.{name.replace('-', '_')}") if name == command else None
+            import_module(f"alcs_onnx.cli.{name.replace('-', '_')}") if name in filled else None
         )
         sub = commands.add_parser(
             name,
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status instead of raising for user errors."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if a in COMMANDS), None)
-    options = _parser(command).parse_args(arguments)
+    options = build_parser([command] if command else []).parse_args(arguments)
     try:
         return int(options.run(options))
     except AlcsError as error:

@@ -7,10 +7,9 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alcs_onnx.types import Shape
-
 if TYPE_CHECKING:
     from alcs_onnx.pipeline import Measuring
+    from alcs_onnx.types import Shape
 
 
 def input_shape(text: str) -> tuple[str, Shape]:
@@ -80,6 +79,14 @@ def percentile(text: str) -> float:
     return value
 
 
+def percentage(text: str) -> float:
+    """Parse a number from 0 to 100."""
+    value = natural_float(text)
+    if value > 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a percentage: it is above 100")
+    return value
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The input model and the shapes that resolve its dynamic sizes."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="the ONNX file to read")
@@ -108,8 +115,8 @@ def add_fully_connected(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> None:
-    """How latency is measured."""
+def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> argparse._ArgumentGroup:
+    """How latency is measured; returns the group of the arguments."""
     group = parser.add_argument_group("measuring")
     group.add_argument(
         "--threads", type=positive_int, default=1, help="intra-op threads (default 1)"
@@ -129,6 +136,7 @@ def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> None:
         metavar="local|ssh://USER@HOST",
         help="machine on which latency is measured (default local)",
     )
+    return group
 
 
 def measuring(options: argparse.Namespace) -> Measuring:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alcs_onnx.cli import arguments, choices, training
-from alcs_onnx.types import Budget
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline import ChannelOptions
@@ -172,6 +171,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline import optimize
+    from alcs_onnx.types import Budget
 
     if options.output is None and not options.dry_run:
         raise AlcsError("optimize needs an output file: -o out.onnx (or --dry-run)")

@@ -15,19 +15,8 @@ if TYPE_CHECKING:
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Where the data comes from, and checkpoints."""
-    group = parser.add_argument_group("data")
-    group.add_argument(
-        "--data",
-        default=None,
-        metavar="FOLDER|FILE.npz|MODULE:FUNCTION",
-        help="training and test data; without it weights are removed but not trained",
-    )
-    group.add_argument(
-        "--preprocess",
-        default="none",
-        metavar="TEXT",
-        help="what happens to pixels: scale=1/255,mean=R:G:B,std=R:G:B or imagenet or tf "
-        "(default: 8-bit images are divided by 255)",
+    group = add_source(
+        parser, "training and test data; without it weights are removed but not trained"
     )
     group.add_argument(
         "--augment",
@@ -41,6 +30,20 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--resume", action="store_true", help="go on from the newest state in --checkpoint"
     )
+
+
+def add_source(parser: argparse.ArgumentParser, text: str) -> argparse._ArgumentGroup:
+    """`--data`, which `text` describes, and how its pixels are read; returns their group."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--data", default=None, metavar="FOLDER|FILE.npz|MODULE:FUNCTION", help=text)
+    group.add_argument(
+        "--preprocess",
+        default="none",
+        metavar="TEXT",
+        help="what happens to pixels: scale=1/255,mean=R:G:B,std=R:G:B or imagenet or tf "
+        "(default: 8-bit images are divided by 255)",
+    )
+    return group
 
 
 #: Training flags: the field of `TrainConfig` that each sets, its type and its help. Values are

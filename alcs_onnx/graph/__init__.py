@@ -7,10 +7,17 @@ from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import NO_CONV, load_model
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
 from alcs_onnx.graph.proto import int4_dtype
+from alcs_onnx.graph.tensors import (
+    ComputedTensor,
+    computed_tensors,
+    self_contained,
+    with_outputs,
+)
 
 __all__ = [
     "NO_CONV",
     "AttributeValue",
+    "ComputedTensor",
     "FileTensor",
     "GraphEditor",
     "Model",
@@ -19,9 +26,12 @@ __all__ = [
     "Opaque",
     "TensorInfo",
     "as_convolutions",
+    "computed_tensors",
     "int4_dtype",
     "load_model",
     "match_gate",
     "read_file",
     "reason_no_convolution",
+    "self_contained",
+    "with_outputs",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from onnx import external_data_helper, numpy_helper
 
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph.model import Array
-from alcs_onnx.graph.proto import ONNX_ERRORS, numpy_dtype, one_line
+from alcs_onnx.graph.proto import ONNX_ERRORS, numpy_dtype, one_line, subgraphs
 
 
 def read_tensor(tensor: onnx.TensorProto, folder: Path) -> Array:
@@ -45,6 +46,24 @@ def load_values(tensor: onnx.TensorProto, folder: Path) -> None:
     expected = place.get("length")
     if expected and len(tensor.raw_data) != int(expected):
         raise _fault(tensor, place, "the file is truncated")
+
+
+def load_all(tensors: Iterable[onnx.TensorProto], folder: Path) -> bool:
+    """Put the external values of `tensors` into them, and say whether there were any."""
+    found = [tensor for tensor in tensors if external_data_helper.uses_external_data(tensor)]
+    for tensor in found:
+        load_values(tensor, folder)
+    return bool(found)
+
+
+def attribute_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor in attributes, subgraphs with their initializers included."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
+            for subgraph in subgraphs(attribute):
+                yield from subgraph.initializer
+                yield from attribute_tensors(subgraph)
 
 
 def _mapped(tensor: onnx.TensorProto, folder: Path) -> Array | None:

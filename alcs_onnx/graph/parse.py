@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
-from onnx import external_data_helper, inliner, numpy_helper, version_converter
+from onnx import inliner, numpy_helper, version_converter
 
 from alcs_onnx.errors import ModelError, UnsupportedError
-from alcs_onnx.graph.external_data import load_values, read_tensor
+from alcs_onnx.graph.external_data import attribute_tensors, load_all, read_tensor
 from alcs_onnx.graph.model import Array, Model, TensorInfo
 from alcs_onnx.graph.proto import (
     ONNX_ERRORS,
@@ -24,7 +24,6 @@ from alcs_onnx.graph.proto import (
     read_initializers,
     read_node,
     static_shape,
-    subgraphs,
     value_info,
 )
 from alcs_onnx.sparse_format import OP_DOMAIN
@@ -54,7 +53,7 @@ class RawModel:
 
 def read_arrays(proto: onnx.ModelProto, folder: Path) -> dict[str, Array]:
     """All initializers; values in other files are mapped, or loaded where attributes have them."""
-    _load_attributes(proto.graph, folder)
+    load_all(attribute_tensors(proto.graph), folder)
     return read_initializers(proto.graph, lambda tensor: read_tensor(tensor, folder))
 
 
@@ -133,23 +132,6 @@ def _check_opsets(proto: onnx.ModelProto) -> None:
 def opset_of(proto: onnx.ModelProto) -> int:
     """Version of the default domain, 0 where the file does not say."""
     return max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
-
-
-def _load_attributes(graph: onnx.GraphProto, folder: Path) -> None:
-    """Load what tensors in attributes, and in subgraphs, have in other files."""
-    for tensor in _attribute_tensors(graph):
-        if external_data_helper.uses_external_data(tensor):
-            load_values(tensor, folder)
-
-
-def _attribute_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor in attributes, subgraphs with their initializers included."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
-            for subgraph in subgraphs(attribute):
-                yield from subgraph.initializer
-                yield from _attribute_tensors(subgraph)
 
 
 def declare_large(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:

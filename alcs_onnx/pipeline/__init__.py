@@ -1,5 +1,6 @@
 """The commands as functions: the stages in order, each a short module."""
 
+from alcs_onnx.pipeline.bench_results import BenchResult
 from alcs_onnx.pipeline.benching import bench
 from alcs_onnx.pipeline.channels import ChannelOptions
 from alcs_onnx.pipeline.comparing import (
@@ -11,11 +12,12 @@ from alcs_onnx.pipeline.comparison_results import ComparisonResult, StructureRes
 from alcs_onnx.pipeline.compiling import compile_model
 from alcs_onnx.pipeline.compressing import CompressOptions, compress
 from alcs_onnx.pipeline.inspecting import inspect
+from alcs_onnx.pipeline.model_comparing import compare
+from alcs_onnx.pipeline.model_comparison_results import ModelComparison
 from alcs_onnx.pipeline.optimizing import METHODS, optimize
 from alcs_onnx.pipeline.profiling import profile, profile_channels
 from alcs_onnx.pipeline.results import (
     Accuracy,
-    BenchResult,
     ChannelReport,
     CompileResult,
     LayerReport,
@@ -39,12 +41,14 @@ __all__ = [
     "CompressOptions",
     "LayerReport",
     "Measuring",
+    "ModelComparison",
     "NumericCheck",
     "OptimizeResult",
     "SearchOptions",
     "StructureResult",
     "Training",
     "bench",
+    "compare",
     "compare_structures",
     "compile_model",
     "compress",

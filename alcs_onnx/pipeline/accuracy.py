@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,9 +11,35 @@ from alcs_onnx import ort
 from alcs_onnx.graph import Model
 
 if TYPE_CHECKING:
-    from alcs_onnx.train import Data
+    from alcs_onnx.train import Data, Samples
 
 _BATCH = 32
+
+
+def runtime_batches(
+    model: Model, samples: Samples
+) -> Iterator[tuple[ort.Feeds, np.ndarray[Any, np.dtype[Any]] | None, int]]:
+    """Feeds for the runtime in batches that `model` takes, their targets, and how many they are.
+
+    A model of a fixed batch gets just so many samples: where some lack, the last is repeated.
+    """
+    batch = _BATCH if model.dynamic_batch else model.inputs[0].shape[0]
+    for loaded in samples.batches(batch, training=False):
+        arrays = [
+            np.ascontiguousarray(tensor.numpy(force=True), dtype=info.dtype)
+            for info, tensor in zip(model.inputs, loaded.inputs, strict=True)
+        ]
+        targets = None if loaded.targets is None else np.asarray(loaded.targets)
+        # A user's loader decides its own batches, which the model may not take.
+        for start in range(0, loaded.size, batch):
+            chosen = np.arange(start, min(start + batch, loaded.size))
+            count = len(chosen)
+            if not model.dynamic_batch:
+                chosen = np.minimum(np.arange(start, start + batch), loaded.size - 1)
+            feeds = {
+                info.name: array[chosen] for info, array in zip(model.inputs, arrays, strict=True)
+            }
+            yield feeds, None if targets is None else targets[chosen[:count]], count
 
 
 def runtime_accuracy(model: Model, data: Data) -> float | None:
@@ -24,17 +51,9 @@ def runtime_accuracy(model: Model, data: Data) -> float | None:
     if data.test is None or not data.test.labelled or custom:
         return None
     session = ort.create_session(model.serialize())
-    batch = _BATCH if model.dynamic_batch else 1
-    hits = count = 0
-    for samples in data.test.batches(batch, training=False):
-        targets = np.asarray(samples.targets)
-        # A user's loader decides its own batches, which the model may not take.
-        for start in range(0, samples.size, batch):
-            feeds = {
-                info.name: np.ascontiguousarray(tensor[start : start + batch].numpy())
-                for info, tensor in zip(model.inputs, samples.inputs, strict=True)
-            }
-            classes = session.run(feeds)[0].argmax(axis=1)
-            hits += int((classes == targets[start : start + batch]).sum())
-        count += samples.size
-    return hits / count if count else None
+    hits = total = 0
+    for feeds, targets, count in runtime_batches(model, data.test):
+        classes = session.run(feeds)[0][:count].argmax(axis=1)
+        hits += int((classes == targets).sum())
+        total += count
+    return hits / total if total else None

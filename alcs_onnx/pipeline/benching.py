@@ -8,11 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from alcs_onnx import ort
-from alcs_onnx.errors import ModelError
-from alcs_onnx.pipeline.results import BenchResult, BenchRow
-from alcs_onnx.pipeline.scene import MIN_SECONDS, Measuring, runnable_bytes
-from alcs_onnx.target import get_target
-from alcs_onnx.types import Shape, Timing
+from alcs_onnx.errors import AlcsError, ModelError
+from alcs_onnx.graph import load_model, self_contained
+from alcs_onnx.latency.fused import find_convs
+from alcs_onnx.pipeline.bench_results import PERCENTILES, BenchNode, BenchResult, BenchRow
+from alcs_onnx.pipeline.noise import noise_warnings
+from alcs_onnx.pipeline.scene import MIN_SECONDS, Measuring
+from alcs_onnx.target import Target, get_target
+from alcs_onnx.types import Shape
+
+#: Runs of each model that a profile is made of, at most: the runtime's profiler stops recording
+#: after a million nodes.
+_PROFILED_RUNS = 100
 
 
 def bench(
@@ -20,37 +27,92 @@ def bench(
     *,
     input_shapes: Mapping[str, Shape] | None = None,
     measuring: Measuring | None = None,
+    min_seconds: float = MIN_SECONDS,
+    percentiles: Sequence[float] = PERCENTILES,
+    profile: bool = False,
     seed: int = 0,
 ) -> BenchResult:
     """Time `models` in turns, each on reproducible random inputs of its own shapes.
 
-    With one thread all run in this process; with more each has a process of its own. Raises
-    `ModelError` for a file that is missing or that the runtime refuses.
+    Every model runs `measuring.iterations` times or more, until `min_seconds` of runs have passed
+    for each on average. `percentiles`, in (0, 100], are counted besides those of `PERCENTILES`.
+    With `profile` each model then runs again, timed node by node. With one thread all run in this
+    process; with more each has a process of its own. Raises `ModelError` for a file that is
+    missing or that the runtime refuses, and for shapes of inputs that no model has.
     """
     how = measuring or Measuring()
+    shapes = dict(input_shapes or {})
     target = get_target(how.target)
-    files = [_read(Path(path), input_shapes or {}) for path in models]
-    feeds = [ort.random_feeds(ort.create_session(data), seed, input_shapes) for data in files]
+    machine = target.machine(how.threads)  # its load is told before this command adds to it
+    sessions = [ort.create_session(Path(path)) for path in models]
+    _check_shapes(sessions, shapes)
+    feeds = []
+    for path, session in zip(models, sessions, strict=True):
+        try:
+            feeds.append(ort.random_feeds(session, seed, shapes))
+        except AlcsError as error:
+            raise type(error)(f"{path}: {error}") from error
+    del sessions
+    files = [self_contained(Path(path)) for path in models]
     samples = target.time(
         files,
         threads=how.threads,
         iterations=how.iterations,
         warmup=how.warmup,
-        min_seconds=MIN_SECONDS,
+        min_seconds=min_seconds,
         feeds=feeds,
     )
-    first = float(np.median(samples[0]))
+    reference = float(np.median(samples[0]))
     rows = tuple(
-        BenchRow(
-            str(path), Timing.from_samples(row), first / float(np.median(row)), tuple(row.tolist())
+        BenchRow.from_samples(
+            str(path),
+            {name: array.shape for name, array in inputs.items()},
+            row,
+            reference,
+            percentiles,
+            _profile(target, Path(path), file, inputs, how) if profile else (),
         )
-        for path, row in zip(models, samples, strict=True)
+        for path, file, inputs, row in zip(models, files, feeds, samples, strict=True)
     )
-    return BenchResult(target.machine(how.threads), rows)
+    return BenchResult(
+        machine=machine,
+        rows=rows,
+        warmup=how.warmup,
+        iterations=how.iterations,
+        min_seconds=min_seconds,
+        warnings=noise_warnings(machine, [row.timing for row in rows]),
+    )
 
 
-def _read(path: Path, input_shapes: Mapping[str, Shape]) -> bytes:
+def _check_shapes(sessions: Sequence[ort.Session], shapes: Mapping[str, Shape]) -> None:
+    known = {value.name for session in sessions for value in session.inputs}
+    for name in shapes:
+        if name not in known:
+            listed = ", ".join(f"'{other}'" for other in sorted(known))
+            raise ModelError(f"--input-shapes {name}: no model has such an input, only {listed}")
+
+
+def _profile(
+    target: Target, path: Path, file: bytes, feeds: ort.Feeds, how: Measuring
+) -> tuple[BenchNode, ...]:
+    """The nodes of one model as the runtime ran them, the slowest first."""
+    [times] = target.node_times(
+        [file],
+        threads=how.threads,
+        iterations=min(how.iterations, _PROFILED_RUNS),
+        warmup=how.warmup,
+        feeds=feeds,
+    )
+    found = times.profile
     try:
-        return runnable_bytes(path, input_shapes)
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
+        shapes = {name: array.shape for name, array in feeds.items()}
+        model = load_model(path, shapes)
+        known = find_convs(model, [layer.name for layer in model.conv_layers], found)
+        layers = {node: layer for layer, node in known.items() if layer != node}
+    except AlcsError:  # nothing to attribute, or no model that this package can change
+        layers = {}
+    total = found.total or 1.0
+    return tuple(
+        BenchNode(name, found.op_types[name], layers.get(name, ""), ms, ms / total)
+        for name, ms in sorted(found.nodes.items(), key=lambda node: -node[1])
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcs_onnx import ort
+from alcs_onnx.differences import relative_difference
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.results import NumericCheck
@@ -26,21 +27,9 @@ def numeric_check(written: Model, reference: Model, seed: int) -> NumericCheck:
     for library in (True, False):
         found = ort.run(ort.create_session(serialized, library=library), feeds)
         differences.append(
-            max(_relative_difference(found[name], expected[name]) for name in expected)
+            max(relative_difference(found[name], expected[name]) for name in expected)
         )
     return NumericCheck(differences[0], differences[1], TOLERANCE)
-
-
-def _relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Largest absolute difference over the largest expected magnitude; inf where shapes part."""
-    if found.shape != expected.shape:
-        return float("inf")
-    if expected.size == 0:
-        return 0.0
-    wide, reference = found.astype(np.float64), expected.astype(np.float64)
-    scale = max(float(np.abs(reference).max()), float(np.finfo(np.float32).tiny))
-    difference = float(np.abs(wide - reference).max()) / scale
-    return difference if np.isfinite(difference) else float("inf")
 
 
 def written_form(model: Model) -> Model:
@@ -59,5 +48,5 @@ def written_form(model: Model) -> Model:
     except AlcsError:
         return model
     repeated = {name: np.concatenate([x, x]) for name, x in single.items()}
-    same = all(_relative_difference(double[name], repeated[name]) <= TOLERANCE for name in single)
+    same = all(relative_difference(double[name], repeated[name]) <= TOLERANCE for name in single)
     return dynamic if same else model

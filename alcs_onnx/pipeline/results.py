@@ -84,24 +84,6 @@ class CompileResult:
 
 
 @dataclass(frozen=True)
-class BenchRow:
-    """The latency of one file, with the samples (ms) that the summary was made from."""
-
-    model: str
-    timing: Timing
-    speedup: float
-    samples: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class BenchResult:
-    """Files timed side by side; `speedup` is the first file's median over the row's."""
-
-    machine: Machine
-    rows: tuple[BenchRow, ...]
-
-
-@dataclass(frozen=True)
 class OptimizeResult:
     """What `optimize` did and measured. Times in ms."""
 

@@ -1,14 +1,15 @@
 """What a person reads: tables on the terminal, progress bars, plots, and JSON files."""
 
+from alcs_onnx.report.bench import print_bench
 from alcs_onnx.report.comparison_json import read_comparison_json, write_comparison_json
 from alcs_onnx.report.comparison_tables import print_comparison
 from alcs_onnx.report.console import note, progress
 from alcs_onnx.report.export import write_json
 from alcs_onnx.report.inspection_json import inspection_json
 from alcs_onnx.report.inspection_tables import print_inspection
+from alcs_onnx.report.model_comparison import print_model_comparison
 from alcs_onnx.report.plots import check_plot, plot_comparison, plot_history
 from alcs_onnx.report.tables import (
-    print_bench,
     print_channel_table,
     print_compile,
     print_optimize,
@@ -26,6 +27,7 @@ __all__ = [
     "print_comparison",
     "print_compile",
     "print_inspection",
+    "print_model_comparison",
     "print_optimize",
     "print_table",
     "progress",

@@ -23,6 +23,11 @@ def new_table(title: str, *columns: str) -> Table:
     return table
 
 
+def shape(sizes: Sequence[int]) -> str:
+    """`1x3x224x224`."""
+    return "x".join(map(str, sizes))
+
+
 def ms(value: float | None) -> str:
     """Milliseconds with four digits or so; `-` where not measured."""
     if value is None or not math.isfinite(value):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from alcs_onnx.pipeline.results import (
-    BenchResult,
     ChannelReport,
     CompileResult,
     LayerReport,
@@ -15,12 +14,8 @@ from alcs_onnx.pipeline.results import (
     OptimizeResult,
 )
 from alcs_onnx.report.console import out
-from alcs_onnx.report.layout import describe_machine, ms, new_table
+from alcs_onnx.report.layout import describe_machine, ms, new_table, shape
 from alcs_onnx.types import ChannelTable, LatencyTable, Timing
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
@@ -30,8 +25,8 @@ def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
     for row in layers:
         cells = [
             row.layer,
-            _shape(row.weight_shape),
-            _shape(row.output_shape),
+            shape(row.weight_shape),
+            shape(row.output_shape),
             row.op,
             str(row.simd_group),
             f"{row.density:.3f}",
@@ -68,26 +63,6 @@ def print_compile(result: CompileResult) -> None:
         f"kept multiply-accumulates: {100 * result.mac_ratio:.1f} %\nwrote {result.output}",
         markup=False,
     )
-
-
-def print_bench(result: BenchResult, percentiles: Sequence[float]) -> None:
-    """One row per file: median and the wanted percentiles in ms, runs, speed-up."""
-    columns = [">median ms", *(f">P{p:g} ms" for p in percentiles), ">mean ms", ">std ms", ">runs"]
-    table = new_table("Latency, interleaved", "model", *columns, ">speed-up")
-    for row in result.rows:
-        tails = [ms(float(np.percentile(row.samples, p))) for p in percentiles]
-        timing = row.timing
-        table.add_row(
-            row.model,
-            ms(timing.median),
-            *tails,
-            ms(timing.mean),
-            ms(timing.stddev),
-            str(timing.runs),
-            f"{row.speedup:.2f}x",
-        )
-    out.print(table)
-    out.print(describe_machine(result.machine), markup=False)
 
 
 def print_table(table: LatencyTable) -> None:

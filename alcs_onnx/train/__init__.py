@@ -11,7 +11,9 @@ from alcs_onnx.errors import AlcsError
 try:
     import torch  # noqa: F401
 except ImportError as error:
-    raise AlcsError(f"training needs torch ({error}): pip install alcs-onnx[train]") from None
+    raise AlcsError(
+        f"training and reading data need torch ({error}): pip install alcs-onnx[train]"
+    ) from None
 
 from alcs_onnx.train.admm import admm, initial_dual
 from alcs_onnx.train.config import (
@@ -23,7 +25,7 @@ from alcs_onnx.train.config import (
     TrainHistory,
     TrainResult,
 )
-from alcs_onnx.train.data import Batch, Data, DataOptions, Samples, load_data
+from alcs_onnx.train.data import Batch, Data, DataOptions, ImageSamples, Samples, load_data
 from alcs_onnx.train.evaluation import evaluate
 from alcs_onnx.train.finetune import finetune, saved_keep
 from alcs_onnx.train.gradients import mean_gradients
@@ -42,6 +44,7 @@ __all__ = [
     "DataOptions",
     "EpochRecord",
     "Evaluation",
+    "ImageSamples",
     "OnnxModule",
     "Preprocess",
     "Progress",

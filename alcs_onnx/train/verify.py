@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from alcs_onnx.differences import relative_difference
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model, TensorInfo
+from alcs_onnx.graph import Model, with_outputs
 from alcs_onnx.train.module import OnnxModule
 
 Array = npt.NDArray[Any]
@@ -31,16 +31,8 @@ def runtime_reference(model: Model, feeds: Feeds, names: Sequence[str]) -> Mappi
     """The named tensors of `model` by ONNX Runtime, intermediate ones included."""
     from alcs_onnx import ort
 
-    exposed = replace(model, outputs=tuple(_info(model, name) for name in names))
-    session = ort.create_session(exposed.serialize(), library=False)
+    session = ort.create_session(with_outputs(model.serialize(), names), library=False)
     return ort.run(session, feeds)
-
-
-def _info(model: Model, name: str) -> TensorInfo:
-    for output in model.outputs:
-        if output.name == name:
-            return output
-    return TensorInfo(name, model.dtypes[name], model.shapes[name])
 
 
 def random_feeds(model: Model, seed: int = 0) -> dict[str, Array]:
@@ -58,15 +50,7 @@ def random_feeds(model: Model, seed: int = 0) -> dict[str, Array]:
 
 def difference(actual: Array, expected: Array) -> float:
     """Largest absolute difference over the largest absolute expected value or `FLOOR`."""
-    if actual.shape != expected.shape:
-        return np.inf
-    if expected.size == 0:
-        return 0.0
-    a, e = actual.astype(np.float64), expected.astype(np.float64)
-    gap = np.where(a == e, 0.0, np.abs(a - e)).max()
-    if not np.isfinite(gap):
-        return np.inf
-    return float(gap / max(np.abs(e).max(), FLOOR))
+    return relative_difference(actual, expected, FLOOR)
 
 
 def verify(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from small_models import labelled_images, residual_net
+from without_torch import run_without_torch
 
 from alcs_onnx import get_library_path
 from alcs_onnx.cli import main
@@ -160,18 +159,6 @@ def test_compile_of_a_sparse_model(
             outputs(out, feeds, library), expected, rtol=0, atol=1e-4 * np.abs(expected).max()
         )
     assert out.stat().st_size < sparse.stat().st_size
-
-
-def test_bench_prints_a_row_per_file(
-    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    export = tmp_path / "bench.json"
-    assert main(["bench", str(network), str(network), "--export-json", str(export), *QUICK]) == 0
-    rows = json.loads(export.read_text())["rows"]
-    assert len(rows) == 2
-    assert rows[0]["speedup"] == 1.0
-    assert all(len(row["samples"]) >= 20 for row in rows)
-    assert "P99" in capsys.readouterr().out
 
 
 def test_library_prints_an_existing_path(capsys: pytest.CaptureFixture[str]) -> None:
@@ -347,24 +334,12 @@ def test_unknown_command_and_flag_are_status_2() -> None:
 
 
 def test_commands_that_do_not_train_run_without_torch(network: Path, tmp_path: Path) -> None:
-    """A finder that hides torch stands for a machine where it is not installed."""
-    script = (
-        "import sys\n"
-        "class Hide:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] == 'torch':\n"
-        "            raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
-        "sys.meta_path.insert(0, Hide())\n"
-        "from alcs_onnx.cli import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    run = [sys.executable, "-c", script]
     out = tmp_path / "out.onnx"
-    done = subprocess.run([*run, "compile", network, "-o", out], capture_output=True, text=True)
+    done = run_without_torch("compile", network, "-o", out)
     assert done.returncode == 0, done.stderr
     data = labelled_images(tmp_path / "data.npz")
     arguments = ["optimize", network, "--budget", "50%", "--data", data, "-o", out]
-    done = subprocess.run([*run, *map(str, arguments)], capture_output=True, text=True)
+    done = run_without_torch(*arguments)
     assert done.returncode == 2
     assert "alcs-onnx[train]" in done.stderr.splitlines()[-1]
 

@@ -1,0 +1,87 @@
+"""Say whether two models give the same results on the same inputs, and where they part.
+
+The first model is the reference. Printed are the accuracy of both and how far their top-1 classes
+agree, the differences of their outputs, and the first tensor, in the order of the graph, whose
+values part, where one model was made from the other. Without --data the inputs are random,
+normally distributed and the same in every run; they say little about accuracy.
+
+example: alcs-onnx compare dense.onnx out.onnx --data images/
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from alcs_onnx.cli import arguments, training
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `compare`."""
+    parser.add_argument("model", type=Path, metavar="A", help="the reference, an ONNX file")
+    parser.add_argument("other", type=Path, metavar="B", help="the ONNX file to compare with it")
+    arguments.add_input_shapes(parser)
+    parser.add_argument(
+        "--tolerance",
+        type=arguments.natural_float,
+        default=1e-3,
+        help="largest difference, relative to a tensor's largest value, that is none (0.001)",
+    )
+    parser.add_argument(
+        "--require-agreement",
+        type=arguments.percentage,
+        default=None,
+        metavar="PERCENT",
+        help="end with status 1 where the top-1 classes agree on fewer samples",
+    )
+    parser.add_argument(
+        "--details", action="store_true", help="also print a row per tensor of both graphs"
+    )
+    parser.add_argument(
+        "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
+    )
+    parser.add_argument(
+        "--threads", type=arguments.positive_int, default=1, help="intra-op threads (default 1)"
+    )
+    group = training.add_source(parser, "data whose test samples are compared (random inputs)")
+    group.add_argument(
+        "--samples",
+        type=arguments.positive_int,
+        default=None,
+        metavar="N",
+        help="only the first N test samples, or N random inputs (all, or 8)",
+    )
+    arguments.add_general(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare and print; status 1 when the models agree less than is required."""
+    from alcs_onnx import report
+    from alcs_onnx.errors import AlcsError
+    from alcs_onnx.files import check_writable
+    from alcs_onnx.pipeline import compare
+
+    if options.export_json is not None:
+        check_writable(options.export_json, options.model, options.other)
+    with report.progress() as progress:
+        result = compare(
+            options.model,
+            options.other,
+            data=options.data,
+            preprocess=options.preprocess,
+            samples=options.samples,
+            tolerance=options.tolerance,
+            input_shapes=dict(options.input_shapes),
+            threads=options.threads,
+            seed=options.seed,
+            progress=progress.stage,
+        )
+    required = options.require_agreement
+    if required is not None and result.agreement is None:
+        raise AlcsError("--require-agreement needs models whose first output is [N, classes]")
+    report.print_model_comparison(result, details=options.details)
+    if options.export_json is not None:
+        report.write_json(options.export_json, result)
+    if required is None or result.agreement is None:
+        return 0
+    return int(result.agreement.agreement < required)

@@ -1,0 +1,99 @@
+"""What `bench` returns: frozen values, written as JSON field by field.
+
+Times are milliseconds. A field that is added, renamed or removed is a new `SCHEMA`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from alcs_onnx.ort import Samples
+from alcs_onnx.types import Machine, Shape, Timing
+
+#: Version of the JSON form.
+SCHEMA = 1
+#: Percentiles that are always there.
+PERCENTILES = (90.0, 95.0, 99.0)
+
+
+@dataclass(frozen=True)
+class BenchNode:
+    """A node as the runtime ran it; `share` is of all nodes, in [0, 1].
+
+    `name` is the runtime's, `op` the operator that it made of it. `layer` is the convolution of
+    the file that runs in it, where that is known and has another name.
+    """
+
+    name: str
+    op: str
+    layer: str
+    ms: float
+    share: float
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    """The latency of one file, with the samples that the summary was made from.
+
+    `speedup` is the first file's median over this one's and `throughput` inferences per second on
+    average. `percentiles` are those of `PERCENTILES` and the wanted ones, named by their number.
+    `nodes` are the slowest first, and empty where no profile was asked for.
+    """
+
+    model: str
+    inputs: Mapping[str, Shape]
+    timing: Timing
+    minimum: float
+    maximum: float
+    percentiles: Mapping[str, float]
+    throughput: float
+    speedup: float
+    samples: tuple[float, ...]
+    nodes: tuple[BenchNode, ...] = ()
+
+    @classmethod
+    def from_samples(
+        cls,
+        model: str,
+        inputs: Mapping[str, Shape],
+        samples: Samples,
+        reference_ms: float,
+        percentiles: Sequence[float],
+        nodes: tuple[BenchNode, ...] = (),
+    ) -> BenchRow:
+        """Summarise samples (ms) of a model beside one with the median `reference_ms`."""
+        timing = Timing.from_samples(samples)
+        wanted = sorted({*PERCENTILES, *percentiles})
+        return cls(
+            model=model,
+            inputs=inputs,
+            timing=timing,
+            minimum=float(samples.min()),
+            maximum=float(samples.max()),
+            percentiles={f"{p:g}": float(np.percentile(samples, p)) for p in wanted},
+            throughput=1e3 / timing.mean,
+            speedup=reference_ms / timing.median,
+            samples=tuple(samples.tolist()),
+            nodes=nodes,
+        )
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """Files timed side by side, on a machine described before they were.
+
+    `warmup` and `iterations` are the runs and `min_seconds` the time that were asked for;
+    `warnings` are about noise.
+    """
+
+    machine: Machine
+    rows: tuple[BenchRow, ...]
+    warmup: int
+    iterations: int
+    min_seconds: float
+    warnings: tuple[str, ...] = ()
+    kind: str = field(default="alcs-onnx bench", init=False)
+    schema: int = field(default=SCHEMA, init=False)
