@@ -1,0 +1,65 @@
+"""HTML as text that is escaped exactly once.
+
+`Markup` is text that may go into a page as it is; everything else is escaped where it enters an
+element. So a forgotten call shows tags on the page, and never runs them.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: Elements of HTML without an end tag.
+_VOID = frozenset({"br", "hr", "input", "link", "meta"})
+#: What no HTML document can hold: control characters, and halves of surrogate pairs as they
+#: come from paths that are not UTF-8.
+_UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+Attributes = Mapping[str, str | int | float | bool | None]
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def escape(value: object) -> Markup:
+    """`value` as text of an element or of a quoted attribute; `Markup` is left as it is."""
+    if isinstance(value, Markup):
+        return value
+    return Markup(html.escape(_UNWRITABLE.sub("\ufffd", str(value))))
+
+
+def element(tag: str, attributes: Attributes | None = None, *children: object) -> Markup:
+    """An element; children that are no `Markup` are escaped.
+
+    Attributes that are None or False are left out, and True is one without a value.
+    """
+    opening = tag
+    for name, value in (attributes or {}).items():
+        if value is True:
+            opening += f" {name}"
+        elif value is not None and value is not False:
+            # Markup inside an attribute is only text there.
+            opening += (
+                f' {name}="{escape(str.__str__(value) if isinstance(value, str) else value)}"'
+            )
+    if tag in _VOID:
+        return Markup(f"<{opening}>")
+    return Markup(f"<{opening}>{''.join(map(escape, children))}</{tag}>")
+
+
+def join(*parts: object) -> Markup:
+    """Parts one after the other, those that are no `Markup` escaped."""
+    return Markup("".join(map(escape, parts)))
+
+
+def json_island(identifier: str, value: Any) -> Markup:
+    """`value` as JSON that scripts of the page read, and that cannot end its element."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
+    attributes: Attributes = {"type": "application/json", "id": identifier}
+    return element("script", attributes, Markup(text))
