@@ -14,18 +14,28 @@ Blocks escape all text they are given. What is `Markup` is taken as it is.
 
 from alcs_onnx.report.html.blocks import Link, facts, text, warning
 from alcs_onnx.report.html.charts import Series, line_chart, scatter_chart
+from alcs_onnx.report.html.colouring import Colouring, by_amount, by_kind
 from alcs_onnx.report.html.document import Section, page
+from alcs_onnx.report.html.graph import GraphNode, graph, node_href
+from alcs_onnx.report.html.inspection import inspection_page
 from alcs_onnx.report.html.markup import Markup
 from alcs_onnx.report.html.tables import Column, table
 
 __all__ = [
+    "Colouring",
     "Column",
+    "GraphNode",
     "Link",
     "Markup",
     "Section",
     "Series",
+    "by_amount",
+    "by_kind",
     "facts",
+    "graph",
+    "inspection_page",
     "line_chart",
+    "node_href",
     "page",
     "scatter_chart",
     "table",

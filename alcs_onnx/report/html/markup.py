@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,11 @@ from typing import Any
 _VOID = frozenset({"br", "hr", "input", "link", "meta"})
 #: What no HTML document can hold: control characters, and halves of surrogate pairs as they
 #: come from paths that are not UTF-8.
-_UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNWRITABLE = (*range(9), *range(11, 32), *range(127, 160), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+_ESCAPES = {
+    **dict.fromkeys(_UNWRITABLE, "\ufffd"),
+    **{ord(character): html.escape(character) for character in "&<>\"'"},
+}
 
 Attributes = Mapping[str, str | int | float | bool | None]
 
@@ -31,7 +34,7 @@ def escape(value: object) -> Markup:
     """`value` as text of an element or of a quoted attribute; `Markup` is left as it is."""
     if isinstance(value, Markup):
         return value
-    return Markup(html.escape(_UNWRITABLE.sub("\ufffd", str(value))))
+    return Markup(str(value).translate(_ESCAPES))
 
 
 def element(tag: str, attributes: Attributes | None = None, *children: object) -> Markup:

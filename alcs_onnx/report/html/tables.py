@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alcs_onnx.report.html.blocks import Link, show
-from alcs_onnx.report.html.markup import Attributes, Markup, element, join
+from alcs_onnx.report.html.markup import Markup, element, join
 
 #: Tables of fewer rows need no filter.
 _FILTERED = 6
@@ -45,7 +45,7 @@ def table(
         for i in range(len(columns))
     ]
     titles = (_header(column, right) for column, right in zip(columns, numeric, strict=True))
-    body = (element("tr", _target(row), *_cells(columns, row, numeric)) for row in rows)
+    body = (element("tr", None, *_cells(columns, row, numeric)) for row in rows)
     content = [
         element("caption", None, caption) if caption else "",
         element("thead", None, element("tr", None, *titles)),
@@ -75,10 +75,6 @@ def _header(column: Column, right: bool) -> Markup:
         {"scope": "col", "aria-sort": "none", "class": "number" if right else None},
         button,
     )
-
-
-def _target(row: Sequence[Any]) -> Attributes:
-    return {"data-href": next((cell.href for cell in row if isinstance(cell, Link)), None)}
 
 
 def _cells(columns: Sequence[Column], row: Sequence[Any], numeric: Sequence[bool]) -> list[Markup]:

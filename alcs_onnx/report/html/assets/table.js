@@ -69,10 +69,9 @@ class SortableTable {
   }
 
   static #follow(event) {
-    const target = event.target.closest("tr")?.dataset.href;
     const selecting = String(getSelection()) !== "";
-    if (target && !selecting && !event.target.closest("a")) {
-      location.hash = target;
+    if (!selecting && !event.target.closest("a")) {
+      event.target.closest("tr")?.querySelector("a")?.click();
     }
   }
 }
