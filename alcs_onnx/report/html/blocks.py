@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from alcs_onnx.report.html.markup import Markup, element
+from alcs_onnx.report.html.markup import Markup, element, escape
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,15 @@ class Link:
 
 
 def show(value: object) -> Markup:
-    """A value as it stands in facts and tables: links as links, None as a dash."""
+    """A value as it stands in facts and cells: links as links, None as a dash.
+
+    What holds it should be of the class `name`.
+    """
     if isinstance(value, Markup):
         return value
     if isinstance(value, Link):
-        return element("a", {"href": value.href, "class": "name"}, value.text)
-    return element("span", {"class": "name"}, "-" if value is None else value)
+        return element("a", {"href": value.href}, value.text)
+    return escape("-" if value is None else value)
 
 
 def text(content: str) -> Markup:
@@ -41,7 +44,9 @@ def warning(content: str) -> Markup:
 def facts(values: Mapping[str, object]) -> Markup:
     """What is known, name by name: values may be text, `Link` or `Markup`; None is a dash."""
     pairs = (
-        element("div", None, element("dt", None, name), element("dd", None, show(value)))
+        element(
+            "div", None, element("dt", None, name), element("dd", {"class": "name"}, show(value))
+        )
         for name, value in values.items()
     )
     return element("dl", {"class": "facts"}, *pairs)

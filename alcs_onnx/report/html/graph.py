@@ -149,11 +149,13 @@ def _node(
     groups: Sequence[int],
     colourings: Sequence[Colouring],
 ) -> Markup:
-    left, top = round(centre[0] - _WIDTH / 2, 1), round(centre[1] - _HEIGHT / 2, 1)
+    corner = f"{centre[0] - _WIDTH / 2:.1f} {centre[1] - _HEIGHT / 2:.1f}"
+    # A pill's round ends leave less room.
+    left, length = (24, _LINE_LENGTH - 4) if node.small else (10, _LINE_LENGTH)
     outlined = [one.id for one in colourings if index in one.outlined]
     attributes: Attributes = {
         "class": "node small" if node.small else "node",
-        "transform": f"translate({left} {top})",
+        "transform": f"translate({corner})",
         "role": "button",
         # One stop for the tab key; arrow keys move from node to node.
         "tabindex": 0 if index == 0 else -1,
@@ -166,7 +168,7 @@ def _node(
     }
     lines = [line for line in node.lines if line]
     rows = (
-        element("text", {"class": "line", "x": 10, "y": 34 + 15 * i}, _tail(line, _LINE_LENGTH))
+        element("text", {"class": "line", "x": left, "y": 34 + 14 * i}, _tail(line, length))
         for i, line in enumerate(lines[:2])
     )
     return element(
@@ -175,14 +177,14 @@ def _node(
         # Also the name that assistive technology reads.
         element("title", None, "\n".join((node.title, *node.lines))),
         element("rect", {"width": _WIDTH, "height": _HEIGHT, "rx": 28 if node.small else 6}),
-        element("text", {"class": "title", "x": 10, "y": 18}, _head(node.title, _TITLE_LENGTH)),
+        element("text", {"class": "title", "x": left, "y": 19}, _head(node.title, _TITLE_LENGTH)),
         *rows,
     )
 
 
 def _edge(edge: tuple[int, int], route: Sequence[Point]) -> Markup:
-    attributes = {"class": "edge", "data-from": edge[0], "data-to": edge[1], "d": _path(route)}
-    return element("path", attributes)
+    ends: Attributes = {"data-from": edge[0], "data-to": edge[1]}
+    return element("path", {"class": "edge", **ends, "d": _path(route)})
 
 
 def _path(route: Sequence[Point]) -> str:

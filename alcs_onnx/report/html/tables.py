@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alcs_onnx.report.html.blocks import Link, show
-from alcs_onnx.report.html.markup import Markup, element, join
+from alcs_onnx.report.html.markup import Attributes, Markup, element, join
 
 #: Tables of fewer rows need no filter.
 _FILTERED = 6
@@ -45,7 +45,7 @@ def table(
         for i in range(len(columns))
     ]
     titles = (_header(column, right) for column, right in zip(columns, numeric, strict=True))
-    body = (element("tr", None, *_cells(columns, row, numeric)) for row in rows)
+    body = (element("tr", _row(row), *_cells(columns, row, numeric)) for row in rows)
     content = [
         element("caption", None, caption) if caption else "",
         element("thead", None, element("tr", None, *titles)),
@@ -77,6 +77,10 @@ def _header(column: Column, right: bool) -> Markup:
     )
 
 
+def _row(row: Sequence[Any]) -> Attributes:
+    return {"class": "linked" if any(isinstance(value, Link) for value in row) else None}
+
+
 def _cells(columns: Sequence[Column], row: Sequence[Any], numeric: Sequence[bool]) -> list[Markup]:
     return [
         _cell(column, value, right)
@@ -88,7 +92,7 @@ def _cell(column: Column, value: Any, right: bool) -> Markup:
     plain = value is None or isinstance(value, (Link, Markup))
     shown = show(value if plain else column.form(value))
     key = value if is_number(value) and math.isfinite(value) else None
-    return element("td", {"class": "number" if right else None, "data-value": key}, shown)
+    return element("td", {"class": "number" if right else "name", "data-value": key}, shown)
 
 
 def _filter(rows: int) -> Markup:

@@ -32,7 +32,10 @@ class Graph {
         this.#byKey.set(node.dataset.key, node);
       }
       for (const group of Graph.#groups(node)) {
-        this.#byGroup.set(group, [...(this.#byGroup.get(group) ?? []), node]);
+        if (!this.#byGroup.has(group)) {
+          this.#byGroup.set(group, []);
+        }
+        this.#byGroup.get(group).push(node);
       }
       this.#ends.set(node, { above: [], below: [], edges: [] });
     }
@@ -173,8 +176,9 @@ class Graph {
       return words.length > 0 && words.every((word) => content.includes(word));
     };
     this.#found = this.#nodes.filter(matches);
+    const found = new Set(this.#found);
     for (const node of this.#nodes) {
-      node.classList.toggle("found", this.#found.includes(node));
+      node.classList.toggle("found", found.has(node));
     }
     this.#canvas.classList.toggle("searching", words.length > 0);
     this.#count(-1);

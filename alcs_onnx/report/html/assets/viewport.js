@@ -106,7 +106,7 @@ class Viewport {
   #sizeOverview() {
     const { width, height } = this.#whole;
     const wanted = (this.#svg.clientHeight * width) / height;
-    this.#overview.style.width = `${Math.min(Math.max(wanted, 56), 180)}px`;
+    this.#overview.style.width = `${Math.min(Math.max(wanted, 72), 180)}px`;
   }
 
   #listen() {

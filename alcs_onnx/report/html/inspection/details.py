@@ -137,7 +137,7 @@ def _group(index: Index, group: GroupFacts) -> Markup:
     members = (
         element(
             "li",
-            None,
+            {"class": "name"},
             show(index.link(member.node, member.tensor)),
             f" axis {member.axis} ({member.role}"
             + (f", {member.positions} positions each)" if member.positions != 1 else ")"),
@@ -148,6 +148,10 @@ def _group(index: Index, group: GroupFacts) -> Markup:
         "details",
         None,
         element("summary", None, f"{len(group.nodes)} nodes"),
-        element("ul", None, *(element("li", None, show(index.link(n))) for n in group.nodes)),
+        element(
+            "ul",
+            None,
+            *(element("li", {"class": "name"}, show(index.link(n))) for n in group.nodes),
+        ),
     )
     return join(_heading("Coupling group"), facts(known), element("ul", None, *members), through)
