@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from alcs_onnx.report.html.markup import Markup, element, escape
 
+#: Facts of more characters take the room of two.
+_WIDE = 48
+
 
 @dataclass(frozen=True)
 class Link:
@@ -45,7 +48,14 @@ def facts(values: Mapping[str, object]) -> Markup:
     """What is known, name by name: values may be text, `Link` or `Markup`; None is a dash."""
     pairs = (
         element(
-            "div", None, element("dt", None, name), element("dd", {"class": "name"}, show(value))
+            "div",
+            {
+                "class": "wide"
+                if len(str(value)) > _WIDE and not isinstance(value, Markup)
+                else None
+            },
+            element("dt", None, name),
+            element("dd", {"class": "name"}, show(value)),
         )
         for name, value in values.items()
     )

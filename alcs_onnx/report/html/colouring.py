@@ -1,7 +1,7 @@
 """Ways to colour the nodes of a graph: by what they are, or by how much of something they have.
 
 Fills are names of colours in `graph.css`: `step-0` (little) to `step-7` (much), `kind-0` to
-`kind-9` for what has no order, and `none`.
+`kind-8` for what has no order, and `none`.
 """
 
 from __future__ import annotations

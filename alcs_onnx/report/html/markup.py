@@ -7,9 +7,7 @@ element. So a forgotten call shows tags on the page, and never runs them.
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping
-from typing import Any
 
 #: Elements of HTML without an end tag.
 _VOID = frozenset({"br", "hr", "input", "link", "meta"})
@@ -59,10 +57,3 @@ def element(tag: str, attributes: Attributes | None = None, *children: object) -
 def join(*parts: object) -> Markup:
     """Parts one after the other, those that are no `Markup` escaped."""
     return Markup("".join(map(escape, parts)))
-
-
-def json_island(identifier: str, value: Any) -> Markup:
-    """`value` as JSON that scripts of the page read, and that cannot end its element."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
-    attributes: Attributes = {"type": "application/json", "id": identifier}
-    return element("script", attributes, Markup(text))

@@ -9,9 +9,9 @@ from alcs_onnx.report.comparison_tables import format_bytes
 from alcs_onnx.report.html.blocks import facts, show
 from alcs_onnx.report.html.inspection.curves import curve_name
 from alcs_onnx.report.html.inspection.index import Index
-from alcs_onnx.report.html.inspection.texts import count, listed, percent, shape
+from alcs_onnx.report.html.inspection.texts import listed, operator, percent
 from alcs_onnx.report.html.markup import Markup, element, join
-from alcs_onnx.report.layout import ms
+from alcs_onnx.report.layout import count_text, ms, shape_text
 
 #: Groups of a node beyond these are only named.
 _GROUPS = 8
@@ -47,7 +47,7 @@ def _heading(title: str) -> Markup:
 
 
 def _node(index: Index, node: NodeFacts) -> dict[str, object]:
-    known: dict[str, object] = {"Operator": _operator(node)}
+    known: dict[str, object] = {"Operator": operator(node.domain, node.op)}
     for title, names, shapes in (
         ("Input", node.inputs, node.input_shapes),
         ("Output", node.outputs, node.output_shapes),
@@ -55,23 +55,21 @@ def _node(index: Index, node: NodeFacts) -> dict[str, object]:
         for i, (name, size) in enumerate(zip(names, shapes, strict=True)):
             label = title if len(names) == 1 else f"{title} {i}"
             called = element("span", {"class": "name quiet"}, name)
-            known[label] = join(shape(size), " ", called)
+            known[label] = join(shape_text(size), " ", called)
     if node.weight_shape is not None:
-        known["Weight"] = shape(node.weight_shape)
+        known["Weight"] = shape_text(node.weight_shape)
     total = index.found.model.macs
     if node.macs is None:
         known["MACs"] = "not known: a shape is missing"
     elif node.macs:
-        known["MACs"] = f"{count(node.macs)} ({percent(node.macs / total)})"
+        known["MACs"] = f"{count_text(node.macs)} ({percent(node.macs / total)})"
         if node.kept_macs is not None and node.kept_macs < node.macs:
-            known["MACs kept"] = f"{count(node.kept_macs)} ({percent(node.kept_macs / node.macs)})"
+            known["MACs kept"] = (
+                f"{count_text(node.kept_macs)} ({percent(node.kept_macs / node.macs)})"
+            )
     if node.parameters:
-        known["Parameters"] = f"{count(node.parameters)}, {format_bytes(node.weight_bytes)}"
+        known["Parameters"] = f"{count_text(node.parameters)}, {format_bytes(node.weight_bytes)}"
     return known
-
-
-def _operator(node: NodeFacts) -> str:
-    return f"{node.domain}::{node.op}" if node.domain else node.op
 
 
 def _attributes(node: NodeFacts) -> Markup:
@@ -99,7 +97,7 @@ def _sparsity(layer: LayerSparsity | None) -> Markup:
     if layer is None:
         return join()
     known: Mapping[str, object] = {
-        "Density": f"{percent(layer.density)} of {count(layer.weights)} weights",
+        "Density": f"{percent(layer.density)} of {count_text(layer.weights)} weights",
         **{f"Zero, {name}": percent(share) for name, share in layer.zeros.items()},
         **({} if layer.stored is None else {"Groups stored": percent(layer.stored)}),
         "Stored": f"{format_bytes(layer.stored_bytes)}, {layer.bits} bits a weight",
@@ -131,7 +129,7 @@ def _groups(index: Index, node: NodeFacts) -> Markup:
 def _group(index: Index, group: GroupFacts) -> Markup:
     known: dict[str, object] = {
         "Name": group.name,
-        "Channels": f"{group.channels}, {count(group.parameters)} parameters",
+        "Channels": f"{group.channels}, {count_text(group.parameters)} parameters",
         "Prunable": f"no: {group.frozen}" if group.frozen else "yes",
     }
     members = (

@@ -11,9 +11,9 @@ from alcs_onnx.report.html.graph import GraphNode, graph
 from alcs_onnx.report.html.inspection.details import node_details, templates
 from alcs_onnx.report.html.inspection.index import Index
 from alcs_onnx.report.html.inspection.kinds import KINDS, kind_of
-from alcs_onnx.report.html.inspection.texts import count, percent, shape
+from alcs_onnx.report.html.inspection.texts import percent
 from alcs_onnx.report.html.markup import Markup, element, join
-from alcs_onnx.report.layout import ms
+from alcs_onnx.report.layout import count_text, ms, shape_text
 from alcs_onnx.sparse_format import OP_DOMAIN
 
 _END = "input or output"
@@ -53,19 +53,19 @@ def _node(index: Index, node: NodeFacts) -> GraphNode:
     return GraphNode(
         key=node.name,
         title=node.op,
-        lines=(node.name, ", ".join(map(shape, node.output_shapes))),
+        lines=(node.name, ", ".join(map(shape_text, node.output_shapes))),
         details=node_details(index, node),
         groups=[str(number) for number in groups],
     )
 
 
 def _end(what: str, tensor: TensorFacts) -> GraphNode:
-    known = {"Type": tensor.dtype, "Shape": shape(tensor.shape)}
+    known = {"Type": tensor.dtype, "Shape": shape_text(tensor.shape)}
     title = f"Graph {what}"
     return GraphNode(
         key=f"{what} {tensor.name}",
         title=title,
-        lines=(tensor.name, shape(tensor.shape)),
+        lines=(tensor.name, shape_text(tensor.shape)),
         details=join(element("h3", {"class": "name"}, tensor.name), facts({"": title, **known})),
         small=True,
     )
@@ -116,7 +116,7 @@ def _colourings(index: Index) -> Iterator[Colouring]:
         )
     parameters = [node.parameters or None for node in index.nodes]
     yield by_amount(
-        "parameters", "parameters", _padded(index, parameters), count, missing="no parameters"
+        "parameters", "parameters", _padded(index, parameters), count_text, missing="no parameters"
     )
 
 

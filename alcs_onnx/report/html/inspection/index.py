@@ -19,9 +19,6 @@ from alcs_onnx.inspection.values import (
 from alcs_onnx.report.html.blocks import Link
 from alcs_onnx.report.html.graph import node_href
 
-#: Nodes that only hold a value: they are parameters of their readers, and are not drawn.
-_CONSTANT = "Constant"
-
 
 @dataclass(frozen=True, eq=False)
 class Index:
@@ -29,18 +26,14 @@ class Index:
 
     found: Inspection
 
-    @cached_property
+    @property
     def nodes(self) -> tuple[NodeFacts, ...]:
-        """The nodes that are drawn."""
-        return tuple(
-            node
-            for node in self.found.model.nodes
-            if node.op != _CONSTANT or node.domain or node.inputs
-        )
+        """The nodes of the file."""
+        return self.found.model.nodes
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Names of the nodes that are drawn."""
+        """Names of the nodes of the file."""
         return frozenset(node.name for node in self.nodes)
 
     @cached_property
@@ -98,7 +91,7 @@ class Index:
         return {layer.layer: layer.node for layer in self.found.model.layers if layer.node}
 
     def link(self, node: str, shown: str = "") -> Link | str | None:
-        """A link to a node, called `shown` or by its name; only text where it is not drawn."""
+        """A link to a node, called `shown` or by its name; only text where the file has none."""
         if node in self.names:
             return Link(shown or node, node_href(node))
         return shown or node or None

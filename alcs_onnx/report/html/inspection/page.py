@@ -20,9 +20,9 @@ from alcs_onnx.report.html.inspection.tables import (
     node_table,
     sparsity_table,
 )
-from alcs_onnx.report.html.inspection.texts import count, listed, percent, shape
+from alcs_onnx.report.html.inspection.texts import listed, percent
 from alcs_onnx.report.html.markup import Markup, element
-from alcs_onnx.report.layout import describe_machine, ms
+from alcs_onnx.report.layout import count_text, describe_machine, ms, shape_text
 
 
 def inspection_page(inspection: Inspection) -> str:
@@ -47,7 +47,7 @@ def _sections(index: Index) -> Iterator[Section]:
         if index.groups
         else "Drag to move, wheel to zoom, arrow keys to go from node to node."
     )
-    yield Section("Graph", [text(hint), draw(index), *_constants(index)], "graph")
+    yield Section("Graph", [text(hint), draw(index)], "graph")
     yield Section("Nodes", [node_table(index)], "nodes")
     if found.model.layers:
         yield Section("Layers: what optimize does", [layer_table(index)], "layers")
@@ -76,10 +76,10 @@ def _summary(model: ModelFacts) -> dict[str, object]:
     return {
         "File": model.file,
         "Size": format_bytes(model.file_bytes),
-        "MACs": f"{count(model.macs)}{unknown}",
-        "MACs kept": f"{count(model.kept_macs)}{_share(model.kept_macs, model.macs)}",
-        "Parameters": f"{count(model.parameters)}, {format_bytes(model.weight_bytes)}",
-        "Parameters kept": f"{count(model.kept_parameters)}"
+        "MACs": f"{count_text(model.macs)}{unknown}",
+        "MACs kept": f"{count_text(model.kept_macs)}{_share(model.kept_macs, model.macs)}",
+        "Parameters": f"{count_text(model.parameters)}, {format_bytes(model.weight_bytes)}",
+        "Parameters kept": f"{count_text(model.kept_parameters)}"
         f"{_share(model.kept_parameters, model.parameters)}",
         "Optimized": "yes" if model.optimized else "no",
         "Inputs": listed(map(_tensor, model.inputs)),
@@ -97,7 +97,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _tensor(tensor: TensorFacts) -> str:
-    return f"{tensor.name} {tensor.dtype} {shape(tensor.shape)}"
+    return f"{tensor.name} {tensor.dtype} {shape_text(tensor.shape)}"
 
 
 def _remarks(model: ModelFacts) -> Iterator[Markup]:
@@ -111,12 +111,6 @@ def _remarks(model: ModelFacts) -> Iterator[Markup]:
             element("summary", None, f"Notes ({len(model.notes)})"),
             element("ul", None, *notes),
         )
-
-
-def _constants(index: Index) -> Iterator[Markup]:
-    hidden = len(index.found.model.nodes) - len(index.nodes)
-    if hidden:
-        yield text(f"{hidden} Constant nodes are not drawn.")
 
 
 def _latency(index: Index, latency: LatencyFacts) -> list[Markup]:

@@ -7,32 +7,32 @@ from collections.abc import Sequence
 from alcs_onnx.inspection.values import CouplingFacts, LatencyFacts, SparsityFacts
 from alcs_onnx.report.comparison_tables import format_bytes
 from alcs_onnx.report.html.inspection.index import Index
-from alcs_onnx.report.html.inspection.texts import count, listed, percent, shape
+from alcs_onnx.report.html.inspection.texts import listed, operator, percent
 from alcs_onnx.report.html.markup import Markup
 from alcs_onnx.report.html.tables import Column, table
-from alcs_onnx.report.layout import ms
+from alcs_onnx.report.layout import count_text, ms, shape_text
 
 
 def node_table(index: Index) -> Markup:
-    """Every node that is drawn."""
+    """Every node of the file."""
     columns = (
         Column("node"),
         Column("operator"),
         Column("output"),
         Column("weight"),
-        Column("MACs", count),
+        Column("MACs", count_text),
         Column("of all", percent, "share of the model's MACs"),
-        Column("MACs kept", count, "MACs of weights that are not zero"),
-        Column("parameters", count),
+        Column("MACs kept", count_text, "MACs of weights that are not zero"),
+        Column("parameters", count_text),
         Column("bytes", format_bytes),
     )
     model = index.found.model
     rows = [
         (
             index.link(node.name),
-            f"{node.domain}::{node.op}" if node.domain else node.op,
-            listed(map(shape, node.output_shapes)),
-            None if node.weight_shape is None else shape(node.weight_shape),
+            operator(node.domain, node.op),
+            listed(map(shape_text, node.output_shapes)),
+            None if node.weight_shape is None else shape_text(node.weight_shape),
             node.macs,
             None if node.macs is None else node.macs / (model.macs or 1),
             node.kept_macs,
@@ -83,7 +83,7 @@ def group_table(index: Index, coupling: CouplingFacts) -> Markup:
         Column("why not"),
         Column("weights", help="axes of weights that count the group's channels"),
         Column("nodes", help="nodes that the channels run through"),
-        Column("parameters", count, "values that go with all of the channels"),
+        Column("parameters", count_text, "values that go with all of the channels"),
     )
     rows = [
         (
@@ -106,7 +106,7 @@ def sparsity_table(index: Index, sparsity: SparsityFacts) -> Markup:
     columns = (
         Column("layer"),
         Column("weight"),
-        Column("weights", count),
+        Column("weights", count_text),
         Column("density", percent, "weights that are not zero"),
         *(
             Column(name, percent, "groups of this structure that are zero throughout")
@@ -119,7 +119,7 @@ def sparsity_table(index: Index, sparsity: SparsityFacts) -> Markup:
     rows = [
         (
             index.link(layer.node, layer.layer),
-            shape(layer.weight_shape),
+            shape_text(layer.weight_shape),
             layer.weights,
             layer.density,
             *(layer.zeros.get(name) for name in structures),
@@ -151,7 +151,7 @@ def latency_table(index: Index, latency: LatencyFacts) -> Markup:
     operators = {node.name: node.op for node in index.nodes}
     rows: list[Sequence[object]] = [
         (
-            index.link(node.node),
+            index.link(node.node) or "(added by the runtime)",
             operators.get(node.node),
             None if node.into else node.ms,
             None if node.into else node.share,
