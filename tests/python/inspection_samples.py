@@ -169,10 +169,10 @@ def _latency(nodes: list[NodeFacts], convs: list[NodeFacts]) -> LatencyFacts:
     total = float(len(nodes) * (len(nodes) + 1) / 2)
     measured, before = [], ""
     for i, node in enumerate(nodes, 1):
-        fused = node.op == "Relu"
-        ms = 0.0 if fused else float(i)
         measured.append(
-            NodeLatency(node.name, ms, ms / total, node.op, into=before if fused else "")
+            NodeLatency(node.name, 0.0, 0.0, "", into=before)
+            if node.op == "Relu"
+            else NodeLatency(node.name, float(i), i / total, node.op)
         )
         before = node.name
     curves = tuple(

@@ -49,14 +49,14 @@ def facts(values: Mapping[str, object]) -> Markup:
     pairs = (
         element(
             "div",
-            {
-                "class": "wide"
-                if len(str(value)) > _WIDE and not isinstance(value, Markup)
-                else None
-            },
+            {"class": "wide" if _is_long(value) else None},
             element("dt", None, name),
             element("dd", {"class": "name"}, show(value)),
         )
         for name, value in values.items()
     )
     return element("dl", {"class": "facts"}, *pairs)
+
+
+def _is_long(value: object) -> bool:
+    return not isinstance(value, Markup) and len(str(value)) > _WIDE

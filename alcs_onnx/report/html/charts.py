@@ -93,7 +93,7 @@ def _chart(
     width, height = size
     left, top, right, bottom = _MARGIN
     x = new_axis([p.x for p in points], False, left, width - right, 80)
-    y = new_axis([p.y for p in points], from_zero, height - bottom, top, 45)
+    y = new_axis([p.y for p in points], from_zero, height - bottom, top, 36)
     drawn = (
         _draw(index, one, runs[index], x, y, x_label, y_label) for index, one in enumerate(series)
     )

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from alcs_onnx.report.html.blocks import text
 from alcs_onnx.report.html.colouring import Colouring
 from alcs_onnx.report.html.graph_layout import Layout, Point, layered_layout
-from alcs_onnx.report.html.markup import Attributes, Markup, element, join
+from alcs_onnx.report.html.markup import Attributes, Markup, element, join, writable
 
 _WIDTH, _HEIGHT = 176, 56
 #: Characters that fit into a node: its title, and the lines below in smaller letters.
@@ -37,7 +37,7 @@ class GraphNode:
 
 def node_href(key: str) -> str:
     """The address, on the page, of the node called `key`."""
-    return f"#node={quote(key, safe='')}"
+    return f"#node={quote(writable(key), safe='')}"
 
 
 def graph(

@@ -14,8 +14,9 @@ _VOID = frozenset({"br", "hr", "input", "link", "meta"})
 #: What no HTML document can hold: control characters, and halves of surrogate pairs as they
 #: come from paths that are not UTF-8.
 _UNWRITABLE = (*range(9), *range(11, 32), *range(127, 160), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+_REPLACED = dict.fromkeys(_UNWRITABLE, "\ufffd")
 _ESCAPES = {
-    **dict.fromkeys(_UNWRITABLE, "\ufffd"),
+    **_REPLACED,
     **{ord(character): html.escape(character) for character in "&<>\"'"},
 }
 
@@ -33,6 +34,11 @@ def escape(value: object) -> Markup:
     if isinstance(value, Markup):
         return value
     return Markup(str(value).translate(_ESCAPES))
+
+
+def writable(content: str) -> str:
+    """`content` as a page has it: characters that no document can hold are replaced."""
+    return content.translate(_REPLACED)
 
 
 def element(tag: str, attributes: Attributes | None = None, *children: object) -> Markup:

@@ -10,7 +10,7 @@ from alcs_onnx.report.html.graph_layout.ranks import Edge
 
 #: Bends of a whole graph. Edges that would need more are drawn straight across the rows: they
 #: are the longest ones, of graphs far denser than networks are.
-_MOST_BENDS = 30_000
+_MOST_BENDS = 20_000
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,8 @@ def _latency(index: Index, node: NodeFacts) -> Markup:
     known: dict[str, object] = {}
     if time.into:
         known["Time"] = join("part of ", show(index.link(time.into)))
+    elif not time.ran_as:
+        known["Time"] = "folded away before the run"
     else:
         known["Time"] = f"{ms(time.ms)} ms ({percent(time.share)})"
         known["Ran as"] = time.ran_as

@@ -66,7 +66,9 @@ def _end(what: str, tensor: TensorFacts) -> GraphNode:
         key=f"{what} {tensor.name}",
         title=title,
         lines=(tensor.name, shape_text(tensor.shape)),
-        details=join(element("h3", {"class": "name"}, tensor.name), facts({"": title, **known})),
+        details=join(
+            element("h3", {"class": "name"}, tensor.name), facts({"Role": title, **known})
+        ),
         small=True,
     )
 
@@ -89,9 +91,9 @@ def _colourings(index: Index) -> Iterator[Colouring]:
         yield by_amount(
             "time",
             "time (ms)",
-            _padded(index, [None if t is None or t.into else t.ms for t in times]),
+            _padded(index, [t.ms if t is not None and t.ran_as else None for t in times]),
             ms,
-            missing="fused into another, or not run",
+            missing="fused into another, or folded away",
         )
     if index.found.sparsity is not None:
         layers = [index.sparsity.get(node.name) for node in index.nodes]

@@ -42,9 +42,10 @@ _OPERATORS = {
     ),
     "moves data": (
         "kind-7",
-        "Cast Concat ConstantOfShape DepthToSpace DequantizeLinear Dropout Expand Flatten Gather "
-        "GatherElements GatherND Identity OneHot Pad QuantizeLinear Range Reshape ScatterElements ScatterND Shape Slice "
-        "SpaceToDepth Split Squeeze Tile TopK Transpose Unsqueeze",
+        "Cast Concat ConstantOfShape DepthToSpace DequantizeLinear Dropout Expand Flatten "
+        "Gather GatherElements GatherND Identity OneHot Pad QuantizeLinear Range Reshape "
+        "ScatterElements ScatterND Shape Slice SpaceToDepth Split Squeeze Tile TopK Transpose "
+        "Unsqueeze",
     ),
     _OTHER: ("kind-8", ""),
 }

@@ -153,10 +153,10 @@ def latency_table(index: Index, latency: LatencyFacts) -> Markup:
         (
             index.link(node.node) or "(added by the runtime)",
             operators.get(node.node),
-            None if node.into else node.ms,
-            None if node.into else node.share,
+            node.ms if node.ran_as else None,
+            node.share if node.ran_as else None,
             node.ran_as or None,
-            index.link(node.into),
+            index.link(node.into) if node.into or node.ran_as else "(folded away)",
         )
         for node in latency.nodes
     ]
