@@ -376,6 +376,49 @@ def test_dark_and_print(show: Callable[..., Chrome]) -> None:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 
+#: Contrast (WCAG 2) of a node's text with its fill, for every fill that the styles have.
+_CONTRASTS = """
+const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+const luminance = (colour) => {
+  canvas.fillStyle = colour;
+  canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((value) => {
+    const share = value / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const contrast = (a, b) => {
+  const [dark, light] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+  return (light + 0.05) / (dark + 0.05);
+};
+const node = document.querySelector(".node");
+const found = {};
+for (const fill of arguments[0]) {
+  node.dataset.fill = fill;
+  const [box, text] = [node.querySelector("rect"), node.querySelector("text")];
+  found[fill] = contrast(getComputedStyle(box).fill, getComputedStyle(text).fill);
+}
+const muted = getComputedStyle(document.querySelector("dt")).color;
+const panel = getComputedStyle(document.querySelector(".details")).backgroundColor;
+return { ...found, muted: contrast(muted, panel) };
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_on_every_fill(show: Callable[..., Chrome], scheme: str) -> None:
+    browser = show()
+    fills = ["none", *(f"step-{i}" for i in range(8)), *(f"kind-{i}" for i in range(9))]
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        contrasts = browser.execute_script(_CONTRASTS, fills)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert len(contrasts) == len(fills) + 1
+    assert {name: ratio for name, ratio in contrasts.items() if ratio < 4.5} == {}
+
+
 def test_hostile_names_run_nothing(show: Callable[..., Chrome]) -> None:
     browser = show(9, hostile)
     for name in (hostile(name) for name in ("stem", *(f"a{i}" for i in range(9)))):
