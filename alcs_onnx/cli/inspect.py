@@ -118,7 +118,7 @@ def _rendered(inspection: Inspection, form: str) -> str:
 
     if form == "json":
         return report.inspection_json(inspection)
-    from alcs_onnx.report.html import (  # type: ignore[import-untyped,unused-ignore]
+    from alcs_onnx.report.html import (
         inspection_page,
     )
 
