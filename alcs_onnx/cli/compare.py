@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive_int,
         default=None,
         metavar="N",
-        help="only the first N test samples, or N random inputs (all, or 8)",
+        help="only N of the test samples, or N random inputs (all, or 8)",
     )
     arguments.add_general(parser)
 

@@ -74,7 +74,8 @@ def data_inputs(
 ) -> Inputs:
     """The test samples of the data that `spec` names, or the training samples if it has no other.
 
-    At most `limit`. Raises `AlcsError` where torch is not installed, which reads the data, and
+    At most `limit`: of images, which may be sorted by class, at equal distances; of a loader the
+    first. Raises `AlcsError` where torch is not installed, which reads the data, and
     `DataError` for data that does not fit.
     """
     from alcs_onnx import train
@@ -87,11 +88,13 @@ def data_inputs(
     if labelled and (data.metric is not None or data.loss is not None):
         labelled = False
         notes.append("the data has a loss or metric of its own: no accuracy is counted")
-    sizes = [limit] if limit is not None else []
-    sizes += [len(chosen)] if isinstance(chosen, train.ImageSamples) else []
+    total = limit
+    if isinstance(chosen, train.ImageSamples):
+        total = min(len(chosen), len(chosen) if limit is None else limit)
+        chosen = train.subset(chosen, np.arange(total) * len(chosen) // total)
     return Inputs(
         f"{part} samples of {spec}",
-        min(sizes, default=None),
+        total,
         _limited(signature, chosen, limit),
         labelled,
         notes,

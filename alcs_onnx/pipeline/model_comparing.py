@@ -46,7 +46,7 @@ def compare(
     """Run the model files `a`, the reference, and `b` on the same inputs, and compare.
 
     `data` is a folder of images, an .npz file or `module:function`, and `preprocess` what happens
-    to its pixels; its test samples are used, the first `samples` where given. Without data there
+    to its pixels; its test samples are used, `samples` of them where given. Without data there
     are `samples` reproducible random inputs. Both models run in this process with the custom-op
     library. Raises `ModelError` for a file that is missing or does not run, and for inputs or
     outputs that do not correspond, `DataError` for data that does not fit, and `UnsupportedError`

@@ -25,7 +25,7 @@ from alcs_onnx.train.config import (
     TrainHistory,
     TrainResult,
 )
-from alcs_onnx.train.data import Batch, Data, DataOptions, ImageSamples, Samples, load_data
+from alcs_onnx.train.data import Batch, Data, DataOptions, ImageSamples, Samples, load_data, subset
 from alcs_onnx.train.evaluation import evaluate
 from alcs_onnx.train.finetune import finetune, saved_keep
 from alcs_onnx.train.gradients import mean_gradients
@@ -66,5 +66,6 @@ __all__ = [
     "mean_gradients",
     "quantize_weights",
     "saved_keep",
+    "subset",
     "verify",
 ]

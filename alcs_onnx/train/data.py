@@ -304,7 +304,7 @@ def load_data(spec: str, model: Model, options: DataOptions | None = None) -> Da
 def split_samples(samples: ImageSamples, options: DataOptions) -> tuple[ImageSamples, ImageSamples]:
     """Training and held-out part of samples that come without a split."""
     mask = held_out(len(samples), samples.labels, options.seed, options.test_share)
-    return _subset(samples, np.flatnonzero(~mask)), _subset(samples, np.flatnonzero(mask))
+    return subset(samples, np.flatnonzero(~mask)), subset(samples, np.flatnonzero(mask))
 
 
 @dataclass(frozen=True)
@@ -319,7 +319,8 @@ class _Subset:
         return self.store.images(self.members[indices])
 
 
-def _subset(samples: ImageSamples, members: IntArray) -> ImageSamples:
+def subset(samples: ImageSamples, members: IntArray) -> ImageSamples:
+    """The samples whose numbers are `members`, in that order."""
     labels = None if samples.labels is None else samples.labels[members]
     return replace(samples, store=_Subset(samples.store, members), labels=labels)
 

@@ -219,8 +219,25 @@ def test_accuracy_and_who_gets_what_right(network: Path, folder: Path) -> None:
     assert n > 0
     tail = sum(comb(n, k) for k in range(least + 1)) / 2**n
     assert found.agreement.chance == pytest.approx(min(1, 2 * tail))
-    few = alcs_onnx.compare(network, other, data=str(data), samples=5)
-    assert few.samples == 5
+
+
+def test_some_of_the_samples_are_of_all_classes(network: Path, tmp_path: Path) -> None:
+    """Files are sorted by class: the first few would all be of one."""
+    pytest.importorskip("torch")
+    data = tmp_path / "sorted.npz"
+    with np.load(labelled_images(tmp_path / "data.npz")) as arrays:
+        order = np.argsort(arrays["y_test"], kind="stable")
+        parts = {n: x[order] if n.endswith("test") else x for n, x in arrays.items()}
+    np.savez(data, **parts)
+    few = alcs_onnx.compare(network, network, data=str(data), samples=8)
+    assert few.samples == 8
+    session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
+    chosen = np.arange(8) * 6  # of 48
+    assert sorted(parts["y_test"][chosen]) == [0, 0, 1, 1, 2, 2, 3, 3]
+    images = parts["x_test"][chosen].transpose(0, 3, 1, 2).astype(np.float32) / 255
+    right = session.run(None, {"x": images})[0].argmax(1) == parts["y_test"][chosen]
+    assert few.agreement is not None
+    assert few.agreement.both_right == right.sum()
 
 
 @pytest.mark.parametrize("batch", [1, 5])
