@@ -13,11 +13,13 @@ from alcs_onnx.types import Shape
 
 Array = npt.NDArray[Any]
 
-_TINY = float(np.finfo(np.float32).tiny)
+#: Tensors whose largest value is below this are compared as if it were this: the runtime's
+#: sigmoid is a polynomial that is right to 1e-7 in absolute terms, also far below that.
+FLOOR = 1e-2
 
 
-def relative_difference(found: Array, expected: Array, floor: float = _TINY) -> float:
-    """Largest absolute difference over the largest absolute expected value or `floor`.
+def relative_difference(found: Array, expected: Array) -> float:
+    """Largest absolute difference over the largest absolute expected value or `FLOOR`.
 
     Infinity where the shapes part, where only one of two values is finite, or where one is NaN.
     """
@@ -27,7 +29,7 @@ def relative_difference(found: Array, expected: Array, floor: float = _TINY) -> 
         return 0.0
     wide, reference = found.astype(np.float64), expected.astype(np.float64)
     largest = float(_gaps(wide, reference).max())
-    return largest / max(float(np.abs(reference).max()), floor) if isfinite(largest) else inf
+    return largest / max(float(np.abs(reference).max()), FLOOR) if isfinite(largest) else inf
 
 
 def _gaps(found: Array, expected: Array) -> Array:
@@ -44,11 +46,11 @@ class Difference:
     """What `Differences` found.
 
     `largest` and `mean` are absolute, `relative` is `largest` over the reference's largest
-    absolute value. `largest` is infinite where one value is finite and its counterpart is not, or
-    is the other infinity; NaN in both is no difference. `not_finite` counts such values, in the
-    reference and in the other; `mean`, `cosine` and `snr_db` leave them out. `cosine` is the
-    cosine similarity and `snr_db` the reference's energy over the difference's in decibels; None
-    where a sum is zero. `sample` and `index` say where the largest difference is.
+    absolute value or `FLOOR`. `largest` is infinite where one value is finite and its counterpart
+    is not, or is the other infinity; NaN in both is no difference. `not_finite` counts such
+    values, in the reference and in the other; `mean`, `cosine` and `snr_db` leave them out.
+    `cosine` is the cosine similarity and `snr_db` the reference's energy over the difference's in
+    decibels; None where a sum is zero. `sample` and `index` say where the largest difference is.
     """
 
     largest: float
@@ -102,14 +104,11 @@ class Differences:
 
     def result(self) -> Difference:
         """The differences of everything that was added."""
-        relative = 0.0
-        if self._largest > 0:
-            relative = self._largest / self._scale if self._scale > 0 else inf
         lengths = sqrt(self._energy) * sqrt(self._other)
         return Difference(
             largest=self._largest,
             mean=self._total / self._count if self._count else 0.0,
-            relative=relative,
+            relative=self._largest / max(self._scale, FLOOR),
             cosine=min(1.0, max(-1.0, self._dot / lengths)) if lengths > 0 else None,
             snr_db=(
                 10 * log10(self._energy / self._noise)

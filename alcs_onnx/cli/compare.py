@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=arguments.natural_float,
         default=1e-3,
-        help="largest difference, relative to a tensor's largest value, that is none (0.001)",
+        help="largest difference, relative to a tensor's largest value or 0.01, that is none "
+        "(0.001)",
     )
     parser.add_argument(
         "--require-agreement",

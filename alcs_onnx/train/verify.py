@@ -22,10 +22,6 @@ Reference = Callable[[Model, Feeds, Sequence[str]], Mapping[str, Array]]
 
 TOLERANCE = 1e-4
 
-#: Tensors whose largest value is below this are compared as if it were this: the runtime's
-#: sigmoid is a polynomial that is right to 1e-7 in absolute terms, also far below that.
-FLOOR = 1e-2
-
 
 def runtime_reference(model: Model, feeds: Feeds, names: Sequence[str]) -> Mapping[str, Array]:
     """The named tensors of `model` by ONNX Runtime, intermediate ones included."""
@@ -46,11 +42,6 @@ def random_feeds(model: Model, seed: int = 0) -> dict[str, Array]:
         )
         for info in model.inputs
     }
-
-
-def difference(actual: Array, expected: Array) -> float:
-    """Largest absolute difference over the largest absolute expected value or `FLOOR`."""
-    return relative_difference(actual, expected, FLOOR)
 
 
 def verify(
@@ -74,7 +65,7 @@ def verify(
         outputs = OnnxModule(model)(*arguments)
     expected = reference(model, inputs, names)
     worst = max(
-        difference(tensor.numpy(), np.asarray(expected[name]))
+        relative_difference(tensor.numpy(), np.asarray(expected[name]))
         for name, tensor in zip(names, outputs, strict=True)
     )
     if worst <= tolerance:
@@ -98,7 +89,7 @@ def _first_difference(
         for name in node.outputs:
             if name not in expected:
                 continue
-            gap = difference(actual[name].numpy(), np.asarray(expected[name]))
+            gap = relative_difference(actual[name].numpy(), np.asarray(expected[name]))
             if gap > tolerance:
                 return (
                     f"torch and the runtime first differ at node '{node.name}' "

@@ -481,3 +481,13 @@ def test_a_real_model(shared: Path, tmp_path: Path) -> None:
     assert result.parted is None
     assert len(result.tensors) > 40
     assert {row.op_b.split("::")[0] for row in result.tensors} >= {"ai.alcs"}
+
+
+def test_rounding_far_below_one_is_no_difference() -> None:
+    """The runtime's sigmoid is right to 1e-7, whatever the size of its values."""
+    expected, found = np.array([1.2e-5, 3e-6]), np.array([1.2e-5 + 1.8e-7, 3e-6])
+    assert relative_difference(found, expected) == pytest.approx(1.8e-5)
+    sums = Differences()
+    sums.add(expected, found, 0, 2)
+    assert sums.result().relative == pytest.approx(1.8e-5)
+    assert relative_difference(np.array([2e-6]), np.array([1.0])) == pytest.approx(1, abs=1e-5)

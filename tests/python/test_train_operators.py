@@ -13,12 +13,12 @@ torch = pytest.importorskip("torch")
 
 from train_models import PRUNABLE, classifier, run_onnx, save  # noqa: E402
 
+from alcs_onnx.differences import relative_difference  # noqa: E402
 from alcs_onnx.errors import AlcsError, ModelError, UnsupportedError  # noqa: E402
 from alcs_onnx.graph import load_model  # noqa: E402
 from alcs_onnx.train import OnnxModule, verify  # noqa: E402
 from alcs_onnx.train.module import escape, unescape  # noqa: E402
 from alcs_onnx.train.operators import find, registered  # noqa: E402
-from alcs_onnx.train.verify import difference  # noqa: E402
 
 I64, F32 = np.int64, np.float32
 IMAGE = (2, 4, 9, 11)
@@ -202,7 +202,7 @@ def test_operator_equals_the_runtime(case_: Case, tmp_path: Path) -> None:
     found = module(*(by_name[name] for name in module.input_names))
     for actual, wanted in zip(found, expected, strict=True):
         assert actual.numpy(force=True).dtype == wanted.dtype
-        assert difference(actual.numpy(force=True), wanted) < 1e-5
+        assert relative_difference(actual.numpy(force=True), wanted) < 1e-5
 
 
 def test_every_registered_operator_is_tested() -> None:
@@ -231,7 +231,7 @@ def test_operators_that_need_a_graph(tmp_path: Path) -> None:
     x = np.random.default_rng(1).standard_normal(IMAGE).astype(F32)
     expected = run_onnx(path, {"x": x})
     (found,) = OnnxModule(load_model(path))(torch.from_numpy(x))
-    assert difference(found.detach().numpy(), expected[0]) < 1e-5
+    assert relative_difference(found.detach().numpy(), expected[0]) < 1e-5
 
 
 MODELS = [
