@@ -11,7 +11,9 @@ from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.channels import ChannelOptions
 from alcs_onnx.pipeline.plan_file import SavedPlan
 from alcs_onnx.pipeline.results import ChannelReport, LayerReport, NumericCheck
+from alcs_onnx.pipeline.resuming import RunState
 from alcs_onnx.pipeline.scene import Note, Scene
+from alcs_onnx.pipeline.tables import Tables
 from alcs_onnx.pipeline.training import Progress, Trained
 from alcs_onnx.types import Budget, ChannelTable, LatencyTable, Machine, Timing
 
@@ -25,8 +27,9 @@ class Request:
     method: str
     projection: str
     channels: ChannelOptions
-    table: Path | None
+    tables: Tables
     plan: SavedPlan | None
+    state: RunState
     trained: Trained | None
     output: Path | None
     seed: int

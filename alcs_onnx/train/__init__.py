@@ -25,7 +25,7 @@ from alcs_onnx.train.config import (
 )
 from alcs_onnx.train.data import Batch, Data, DataOptions, Samples, load_data
 from alcs_onnx.train.evaluation import evaluate
-from alcs_onnx.train.finetune import finetune, saved_keep
+from alcs_onnx.train.finetune import finetune
 from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.preprocess import Augment, Preprocess
@@ -62,6 +62,5 @@ __all__ = [
     "mean_gradients",
     "prune",
     "quantize_weights",
-    "saved_keep",
     "verify",
 ]
