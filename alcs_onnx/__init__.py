@@ -1,6 +1,6 @@
 """Make a trained ONNX CNN meet a latency budget on an ordinary CPU.
 
-The command line's functions, importable: `optimize`, `compress`, `compare_structures`,
+The command line's functions, importable: `optimize`, `sweep`, `compress`, `compare_structures`,
 `compile_model`, `profile`, `bench` and `get_library_path`. They are imported on first use, and
 torch only when training.
 """
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         compress,
         optimize,
         profile,
+        sweep,
     )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "get_library_path",
     "optimize",
     "profile",
+    "sweep",
 ]
 
 

@@ -11,6 +11,7 @@ example: alcs-onnx optimize in.onnx --budget 50% --data images/ -o out.onnx
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ from alcs_onnx.types import Budget
 
 #: The methods of `alcs_onnx.optimize`.
 METHODS = (*arguments.GROUP_METHODS, "channel", "hybrid")
+METHODS_HELP = (
+    "simd = groups of weights of adjacent output channels, filter = rows of a layer's weight "
+    "matrix, shape = its columns, unstructured = single weights, channel = whole channels with "
+    "all that is coupled to them, hybrid = channels, then SIMD groups of what is left"
+)
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline import ChannelOptions
@@ -44,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_method(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say how much and what is removed."""
+    """Arguments that say how much and what is removed, and by which table."""
     parser.add_argument(
         "--budget",
         required=True,
@@ -55,11 +61,16 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=METHODS,
         default="simd",
-        help="what is removed: simd = groups of weights of adjacent output channels (default), "
-        "filter = rows of a layer's weight matrix, shape = its columns, unstructured = single "
-        "weights, channel = whole channels with all that is coupled to them, hybrid = channels, "
-        "then SIMD groups of what is left",
+        help=f"what is removed: {METHODS_HELP} (simd)",
     )
+    add_groups(parser)
+    parser.add_argument(
+        "--profile", type=Path, default=None, metavar="TABLE", help="reuse a table of `profile`"
+    )
+
+
+def add_groups(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the methods that remove groups of weights."""
     parser.add_argument(
         "--group-size",
         type=arguments.positive_int,
@@ -74,9 +85,6 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         "its own (default) or absolute, or the largest norms by bisection as in the ALCS paper",
     )
     arguments.add_fully_connected(parser)
-    parser.add_argument(
-        "--profile", type=Path, default=None, metavar="TABLE", help="reuse a table of `profile`"
-    )
 
 
 #: Flags about groups of weights, with the methods that heed them.
@@ -134,38 +142,48 @@ def add_channels(parser: argparse.ArgumentParser) -> None:
 
 def requested(options: argparse.Namespace) -> dict[str, Any]:
     """What `add_method`, `add_channels` and the measuring flags ask of `alcs_onnx.optimize`."""
-    channels = _channel_options(options)
+    return {
+        **settings(options, [options.method]),
+        "method": options.method,
+        "table": options.profile,
+    }
+
+
+def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, Any]:
+    """What `add_groups`, `add_channels` and the measuring flags ask of runs by `methods`.
+
+    Raises `AlcsError` for flags that none of the methods heeds.
+    """
+    channels = _channel_options(options, methods)
     groups = {"simd_group": options.group_size, "projection": options.projection}
     return {
         "input_shapes": dict(options.input_shapes),
         "fully_connected": options.fully_connected,
-        "method": options.method,
         **{name: value for name, value in groups.items() if value is not None},
         "channels": channels,
-        "table": options.profile,
         "measuring": arguments.measuring(options),
         "seed": options.seed,
     }
 
 
-def _channel_options(options: argparse.Namespace) -> ChannelOptions:
-    """What `add_channels` parsed; raises `AlcsError` for flags that the method does not heed."""
+def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> ChannelOptions:
+    """What `add_channels` parsed; raises `AlcsError` for flags that no method heeds."""
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline import ChannelOptions
 
     given = {name: getattr(options, name) for name in _CHANNEL_FLAGS if hasattr(options, name)}
-    groups_alone = options.method in arguments.GROUP_METHODS
+    groups_alone = set(methods) <= set(arguments.GROUP_METHODS)
     unheeded = [_CHANNEL_FLAGS[name] for name in given] if groups_alone else []
     unheeded += [
         flag
-        for name, (flag, methods) in _GROUP_FLAGS.items()
-        if options.method not in methods and getattr(options, name) is not None
+        for name, (flag, heeding) in _GROUP_FLAGS.items()
+        if not set(methods) & set(heeding) and getattr(options, name) is not None
     ]
-    if options.method == "channel":
+    if set(methods) == {"channel"}:
         admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]
     if unheeded:
-        raise AlcsError(f"{unheeded[0]} has no effect with --method {options.method}")
+        raise AlcsError(f"{unheeded[0]} has no effect with --method {', '.join(methods)}")
     return ChannelOptions(**given)
 
 

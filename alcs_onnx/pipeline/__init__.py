@@ -23,6 +23,8 @@ from alcs_onnx.pipeline.results import (
 )
 from alcs_onnx.pipeline.scene import Measuring
 from alcs_onnx.pipeline.searching import SearchOptions
+from alcs_onnx.pipeline.sweep_results import DensePoint, SweepPoint, SweepResult
+from alcs_onnx.pipeline.sweeping import sweep
 from alcs_onnx.pipeline.training import Training
 
 __all__ = [
@@ -36,12 +38,15 @@ __all__ = [
     "ComparisonResult",
     "CompileResult",
     "CompressOptions",
+    "DensePoint",
     "LayerReport",
     "Measuring",
     "NumericCheck",
     "OptimizeResult",
     "SearchOptions",
     "StructureResult",
+    "SweepPoint",
+    "SweepResult",
     "Training",
     "bench",
     "compare_structures",
@@ -50,4 +55,5 @@ __all__ = [
     "optimize",
     "profile",
     "profile_channels",
+    "sweep",
 ]

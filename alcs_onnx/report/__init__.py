@@ -4,7 +4,8 @@ from alcs_onnx.report.comparison_json import read_comparison_json, write_compari
 from alcs_onnx.report.comparison_tables import print_comparison
 from alcs_onnx.report.console import note, progress
 from alcs_onnx.report.export import write_json
-from alcs_onnx.report.plots import check_plot, plot_comparison, plot_history
+from alcs_onnx.report.plots import check_plot, plot_comparison, plot_history, plot_sweep
+from alcs_onnx.report.sweep_tables import print_sweep
 from alcs_onnx.report.tables import (
     print_bench,
     print_channel_table,
@@ -18,11 +19,13 @@ __all__ = [
     "note",
     "plot_comparison",
     "plot_history",
+    "plot_sweep",
     "print_bench",
     "print_channel_table",
     "print_comparison",
     "print_compile",
     "print_optimize",
+    "print_sweep",
     "print_table",
     "progress",
     "read_comparison_json",
