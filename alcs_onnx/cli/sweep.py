@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.pipeline import sweep
 
     methods = [name for text in options.methods for name in re.split(r"[,\s]+", text) if name]
+    settings, schedule = optimize.settings(options, methods), training.schedule(options)
     with report.progress() as progress:
         result = sweep(
             options.model,
@@ -71,10 +72,10 @@ def run(options: argparse.Namespace) -> int:
             methods=methods,
             resume=options.resume,
             tables=options.tables,
-            training=training.schedule(options),
+            training=schedule,
             progress=progress,
             on_note=progress.note,
-            **optimize.settings(options, methods),
+            **settings,
         )
     report.print_sweep(result)
     try:
