@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
@@ -36,3 +37,22 @@ def describe_machine(machine: Machine) -> str:
         f"onnxruntime {machine.onnxruntime} | {machine.library} | "
         f"governor {machine.governor} | load {machine.load:.2f}"
     )
+
+
+def printable(text: str) -> str:
+    """`text` from a file without what a terminal would act on: control characters as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def shape_text(shape: Sequence[int] | None) -> str:
+    """Sizes joined by x; `?` where they are not known."""
+    return "?" if shape is None else "x".join(map(str, shape))
+
+
+def count_text(value: float) -> str:
+    """A number of three digits or so, with its unit: 3.49 M, 385 M, 1000."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("K", 1e3)):
+        if value >= size:
+            scaled = value / size
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {unit}"
+    return f"{value:.0f}"

@@ -1,0 +1,140 @@
+"""All that an inspection found, as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from alcs_onnx.inspection.values import Inspection, LatencyFacts, ModelFacts, TensorFacts
+from alcs_onnx.report.comparison_tables import format_bytes
+from alcs_onnx.report.html.blocks import facts, text, warning
+from alcs_onnx.report.html.document import Section, page
+from alcs_onnx.report.html.inspection.curves import curve_chart
+from alcs_onnx.report.html.inspection.drawing import draw
+from alcs_onnx.report.html.inspection.index import Index
+from alcs_onnx.report.html.inspection.tables import (
+    curve_table,
+    group_table,
+    latency_table,
+    layer_table,
+    node_table,
+    sparsity_table,
+)
+from alcs_onnx.report.html.inspection.texts import listed, percent
+from alcs_onnx.report.html.markup import Markup, element
+from alcs_onnx.report.layout import count_text, describe_machine, ms, shape_text
+
+
+def inspection_page(inspection: Inspection) -> str:
+    """The file, its graph, and its layers, coupling, sparsity and latency where known, as HTML.
+
+    The page is one file that needs no other and no network.
+    """
+    index = Index(inspection)
+    model = inspection.model
+    return page(
+        PurePath(model.file).name or model.file,
+        list(_sections(index)),
+        summary=[facts(_summary(model)), *_remarks(model)],
+    )
+
+
+def _sections(index: Index) -> Iterator[Section]:
+    found = index.found
+    hint = (
+        "Drag to move, wheel to zoom, arrow keys to go from node to node. Pointing at a node "
+        "outlines every node whose channels are coupled with its own."
+        if index.groups
+        else "Drag to move, wheel to zoom, arrow keys to go from node to node."
+    )
+    yield Section("Graph", [text(hint), draw(index)], "graph")
+    yield Section("Nodes", [node_table(index)], "nodes")
+    if found.model.layers:
+        yield Section("Layers: what optimize does", [layer_table(index)], "layers")
+    if found.coupling is not None:
+        coupling = found.coupling
+        said = (
+            f"{coupling.prunable_groups} of {len(coupling.groups)} groups can lose channels: "
+            f"{coupling.prunable_channels:,} of {coupling.channels:,} channels."
+        )
+        yield Section("Coupling groups", [text(said), group_table(index, coupling)], "coupling")
+    if found.sparsity is not None:
+        said = (
+            "Share of each structure's groups that are zero throughout; SIMD groups have "
+            f"{found.sparsity.simd_group} weights."
+        )
+        yield Section("Sparsity", [text(said), sparsity_table(index, found.sparsity)], "sparsity")
+    if found.latency is not None:
+        yield Section("Latency", _latency(index, found.latency), "latency")
+        if found.latency.curves:
+            yield Section("Latency curves", _curves(index, found.latency), "curves")
+
+
+def _summary(model: ModelFacts) -> dict[str, object]:
+    unknown = f", {model.unknown_macs} nodes not known" if model.unknown_macs else ""
+    operators = sorted(model.operators.items(), key=lambda item: -item[1])
+    return {
+        "File": model.file,
+        "Size": format_bytes(model.file_bytes),
+        "MACs": f"{count_text(model.macs)}{unknown}",
+        "MACs kept": f"{count_text(model.kept_macs)}{_share(model.kept_macs, model.macs)}",
+        "Parameters": f"{count_text(model.parameters)}, {format_bytes(model.weight_bytes)}",
+        "Parameters kept": f"{count_text(model.kept_parameters)}"
+        f"{_share(model.kept_parameters, model.parameters)}",
+        "Optimized": "yes" if model.optimized else "no",
+        "Inputs": listed(map(_tensor, model.inputs)),
+        "Outputs": listed(map(_tensor, model.outputs)),
+        "Nodes": f"{sum(model.operators.values()):,}",
+        "Operators": listed(f"{number} {name}" for name, number in operators),
+        "Opsets": listed(f"{domain} {opset}" for domain, opset in model.opsets.items()),
+        "IR version": model.ir_version,
+        "Producer": model.producer or None,
+    }
+
+
+def _share(part: int, whole: int) -> str:
+    return f" ({percent(part / whole)})" if whole else ""
+
+
+def _tensor(tensor: TensorFacts) -> str:
+    return f"{tensor.name} {tensor.dtype} {shape_text(tensor.shape)}"
+
+
+def _remarks(model: ModelFacts) -> Iterator[Markup]:
+    if model.problem:
+        yield warning(f"This model cannot be optimized: {model.problem}")
+    if model.notes:
+        notes = (element("li", {"class": "name"}, note) for note in model.notes)
+        yield element(
+            "details",
+            {"open": len(model.notes) <= 4},
+            element("summary", None, f"Notes ({len(model.notes)})"),
+            element("ul", None, *notes),
+        )
+
+
+def _latency(index: Index, latency: LatencyFacts) -> list[Markup]:
+    timing = latency.timing
+    known = {
+        "Median": f"{ms(timing.median)} ms",
+        "P90": f"{ms(timing.p90)} ms",
+        "P99": f"{ms(timing.p99)} ms",
+        "Mean": f"{ms(timing.mean)} ± {ms(timing.stddev)} ms",
+        "Runs": timing.runs,
+        "Beyond the nodes": f"{ms(latency.rest_ms)} ms",
+    }
+    return [
+        *map(warning, latency.warnings),
+        facts(known),
+        text(describe_machine(latency.machine)),
+        latency_table(index, latency),
+    ]
+
+
+def _curves(index: Index, latency: LatencyFacts) -> list[Markup]:
+    said = (
+        "Run time of each layer against the share of its groups that are kept: structure "
+        f"{latency.structure}, SIMD groups of {latency.simd_group} weights."
+    )
+    charts = element("div", {"class": "charts"}, *map(curve_chart, latency.curves))
+    return [text(said), charts, curve_table(index, latency)]

@@ -1,0 +1,20 @@
+"""How the values of an inspection are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def percent(share: float) -> str:
+    """A share of 1: 12.5 %."""
+    return f"{100 * share:.1f} %"
+
+
+def listed(values: Iterable[str]) -> str | None:
+    """Values with commas; None for none at all."""
+    return ", ".join(values) or None
+
+
+def operator(domain: str, op: str) -> str:
+    """An operator, after its domain where that is not ONNX's own."""
+    return f"{domain}::{op}" if domain else op
