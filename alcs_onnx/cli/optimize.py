@@ -42,6 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        default=None,
+        metavar="FILE",
+        help="write an HTML page of the result (REPORT.html beside the output)",
+    )
     arguments.add_measuring(parser, iterations=200)
     add_channels(parser)
     training.add_data(parser)
@@ -196,9 +205,13 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output is None and not options.dry_run:
         raise AlcsError("optimize needs an output file: -o out.onnx (or --dry-run)")
+    files = [path for path in (options.output, options.model) if path is not None]
     if options.export_json is not None:
-        outputs = [options.output] if options.output is not None else []
-        check_writable(options.export_json, options.model, *outputs)
+        check_writable(options.export_json, *files)
+        files.append(options.export_json)
+    page = _report_file(options)
+    if page is not None:
+        check_writable(page, *files)
     with report.progress() as progress:
         result = optimize(
             options.model,
@@ -213,4 +226,16 @@ def run(options: argparse.Namespace) -> int:
     if options.export_json is not None:
         report.write_json(options.export_json, result)
     report.print_optimize(result)
+    if page is not None:
+        report.write_page(page, report.optimize_page(result))
+        print(f"wrote {page}")
     return result.exit_status
+
+
+def _report_file(options: argparse.Namespace) -> Path | None:
+    """The page to write: by default beside the output, or here where there is none."""
+    if options.report is None or options.report != Path():
+        found: Path | None = options.report
+        return found
+    folder = Path() if options.output is None else options.output.parent
+    return folder / "REPORT.html"

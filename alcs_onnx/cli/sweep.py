@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where latency tables are kept, and found of an earlier sweep (in the output folder)",
     )
+    parser.add_argument(
+        "--report", action="store_true", help="write an HTML page of the result, REPORT.html"
+    )
     optimize.add_groups(parser)
     arguments.add_measuring(parser, iterations=200)
     optimize.add_channels(parser)
@@ -82,5 +85,7 @@ def run(options: argparse.Namespace) -> int:
         report.plot_sweep(result, options.output / "sweep.png")
     except AlcsError as error:
         report.note(f"no plot: {error}")
+    if options.report:
+        report.write_page(options.output / "REPORT.html", report.sweep_page(result))
     print(f"wrote {options.output}")
     return result.exit_status

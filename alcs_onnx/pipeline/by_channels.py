@@ -65,6 +65,7 @@ def prune_channels(request: Request) -> Outcome:
         plan=SavedPlan("channel", plan, None, settings),
         keeps_all=all(mask.all() for mask in plan.keep.values()),
         settings=settings,
+        channel_curves=table.curves,
     )
 
 

@@ -63,6 +63,11 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
         ),
         plan=SavedPlan(scene.structure, None, plan, {"projection": request.projection}),
         keeps_all=all(mask.all() for mask in plan.keep.values()),
+        settings={
+            "projection": request.projection,
+            **({"simd_group": scene.simd_group} if scene.structure == "simd" else {}),
+        },
+        curves=table.curves,
     )
 
 

@@ -70,6 +70,7 @@ def prune_both(request: Request) -> Outcome:
     return replace(
         _named(request, outcome, keep),
         channels=channel_reports(loop, keep),
+        channel_curves=loop.table.curves,
         mac_ratio=outcome.mac_ratio * smaller.macs / scene.model.macs,
     )
 
@@ -80,7 +81,7 @@ def _named(request: Request, outcome: Outcome, keep: ChannelPlan | None) -> Outc
         return outcome
     settings = request.plan.settings if request.plan else asdict(request.channels)
     plan = SavedPlan("hybrid", keep, outcome.plan.groups, {**outcome.plan.settings, **settings})
-    return replace(outcome, plan=plan, settings=plan.settings)
+    return replace(outcome, plan=plan, settings={**outcome.settings, **plan.settings})
 
 
 def _best_split(request: Request, loop: ChannelLoop, table: LatencyTable) -> _Split:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from alcs_onnx.types import Machine, Shape, Timing
+from alcs_onnx.types import ChannelCurve, LayerCurve, Machine, Shape, Timing
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,11 @@ class BenchResult:
 
 @dataclass(frozen=True)
 class OptimizeResult:
-    """What `optimize` did and measured. Times in ms."""
+    """What `optimize` did and measured. Times in ms.
+
+    `curves` are the measured curves of layers that the plan was chosen by, and `channel_curves`
+    those of channel groups.
+    """
 
     status: Literal["met", "missed", "unchanged", "dry run"]
     message: str
@@ -124,6 +128,9 @@ class OptimizeResult:
     history: tuple[Mapping[str, float | str], ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 0.0
+    model_digest: str = ""
+    curves: tuple[LayerCurve, ...] = ()
+    channel_curves: tuple[ChannelCurve, ...] = ()
 
     @property
     def exit_status(self) -> int:

@@ -15,7 +15,15 @@ from alcs_onnx.pipeline.resuming import RunState
 from alcs_onnx.pipeline.scene import Note, Scene
 from alcs_onnx.pipeline.tables import Tables
 from alcs_onnx.pipeline.training import Progress, Trained
-from alcs_onnx.types import Budget, ChannelTable, LatencyTable, Machine, Timing
+from alcs_onnx.types import (
+    Budget,
+    ChannelCurve,
+    ChannelTable,
+    LatencyTable,
+    LayerCurve,
+    Machine,
+    Timing,
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ class Outcome:
     plan: SavedPlan | None = None
     keeps_all: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
+    curves: tuple[LayerCurve, ...] = ()
+    channel_curves: tuple[ChannelCurve, ...] = ()
 
 
 class Loop(Protocol):
@@ -94,4 +104,12 @@ def already_within(
     )
     if loop.budget_ms < dense:
         return None
-    return Outcome(table.dense, table.machine, loop.budget_ms, (low, high), dense)
+    return Outcome(
+        dense=table.dense,
+        machine=table.machine,
+        budget_ms=loop.budget_ms,
+        reachable_ms=(low, high),
+        predicted_ms=dense,
+        curves=table.curves if isinstance(table, LatencyTable) else (),
+        channel_curves=table.curves if isinstance(table, ChannelTable) else (),
+    )

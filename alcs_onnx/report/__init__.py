@@ -3,8 +3,10 @@
 from alcs_onnx.report.comparison_json import read_comparison_json, write_comparison_json
 from alcs_onnx.report.comparison_tables import print_comparison
 from alcs_onnx.report.console import note, progress
-from alcs_onnx.report.export import write_json
+from alcs_onnx.report.export import write_json, write_page
+from alcs_onnx.report.optimize_page import optimize_page
 from alcs_onnx.report.plots import check_plot, plot_comparison, plot_history, plot_sweep
+from alcs_onnx.report.sweep_page import sweep_page
 from alcs_onnx.report.sweep_tables import print_sweep
 from alcs_onnx.report.tables import (
     print_bench,
@@ -17,6 +19,7 @@ from alcs_onnx.report.tables import (
 __all__ = [
     "check_plot",
     "note",
+    "optimize_page",
     "plot_comparison",
     "plot_history",
     "plot_sweep",
@@ -29,6 +32,8 @@ __all__ = [
     "print_table",
     "progress",
     "read_comparison_json",
+    "sweep_page",
     "write_comparison_json",
     "write_json",
+    "write_page",
 ]
