@@ -42,6 +42,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it where they are not there; `OutputError` if impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
 def to_jsonable(value: Any) -> Any:
     """Dataclasses to objects, tuples to lists, paths to text, and non-finite numbers to null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alcs_onnx.files import make_folder
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.plan_file import SavedPlan, load_plan, masks_path, save_plan
 from alcs_onnx.types import PruningPlan
@@ -43,7 +44,7 @@ class RunState:
         """Keep the plan, before `stage` begins; plans of later stages are forgotten."""
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         for old in {stage, FINETUNE}:
             # First the file that names the masks: masks without it are no plan.
             self._path(old).unlink(missing_ok=True)

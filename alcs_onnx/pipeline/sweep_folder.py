@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from alcs_onnx.errors import AlcsError, OutputError
-from alcs_onnx.files import to_jsonable, write_json
+from alcs_onnx.files import make_folder, to_jsonable, write_json
 from alcs_onnx.pipeline.results import OptimizeResult
 from alcs_onnx.pipeline.sweep_results import DensePoint, SweepPoint, SweepResult
 from alcs_onnx.types import Machine, Timing
@@ -94,11 +94,8 @@ class SweepFolder:
 
     def begin(self, dense: DensePoint) -> None:
         """Make the folder and write what the sweep is; after `begun` found none."""
-        try:
-            for folder in (self.path, self.path / "points", self.path / "plans"):
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        for folder in (self.path / "points", self.path / "plans"):
+            make_folder(folder)
         write_json(self._file, {**_head(_SWEEP), "settings": self._settings, "dense": dense})
 
     def read_point(self, point: str) -> SweepPoint | None:

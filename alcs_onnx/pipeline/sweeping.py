@@ -122,6 +122,7 @@ def sweep(
         if row is None:
             note(told)
             row = _make_point(make, folder, name, method, budget, training)
+            note(row.message)
         else:
             note(f"{told}: finished before, {row.status}")
         rows.append(row)

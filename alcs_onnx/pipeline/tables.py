@@ -10,6 +10,7 @@ from typing import TypeVar
 from alcs_onnx import latency
 from alcs_onnx.coupling import Coupling
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.files import make_folder
 from alcs_onnx.pipeline.channels import contributions
 from alcs_onnx.pipeline.profiling import measure_table
 from alcs_onnx.pipeline.scene import Scene
@@ -96,8 +97,8 @@ class Tables:
             # A hybrid run has a table of what the channels left, besides that of the model.
             path = self.folder / f"{name}-{scene.model.digest[:12]}.table.json"
             if not (self.reuse and path.is_file()):
+                make_folder(self.folder)
                 table = measure()
-                self.folder.mkdir(parents=True, exist_ok=True)
                 latency.save_table(table, path)
                 return path, table
         if path is None:
