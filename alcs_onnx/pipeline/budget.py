@@ -76,6 +76,11 @@ class BudgetLoop:
         return {x.name: x for x in self.scene.prunable if x.name not in self.left_alone}
 
     @property
+    def dense_ms(self) -> float:
+        """The dense latency as last measured."""
+        return self._dense_now
+
+    @property
     def budget_ms(self) -> float:
         """The budget for the dense latency as last measured."""
         return self.budget.resolve(self._dense_now)

@@ -57,6 +57,7 @@ def prune_channels(request: Request) -> Outcome:
         budget_ms=loop.budget_ms,
         reachable_ms=loop.range_ms(),
         predicted_ms=plan.predicted_ms,
+        predicted_share=plan.predicted_ms / loop.dense_ms,
         model=written,
         check=check,
         mac_ratio=smaller.macs / request.scene.model.macs,

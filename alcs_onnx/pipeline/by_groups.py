@@ -55,6 +55,7 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
         budget_ms=loop.budget_ms,
         reachable_ms=loop.range_ms(),
         predicted_ms=plan.predicted_ms,
+        predicted_share=plan.predicted_ms / loop.dense_ms,
         model=written,
         check=numeric_check(written, masked_model(final, plan), request.seed),
         mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / scene.model.macs,

@@ -67,6 +67,7 @@ def finish(request: Request, outcome: Outcome, began: float) -> OptimizeResult:
         history=tuple(trained.history) if trained else (),
         settings=_settings(request, outcome),
         seconds=time.monotonic() - began,
+        predicted_share=outcome.predicted_share,
         model_digest=scene.model.digest,
         curves=outcome.curves,
         channel_curves=outcome.channel_curves,

@@ -105,8 +105,10 @@ class BenchResult:
 class OptimizeResult:
     """What `optimize` did and measured. Times in ms.
 
-    `curves` are the measured curves of layers that the plan was chosen by, and `channel_curves`
-    those of channel groups.
+    `predicted_share` is the estimate over the dense latency that it was made for: the machine may
+    have become slower or quicker by the time that `dense` and `sparse` were measured. `curves`
+    are the measured curves of layers that the plan was chosen by, and `channel_curves` those of
+    channel groups.
     """
 
     status: Literal["met", "missed", "unchanged", "dry run"]
@@ -128,6 +130,7 @@ class OptimizeResult:
     history: tuple[Mapping[str, float | str], ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 0.0
+    predicted_share: float | None = None
     model_digest: str = ""
     curves: tuple[LayerCurve, ...] = ()
     channel_curves: tuple[ChannelCurve, ...] = ()

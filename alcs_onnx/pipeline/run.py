@@ -75,12 +75,18 @@ class Outcome:
     plan: SavedPlan | None = None
     keeps_all: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
+    predicted_share: float = 1.0
     curves: tuple[LayerCurve, ...] = ()
     channel_curves: tuple[ChannelCurve, ...] = ()
 
 
 class Loop(Protocol):
     """What finds a plan for the budget, from a table of measured latencies."""
+
+    @property
+    def dense_ms(self) -> float:
+        """The dense latency as it is known, for which budget and estimates are."""
+        ...
 
     @property
     def budget_ms(self) -> float:

@@ -30,7 +30,7 @@ from alcs_onnx.types import Machine, Timing
 SCHEMA = 1
 _SWEEP, _POINT = "alcs-onnx sweep", "alcs-onnx sweep point"
 #: What follows from the fields of a point, written for readers that are not this package.
-_DERIVED = ("share", "speedup", "latency")
+_DERIVED = ("share", "speedup", "latency", "predicted_ms")
 
 
 class SweepFolder:

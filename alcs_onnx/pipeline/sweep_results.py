@@ -18,9 +18,10 @@ class SweepPoint:
     """One budget by one method: what `optimize` made of it.
 
     `status` is that of `optimize`, or "unreachable" where it says so before training; such a
-    point has no numbers. `dense` was measured beside `measured`, in turns. `output` is the name
-    of the written file in the sweep's folder, None where none was. `accuracy` is that of the
-    written file, None without labelled or unlabelled test samples to measure it on.
+    point has no numbers. `dense` was measured beside `measured`, in turns; `predicted_share` is
+    the estimate that the plan was chosen by, over the dense latency that it was made for.
+    `output` is the name of the written file in the sweep's folder, None where none was.
+    `accuracy` is that of the written file, None without test samples to measure it on.
     """
 
     method: str
@@ -30,7 +31,7 @@ class SweepPoint:
     output: str | None = None
     budget_ms: float | None = None
     dense: Timing | None = None
-    predicted_ms: float | None = None
+    predicted_share: float | None = None
     measured: Timing | None = None
     accuracy: float | None = None
     mac_ratio: float | None = None
@@ -51,7 +52,7 @@ class SweepPoint:
             output=None if result.output is None else output,
             budget_ms=result.budget_ms,
             dense=result.dense,
-            predicted_ms=result.predicted_ms,
+            predicted_share=result.predicted_share if result.sparse is not None else None,
             measured=result.sparse,
             accuracy=[*stages.values()][-1] if stages else None,
             mac_ratio=result.mac_ratio,
@@ -73,11 +74,11 @@ class SweepPoint:
         return self.latency, self.accuracy
 
     @property
-    def predicted_latency(self) -> float | None:
-        """The same of the estimate that the plan was chosen by."""
-        if self.measured is None or self.dense is None or self.predicted_ms is None:
+    def predicted_ms(self) -> float | None:
+        """The estimate, for the dense latency that was measured beside the point."""
+        if self.predicted_share is None or self.dense is None:
             return None
-        return self.predicted_ms / self.dense.median
+        return self.predicted_share * self.dense.median
 
     @property
     def speedup(self) -> float | None:

@@ -171,9 +171,9 @@ def _draw_method(
     latencies, accuracies = [x for x, _, _ in points], [y for _, y, _ in points]
     axes.plot(latencies, accuracies, "o-", color=colour, label=f"{method}, measured")
     estimates = [
-        (100 * point.predicted_latency, y)
+        (100 * point.predicted_share, y)
         for _, y, point in points
-        if point.predicted_latency is not None
+        if point.predicted_share is not None
     ]
     axes.plot(*zip(*estimates, strict=True), "x", color=colour, label=f"{method}, estimated")
     for x, y, point in points:

@@ -87,7 +87,7 @@ def _chart(result: SweepResult) -> Markup:
         accuracies = [point.accuracy for point in points]
         for name, shares in (
             ("measured", [point.latency for point in points]),
-            ("estimated", [point.predicted_latency for point in points]),
+            ("estimated", [point.predicted_share for point in points]),
         ):
             x = [float("nan") if share is None else 100 * share for share in shares]
             series.append(Series(f"{method}, {name}", x, accuracies, labels=budgets))
