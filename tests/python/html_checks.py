@@ -8,6 +8,19 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
+#: Names that would end an element, an attribute or a script, or that no document can hold.
+HOSTILE = (
+    "<script>window.broken = 1</script>",
+    "</script></style></template><img src=x onerror='window.broken = 1'>",
+    '" onload="window.broken = 1" x=\'',
+    "' autofocus onfocus='window.broken = 1",
+    "--><!--]]>&lt;&amp;&#0;",
+    "\u202etfel-ot-thgir\u2066 \u05d0\u05d1\u05d2 e\u0301 \U0001f9e0 \u5377\u7a4d",
+    "\x00\x1b[31m\x07\x85\udcff\ufffe\n\ttext",
+    "javascript:window.broken=1",
+    "%3Cscript%3E #node= ?&=+",
+)
+
 _VOID = {"br", "hr", "input", "link", "meta"}
 
 
@@ -99,3 +112,13 @@ def _check_policy(found: Document) -> None:
 
 def _digest(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def hostile(name: str) -> str:
+    """Another hostile text for every name, and always the same one."""
+    return HOSTILE[sum(map(ord, name)) % len(HOSTILE)] + name
+
+
+def quiet(name: str) -> str:
+    """A harmless text of the same length for every name."""
+    return "n" * (len(hostile(name)) - len(name)) + name

@@ -10,7 +10,7 @@ from importlib.resources import files
 from urllib.parse import unquote
 
 import pytest
-from html_checks import Document, check
+from html_checks import HOSTILE, Document, check, hostile, quiet
 from hypothesis import given
 from hypothesis import strategies as st
 from inspection_samples import empty, residual
@@ -38,29 +38,6 @@ from alcs_onnx.report.html import (
 )
 from alcs_onnx.report.html.axes import new_axis
 from alcs_onnx.report.html.markup import element, escape
-
-#: Names that would end an element, an attribute or a script, or that no document can hold.
-HOSTILE = (
-    "<script>window.broken = 1</script>",
-    "</script></style></template><img src=x onerror='window.broken = 1'>",
-    '" onload="window.broken = 1" x=\'',
-    "' autofocus onfocus='window.broken = 1",
-    "--><!--]]>&lt;&amp;&#0;",
-    "\u202etfel-ot-thgir\u2066 \u05d0\u05d1\u05d2 e\u0301 \U0001f9e0 \u5377\u7a4d",
-    "\x00\x1b[31m\x07\x85\udcff\ufffe\n\ttext",
-    "javascript:window.broken=1",
-    "%3Cscript%3E #node= ?&=+",
-)
-
-
-def hostile(name: str) -> str:
-    """Another hostile text for every name, and always the same one."""
-    return HOSTILE[sum(map(ord, name)) % len(HOSTILE)] + name
-
-
-def quiet(name: str) -> str:
-    """A harmless text of the same length for every name."""
-    return "n" * (len(hostile(name)) - len(name)) + name
 
 
 def around(*blocks: Markup) -> Document:

@@ -177,7 +177,7 @@ def _node(
         # Also the name that assistive technology reads.
         element("title", None, "\n".join((node.title, *node.lines))),
         element("rect", {"width": _WIDTH, "height": _HEIGHT, "rx": 28 if node.small else 6}),
-        element("text", {"class": "title", "x": left, "y": 19}, _head(node.title, _TITLE_LENGTH)),
+        element("text", {"class": "title", "x": left, "y": 19}, _cut(node.title, _TITLE_LENGTH)),
         *rows,
     )
 
@@ -226,18 +226,13 @@ def _overview(layout: Layout, colouring: Colouring, box: str) -> Markup:
     return element("svg", attributes, join(*boxes), element("rect", {"class": "view"}))
 
 
-def _head(content: str, length: int) -> str:
-    """The beginning of a text, as much as fits."""
-    return _cut(content, length)
-
-
 def _tail(content: str, length: int) -> str:
     """The end of a text, where names differ, as much as fits."""
     return _cut(content[::-1], length)[::-1]
 
 
 def _cut(content: str, length: int) -> str:
-    """As many characters as fit into `length` narrow ones, an ellipsis for the rest."""
+    """The beginning of a text, as much as `length` narrow characters take, and an ellipsis."""
     room = float(length)
     for index, character in enumerate(content):
         wide = unicodedata.east_asian_width(character) in "WF"

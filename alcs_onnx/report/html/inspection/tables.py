@@ -65,7 +65,7 @@ def layer_table(index: Index) -> Markup:
             "yes" if layer.prunable else "no",
             layer.reason or None,
             layer.op,
-            layer.op_reason or None,
+            None if layer.op_reason in ("", layer.reason) else layer.op_reason,
             layer.simd_group or None,
             listed(layer.fused),
         )
