@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from html_checks import Document, check
 from small_models import labelled_images, residual_net
+from test_html_browser import browser  # noqa: F401 (a fixture)
 from test_html_page import hostile, quiet
 from test_sweep import point, swept
 
@@ -147,6 +149,24 @@ def test_hostile_names_change_nothing_but_the_text(trained: OptimizeResult) -> N
     calm = check(optimize_page(renamed(trained, quiet)))
     assert [tag for tag, _ in attacked.elements] == [tag for tag, _ in calm.elements]
     assert [set(a) for _, a in attacked.elements] == [set(a) for _, a in calm.elements]
+
+
+@pytest.mark.parametrize("rename", [str, hostile])
+def test_a_browser_has_nothing_to_say(
+    rename: Callable[[str], str],
+    trained: OptimizeResult,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    chrome = request.getfixturevalue("browser")
+    result = renamed(trained, rename)
+    (tmp_path / "page.html").write_text(optimize_page(result), encoding="utf-8")
+    chrome.get((tmp_path / "page.html").as_uri())
+    rows = chrome.find_elements("css selector", "#layers tbody tr")
+    assert len(rows) == len(trained.layers)
+    assert len(chrome.find_elements("css selector", "#curves svg[role=img]")) == len(result.curves)
+    assert chrome.execute_script("return window.broken") is None
+    assert chrome.get_log("browser") == []
 
 
 def test_a_missed_budget_cannot_be_overlooked(trained: OptimizeResult) -> None:
