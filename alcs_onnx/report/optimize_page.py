@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import PurePath
 
 import numpy as np
@@ -47,7 +48,8 @@ def _sections(result: OptimizeResult) -> Iterator[Section]:
     if result.accuracy is not None:
         yield Section("Accuracy", [_accuracy(result)], "accuracy")
     if result.history:
-        yield Section("Training", list(_training(result.history)), "training")
+        charts = element("div", {"class": "charts"}, *_training(result.history))
+        yield Section("Training", [charts], "training")
     if result.channels:
         yield Section("Channel groups", [_channels(result)], "channels")
     if result.layers:
@@ -141,9 +143,9 @@ def _accuracy(result: OptimizeResult) -> Markup:
 
 def _training(history: Sequence[Mapping[str, float | str]]) -> Iterator[Markup]:
     """Curves over the epochs of all stages, counted through."""
-    yield line_chart(
-        list(_by_stage(history, "loss")), "epoch", "training loss", title="Loss of each epoch"
-    )
+    draw = partial(line_chart, size=_CHART)
+    loss = list(_by_stage(history, "loss"))
+    yield draw(loss, "epoch", "training loss", title="Loss of each epoch")
     admm = [record for record in history if str(record["stage"]).startswith("admm")]
     if admm:
         epochs = list(range(1, len(admm) + 1))
@@ -151,20 +153,19 @@ def _training(history: Sequence[Mapping[str, float | str]]) -> Iterator[Markup]:
             Series("primal, ‖W − U‖", epochs, [_value(r, "residual") for r in admm]),
             Series("dual, ‖ρ ΔU‖", epochs, [_value(r, "dual_residual") for r in admm]),
         ]
-        yield line_chart(residuals, "iteration", "residual", title="Residuals of ADMM")
-        shares = Series("‖W − U‖ / ‖W‖", epochs, [_value(r, "relative_residual") for r in admm])
-        changed = Series("masks changed", epochs, [_value(r, "changed") for r in admm])
-        yield line_chart(
-            [shares, changed], "iteration", "share", title="How far W is from the plan"
-        )
+        yield draw(residuals, "iteration", "residual", title="Residuals of ADMM")
+        shares = [
+            Series("‖W − U‖ / ‖W‖", epochs, [_value(r, "relative_residual") for r in admm]),
+            Series("masks changed", epochs, [_value(r, "changed") for r in admm]),
+        ]
+        yield draw(shares, "iteration", "share", title="How far W is from the plan")
     metric = [
         Series(one.name, one.x, [None if y is None else 100 * y for y in one.y])
         for one in _by_stage(history, "metric")
     ]
     if any(y is not None for one in metric for y in one.y):
-        yield line_chart(
-            metric, "epoch", "metric (%)", title="Metric on the test samples", from_zero=False
-        )
+        title = "Metric on the test samples"
+        yield draw(metric, "epoch", "metric (%)", title=title, from_zero=False)
 
 
 def _by_stage(history: Sequence[Mapping[str, float | str]], key: str) -> Iterator[Series]:

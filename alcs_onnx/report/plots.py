@@ -92,11 +92,12 @@ def plot_sweep(result: SweepResult, path: Path) -> None:
             _draw_method(axes, result, method, sorted(points, key=lambda x: x[0]), f"C{index}")
         if result.dense.accuracy is not None:
             axes.plot(100, result.dense.accuracy, "k*", markersize=12, label="dense")
+        axes.plot([], "ko", markersize=12, fillstyle="none", label="on the Pareto front")
         scale = result.dense.timing.median / 100
         upper = axes.secondary_xaxis(
             "top", functions=(lambda x: np.asarray(x) * scale, lambda x: np.asarray(x) / scale)
         )
-        upper.set_xlabel("the same in ms, where the dense model takes what it did first")
+        upper.set_xlabel(f"ms, at a dense latency of {100 * scale:.3f}")
         axes.set_xlabel("latency (% of dense)")
         axes.set_ylabel(f"{result.dense.measure} (%)")
         axes.set_title(result.model)
