@@ -51,12 +51,11 @@ def _table(result: SweepResult) -> Markup:
         Column(f"{measure} %", lambda value: f"{value:.2f}"),
         Column("MACs", _percent),
         Column("front", help="no other point, nor the dense model, is as fast and as accurate"),
-        Column("file"),
     ]
     dense = result.dense
     first = (
         *("dense", "", "", dense.timing.median, None, None, None, 1.0),
-        *(dense.accuracy, 1.0, "", ""),
+        *(dense.accuracy, 1.0, ""),
     )
     return table(columns, [first, *(_row(result, point) for point in result.points)])
 
@@ -74,7 +73,6 @@ def _row(result: SweepResult, point: SweepPoint) -> tuple[object, ...]:
         None if point.measured is None else point.measured.median,
         *(point.share, point.speedup, point.accuracy, point.mac_ratio),
         None if front is None else "yes" if front else "no",
-        point.output,
     )
 
 

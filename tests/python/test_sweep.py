@@ -183,10 +183,10 @@ def test_the_plot_shows_the_points_and_the_dense_model(tmp_path: Path) -> None:
 
 def test_a_sweep_without_data(network: Path, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "sweep"
-    arguments: dict[str, Any] = {"methods": ["simd", "shape"], "measuring": QUICK}
+    arguments: dict[str, Any] = {"methods": ["simd", "channel"], "measuring": QUICK}
     result = alcs_onnx.sweep(network, "90%,0.5%,10s", folder, **arguments)
     names = [(row.method, row.budget) for row in result.points]
-    assert names == [(m, b) for m in ("simd", "shape") for b in ("90%", "0.5%", "10s")]
+    assert names == [(m, b) for m in ("simd", "channel") for b in ("90%", "0.5%", "10s")]
     for row in result.points:
         if row.budget == "0.5%":
             assert (row.status, row.output, row.measured) == ("unreachable", None, None)
