@@ -1,6 +1,6 @@
 """Make a trained ONNX CNN meet a latency budget on an ordinary CPU.
 
-The command line's functions, importable: `optimize`, `compress`, `compare_structures`,
+The command line's functions, importable: `optimize`, `sweep`, `compress`, `compare_structures`,
 `compile_model`, `inspect`, `profile`, `bench`, `compare` and `get_library_path`. They are imported
 on first use, and torch only when training or reading data.
 """
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         inspect,
         optimize,
         profile,
+        sweep,
     )
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "inspect",
     "optimize",
     "profile",
+    "sweep",
 ]
 
 

@@ -1,12 +1,16 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and results as JSON."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alcs_onnx.errors import OutputError
 
@@ -36,6 +40,35 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` through `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it where they are not there; `OutputError` if impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
+def to_jsonable(value: Any) -> Any:
+    """Dataclasses to objects, tuples to lists, paths to text, and non-finite numbers to null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return {str(key): to_jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return str(value)
+
+
+def write_json(path: Path, result: Any) -> None:
+    """Write a result value as JSON; raises `OutputError` when `path` cannot be written."""
+    text = json.dumps(to_jsonable(result), indent=2) + "\n"
+    write_atomically(path, text.encode())
 
 
 def check_writable(path: Path, *inputs: Path) -> None:

@@ -13,6 +13,7 @@ from alcs_onnx.errors import AlcsError
 #: Sub-commands in the order `--help` lists them: module name -> one-line summary.
 COMMANDS = {
     "optimize": "make a model meet a latency budget",
+    "sweep": "optimize for several budgets and methods: a Pareto table",
     "prune-masks": "choose what to remove and save the masks",
     "compile": "rewrite an already sparse model to the sparse operator",
     "compress": "prune and quantize a model to given targets",

@@ -11,10 +11,17 @@ example: alcs-onnx optimize in.onnx --budget 50% --data images/ -o out.onnx
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alcs_onnx.cli import arguments, choices, training
+
+METHODS_HELP = (
+    "simd = groups of weights of adjacent output channels, filter = rows of a layer's weight "
+    "matrix, shape = its columns, unstructured = single weights, channel = whole channels with "
+    "all that is coupled to them, hybrid = channels, then SIMD groups of what is left"
+)
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline import ChannelOptions
@@ -32,6 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        default=None,
+        metavar="FILE",
+        help="write an HTML page of the result (REPORT.html beside the output)",
+    )
     arguments.add_measuring(parser, iterations=200)
     add_channels(parser)
     training.add_data(parser)
@@ -40,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_method(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say how much and what is removed."""
+    """Arguments that say how much and what is removed, and by which table."""
     parser.add_argument(
         "--budget",
         required=True,
@@ -51,11 +67,16 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=choices.METHODS,
         default="simd",
-        help="what is removed: simd = groups of weights of adjacent output channels (default), "
-        "filter = rows of a layer's weight matrix, shape = its columns, unstructured = single "
-        "weights, channel = whole channels with all that is coupled to them, hybrid = channels, "
-        "then SIMD groups of what is left",
+        help=f"what is removed: {METHODS_HELP} (simd)",
     )
+    add_groups(parser)
+    parser.add_argument(
+        "--profile", type=Path, default=None, metavar="TABLE", help="reuse a table of `profile`"
+    )
+
+
+def add_groups(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the methods that remove groups of weights."""
     parser.add_argument(
         "--group-size",
         type=arguments.positive_int,
@@ -70,9 +91,6 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         "its own (default) or absolute, or the largest norms by bisection as in the ALCS paper",
     )
     arguments.add_fully_connected(parser)
-    parser.add_argument(
-        "--profile", type=Path, default=None, metavar="TABLE", help="reuse a table of `profile`"
-    )
 
 
 #: Flags about groups of weights, with the methods that heed them.
@@ -130,38 +148,48 @@ def add_channels(parser: argparse.ArgumentParser) -> None:
 
 def requested(options: argparse.Namespace) -> dict[str, Any]:
     """What `add_method`, `add_channels` and the measuring flags ask of `alcs_onnx.optimize`."""
-    channels = _channel_options(options)
+    return {
+        **settings(options, [options.method]),
+        "method": options.method,
+        "table": options.profile,
+    }
+
+
+def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, Any]:
+    """What `add_groups`, `add_channels` and the measuring flags ask of runs by `methods`.
+
+    Raises `AlcsError` for flags that none of the methods heeds.
+    """
+    channels = _channel_options(options, methods)
     groups = {"simd_group": options.group_size, "projection": options.projection}
     return {
         "input_shapes": dict(options.input_shapes),
         "fully_connected": options.fully_connected,
-        "method": options.method,
         **{name: value for name, value in groups.items() if value is not None},
         "channels": channels,
-        "table": options.profile,
         "measuring": arguments.measuring(options),
         "seed": options.seed,
     }
 
 
-def _channel_options(options: argparse.Namespace) -> ChannelOptions:
-    """What `add_channels` parsed; raises `AlcsError` for flags that the method does not heed."""
+def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> ChannelOptions:
+    """What `add_channels` parsed; raises `AlcsError` for flags that no method heeds."""
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline import ChannelOptions
 
     given = {name: getattr(options, name) for name in _CHANNEL_FLAGS if hasattr(options, name)}
-    groups_alone = options.method in choices.GROUP_METHODS
+    groups_alone = set(methods) <= set(choices.GROUP_METHODS)
     unheeded = [_CHANNEL_FLAGS[name] for name in given] if groups_alone else []
     unheeded += [
         flag
-        for name, (flag, methods) in _GROUP_FLAGS.items()
-        if options.method not in methods and getattr(options, name) is not None
+        for name, (flag, heeding) in _GROUP_FLAGS.items()
+        if not set(methods) & set(heeding) and getattr(options, name) is not None
     ]
-    if options.method == "channel":
+    if set(methods) == {"channel"}:
         admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]
     if unheeded:
-        raise AlcsError(f"{unheeded[0]} has no effect with --method {options.method}")
+        raise AlcsError(f"{unheeded[0]} has no effect with --method {', '.join(methods)}")
     return ChannelOptions(**given)
 
 
@@ -175,9 +203,13 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output is None and not options.dry_run:
         raise AlcsError("optimize needs an output file: -o out.onnx (or --dry-run)")
+    files = [path for path in (options.output, options.model) if path is not None]
     if options.export_json is not None:
-        outputs = [options.output] if options.output is not None else []
-        check_writable(options.export_json, options.model, *outputs)
+        check_writable(options.export_json, *files)
+        files.append(options.export_json)
+    page = _report_file(options)
+    if page is not None:
+        check_writable(page, *files)
     with report.progress() as progress:
         result = optimize(
             options.model,
@@ -192,4 +224,16 @@ def run(options: argparse.Namespace) -> int:
     if options.export_json is not None:
         report.write_json(options.export_json, result)
     report.print_optimize(result)
+    if page is not None:
+        report.write_page(page, report.optimize_page(result))
+        print(f"wrote {page}")
     return result.exit_status
+
+
+def _report_file(options: argparse.Namespace) -> Path | None:
+    """The page to write: by default beside the output, or here where there is none."""
+    if options.report is None or options.report != Path():
+        found: Path | None = options.report
+        return found
+    folder = Path() if options.output is None else options.output.parent
+    return folder / "REPORT.html"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Where the data comes from, and checkpoints."""
+    add_checkpoints(add_training_data(parser))
+
+
+def add_training_data(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Where the data comes from, alone; returns the group of the flags."""
     group = add_source(
         parser, "training and test data; without it weights are removed but not trained"
     )
@@ -24,6 +30,11 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="random changes of training images: flip,crop=4 (default none)",
     )
+    return group
+
+
+def add_checkpoints(group: argparse._ActionsContainer) -> None:
+    """Where training is saved on the way."""
     group.add_argument(
         "--checkpoint", type=Path, default=None, metavar="FOLDER", help="save every epoch here"
     )
@@ -94,6 +105,9 @@ _TRAINING: dict[str, tuple[str, Callable[[str], object], str]] = {
 }
 
 
+_NEEDS_DATA = "{} needs --data: without data nothing is trained"
+
+
 def destination(field: str) -> str:
     """Where a training flag is parsed to: apart from measuring's `threads`, for one."""
     return f"training_{field}"
@@ -138,15 +152,30 @@ def _layer_value(text: str) -> tuple[str, float]:
 
 
 def requested(options: argparse.Namespace) -> Training | None:
-    """The training that was asked for; None without data.
+    """The training that was asked for, with its checkpoints; None without data.
+
+    Raises `AlcsError` for flags that would have no effect.
+    """
+    from alcs_onnx.errors import AlcsError
+
+    if options.resume and options.checkpoint is None:
+        raise AlcsError("--resume needs the folder of --checkpoint")
+    found = schedule(options)
+    if found is None:
+        if options.checkpoint is not None:
+            raise AlcsError(_NEEDS_DATA.format("--checkpoint"))
+        return None
+    return replace(found, checkpoint=options.checkpoint, resume=options.resume)
+
+
+def schedule(options: argparse.Namespace) -> Training | None:
+    """The training that was asked for, saved nowhere on the way; None without data.
 
     Raises `AlcsError` for flags that would have no effect.
     """
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline import Training
 
-    if options.resume and options.checkpoint is None:
-        raise AlcsError("--resume needs the folder of --checkpoint")
     fields = [*(field for field, _, _ in _TRAINING.values()), "rho_layers", "bfloat16"]
     given = {
         field: getattr(options, destination(field))
@@ -156,9 +185,8 @@ def requested(options: argparse.Namespace) -> Training | None:
     if options.data is None:
         flags = [flag for flag, (field, _, _) in _TRAINING.items() if field in given]
         flags += [f"--{name.replace('_', '-')}" for name in fields[-2:] if name in given]
-        flags += ["--checkpoint"] if options.checkpoint is not None else []
         if flags:
-            raise AlcsError(f"{flags[0]} needs --data: without data nothing is trained")
+            raise AlcsError(_NEEDS_DATA.format(flags[0]))
         return None
     if "rho_layers" in given:
         given["rho_layers"] = dict(given["rho_layers"])
@@ -167,6 +195,4 @@ def requested(options: argparse.Namespace) -> Training | None:
         preprocess=options.preprocess,
         augment=options.augment,
         config=given,
-        checkpoint=options.checkpoint,
-        resume=options.resume,
     )

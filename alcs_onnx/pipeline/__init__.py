@@ -26,6 +26,8 @@ from alcs_onnx.pipeline.results import (
 )
 from alcs_onnx.pipeline.scene import Measuring
 from alcs_onnx.pipeline.searching import SearchOptions
+from alcs_onnx.pipeline.sweep_results import DensePoint, SweepPoint, SweepResult
+from alcs_onnx.pipeline.sweeping import sweep
 from alcs_onnx.pipeline.training import Training
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "ComparisonResult",
     "CompileResult",
     "CompressOptions",
+    "DensePoint",
     "LayerReport",
     "Measuring",
     "ModelComparison",
@@ -46,6 +49,8 @@ __all__ = [
     "OptimizeResult",
     "SearchOptions",
     "StructureResult",
+    "SweepPoint",
+    "SweepResult",
     "Training",
     "bench",
     "compare",
@@ -56,4 +61,5 @@ __all__ = [
     "optimize",
     "profile",
     "profile_channels",
+    "sweep",
 ]

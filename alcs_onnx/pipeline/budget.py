@@ -18,6 +18,7 @@ from alcs_onnx.graph import Model
 from alcs_onnx.importance import scores
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.measured import AIM, ATTEMPTS, NARROW, Measured
+from alcs_onnx.pipeline.plan_file import Calibration
 from alcs_onnx.pipeline.pruned import initializer_masks, sparse_model
 from alcs_onnx.pipeline.scene import Note, Scene
 from alcs_onnx.rewrite import RewriteResult
@@ -75,9 +76,24 @@ class BudgetLoop:
         return {x.name: x for x in self.scene.prunable if x.name not in self.left_alone}
 
     @property
+    def dense_ms(self) -> float:
+        """The dense latency as last measured."""
+        return self._dense_now
+
+    @property
     def budget_ms(self) -> float:
         """The budget for the dense latency as last measured."""
         return self.budget.resolve(self._dense_now)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What the measurements so far have taught, for a run that may be interrupted."""
+        return Calibration(self._correction, self._dense_now, dict(self.left_alone))
+
+    def restore(self, found: Calibration) -> None:
+        """Go on from what another run has learnt."""
+        self._correction, self._dense_now = found.correction, found.dense_ms
+        self._leave_alone(found.left_alone)
 
     def weights(self) -> dict[str, FloatArray]:
         """The trained weights of the layers that may be pruned, by layer name."""
@@ -193,9 +209,12 @@ class BudgetLoop:
         )
         if gain < _GAIN:
             return False
-        self.left_alone |= chosen
-        self._estimator = Estimator.from_table(replace(self.table, left_alone=self.left_alone))
+        self._leave_alone(chosen)
         return True
+
+    def _leave_alone(self, layers: Mapping[str, str]) -> None:
+        self.left_alone |= layers
+        self._estimator = Estimator.from_table(replace(self.table, left_alone=self.left_alone))
 
     def _plan(self, keep: Mapping[str, BoolArray]) -> PruningPlan:
         reasons = {

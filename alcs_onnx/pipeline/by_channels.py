@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
-from alcs_onnx import latency
 from alcs_onnx.coupling import Coupling
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.channels import (
-    ChannelCandidate,
     ChannelLoop,
     channel_masks,
-    contributions,
     coupling_of,
 )
 from alcs_onnx.pipeline.checks import numeric_check, written_form
-from alcs_onnx.pipeline.plan_file import SavedPlan, load_plan, save_plan
+from alcs_onnx.pipeline.plan_file import SavedPlan
 from alcs_onnx.pipeline.results import ChannelReport, LayerReport, NumericCheck
+from alcs_onnx.pipeline.resuming import FIRST
 from alcs_onnx.pipeline.run import Outcome, Request, already_within
 from alcs_onnx.rewrite import masked, shrink
-from alcs_onnx.types import BoolArray, ChannelPlan, ChannelTable
+from alcs_onnx.types import BoolArray, ChannelPlan
 
 
 def prune_channels(request: Request) -> Outcome:
@@ -37,8 +34,10 @@ def prune_channels(request: Request) -> Outcome:
     unchanged = already_within(request, loop, table)
     if unchanged is not None:
         return unchanged
-    saved = request.plan or _interrupted(request)
-    plan = _chosen(request, loop, saved).plan
+    resumed = request.state.load(FIRST, request.scene.model) if request.plan is None else None
+    saved = request.plan or resumed
+    # A plan that training began with has been measured; another measurement changes nothing.
+    plan = _chosen(request, loop) if resumed is None else _channels_of(resumed)
     settings = asdict(request.channels) if saved is None else saved.settings
     if trained is not None:
         trained.evaluate("dense", None)
@@ -46,10 +45,8 @@ def prune_channels(request: Request) -> Outcome:
     if trained is not None:
         trained.evaluate("one-shot", None, smaller)
         if request.trains:
-            path = _checkpoint_plan(request)
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                save_plan(SavedPlan("channel", plan, None, settings), path)
+            if resumed is None:
+                request.state.save(FIRST, SavedPlan("channel", plan, None, settings))
             smaller = trained.finetune(smaller, request.budget.text)
     written = written_form(smaller)
     if not numeric_check(written, smaller, request.seed).passed:
@@ -60,6 +57,7 @@ def prune_channels(request: Request) -> Outcome:
         budget_ms=loop.budget_ms,
         reachable_ms=loop.range_ms(),
         predicted_ms=plan.predicted_ms,
+        predicted_share=plan.predicted_ms / loop.dense_ms,
         model=written,
         check=check,
         mac_ratio=smaller.macs / request.scene.model.macs,
@@ -68,6 +66,7 @@ def prune_channels(request: Request) -> Outcome:
         plan=SavedPlan("channel", plan, None, settings),
         keeps_all=all(mask.all() for mask in plan.keep.values()),
         settings=settings,
+        channel_curves=table.curves,
     )
 
 
@@ -78,29 +77,13 @@ def open_loop(request: Request) -> ChannelLoop:
     options = request.channels
     if options.score == "taylor" and request.trained is None:
         raise AlcsError("the score 'taylor' needs --data to take gradients from")
-    if request.table is not None and request.method == "channel":
-        machine = scene.target.machine(scene.measuring.threads)
-        table = latency.load_channel_table(request.table, scene.model.digest, machine)
-    else:
-        table = contributions(scene, coupling, options.contributions, request.stage())
-    _check_table(table, coupling)
+    table = request.tables.of_channels(scene, coupling, options.contributions, request.stage())
     if table.predicted and table.error is not None:
         request.note(f"predicted savings are off by {100 * table.error:.0f} % where measured")
     gradients = None
     if options.score == "taylor" and request.trained is not None:
         gradients = request.trained.gradients()
     return ChannelLoop(scene, table, coupling, request.budget, options, request.note, gradients)
-
-
-def _check_table(table: ChannelTable, coupling: Coupling) -> None:
-    """Raise `AlcsError` for a saved table whose groups are not those of the model."""
-    known = {curve.group: curve.channels for curve in table.curves}
-    for group in coupling.prunable:
-        if known.get(group.name) != group.channels:
-            raise AlcsError(
-                f"the channel latency table does not fit group '{group.name}' of "
-                f"{group.channels} channels: measure it again with this version"
-            )
 
 
 def remove(
@@ -123,32 +106,21 @@ def remove(
     return smaller, check
 
 
-def _chosen(request: Request, loop: ChannelLoop, saved: SavedPlan | None) -> ChannelCandidate:
-    """The plan of a file or the solver's choice, measured."""
-    if saved is not None:
-        if saved.channels is None:
-            raise AlcsError("the plan removes no channels: it was made by another method")
-        planned = loop.measure(saved.channels)
+def _chosen(request: Request, loop: ChannelLoop) -> ChannelPlan:
+    """The plan that was given or the solver's choice, measured."""
+    if request.plan is not None:
+        planned = loop.measure(_channels_of(request.plan))
         request.note(planned.check_plan())
-        return planned
+        return planned.plan
     candidate = loop.meet()
     candidate.require_met()
-    return candidate
+    return candidate.plan
 
 
-def _checkpoint_plan(request: Request) -> Path | None:
-    """Where the plan of a run with checkpoints is kept."""
-    folder = request.trained.training.checkpoint if request.trained is not None else None
-    return None if folder is None or not request.trains else folder / "plan.json"
-
-
-def _interrupted(request: Request) -> SavedPlan | None:
-    """The plan of the run that is to be resumed: a new one would measure differently."""
-    path = _checkpoint_plan(request)
-    resumes = request.trained is not None and request.trained.training.resume
-    if path is None or not resumes or not path.exists():
-        return None
-    return load_plan(path, request.scene.model)
+def _channels_of(plan: SavedPlan) -> ChannelPlan:
+    if plan.channels is None:
+        raise AlcsError("the plan removes no channels: it was made by another method")
+    return plan.channels
 
 
 def channel_reports(loop: ChannelLoop, plan: ChannelPlan) -> tuple[ChannelReport, ...]:

@@ -5,14 +5,13 @@ Every Conv becomes sparse. What a group is, is the scene's structure.
 
 from __future__ import annotations
 
-from alcs_onnx import latency
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.pipeline.budget import BudgetLoop, Candidate
+from alcs_onnx.pipeline.budget import BudgetLoop
 from alcs_onnx.pipeline.checks import numeric_check, written_form
 from alcs_onnx.pipeline.layers import layer_reports
 from alcs_onnx.pipeline.plan_file import SavedPlan
-from alcs_onnx.pipeline.profiling import measure_table
 from alcs_onnx.pipeline.pruned import masked_model, sparse_model
+from alcs_onnx.pipeline.resuming import FIRST, resumable
 from alcs_onnx.pipeline.run import Outcome, Request, already_within
 from alcs_onnx.pipeline.scene import Note, Scene
 from alcs_onnx.types import LatencyTable, PruningPlan
@@ -25,7 +24,7 @@ def prune_groups(request: Request) -> Outcome:
 
     Raises `BudgetError` when the budget cannot be reached, before anything is trained.
     """
-    table = _table(request)
+    table = request.tables.of_layers(request.scene, request.stage())
     return prune_with_table(request, request.scene, table)
 
 
@@ -36,15 +35,17 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
     unchanged = already_within(request, loop, table)
     if unchanged is not None:
         return unchanged
-    saved = request.plan.groups if request.plan is not None else None
-    candidate = _chosen(loop) if saved is None else _planned(loop, scene, saved, note)
-    final = masked_model(scene.model, candidate.plan)
+    given = request.plan.groups if request.plan is not None else None
+    if given is not None:
+        plan = _planned(loop, scene, given, note)
+    else:
+        plan = resumable(request.state, FIRST, loop, lambda: _chosen(loop))
+    final = masked_model(scene.model, plan)
     if trained is not None:
         trained.evaluate("dense", None)
         trained.evaluate("one-shot", None, final)
     if trained is not None and request.trains:
-        candidate, final = trained.prune(loop, candidate, planned=saved is not None)
-    plan = candidate.plan
+        plan, final = trained.prune(loop, plan, request.state, planned=given is not None)
     rewritten = sparse_model(final, plan, loop.left_alone, scene.simd_group)
     written = written_form(rewritten.model)
 
@@ -54,6 +55,7 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
         budget_ms=loop.budget_ms,
         reachable_ms=loop.range_ms(),
         predicted_ms=plan.predicted_ms,
+        predicted_share=plan.predicted_ms / loop.dense_ms,
         model=written,
         check=numeric_check(written, masked_model(final, plan), request.seed),
         mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / scene.model.macs,
@@ -62,19 +64,24 @@ def prune_with_table(request: Request, scene: Scene, table: LatencyTable) -> Out
         ),
         plan=SavedPlan(scene.structure, None, plan, {"projection": request.projection}),
         keeps_all=all(mask.all() for mask in plan.keep.values()),
+        settings={
+            "projection": request.projection,
+            **({"simd_group": scene.simd_group} if scene.structure == "simd" else {}),
+        },
+        curves=table.curves,
     )
 
 
-def _chosen(loop: BudgetLoop) -> Candidate:
+def _chosen(loop: BudgetLoop) -> PruningPlan:
     """The solver's choice, measured to be within the budget."""
     candidate = loop.meet(loop.weights())
     if loop.leave_slower_alone(candidate):
         candidate = loop.meet(loop.weights())
     candidate.require_met()
-    return candidate
+    return candidate.plan
 
 
-def _planned(loop: BudgetLoop, scene: Scene, plan: PruningPlan, note: Note) -> Candidate:
+def _planned(loop: BudgetLoop, scene: Scene, plan: PruningPlan, note: Note) -> PruningPlan:
     """A plan from a file, measured. Channels may have gone and weights been repaired before."""
     if plan.structure != scene.structure:
         raise AlcsError(
@@ -95,23 +102,4 @@ def _planned(loop: BudgetLoop, scene: Scene, plan: PruningPlan, note: Note) -> C
             )
     candidate = loop.measure(plan)
     note(candidate.check_plan())
-    return candidate
-
-
-def _table(request: Request) -> LatencyTable:
-    """A saved table that fits the scene, or a new one."""
-    scene = request.scene
-    if request.table is None:
-        return measure_table(scene, request.stage())
-    machine = scene.target.machine(scene.measuring.threads)
-    table = latency.load_table(request.table, scene.model.digest, machine)
-    if table.structure != scene.structure:
-        raise AlcsError(
-            f"{request.table}: measured for --method {table.structure}, not {scene.structure}"
-        )
-    if scene.structure == "simd" and table.simd_group != scene.simd_group:
-        raise AlcsError(
-            f"{request.table}: measured with groups of {table.simd_group}, not "
-            f"{scene.simd_group}: use --group-size {table.simd_group} or measure again"
-        )
-    return table
+    return plan

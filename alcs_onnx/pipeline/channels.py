@@ -123,6 +123,11 @@ class ChannelLoop:
         self.estimator = ChannelEstimator.from_table(table)
 
     @property
+    def dense_ms(self) -> float:
+        """The dense latency of the table."""
+        return self.table.dense.median
+
+    @property
     def budget_ms(self) -> float:
         """The budget for the dense latency of the table."""
         return self.budget.resolve(self.table.dense.median)

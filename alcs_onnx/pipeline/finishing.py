@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from alcs_onnx.errors import AlcsError
@@ -64,14 +65,33 @@ def finish(request: Request, outcome: Outcome, began: float) -> OptimizeResult:
         accuracy=trained.accuracy() if trained else None,
         check=check,
         history=tuple(trained.history) if trained else (),
-        settings={
-            "method": request.method,
-            "seed": request.seed,
-            **outcome.settings,
-            **(trained.config.as_dict() if trained else {}),
-        },
+        settings=_settings(request, outcome),
         seconds=time.monotonic() - began,
+        predicted_share=outcome.predicted_share,
+        model_digest=scene.model.digest,
+        curves=outcome.curves,
+        channel_curves=outcome.channel_curves,
     )
+
+
+def _settings(request: Request, outcome: Outcome) -> dict[str, object]:
+    """What the run was told, the defaults of training included."""
+    told: dict[str, object] = {
+        "method": request.method,
+        "seed": request.seed,
+        "measuring": asdict(request.scene.measuring),
+        **outcome.settings,
+    }
+    if request.trained is None:
+        return told
+    training = request.trained.training
+    return {
+        **told,
+        "data": training.data,
+        "preprocess": training.preprocess,
+        "augment": training.augment,
+        **request.trained.config.as_dict(),
+    }
 
 
 def _node_times(scene: Scene, model: Model, serialized: bytes) -> dict[str, float]:
@@ -128,5 +148,9 @@ def _unchanged(request: Request, outcome: Outcome, began: float) -> OptimizeResu
         predicted_ms=outcome.predicted_ms,
         mac_ratio=1.0,
         layers=(),
+        settings=_settings(request, outcome),
         seconds=time.monotonic() - began,
+        model_digest=request.scene.model.digest,
+        curves=outcome.curves,
+        channel_curves=outcome.channel_curves,
     )

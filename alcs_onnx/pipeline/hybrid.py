@@ -22,7 +22,6 @@ from alcs_onnx.pipeline.by_groups import prune_with_table
 from alcs_onnx.pipeline.channels import ChannelLoop
 from alcs_onnx.pipeline.measured import AIM
 from alcs_onnx.pipeline.plan_file import SavedPlan
-from alcs_onnx.pipeline.profiling import measure_table
 from alcs_onnx.pipeline.run import Outcome, Request
 from alcs_onnx.pipeline.scene import Scene
 from alcs_onnx.rewrite import shrink
@@ -48,28 +47,30 @@ def prune_both(request: Request) -> Outcome:
     Raises `BudgetError` when the budget cannot be reached, before anything is trained.
     """
     scene = request.scene
-    if request.table is not None:
+    if request.tables.given is not None:
         raise AlcsError("--method hybrid measures two tables of its own: leave out --profile")
     loop = open_loop(request)
     groups = None
     if request.plan is not None:
         keep = request.plan.channels
     else:
-        groups = measure_table(scene, request.stage())
+        groups = request.tables.of_layers(scene, request.stage())
         keep = _best_split(request, loop, groups).plan
     if keep is None:
         request.note("the budget goes to SIMD groups alone: that keeps the most")
-        groups = groups or measure_table(scene, request.stage())
+        groups = groups or request.tables.of_layers(scene, request.stage())
         return _named(request, prune_with_table(request, scene, groups), None)
     smaller, _ = remove(request, loop.coupling, keep.keep)
     left = replace(scene, model=smaller)
     # The budget and the promise are about the file that was given.
-    dense = Timing.from_samples(scene.time([scene.original])[0])
-    table = replace(measure_table(left, request.stage()), dense=dense)
+    table = request.tables.of_layers(
+        left, request.stage(), dense=lambda: Timing.from_samples(scene.time([scene.original])[0])
+    )
     outcome = prune_with_table(request, left, table)
     return replace(
         _named(request, outcome, keep),
         channels=channel_reports(loop, keep),
+        channel_curves=loop.table.curves,
         mac_ratio=outcome.mac_ratio * smaller.macs / scene.model.macs,
     )
 
@@ -80,7 +81,7 @@ def _named(request: Request, outcome: Outcome, keep: ChannelPlan | None) -> Outc
         return outcome
     settings = request.plan.settings if request.plan else asdict(request.channels)
     plan = SavedPlan("hybrid", keep, outcome.plan.groups, {**outcome.plan.settings, **settings})
-    return replace(outcome, plan=plan, settings=plan.settings)
+    return replace(outcome, plan=plan, settings={**outcome.settings, **plan.settings})
 
 
 def _best_split(request: Request, loop: ChannelLoop, table: LatencyTable) -> _Split:

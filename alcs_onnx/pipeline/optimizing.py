@@ -19,8 +19,10 @@ from alcs_onnx.pipeline.finishing import finish
 from alcs_onnx.pipeline.hybrid import prune_both
 from alcs_onnx.pipeline.plan_file import load_plan, masks_path, save_plan
 from alcs_onnx.pipeline.results import OptimizeResult
+from alcs_onnx.pipeline.resuming import RunState
 from alcs_onnx.pipeline.run import Outcome, Request
 from alcs_onnx.pipeline.scene import GROUP_METHODS, Measuring, Note, open_scene
+from alcs_onnx.pipeline.tables import Tables
 from alcs_onnx.pipeline.training import Progress, Trained, Training
 from alcs_onnx.types import Budget, Shape
 
@@ -44,6 +46,7 @@ def optimize(
     projection: str = "energy-normalised",
     channels: ChannelOptions | None = None,
     table: str | Path | None = None,
+    tables: str | Path | None = None,
     plan: str | Path | None = None,
     save_plan_to: str | Path | None = None,
     measuring: Measuring | None = None,
@@ -61,7 +64,8 @@ def optimize(
     channels and then SIMD groups ("hybrid"). `simd_group` matters to the methods with SIMD
     groups. `output` None is a dry run: everything before training, nothing
     written. Without `training` weights are removed but none is trained. `table` is a saved
-    latency table of the method to use instead of measuring one. `plan` is a saved pruning plan
+    latency table of the method to use instead of measuring one, and `tables` a folder where
+    tables are kept and those of earlier runs found. `plan` is a saved pruning plan
     to apply instead of solving, and `save_plan_to` a file for the one that was made. The result
     says whether the measured model is within [0.95, 1] x budget, and `status` "missed" when it
     is above.
@@ -95,14 +99,22 @@ def optimize(
     saved = None if plan is None else load_plan(Path(plan), scene.model)
     if saved is not None and saved.method != method:
         raise AlcsError(f"{plan}: the plan is for --method {saved.method}, not {method}")
+    checkpoint = training.checkpoint if training is not None and output is not None else None
+    kept = None if checkpoint is None else Path(checkpoint)
+    resume = training is not None and training.resume
     request = Request(
         scene=scene,
         budget=wanted,
         method=method,
         projection=projection,
         channels=channels or ChannelOptions(),
-        table=None if table is None else Path(table),
+        tables=Tables(
+            given=None if table is None else Path(table),
+            folder=kept if tables is None else Path(tables),
+            reuse=tables is not None or resume,
+        ),
         plan=saved,
+        state=RunState(kept, resume=resume),
         trained=Trained(scene, training, seed, progress, note) if training else None,
         output=None if output is None else Path(output),
         seed=seed,

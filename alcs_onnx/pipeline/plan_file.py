@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,33 @@ _BAD_ZIP = (zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What measurements have taught about the estimate of a latency table.
+
+    `correction` is measured over estimated latency, both as shares of the dense one, `dense_ms`
+    the dense latency as last measured, and `left_alone` are layers that the runtime's own Conv
+    runs quicker, with the reason.
+    """
+
+    correction: float
+    dense_ms: float
+    left_alone: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class SavedPlan:
     """The channels to keep, the groups of weights of what is left, or both in that order.
 
     The plan of groups is for the model without the removed channels. `method` is the one that
-    made the plan, and `settings` what it was told.
+    made the plan, and `settings` what it was told. `calibration` is there where a run that was
+    interrupted is to go on with it.
     """
 
     method: str
     channels: ChannelPlan | None
     groups: PruningPlan | None
     settings: Mapping[str, object] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
 
 def masks_path(path: Path) -> Path:
@@ -47,6 +63,8 @@ def save_plan(plan: SavedPlan, path: Path) -> None:
     arrays: dict[str, BoolArray] = {}
     content: dict[str, Any] = {"kind": _KIND, "schema": _SCHEMA, "method": plan.method}
     content["settings"] = dict(plan.settings)
+    if plan.calibration is not None:
+        content["calibration"] = asdict(plan.calibration)
     for part, found in (("channels", plan.channels), ("groups", plan.groups)):
         if found is None:
             continue
@@ -83,7 +101,8 @@ def load_plan(path: Path, model: Model) -> SavedPlan:
         channels = _channels(content["channels"], arrays) if "channels" in content else None
         groups = _groups(content["groups"], arrays) if "groups" in content else None
         settings = dict(content.get("settings", {}))
-        plan = SavedPlan(str(content["method"]), channels, groups, settings)
+        calibration = _calibration(content["calibration"]) if "calibration" in content else None
+        plan = SavedPlan(str(content["method"]), channels, groups, settings, calibration)
     except OSError as error:
         raise AlcsError(f"{error.filename or path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, *_BAD_ZIP) as error:
@@ -104,6 +123,14 @@ def _masks(content: Any, arrays: dict[str, BoolArray]) -> dict[str, BoolArray]:
             raise ValueError(f"the mask of '{name}' is not the one that was saved")
         masks[str(name)] = mask
     return masks
+
+
+def _calibration(content: Any) -> Calibration:
+    return Calibration(
+        float(content["correction"]),
+        float(content["dense_ms"]),
+        {str(name): str(reason) for name, reason in content["left_alone"].items()},
+    )
 
 
 def _channels(content: Any, arrays: dict[str, BoolArray]) -> ChannelPlan:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from alcs_onnx.types import Machine, Shape, Timing
+from alcs_onnx.types import ChannelCurve, LayerCurve, Machine, Shape, Timing
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,13 @@ class CompileResult:
 
 @dataclass(frozen=True)
 class OptimizeResult:
-    """What `optimize` did and measured. Times in ms."""
+    """What `optimize` did and measured. Times in ms.
+
+    `predicted_share` is the estimate over the dense latency that it was made for: the machine may
+    have become slower or quicker by the time that `dense` and `sparse` were measured. `curves`
+    are the measured curves of layers that the plan was chosen by, and `channel_curves` those of
+    channel groups.
+    """
 
     status: Literal["met", "missed", "unchanged", "dry run"]
     message: str
@@ -106,6 +112,10 @@ class OptimizeResult:
     history: tuple[Mapping[str, float | str], ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 0.0
+    predicted_share: float | None = None
+    model_digest: str = ""
+    curves: tuple[LayerCurve, ...] = ()
+    channel_curves: tuple[ChannelCurve, ...] = ()
 
     @property
     def exit_status(self) -> int:

@@ -11,9 +11,19 @@ from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.channels import ChannelOptions
 from alcs_onnx.pipeline.plan_file import SavedPlan
 from alcs_onnx.pipeline.results import ChannelReport, LayerReport, NumericCheck
+from alcs_onnx.pipeline.resuming import RunState
 from alcs_onnx.pipeline.scene import Note, Scene
+from alcs_onnx.pipeline.tables import Tables
 from alcs_onnx.pipeline.training import Progress, Trained
-from alcs_onnx.types import Budget, ChannelTable, LatencyTable, Machine, Timing
+from alcs_onnx.types import (
+    Budget,
+    ChannelCurve,
+    ChannelTable,
+    LatencyTable,
+    LayerCurve,
+    Machine,
+    Timing,
+)
 
 
 @dataclass(frozen=True)
@@ -25,8 +35,9 @@ class Request:
     method: str
     projection: str
     channels: ChannelOptions
-    table: Path | None
+    tables: Tables
     plan: SavedPlan | None
+    state: RunState
     trained: Trained | None
     output: Path | None
     seed: int
@@ -64,10 +75,18 @@ class Outcome:
     plan: SavedPlan | None = None
     keeps_all: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
+    predicted_share: float = 1.0
+    curves: tuple[LayerCurve, ...] = ()
+    channel_curves: tuple[ChannelCurve, ...] = ()
 
 
 class Loop(Protocol):
     """What finds a plan for the budget, from a table of measured latencies."""
+
+    @property
+    def dense_ms(self) -> float:
+        """The dense latency as it is known, for which budget and estimates are."""
+        ...
 
     @property
     def budget_ms(self) -> float:
@@ -91,4 +110,12 @@ def already_within(
     )
     if loop.budget_ms < dense:
         return None
-    return Outcome(table.dense, table.machine, loop.budget_ms, (low, high), dense)
+    return Outcome(
+        dense=table.dense,
+        machine=table.machine,
+        budget_ms=loop.budget_ms,
+        reachable_ms=(low, high),
+        predicted_ms=dense,
+        curves=table.curves if isinstance(table, LatencyTable) else (),
+        channel_curves=table.curves if isinstance(table, ChannelTable) else (),
+    )

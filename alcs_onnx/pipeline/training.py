@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.results import Accuracy
+from alcs_onnx.pipeline.resuming import FINETUNE, RunState, resumable
 from alcs_onnx.pipeline.scene import Note, Scene
-from alcs_onnx.types import BoolArray, FloatArray
+from alcs_onnx.types import BoolArray, FloatArray, PruningPlan
 
 if TYPE_CHECKING:
-    from alcs_onnx.pipeline.budget import BudgetLoop, Candidate
+    from alcs_onnx.pipeline.budget import BudgetLoop
     from alcs_onnx.train import Data, Evaluation, Projection, TrainConfig, TrainHistory
 
 
@@ -101,12 +102,12 @@ class Trained:
         return found.value
 
     def prune(
-        self, loop: BudgetLoop, first: Candidate, *, planned: bool = False
-    ) -> tuple[Candidate, Model]:
+        self, loop: BudgetLoop, first: PruningPlan, state: RunState, *, planned: bool = False
+    ) -> tuple[PruningPlan, Model]:
         """ADMM, the budget again with what it kept, fine-tuning; the plan and trained model.
 
         This is ALCS Algorithm 2. A plan that was given (`planned`) stays as it is: there is
-        fine-tuning alone.
+        fine-tuning alone. What fine-tuning begins with is kept in `state`.
         """
         model = loop.scene.model
         initializers = {name: layer.weight for name, layer in loop.layers.items()}
@@ -117,20 +118,18 @@ class Trained:
             found: Projection = self.train.Projection(loop.weight_masks(plan), plan.predicted_ms)
             return found
 
-        candidate, weights = first, None
-        saved = self._saved_masks()
+        plan, weights = first, None
         if self.config.admm_epochs and not planned:
             result = self.train.admm(model, initializers, project, self.data, self.config, **common)
             self.remember(result.history)
             weights = result.weights
             self.evaluate("ADMM", weights, model)
-            if saved is None:
-                layers = {name: weights[w] for name, w in initializers.items()}
-                candidate = loop.meet(layers, first=loop.plan_of(result.keep))
-        if saved is not None:
-            # Fine-tuning had begun: it goes on with its masks, whatever is measured now.
-            candidate = loop.measure(loop.plan_of(saved))
-        masks = loop.weight_masks(candidate.plan)
+            layers = {name: weights[w] for name, w in initializers.items()}
+            kept = result.keep
+            plan = resumable(
+                state, FINETUNE, loop, lambda: loop.meet(layers, loop.plan_of(kept)).plan
+            )
+        masks = loop.weight_masks(plan)
         result = self.train.finetune(
             model,
             weights,
@@ -138,12 +137,12 @@ class Trained:
             initializers,
             self.data,
             self.config,
-            keep_vectors=loop.bias_masks(candidate.plan),
+            keep_vectors=loop.bias_masks(plan),
             **common,
         )
         self.remember(result.history)
         self.evaluate("fine-tuned", result.weights, model)
-        return candidate, model.with_initializers(result.weights)
+        return plan, model.with_initializers(result.weights)
 
     def repair(self, masks: Mapping[str, BoolArray]) -> Model:
         """The loaded model with masked weights, its activations brought back into range.
@@ -180,13 +179,6 @@ class Trained:
             "fingerprint": f"{purpose} {self.training.data}",
             "teacher": self.scene.model,
         }
-
-    def _saved_masks(self) -> Mapping[str, BoolArray] | None:
-        """The masks of an interrupted fine-tuning that is to be resumed."""
-        if not self.training.resume or self.training.checkpoint is None:
-            return None
-        found: Mapping[str, BoolArray] | None = self.train.saved_keep(self.training.checkpoint)
-        return found
 
     def remember(self, history: Any) -> None:
         """Keep the records of a stage for the report."""

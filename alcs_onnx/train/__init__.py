@@ -27,7 +27,7 @@ from alcs_onnx.train.config import (
 )
 from alcs_onnx.train.data import Batch, Data, DataOptions, ImageSamples, Samples, load_data, subset
 from alcs_onnx.train.evaluation import evaluate
-from alcs_onnx.train.finetune import finetune, saved_keep
+from alcs_onnx.train.finetune import finetune
 from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.penalty import limited_rho
@@ -65,7 +65,6 @@ __all__ = [
     "load_data",
     "mean_gradients",
     "quantize_weights",
-    "saved_keep",
     "subset",
     "verify",
 ]

@@ -79,11 +79,10 @@ class Checkpoint:
                 Path(temporary).unlink(missing_ok=True)
             raise OutputError(f"checkpoint '{self.path}' cannot be written: {error}") from None
 
-    def load(self, *, any_run: bool = False) -> State | None:
+    def load(self) -> State | None:
         """The saved state; None where there is no file.
 
-        Raises `AlcsError` for a damaged file, or, unless `any_run`, for one of another model
-        or other settings.
+        Raises `AlcsError` for a damaged file, or for one of another model or other settings.
         """
         if not self.path.is_file():
             return None
@@ -108,7 +107,7 @@ class Checkpoint:
                 f"checkpoint '{self.path}' cannot be read: {' '.join(str(error).split())[:200]}"
             ) from None
         expected = json.loads(json.dumps(self._identity))
-        for key in sorted(expected.keys() | found.keys()) if not any_run else ():
+        for key in sorted(expected.keys() | found.keys()):
             if expected.get(key) != found.get(key):
                 raise AlcsError(
                     f"checkpoint '{self.path}' is of another run: "

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
@@ -105,26 +104,13 @@ def finetune(
             trainable[name] = trainable.get(name, np.ones(mask.shape, dtype=bool)) & ~mask
         frozen = Frozen(trainer, trainable)
         total = config.finetune_epochs
-        saved = {layer: torch.from_numpy(np.array(mask)) for layer, mask in keep.items()}
         while epoch < total:
             epoch += 1
             record = _epoch(trainer, stage, epoch, total, start, frozen)
             history += TrainHistory((record,))
             if store is not None:
-                store.save(State(epoch, history, None, {**trainer.tensors(), "masks": saved}))
+                store.save(State(epoch, history, None, trainer.tensors()))
         return TrainResult(trainer.module.arrays(), dict(keep), history)
-
-
-def saved_keep(checkpoint: Path) -> dict[str, BoolArray] | None:
-    """The masks that fine-tuning was using when it saved its state; None where it did not.
-
-    A resumed run needs them where its own would depend on new measurements. Raises
-    `AlcsError` for a damaged file.
-    """
-    state = Checkpoint(checkpoint, STAGE, {}).load(any_run=True)
-    if state is None:
-        return None
-    return {layer: mask.contiguous().numpy() for layer, mask in state.tensors["masks"].items()}
 
 
 def _epoch(

@@ -41,7 +41,6 @@ from alcs_onnx.train import (  # noqa: E402
     evaluate,
     finetune,
     load_data,
-    saved_keep,
 )
 from alcs_onnx.train.finetune import cosine  # noqa: E402
 from alcs_onnx.train.penalty import automatic_rho  # noqa: E402
@@ -276,9 +275,6 @@ def test_resumed_runs_end_as_uninterrupted_ones(
     ]
     assert whole.predicted_ms == resumed.predicted_ms
     # Finished work is not repeated: nothing may run a batch any more.
-    saved = saved_keep(folder)
-    assert saved is not None
-    assert same(saved, whole.keep)
     done = prune(
         model, PRUNABLE, project, data, config,
         checkpoint=folder, resume=True, progress=StopAfter(0),
@@ -324,7 +320,6 @@ def test_damaged_and_unwritable_checkpoints(model: Model, data: Data, tmp_path: 
     with pytest.raises(AlcsError, match=r"admm\.pt' cannot be read") as caught:
         admm(model, PRUNABLE, keep_largest(0.5), data, CONFIG, checkpoint=tmp_path, resume=True)
     assert "\n" not in str(caught.value)
-    assert saved_keep(tmp_path) is None
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         admm(model, PRUNABLE, keep_largest(0.5), data, CONFIG, checkpoint=tmp_path / "file" / "sub")

@@ -1,0 +1,91 @@
+"""Optimize for several budgets by several methods, and compare what each costs in accuracy.
+
+Every point is a run of `optimize`; latency tables are measured once for each method. The folder
+gets the models (MODEL-METHOD-BUDGET.onnx), the table (sweep.json), a plot (sweep.png, where
+matplotlib is installed) and all that is needed to go on: a sweep that was interrupted and is
+started again with --resume takes over what is finished and continues the rest from its last
+training state. A budget that cannot be reached is a row that says so.
+
+example: alcs-onnx sweep in.onnx --budgets 80%,60%,40% --data images/ -o runs/sweep
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from alcs_onnx.cli import arguments, optimize, training
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sweep`."""
+    arguments.add_model(parser)
+    parser.add_argument(
+        "--budgets",
+        nargs="+",
+        required=True,
+        metavar="62ms|40%|2x",
+        help="latencies, shares of the dense latency, or speed-ups, with commas or spaces between",
+    )
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=["simd"],
+        metavar="METHOD",
+        help=f"what is removed: {optimize.METHODS_HELP} (simd)",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="for all results"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted sweep in the folder"
+    )
+    parser.add_argument(
+        "--tables",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="where latency tables are kept, and found of an earlier sweep (in the output folder)",
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="write an HTML page of the result, REPORT.html"
+    )
+    optimize.add_groups(parser)
+    arguments.add_measuring(parser, iterations=200)
+    optimize.add_channels(parser)
+    training.add_training_data(parser)
+    training.add_training(parser)
+    arguments.add_general(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sweep, print the table and draw it; status 1 when a budget was not met."""
+    from alcs_onnx import report
+    from alcs_onnx.errors import AlcsError
+    from alcs_onnx.pipeline import sweep
+
+    methods = [name for text in options.methods for name in re.split(r"[,\s]+", text) if name]
+    settings, schedule = optimize.settings(options, methods), training.schedule(options)
+    with report.progress() as progress:
+        result = sweep(
+            options.model,
+            options.budgets,
+            options.output,
+            methods=methods,
+            resume=options.resume,
+            tables=options.tables,
+            training=schedule,
+            progress=progress,
+            on_note=progress.note,
+            **settings,
+        )
+    report.print_sweep(result)
+    try:
+        report.plot_sweep(result, options.output / "sweep.png")
+    except AlcsError as error:
+        report.note(f"no plot: {error}")
+    if options.report:
+        report.write_page(options.output / "REPORT.html", report.sweep_page(result))
+    print(f"wrote {options.output}")
+    return result.exit_status

@@ -1,0 +1,60 @@
+"""The Pareto table of a sweep."""
+
+from __future__ import annotations
+
+from alcs_onnx.pipeline.sweep_results import SweepPoint, SweepResult
+from alcs_onnx.report.console import out
+from alcs_onnx.report.layout import describe_machine, ms, new_table
+
+
+def print_sweep(result: SweepResult) -> None:
+    """A row for each budget and method, the dense model first; then why budgets were not met."""
+    measure = result.dense.measure or "accuracy"
+    table = new_table(
+        f"Sweep of {result.model}",
+        *("method", ">budget", "status", ">dense ms", ">predicted ms", ">measured ms"),
+        *(">of budget %", ">speed-up", f">{measure} %", ">MACs %", "front"),
+    )
+    dense = result.dense
+    table.add_row(
+        *("dense", "", "", ms(dense.timing.median), "", "", "", "1.00x"),
+        *(_number(dense.accuracy, 2), "100.0", ""),
+    )
+    for point in result.points:
+        table.add_row(*_cells(result, point))
+    out.print(table)
+    for point in result.points:
+        if point.status not in ("met", "unchanged"):
+            line = f"{point.method} at {point.budget}: {point.message}"
+            out.print(line, markup=False, soft_wrap=True)
+    out.print(
+        "dense ms: measured beside the point, in turns | front: no other point, nor the dense "
+        "model, is both as fast and as accurate",
+        markup=False,
+        soft_wrap=True,
+    )
+    out.print(describe_machine(dense.machine), markup=False)
+
+
+def _cells(result: SweepResult, point: SweepPoint) -> list[str]:
+    medians = [
+        None if timing is None else timing.median for timing in (point.dense, point.measured)
+    ]
+    front = result.on_front(point)
+    return [
+        point.method,
+        point.budget,
+        point.status,
+        ms(medians[0]),
+        ms(point.predicted_ms),
+        ms(medians[1]),
+        _number(None if point.share is None else 100 * point.share, 1),
+        "-" if point.speedup is None else f"{point.speedup:.2f}x",
+        _number(point.accuracy, 2),
+        _number(None if point.mac_ratio is None else 100 * point.mac_ratio, 1),
+        "-" if front is None else "yes" if front else "no",
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
