@@ -3,9 +3,9 @@
 Targets say what is kept, of the whole network (`2%`, `50x`, `4300` weights) or of a layer
 (`conv1=20%`, `conv1=12` groups, `conv1=30%time` of its run time). Beside targets of layers the
 network's is of all the other layers: with `conv1=20% 10%` a tenth of their weights is kept. In a
-combination of structures `shape:10%` is for one of them. Training is ADMM, then masked retraining,
-in --rounds steps; then the weights are trained to the levels of --quantize. The written file
-stores them in so many bits.
+combination of structures `shape:10%` is for one of them. Shares are of all weights; what is zero
+in the file already stays zero. Training is ADMM, then masked retraining, in --rounds steps; then
+the weights are trained to the levels of --quantize. The written file stores them in so many bits.
 
 example: alcs-onnx compress in.onnx --keep 10x --quantize 3bit --data images/ -o out.onnx
 """

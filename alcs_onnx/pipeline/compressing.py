@@ -160,14 +160,16 @@ def _steps(
 ) -> tuple[Compressed, tuple[Trial, ...]]:
     """All rounds of all structures, then the levels."""
     state, trials = start, []
+    # Every round's target is a share of what its structure found, not of the round before; the
+    # first structure's is of all weights, also where the file has zeros already.
+    base = compressor.whole(start)
     for structure, wanted in zip(structures, targets, strict=True):
-        # Every round's target is a share of what the structure found, not of the round before.
-        base = state
         for number in range(1, options.rounds + 1) if wanted else ():
             share = number / options.rounds
             state = compressor.prune(state, structure, wanted, share, base)
             trials.append(Trial.of(structure.name, state))
             note(f"{structure.name}: {state.kept} weights left, accuracy {state.accuracy:.2%}")
+        base = state if wanted else base
     if options.levels:
         levels = get_level_set(options.levels)
         state = compressor.quantize(state, levels, per_channel=options.per_channel)

@@ -76,9 +76,17 @@ class Compressor:
                 old.unlink()
 
     def start(self) -> Compressed:
-        """The dense model with every weight."""
-        keep = {name: np.ones(x.weight_shape, dtype=bool) for name, x in self.layers.items()}
+        """The model as it is: weights that are zero count as pruned in an earlier round."""
+        keep = {
+            name: np.asarray(self.model.initializers[layer.weight] != 0, dtype=np.bool_)
+            for name, layer in self.layers.items()
+        }
         return Compressed(self._accuracy(None), {}, keep)
+
+    def whole(self, state: Compressed) -> Compressed:
+        """`state` with no weight pruned: what shares of all weights are of."""
+        keep = {name: np.ones(x.weight_shape, dtype=bool) for name, x in self.layers.items()}
+        return replace(state, keep=keep)
 
     def prune(
         self,

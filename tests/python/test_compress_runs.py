@@ -168,3 +168,29 @@ def test_depthwise_layers_stay_whole(separable, images, tmp_path, structure):
     assert np.count_nonzero(left) == left.size
     assert np.unique(np.abs(left)).size > 8  # not on levels
     assert accuracy(tmp_path / "out.onnx", images) == row["accuracy"]
+
+
+@pytest.mark.parametrize("structure", ["simd", "unstructured"])
+def test_what_a_model_has_pruned_stays_pruned(network, images, tmp_path, structure):
+    """A sparse file quantized, and then pruned further: shares are of all weights."""
+    model = load_model(network)
+    rng = np.random.default_rng(3)
+    weights = {x.weight: model.initializers[x.weight] for x in model.conv_layers}
+    sparse = {n: np.where(rng.random(w.shape) < 0.4, 0, w) for n, w in weights.items()}
+    model.with_initializers(sparse).save(tmp_path / "sparse.onnx")
+    for number, flags in enumerate([[], ["--keep", "30%"]]):
+        out = tmp_path / f"{number}.onnx"
+        result = compress(
+            tmp_path / "sparse.onnx", images, out,
+            "--structure", structure, "--quantize", "3bit", *flags,
+        )  # fmt: skip
+        written = load_model(out)
+        for layer in model.conv_layers:
+            found = written.initializers[written.conv_layer(layer.name).weight]
+            assert not found[sparse[layer.weight] == 0].any()
+        kept = result["rows"][0]["kept_weights"]
+        total = sum(w.size for w in weights.values())
+        limit = total if structure == "simd" else sum(int((w != 0).sum()) for w in sparse.values())
+        assert kept <= limit * 1.001
+        if flags:
+            assert kept <= 0.31 * total
