@@ -50,6 +50,21 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"cannot make the folder {path}: {error.strerror or error}") from error
 
 
+def check_folder(path: Path) -> None:
+    """Raise `OutputError` if files could not be written in a folder at `path`, made or not yet.
+
+    Changes nothing.
+    """
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise OutputError(f"cannot write {path}: {there} is no folder")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def to_jsonable(value: Any) -> Any:
     """Dataclasses to objects, tuples to lists, paths to text, and non-finite numbers to null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

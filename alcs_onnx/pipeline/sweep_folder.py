@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from alcs_onnx.errors import AlcsError, OutputError
-from alcs_onnx.files import make_folder, to_jsonable, write_json
+from alcs_onnx.files import check_folder, make_folder, to_jsonable, write_json
 from alcs_onnx.pipeline.results import OptimizeResult
 from alcs_onnx.pipeline.sweep_results import DensePoint, SweepPoint, SweepResult
 from alcs_onnx.types import Machine, Timing
@@ -63,8 +63,7 @@ class SweepFolder:
 
         Without `resume` it has to be empty or not there. Changes nothing.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"cannot write {self.path}: it is no folder")
+        check_folder(self.path)
         if self._file.is_file() and resume:
             return
         # Hidden files are no results: among them what a kill left of a file being written.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.files import check_folder
 from alcs_onnx.pipeline.channels import ChannelOptions, coupling_of
 from alcs_onnx.pipeline.optimizing import METHODS, optimize
 from alcs_onnx.pipeline.results import OptimizeResult
@@ -69,6 +70,8 @@ def sweep(
     options, how = channels or ChannelOptions(), measuring or Measuring()
     folder = SweepFolder(Path(output), Path(model))
     folder.check(resume=resume)
+    if tables is not None:
+        check_folder(Path(tables))
     scene = open_scene(
         Path(model),
         input_shapes=input_shapes or {},

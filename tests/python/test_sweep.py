@@ -104,6 +104,7 @@ def test_nonsense_and_duplicate_budgets(texts: list[str], words: str) -> None:
         (["--lr", "0.1"], "--lr needs --data"),
         (["--data", "nowhere.npz"], "nowhere.npz"),
         (["--methods", "channel", "--score", "taylor"], "'taylor' needs --data"),
+        (["--tables", __file__], "test_sweep.py is no folder"),
     ],
 )
 def test_bad_input_is_one_line_and_makes_no_folder(
@@ -251,7 +252,7 @@ def test_a_folder_of_something_else_is_refused(resume: bool, network: Path, tmp_
     words = "no sweep to resume" if resume else "not empty; name another"
     with pytest.raises(AlcsError, match=words):
         alcs_onnx.sweep(network, "90%", tmp_path, resume=resume)
-    with pytest.raises(OutputError, match="it is no folder"):
+    with pytest.raises(OutputError, match=r"notes\.txt is no folder"):
         alcs_onnx.sweep(network, "90%", tmp_path / "notes.txt", resume=resume)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--plot", type=Path, required=True)
+    parser.add_argument("--train-images", type=int, help="of the runs, where IMAGES has others")
     args = parser.parse_args()
     names = [name for name in (*RUNS, *CURVES) if (args.run / f"{name}.json").exists()]
     names = list(dict.fromkeys(names))
@@ -74,7 +75,7 @@ def main() -> None:
         "dense_ms": medians[0],
         "dense_accuracy": runtime_accuracy(dense, data),
         "test_images": sum(b.size for b in data.test.batches(256, training=False)),
-        "train_images": data.train.batch_count(1, training=True),
+        "train_images": args.train_images or data.train.batch_count(1, training=True),
         "runs": rows,
     }
     write_json(args.output, result)
