@@ -35,9 +35,9 @@ class NodeFacts:
     layer. `weight_bytes` is what they take in the file, stored indices included. `input_shapes`
     and `output_shapes` go with the activations. `weight_shape` is that of a layer's constant
     weights, None for all other nodes. `macs` is None where a shape is missing, for an unknown
-    operator and for control flow around layers, and 0 for operators without
-    multiply-accumulates. `kept_macs` is what is left of `macs` when weights that are zero do not
-    count. `attributes` are short texts for display.
+    operator, for one whose products are not counted (Attention, say) and for control flow around
+    layers, and 0 for operators without multiply-accumulates. `kept_macs` is what is left of
+    `macs` when weights that are zero do not count. `attributes` are short texts for display.
     """
 
     name: str

@@ -108,6 +108,13 @@ def test_macs_by_hand(tmp_path: Path, rng: Rng) -> None:
     assert [node.weight_shape for node in facts.nodes][:2] == [(8, 2, 3, 3), (8, 3, 2, 2)]
 
 
+@pytest.mark.skipif(onnx.defs.onnx_opset_version() < 23, reason="Attention came with opset 23")
+def test_products_that_are_not_counted_are_unknown(tmp_path: Path) -> None:
+    nodes = [op("Attention", "x x x", "y", "attention", q_num_heads=2, kv_num_heads=2)]
+    facts = inspect(store(model(nodes, {}, (1, 4, 8), opset=23), tmp_path)).model
+    assert (facts.nodes[0].macs, facts.unknown_macs) == (None, 1)
+
+
 def test_zeros_do_not_count_as_kept(tmp_path: Path, rng: Rng) -> None:
     weight = np.abs(conv_weight(rng, 8, 8, 3, 3)) + 1
     weight[:2] = 0
@@ -152,6 +159,58 @@ def test_weights_of_every_kind_are_laid_out_by_outputs(tmp_path: Path, rng: Rng)
     found = inspect(path, "sparsity").sparsity
     assert [layer.zeros["filter"] for layer in found.layers] == pytest.approx([1 / 6, 1 / 4, 1 / 4])
     assert [layer.weight_shape[0] for layer in found.layers] == [6, 4, 4]
+
+
+@pytest.mark.parametrize("block", [0, 3])
+def test_zeros_of_a_dequantized_weight(tmp_path: Path, rng: Rng, block: int) -> None:
+    """A zero point for each output, or for each block of inputs, whose last one is shorter."""
+    levels = rng.integers(10, 100, (8, 16)).astype(np.int8)
+    points = rng.integers(-9, 9, (8, 6) if block else 8).astype(np.int8)
+    whole = np.repeat(points, block, axis=1)[:, :16] if block else points[:, None]
+    zero = rng.random((8, 16)) < 0.5
+    zero[2] = True
+    weights = {"q": np.where(zero, whole, levels), "p": points}
+    weights["s"] = np.ones(points.shape, np.float32)
+    how = {"axis": 1, "block_size": block} if block else {"axis": 0}
+    nodes = [op("DequantizeLinear", "q s p", "w", "real", **how),
+             op("Gemm", "x w", "y", "fc", transB=1)]  # fmt: skip
+    found = inspect(store(model(nodes, weights, (2, 16), opset=21), tmp_path), "sparsity")
+    (layer,) = found.sparsity.layers
+    assert layer.nonzero == np.count_nonzero(~zero)
+    assert layer.zeros["filter"] == 1 / 8
+    assert found.model.kept_macs == 2 * layer.nonzero
+
+
+_QUANTIZED = {
+    "QLinearConv": ("x a b w s z a b", (8, 4, 3, 3), (1, 4, 6, 6)),
+    "ConvInteger": ("x w b z", (8, 4, 3, 3), (1, 4, 6, 6)),
+    "QLinearMatMul": ("x a b w s z a b", (16, 8), (2, 16)),
+    "MatMulInteger": ("x w b z", (16, 8), (2, 16)),
+}
+
+
+@pytest.mark.parametrize("points", [1, 8])
+@pytest.mark.parametrize("name", sorted(_QUANTIZED))
+def test_zeros_of_integer_operators(tmp_path: Path, rng: Rng, name: str, points: int) -> None:
+    """What counts is the distance from the zero point, one of all outputs or one of each."""
+    inputs, shape, size = _QUANTIZED[name]
+    point = (128 + np.arange(points)).astype(np.uint8)
+    each = point.reshape(-1, *(1,) * (len(shape) - 1)) if "Conv" in name else point
+    zero = rng.random(shape) < 0.5
+    weights = {
+        "w": np.where(zero, each, rng.integers(0, 100, shape)).astype(np.uint8),
+        "z": point if points > 1 else point[0],
+        "s": np.float32(0.1), "a": np.float32(0.1), "b": np.uint8(128),
+    }  # fmt: skip
+    proto = model([op(name, inputs, "y", "layer")], weights, size)
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    proto.graph.output[0].type.tensor_type.elem_type = (
+        TensorProto.INT32 if "Integer" in name else TensorProto.UINT8
+    )
+    found = inspect(store(proto, tmp_path), "sparsity")
+    (layer,) = found.sparsity.layers
+    assert layer.nonzero == np.count_nonzero(~zero)
+    assert found.model.kept_macs == found.model.macs * layer.nonzero // layer.weights > 0
 
 
 @pytest.fixture
