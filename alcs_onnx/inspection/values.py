@@ -244,7 +244,10 @@ class LatencyFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """One inspected file. The model's facts are always there, the rest where asked for."""
+    """One inspected file. The model's facts are always there, the rest where asked for.
+
+    `coupling` needs a model that can be normalised, and is None for others: see `model.problem`.
+    """
 
     model: ModelFacts
     coupling: CouplingFacts | None = None
