@@ -16,6 +16,8 @@ from alcs_onnx import inspect
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph import load_model
 from alcs_onnx.levels import get_level_set, quantize
+from alcs_onnx.pipeline import Measuring
+from alcs_onnx.pipeline.scene import open_scene
 from alcs_onnx.rewrite import compile_sparse, quantize_weights
 
 Rng = np.random.Generator
@@ -284,6 +286,22 @@ def test_a_fully_connected_layer_is_prunable_on_request(half_zero: Path) -> None
         (row,) = [layer for layer in layers if layer.node == "logits"]
         assert row.prunable == wanted
         assert (row.reason == "") == wanted
+
+
+def test_a_model_of_fully_connected_layers_alone(tmp_path: Path, rng: Rng) -> None:
+    """On request it can be optimized, and `inspect` and `optimize` agree on that."""
+    nodes = [op("Gemm", "x w", "h", "fc"), op("Relu", "h", "y", "relu")]
+    path = store(model(nodes, {"w": conv_weight(rng, 16, 8)}, (1, 16)), tmp_path)
+    for wanted in (False, True):
+        facts = inspect(path, fully_connected=wanted).model
+        assert ("no Conv" in facts.problem) != wanted
+        assert [layer.prunable for layer in facts.layers] == [wanted]
+    arguments = {"input_shapes": {}, "simd_group": 4, "measuring": Measuring(), "seed": 0,
+                 "on_note": lambda text: None}  # fmt: skip
+    scene = open_scene(path, fully_connected=True, **arguments)
+    assert [layer.name for layer in scene.prunable] == ["fc"]
+    with pytest.raises(ModelError, match="no Conv"):
+        open_scene(path, **arguments)
 
 
 def test_why_layers_are_left_alone(tmp_path: Path, rng: Rng) -> None:
