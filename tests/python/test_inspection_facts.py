@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from small_models import residual_net
 
 from alcs_onnx import inspect
 from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import load_model, self_contained
 from alcs_onnx.levels import get_level_set, quantize
 from alcs_onnx.pipeline import Measuring
 from alcs_onnx.pipeline.scene import open_scene
@@ -417,7 +418,9 @@ def test_dynamic_sizes_stay_unknown_until_they_are_given(tmp_path: Path, rng: Rn
     nodes = [op("Conv", "x w", "y", "conv")]
     path = store(model(nodes, {"w": conv_weight(rng, 4, 3, 3, 3)}, ("N", 3, "H", "W")), tmp_path)
     facts = inspect(path).model
-    assert facts.inputs[0].shape is None
+    assert facts.inputs[0].shape == (1, 3, None, None)
+    assert facts.outputs[0].shape == facts.nodes[0].output_shapes[0] == (1, 4, None, None)
+    assert facts.nodes[0].input_shapes == ((1, 3, None, None),)
     assert (facts.nodes[0].macs, facts.unknown_macs) == (None, 1)
     assert "--input-shapes x:1,3,224,224" in facts.problem
     given = inspect(path, input_shapes={"x": (1, 3, 10, 10)}).model
@@ -455,6 +458,44 @@ def test_external_data_beyond_2_gb(tmp_path: Path, rng: Rng) -> None:
     (tmp_path / "big.bin").write_bytes(b"cut")
     with pytest.raises(ModelError, match=r"'table'.*truncated"):
         inspect(path)
+
+
+def test_a_layer_beyond_2_gb(tmp_path: Path) -> None:
+    """Its weights are neither copied nor packed; the file on disk is a hole of 2.1 GB."""
+    rows, columns = 65_536, 8_016
+    proto = model([op("Conv", "x w", "y", "conv")], {}, (1, columns, 1, 1))
+    big = proto.graph.initializer.add(
+        name="w", data_type=TensorProto.FLOAT, dims=[rows, columns, 1, 1],
+        data_location=TensorProto.EXTERNAL,
+    )  # fmt: skip
+    size = 4 * rows * columns
+    for key, value in {"location": "big.bin", "offset": 0, "length": size}.items():
+        big.external_data.add(key=key, value=str(value))
+    with (tmp_path / "big.bin").open("wb") as file:
+        file.truncate(size)
+    path = store(proto, tmp_path)
+    tracemalloc.start()
+    try:
+        facts = inspect(path).model
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert facts.macs == rows * columns
+    assert facts.kept_macs == 0
+    assert [(layer.op, layer.prunable) for layer in facts.layers] == [("SimdSparseConv", True)]
+    assert peak < size / 2  # bytes of truth values, a quarter of the weights each
+
+
+def test_what_is_larger_than_protobuf_is_refused_unread(tmp_path: Path) -> None:
+    proto = model([op("Conv", "x w", "y", "conv")], {}, (1, 8, 1, 1))
+    big = proto.graph.initializer.add(
+        name="w", data_type=TensorProto.FLOAT, dims=[2**26, 8, 1, 1],
+        data_location=TensorProto.EXTERNAL,
+    )  # fmt: skip
+    for key, value in {"location": "absent.bin", "length": 2**31}.items():
+        big.external_data.add(key=key, value=str(value))
+    with pytest.raises(ModelError, match="larger than 2 GB"):
+        self_contained(store(proto, tmp_path))
 
 
 def test_external_data_outside_the_folder_is_refused(tmp_path: Path, rng: Rng) -> None:

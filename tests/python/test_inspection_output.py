@@ -93,6 +93,7 @@ def test_a_model_that_cannot_be_normalised_shows_what_is_known(
         text = " ".join(" ".join(lines).split())
         assert "at least 32 multiply-accumulates (100.0 % kept, 1 node unknown)" in text
         assert problem in text
+        assert "in: x float32 [1x3x?x?] | out: y float32 [1x8x1x1]" in text
         if view == "coupling":
             assert "channel groups are not known" in text
         if view == "model":
@@ -104,10 +105,12 @@ def test_a_model_that_cannot_be_normalised_shows_what_is_known(
         content = check(captured.out)
         assert content["coupling"] is None
         assert problem in content["model"]["problem"]
+        assert content["model"]["nodes"][0]["output_shapes"] == [[1, 4, None, None]]
         assert ("channel groups are not known" in captured.err) == (view == "coupling")
         page = tmp_path / f"{view}.html"
         assert main(["inspect", view, path, "--format", "html", "-o", str(page)]) == 0
         assert problem in page.read_text()
+        assert "1x4x?x?" in page.read_text()
         capsys.readouterr()
 
 
