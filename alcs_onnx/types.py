@@ -22,6 +22,8 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 Shape = tuple[int, ...]
+#: A shape of known rank; None for sizes that are not known.
+PartialShape = tuple[int | None, ...]
 
 #: Densities at which every layer is measured (ALCS section III-C: 0, 0.1, ..., 1).
 DENSITIES: tuple[float, ...] = tuple(i / 10 for i in range(11))

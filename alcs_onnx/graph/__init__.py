@@ -4,7 +4,7 @@ from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.file import FileTensor, ModelFile, read_file
 from alcs_onnx.graph.fully_connected import as_convolutions, reason_no_convolution
 from alcs_onnx.graph.gates import match_gate
-from alcs_onnx.graph.load import NO_CONV, load_model
+from alcs_onnx.graph.load import load_model, require_conv
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
 from alcs_onnx.graph.proto import int4_dtype
 from alcs_onnx.graph.tensors import (
@@ -15,7 +15,6 @@ from alcs_onnx.graph.tensors import (
 )
 
 __all__ = [
-    "NO_CONV",
     "AttributeValue",
     "ComputedTensor",
     "FileTensor",
@@ -32,6 +31,7 @@ __all__ = [
     "match_gate",
     "read_file",
     "reason_no_convolution",
+    "require_conv",
     "self_contained",
     "with_outputs",
 ]

@@ -48,6 +48,16 @@ def load_values(tensor: onnx.TensorProto, folder: Path) -> None:
         raise _fault(tensor, place, "the file is truncated")
 
 
+def external_bytes(tensors: Iterable[onnx.TensorProto]) -> int:
+    """What the external values of `tensors` take, as far as the file says how long they are."""
+    lengths = (
+        _place(tensor).get("length", "")
+        for tensor in tensors
+        if external_data_helper.uses_external_data(tensor)
+    )
+    return sum(int(length) for length in lengths if length.isdecimal())
+
+
 def load_all(tensors: Iterable[onnx.TensorProto], folder: Path) -> bool:
     """Put the external values of `tensors` into them, and say whether there were any."""
     found = [tensor for tensor in tensors if external_data_helper.uses_external_data(tensor)]

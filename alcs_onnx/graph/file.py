@@ -16,7 +16,7 @@ import onnx
 
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.input_shapes import known_dims, static, with_sizes
+from alcs_onnx.graph.input_shapes import known_dims, numbers, static, with_sizes
 from alcs_onnx.graph.known_shapes import known_shapes
 from alcs_onnx.graph.model import Model, TensorInfo
 from alcs_onnx.graph.parse import (
@@ -31,16 +31,19 @@ from alcs_onnx.graph.parse import (
 )
 from alcs_onnx.graph.passes import constant_nodes
 from alcs_onnx.graph.proto import numpy_dtype, one_line, read_node
-from alcs_onnx.types import Shape
+from alcs_onnx.types import PartialShape, Shape
 
 
 @dataclass(frozen=True)
 class FileTensor:
-    """An input or output as the file declares it; `shape` None where it is not known."""
+    """An input or output as the file declares it.
+
+    `shape` has None for sizes that are not known, and is None where not even the rank is.
+    """
 
     name: str
     dtype: str
-    shape: Shape | None
+    shape: PartialShape | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,8 @@ class ModelFile:
 
     `model` has the file's nodes in topological order under unique names; the file's own
     functions are inlined, and what Constant nodes hold is among the initializers. `shapes` and
-    `dtypes` of it have what is known. `file_bytes` counts external data, too.
+    `dtypes` of it have what is known; `partial` has the shapes of which only some sizes are, None
+    for the others. `file_bytes` counts external data, too.
     """
 
     model: Model
@@ -58,6 +62,11 @@ class ModelFile:
     producer: str
     file_bytes: int
     notes: tuple[str, ...]
+    partial: Mapping[str, PartialShape]
+
+    def shape(self, tensor: str) -> PartialShape | None:
+        """What is known of the shape of `tensor`; None where not even the rank is."""
+        return self.model.shapes.get(tensor, self.partial.get(tensor))
 
 
 def read_file(path: str | Path, input_shapes: Mapping[str, Shape] | None = None) -> ModelFile:
@@ -108,21 +117,28 @@ def _read(path: Path, given: Mapping[str, Shape]) -> ModelFile:
         ir_version=proto.ir_version,
         name=proto.graph.name or "model",
     )
-    shapes, dtypes = known_shapes(inlined, model, found, sizes)
-    editor = GraphEditor(replace(model, shapes=shapes, dtypes=dtypes))
+    known = known_shapes(inlined, model, found, sizes)
+    editor = GraphEditor(replace(model, shapes=known.shapes, dtypes=known.dtypes))
     constants = constant_nodes.run(editor, notes.append)
     if constants:
         notes.append(f"{constants} Constant nodes count as initializers")
     return ModelFile(
         editor.snapshot(),
-        tuple(FileTensor(x.name, _type_name(x), static(found[x.name])) for x in inputs),
+        tuple(FileTensor(x.name, _type_name(x), numbers(found[x.name])) for x in inputs),
         tuple(
-            FileTensor(name, kind, shapes.get(name) or static(dims and with_sizes(dims, sizes)))
+            FileTensor(
+                name,
+                kind,
+                known.shapes.get(name)
+                or known.partial.get(name)
+                or numbers(dims and with_sizes(dims, sizes)),
+            )
             for name, kind, _, dims in outputs
         ),
         producer,
         file_bytes,
         tuple(notes),
+        known.partial,
     )
 
 

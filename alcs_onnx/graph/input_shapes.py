@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph.model import Model
-from alcs_onnx.types import Shape
+from alcs_onnx.types import PartialShape, Shape
 
 Dims = tuple[int | str | None, ...]
 
@@ -80,6 +80,13 @@ def static(dims: Dims | None) -> Shape | None:
         return None
     sizes = tuple(dim for dim in dims if isinstance(dim, int))
     return sizes if len(sizes) == len(dims) else None
+
+
+def numbers(dims: Dims | None) -> PartialShape | None:
+    """`dims` with None for every size that is no number."""
+    if dims is None:
+        return None
+    return tuple(dim if isinstance(dim, int) else None for dim in dims)
 
 
 def _bound(dims: Mapping[str, Dims | None], given: Mapping[str, Shape]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from alcs_onnx.graph.proto import (
     ONNX_ERRORS,
     SMALL_TENSOR,
     numpy_dtype,
+    partial_shape,
     static_shape,
     value_info,
     write_attribute,
@@ -29,15 +30,22 @@ from alcs_onnx.graph.proto import (
 from alcs_onnx.graph.shapes import same_shape_gaps
 from alcs_onnx.graph.sparse_conv import weight_shape
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_MAX_POOL
-from alcs_onnx.types import Shape
+from alcs_onnx.types import PartialShape, Shape
 
-Known = tuple[dict[str, Shape], dict[str, np.dtype[Any]]]
+
+@dataclass(frozen=True)
+class Known:
+    """Of the tensors of a file: static shapes, shapes that are known in part, element types."""
+
+    shapes: dict[str, Shape]
+    partial: dict[str, PartialShape]
+    dtypes: dict[str, np.dtype[Any]]
 
 
 def known_shapes(
     proto: onnx.ModelProto, model: Model, dims: Mapping[str, Dims | None], sizes: Mapping[str, int]
 ) -> Known:
-    """Static shapes and element types of the tensors of `model`, which `proto` holds.
+    """Shapes and element types of the tensors of `model`, which `proto` holds.
 
     `dims` are the dimensions of the graph inputs and `sizes` those of symbolic names. What
     inference cannot tell is taken from the file's declarations. `proto` is used up.
@@ -57,8 +65,9 @@ def known_shapes(
     _stand_in(graph, model)
     shapes: dict[str, Shape] = {}
     while True:
-        found, dtypes = _inferred(proto, model)
-        shapes |= found
+        found = _inferred(proto, model)
+        shapes |= found.shapes
+        dtypes = found.dtypes
         folded = _fold(proto, replace(model, shapes=shapes, dtypes=dtypes))
         if folded is not None:
             model = folded
@@ -69,7 +78,8 @@ def known_shapes(
         }
         gaps |= {n: d for n, d in declared.items() if n not in shapes and n not in unknown}
         if not gaps:
-            return shapes, dtypes
+            partial = {n: dims for n, dims in found.partial.items() if n not in shapes}
+            return Known(shapes, partial, dtypes)
         for name, (dtype, shape) in gaps.items():
             shapes[name] = shape
             if dtype is not None:
@@ -148,16 +158,18 @@ def _replace(
 
 def _inferred(proto: onnx.ModelProto, model: Model) -> Known:
     shapes: dict[str, Shape] = {name: array.shape for name, array in model.initializers.items()}
+    partial: dict[str, PartialShape] = {}
     dtypes = {name: array.dtype for name, array in model.initializers.items()}
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except ONNX_ERRORS:
         inferred = proto
     for info in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
-        dtype, shape = _dtype(info), static_shape(info)
+        dtype, shape, dims = _dtype(info), static_shape(info), partial_shape(info)
         if dtype is not None:
             dtypes[info.name] = dtype
-        # Inference happily computes sizes below zero where an input is too small.
-        if shape is not None and min(shape, default=0) >= 0:
+        if shape is not None:
             shapes[info.name] = shape
-    return shapes, dtypes
+        elif dims is not None:
+            partial[info.name] = dims
+    return Known(shapes, partial, dtypes)

@@ -17,8 +17,7 @@ from alcs_onnx.types import Shape
 #: Passes enable one another; real models settle within three rounds.
 _MAX_ROUNDS = 12
 
-#: Why a model without convolutions is refused.
-NO_CONV = "the model has no Conv node, so there is nothing to optimize"
+_NO_CONV = "the model has no Conv node, so there is nothing to optimize"
 
 Note = Callable[[str], None]
 
@@ -53,9 +52,15 @@ def load_model(
     except AlcsError as error:
         # Names from the file may hold anything, line breaks included.
         raise type(error)(" ".join(f"{path}: {error}".split())) from error
-    if needs_conv and not any(node.is_op("Conv") for node in model.nodes):
-        raise ModelError(f"{path}: {NO_CONV}")
+    if needs_conv:
+        require_conv(path, model)
     return model
+
+
+def require_conv(path: str | Path, model: Model) -> None:
+    """Raise `ModelError` where `model`, loaded from `path`, has no Conv node."""
+    if not any(node.is_op("Conv") for node in model.nodes):
+        raise ModelError(f"{path}: {_NO_CONV}")
 
 
 def normalise(model: Model, declared: Declared, note: Note) -> Model:

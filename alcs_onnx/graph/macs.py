@@ -20,13 +20,15 @@ class MacRule:
     """How the products of one operator are counted.
 
     `count` gets the node, the shapes of the inputs in `needs` and that of the first output.
-    `weight` is the input that a layer has as its weights, None where there is not just one.
+    `weight` is the input that a layer has as its weights, None where there is not just one,
+    and `zero_point` the one with the integer that stands for a zero in them, where it has one.
     """
 
     count: Callable[[Node, Sequence[Shape], Shape], int]
     needs: tuple[int, ...]
     weight: int | None = 1
     needs_output: bool = True
+    zero_point: int | None = None
 
 
 def _conv(node: Node, shapes: Sequence[Shape], output: Shape) -> int:
@@ -68,15 +70,15 @@ def _sparse_conv(node: Node, shapes: Sequence[Shape], output: Shape) -> int:
 #: (domain, operator) -> its rule. THE registration of costs.
 MACS: Mapping[tuple[str, str], MacRule] = {
     ("", "Conv"): MacRule(_conv, (1,)),
-    ("", "ConvInteger"): MacRule(_conv, (1,)),
+    ("", "ConvInteger"): MacRule(_conv, (1,), zero_point=3),
     ("", "DeformConv"): MacRule(_conv, (1,)),
-    ("", "QLinearConv"): MacRule(_conv, (3,), weight=3),
+    ("", "QLinearConv"): MacRule(_conv, (3,), weight=3, zero_point=5),
     ("com.microsoft", "FusedConv"): MacRule(_conv, (1,)),
     ("", "ConvTranspose"): MacRule(_conv_transpose, (0, 1)),
     ("", "Gemm"): MacRule(_gemm, (0,)),
     ("", "MatMul"): MacRule(_product, (0,)),
-    ("", "MatMulInteger"): MacRule(_product, (0,)),
-    ("", "QLinearMatMul"): MacRule(_product, (0,), weight=3),
+    ("", "MatMulInteger"): MacRule(_product, (0,), zero_point=3),
+    ("", "QLinearMatMul"): MacRule(_product, (0,), weight=3, zero_point=5),
     ("", "Einsum"): MacRule(_einsum, (0, 1), weight=None),
     **{
         ("", name): MacRule(_recurrent, (0, 1, 2), weight=None, needs_output=False)
@@ -85,16 +87,21 @@ MACS: Mapping[tuple[str, str], MacRule] = {
     **{(OP_DOMAIN, name): MacRule(_sparse_conv, (), weight=None) for name in SPARSE_CONVS},
 }
 
+#: Operators of ONNX that multiply and accumulate without a rule here for how often.
+_NOT_COUNTED = ("Attention", "CausalConvWithState", "DFT", "LinearAttention", "STFT")
+
 
 def node_macs(model: Model, node: Node) -> int | None:
     """Multiply-accumulates of one node at its dense count, batch included.
 
     0 for operators that have none. None where a shape that it takes is not known, for an
-    unknown operator, and for control flow around operators that have some.
+    unknown operator, for one whose products are not counted, and for control flow around
+    operators that have some.
     """
     rule = MACS.get((node.domain, node.op_type))
     if rule is None:
-        return 0 if is_known(node) and not _multiplies_inside(node) else None
+        counted = is_known(node) and not node.is_op(*_NOT_COUNTED)
+        return 0 if counted and not _multiplies_inside(node) else None
     shapes = [model.shapes.get(node.input(index)) for index in rule.needs]
     output = model.shapes.get(node.outputs[0]) if node.outputs else None
     known = [shape for shape in shapes if shape is not None]
@@ -115,7 +122,11 @@ def is_known(node: Node) -> bool:
 
 def _multiplies_inside(node: Node) -> bool:
     nodes = (inner for graph in inner_graphs(node) for inner in graph.node)
-    return any((inner.domain, inner.op_type) in MACS for inner in nodes)
+    return any(
+        (inner.domain, inner.op_type) in MACS
+        or (inner.domain == "" and inner.op_type in _NOT_COUNTED)
+        for inner in nodes
+    )
 
 
 def inner_graphs(node: Node) -> list[onnx.GraphProto]:

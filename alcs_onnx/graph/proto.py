@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from alcs_onnx.errors import ModelError, UnsupportedError
 from alcs_onnx.graph.model import Array, AttributeValue, Model, Node, Opaque
-from alcs_onnx.types import Shape
+from alcs_onnx.types import PartialShape, Shape
 
 #: Initializers up to this many elements stay visible to shape inference, which reads
 #: shapes, axes, scales and the like from them; larger ones are only declared.
@@ -148,13 +148,22 @@ def value_info(
     return helper.make_tensor_value_info(name, element_type(dtype), dims)
 
 
-def static_shape(info: onnx.ValueInfoProto) -> Shape | None:
-    """The declared shape when every dimension is a number, else None."""
+def partial_shape(info: onnx.ValueInfoProto) -> PartialShape | None:
+    """The declared shape, None for each size that is no number; None for an unknown rank."""
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
         return None
-    dims = [d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
-    return None if any(d < 0 for d in dims) else tuple(dims)
+    return tuple(
+        d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None
+        for d in tensor.shape.dim
+    )
+
+
+def static_shape(info: onnx.ValueInfoProto) -> Shape | None:
+    """The declared shape when every dimension is a number, else None."""
+    dims = partial_shape(info)
+    sizes = tuple(dim for dim in dims or () if dim is not None)
+    return sizes if dims is not None and len(sizes) == len(dims) else None
 
 
 def opset_imports(opset: int, others: Mapping[str, int]) -> list[onnx.OperatorSetIdProto]:

@@ -10,9 +10,13 @@ import onnx
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped,unused-ignore]
 
 from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph.external_data import attribute_tensors, load_all
+from alcs_onnx.graph.external_data import attribute_tensors, external_bytes, load_all
 from alcs_onnx.graph.parse import check_text, parse
 from alcs_onnx.graph.proto import one_line
+
+#: Bytes that protobuf takes.
+_LARGEST = 2**31 - 1
+_TOO_LARGE = "with its weights it is larger than 2 GB"
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,11 @@ def self_contained(path: Path) -> bytes:
     try:
         proto = parse(path)
         check_text(proto)
-        external = load_all(
-            (*proto.graph.initializer, *attribute_tensors(proto.graph)), path.parent
-        )
+        tensors = (*proto.graph.initializer, *attribute_tensors(proto.graph))
+        # Before anything is read, which takes a while and as much memory.
+        if external_bytes(tensors) > _LARGEST:
+            raise ModelError(_TOO_LARGE)
+        external = load_all(tensors, path.parent)
     except AlcsError as error:
         raise type(error)(" ".join(f"{path}: {error}".split())) from error
     except (TypeError, ValueError) as error:
@@ -46,7 +52,7 @@ def self_contained(path: Path) -> bytes:
         data: bytes = proto.SerializeToString()
         return data
     except (EncodeError, ValueError) as error:
-        raise ModelError(f"{path}: with its weights it is larger than 2 GB") from error
+        raise ModelError(f"{path}: {_TOO_LARGE}") from error
 
 
 def computed_tensors(model: bytes) -> tuple[ComputedTensor, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from alcs_onnx.graph import Model, Node, reason_no_convolution
 from alcs_onnx.graph.functions import SPARSE_CONVS
 from alcs_onnx.graph.sparse_conv import read_activation
 from alcs_onnx.inspection.subject import Subject
 from alcs_onnx.inspection.values import LayerFacts
-from alcs_onnx.rewrite import LayerRewrite, rewrite
+from alcs_onnx.rewrite import LayerRewrite, compile_sparse
 from alcs_onnx.sparse_format import OP_DOMAIN
 from alcs_onnx.structures import reason_dense
 from alcs_onnx.types import Activation, Gate
@@ -33,7 +36,7 @@ def layer_facts(subject: Subject, simd_group: int) -> tuple[LayerFacts, ...]:
 def _convolutions(subject: Subject, model: Model, simd_group: int) -> Iterator[LayerFacts]:
     layers = {layer.name: layer for layer in model.conv_layers}
     nodes = {node.name: node for node in subject.nodes}
-    for row in rewrite(model, simd_group=simd_group).layers:
+    for row in _planned(model, simd_group):
         layer = layers.get(row.layer)
         reason = row.reason if layer is None else reason_dense(model, layer)
         place = subject.file_node(row.layer)
@@ -42,6 +45,20 @@ def _convolutions(subject: Subject, model: Model, simd_group: int) -> Iterator[L
             yield _optimized(subject, node, row.layer, reason)
         else:
             yield _would_become(row, place, reason)
+
+
+def _planned(model: Model, simd_group: int) -> tuple[LayerRewrite, ...]:
+    """What each layer becomes, with all of its weights kept.
+
+    Zeros that take no memory stand in for the weights, so that nothing large is packed: neither
+    the operator nor what is fused depends on their values.
+    """
+    hollow = {
+        layer.weight: np.broadcast_to(np.float32(0), layer.weight_shape)
+        for layer in model.conv_layers
+    }
+    stand_in = replace(model, initializers={**model.initializers, **hollow})
+    return compile_sparse(stand_in, simd_group).layers
 
 
 def _would_become(row: LayerRewrite, place: str, reason: str) -> LayerFacts:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph import (
-    NO_CONV,
     Model,
     ModelFile,
     Node,
     as_convolutions,
     load_model,
     read_file,
+    require_conv,
 )
 from alcs_onnx.inspection.weights import FileWeight, find_weights
 from alcs_onnx.types import Shape
@@ -95,11 +95,9 @@ def open_subject(
     model, problem = None, ""
     try:
         model = load_model(path, input_shapes, note, needs_conv=False)
-    except AlcsError as error:
-        problem = str(error).removeprefix(f"{path}: ")
-    else:
-        if not any(node.is_op("Conv") for node in model.nodes):
-            problem = NO_CONV
         if fully_connected:
             model = as_convolutions(model, note)
+        require_conv(path, model)
+    except AlcsError as error:
+        problem = str(error).removeprefix(f"{path}: ")
     return Subject(path, file, model, problem, tuple(dict.fromkeys(notes)))

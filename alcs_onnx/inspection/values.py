@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from alcs_onnx.types import Machine, Shape, Timing
+from alcs_onnx.types import Machine, PartialShape, Shape, Timing
 
 #: Version of the JSON form.
 SCHEMA = 1
@@ -18,11 +18,14 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class TensorFacts:
-    """An input or output of the graph; `shape` None where it is not known."""
+    """An input or output of the graph.
+
+    `shape` has None for each size that is not known, and is None where not even the rank is.
+    """
 
     name: str
     dtype: str
-    shape: Shape | None
+    shape: PartialShape | None
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,12 @@ class NodeFacts:
     `parameters` only, the number of values in initializers that this node is the first to read,
     without integers that are sizes or indices; of this package's convolutions those of the dense
     layer. `weight_bytes` is what they take in the file, stored indices included. `input_shapes`
-    and `output_shapes` go with the activations. `weight_shape` is that of a layer's constant
-    weights, None for all other nodes. `macs` is None where a shape is missing, for an unknown
-    operator and for control flow around layers, and 0 for operators without
-    multiply-accumulates. `kept_macs` is what is left of `macs` when weights that are zero do not
-    count. `attributes` are short texts for display.
+    and `output_shapes` go with the activations, None and sizes of None as in `TensorFacts`.
+    `weight_shape` is that of a layer's constant weights, None for all other nodes. `macs` is None
+    where a shape is missing, for an unknown operator, for one whose products are not counted
+    (Attention, say) and for control flow around layers, and 0 for operators without multiply-
+    accumulates. `kept_macs` is what is left of `macs` when weights that are zero do not count.
+    `attributes` are short texts for display.
     """
 
     name: str
@@ -45,8 +49,8 @@ class NodeFacts:
     domain: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    input_shapes: tuple[Shape | None, ...]
-    output_shapes: tuple[Shape | None, ...]
+    input_shapes: tuple[PartialShape | None, ...]
+    output_shapes: tuple[PartialShape | None, ...]
     weight_shape: Shape | None
     macs: int | None
     kept_macs: int | None
@@ -244,7 +248,10 @@ class LatencyFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """One inspected file. The model's facts are always there, the rest where asked for."""
+    """One inspected file. The model's facts are always there, the rest where asked for.
+
+    `coupling` needs a model that can be normalised, and is None for others: see `model.problem`.
+    """
 
     model: ModelFacts
     coupling: CouplingFacts | None = None

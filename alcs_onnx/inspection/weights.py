@@ -17,11 +17,11 @@ import numpy as np
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import Model, Node
 from alcs_onnx.graph.functions import SPARSE_CONVS
-from alcs_onnx.graph.macs import MACS
+from alcs_onnx.graph.macs import MACS, MacRule
 from alcs_onnx.graph.model import Array
 from alcs_onnx.graph.sparse_conv import read_dense_weight, read_sparse_weights, weight_inputs
 from alcs_onnx.sparse_format import OP_DOMAIN
-from alcs_onnx.types import ConvLayer
+from alcs_onnx.types import ConvLayer, Shape
 
 #: Values that are looked at at once, so that mapped weights do not fill the memory.
 _CHUNK = 1 << 24
@@ -32,7 +32,8 @@ class FileWeight:
     """The weight of one layer.
 
     `array` is as the file has it, or the dense weight of one of our operators; `arranged` makes
-    [M, C/group, *kernel] of it. `zero` is the value that stands for 0. `simd_group` and `stored`
+    [M, C/group, *kernel] of it. `zero` is the value that stands for 0, of a shape that broadcasts
+    to that of `array`; None for 0 itself. `simd_group` and `stored`
     (the share of its groups that are stored) are those of our operators, 0 and None elsewhere.
     `bits` are those of a stored weight, `stored_bytes` what weights and indices take in the file.
     """
@@ -51,11 +52,13 @@ class FileWeight:
     @cached_property
     def nonzero(self) -> int:
         """Weights that are not zero."""
-        if self.zero is not None:
-            return int(np.count_nonzero(self.array != self.zero))
-        flat = self.array.reshape(-1)
-        parts = range(0, flat.size, _CHUNK)
-        return sum(int(np.count_nonzero(flat[start : start + _CHUNK])) for start in parts)
+        array = self.array
+        zero = np.broadcast_to(0 if self.zero is None else self.zero, array.shape)
+        rows = max(1, _CHUNK // max(1, prod(array.shape[1:])))
+        starts = range(0, len(array), rows)
+        return sum(
+            int(np.count_nonzero(array[at : at + rows] != zero[at : at + rows])) for at in starts
+        )
 
     def kept(self) -> Array:
         """Which weights are not zero, bool [M, C/group, *kernel]."""
@@ -89,7 +92,7 @@ def find_weights(model: Model) -> dict[str, FileWeight]:
             weight = _ours(model, node)
         else:
             rule = MACS.get((node.domain, node.op_type))
-            weight = None if rule is None else _plain(model, node, rule.weight)
+            weight = None if rule is None else _plain(model, node, rule)
         if weight is not None:
             found[node.name] = weight
     return found
@@ -118,11 +121,11 @@ def _ours(model: Model, node: Node) -> FileWeight | None:
     )
 
 
-def _plain(model: Model, node: Node, index: int | None) -> FileWeight | None:
-    if index is None:
+def _plain(model: Model, node: Node, rule: MacRule) -> FileWeight | None:
+    if rule.weight is None:
         return None
     arrange = _ARRANGE[node.op_type]
-    found = _source(model, node.input(index))
+    found = _source(model, node.input(rule.weight))
     if found is None and node.is_op("MatMul"):
         found, arrange = _source(model, node.input(0)), _as_it_is
     if found is None:
@@ -134,6 +137,15 @@ def _plain(model: Model, node: Node, index: int | None) -> FileWeight | None:
         return None
     if array.ndim > 2 and "Conv" not in node.op_type:
         return None  # a matrix for each sample
+    own = "" if rule.zero_point is None else node.input(rule.zero_point)
+    if own:
+        if own not in model.initializers:
+            return None
+        # A convolution has one for each filter, a product one for each column.
+        axis = 0 if "Conv" in node.op_type else array.ndim - 1
+        zero = _aligned(model.initializers[own], array.shape, axis)
+        if zero is None:
+            return None
     bits = _bits(array.dtype)
     return FileWeight(
         node=node,
@@ -153,21 +165,46 @@ _TRANSPARENT = ("Cast", "DequantizeLinear", "Identity", "Mul")
 
 def _source(model: Model, tensor: str) -> tuple[str, Array | None] | None:
     """The initializer that a weight comes from, and what is zero in it; None if computed."""
-    zero: Array | None = None
+    dequantize: Node | None = None
     while tensor not in model.initializers:
         node = model.producer(tensor)
         if node is None or not node.is_op(*_TRANSPARENT):
             return None
-        if node.is_op("DequantizeLinear") and node.input(2):
-            zero = model.initializers.get(node.inputs[2])
-            if zero is not None and zero.ndim == 1 and zero.size > 1:
-                rank = len(model.shapes.get(node.inputs[0], ()))
-                axis = node.int_attribute("axis", 1) % max(rank, 1)
-                zero = zero.reshape([-1 if a == axis else 1 for a in range(rank)])
         if any(name and name not in model.initializers for name in node.inputs[1:]):
             return None
+        if node.is_op("DequantizeLinear") and node.input(2):
+            dequantize = node
         tensor = node.inputs[0]
-    return tensor, zero
+    if dequantize is None:
+        return tensor, None
+    zero = _aligned(
+        model.initializers[dequantize.inputs[2]],
+        model.initializers[tensor].shape,
+        dequantize.int_attribute("axis", 1),
+        dequantize.int_attribute("block_size", 0),
+    )
+    return None if zero is None else (tensor, zero)
+
+
+def _aligned(zero: Array, shape: Shape, axis: int, block: int = 0) -> Array | None:
+    """A zero point in a shape that broadcasts to the `shape` of its weight; None where none does.
+
+    One value counts for all weights, a list for those along `axis`, and with `block` each value
+    for that many weights along it.
+    """
+    if zero.size == 1:
+        return zero.reshape(())
+    if not -len(shape) <= axis < len(shape):
+        return None
+    axis %= len(shape)
+    if block > 0 and zero.ndim == len(shape):
+        zero = np.repeat(zero, block, axis)[(slice(None),) * axis + (slice(shape[axis]),)]
+    elif zero.ndim == 1:
+        zero = zero.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    fits = zero.ndim <= len(shape) and all(
+        size in (1, whole) for size, whole in zip(zero.shape[::-1], shape[::-1], strict=False)
+    )
+    return zero if fits else None
 
 
 def _bits(dtype: np.dtype[Any]) -> int:
@@ -206,7 +243,10 @@ _ARRANGE: Mapping[str, Callable[[Array, Node], Array]] = {
 
 
 def is_parameter(array: Array) -> bool:
-    """Whether the values count as parameters: sizes, axes, indices and texts do not."""
+    """Whether the values count as parameters: truth values, texts and int64 do not.
+
+    Sizes, axes and most indices are int64. Other integers may be quantized weights and biases.
+    """
     return array.dtype.kind not in "bOSU" and array.dtype != np.int64
 
 

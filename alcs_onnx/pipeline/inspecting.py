@@ -46,8 +46,9 @@ def inspect(
     are counted and layers would be stored. `curves` measures each layer at 11 densities, too;
     `table`, one of `profile`, has them already. `measuring` and `seed` are for the latency.
 
-    Raises a child of `AlcsError` for a file that cannot be read, and where the view is
-    impossible: channel groups of a model that cannot be normalised, say.
+    A model that cannot be normalised has no `coupling`: `model.problem` says why, and `on_note` is
+    told. Raises a child of `AlcsError` for a file that cannot be read, and where the view is
+    impossible: the latency of a model that does not run, say.
     """
     if view not in VIEWS:
         raise AlcsError(f"view '{view}' is not known: use {', '.join(VIEWS)}")
@@ -57,7 +58,9 @@ def inspect(
     subject = open_subject(
         Path(model), input_shapes or {}, fully_connected=fully_connected, on_note=note
     )
-    coupled = view == "coupling" or (everything and subject.model is not None)
+    coupled = everything or view == "coupling"
+    if view == "coupling" and subject.model is None:
+        note(f"the channel groups are not known: {subject.problem}")
     measured = None
     if view == "latency":
         measured = _measured(
@@ -73,7 +76,7 @@ def inspect(
         )
     return Inspection(
         model=model_facts(subject, simd_group),
-        coupling=coupling_facts(subject) if coupled else None,
+        coupling=coupling_facts(subject) if coupled and subject.model is not None else None,
         sparsity=sparsity_facts(subject, simd_group) if everything or view == "sparsity" else None,
         latency=measured,
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from alcs_onnx import ort
 from alcs_onnx.errors import ModelError
-from alcs_onnx.graph import Model, as_convolutions, load_model
+from alcs_onnx.graph import Model, as_convolutions, load_model, require_conv
 from alcs_onnx.ort import Feeds
 from alcs_onnx.rewrite import random_model
 from alcs_onnx.structures import Structure, get_structure, reason_dense
@@ -127,12 +127,14 @@ def open_scene(
     """Load and normalise the model at `path` and connect to the target.
 
     `fully_connected` makes convolutions of fully connected layers, so that these are prunable
-    too; the dense model that is timed stays the file as it is.
+    too; the dense model that is timed stays the file as it is. Raises `ModelError` where that
+    leaves no convolution at all.
     """
     target = get_target(measuring.target)
-    model = load_model(path, input_shapes, on_note)
+    model = load_model(path, input_shapes, on_note, needs_conv=False)
     if fully_connected:
         model = as_convolutions(model, on_note)
+    require_conv(path, model)
     session = ort.create_session(model.serialize(), library=False)
     return Scene(
         path=path,

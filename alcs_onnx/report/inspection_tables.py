@@ -30,7 +30,7 @@ from alcs_onnx.report.layout import (
 def print_inspection(inspection: Inspection, *, view: str, top: int = 20) -> None:
     """The summary of the model and the tables of `view`; of long ones `top` rows, 0 for all."""
     _print_summary(inspection.model)
-    if view == "coupling" and inspection.coupling is not None:
+    if view == "coupling":
         _print_coupling(inspection.coupling, top)
     elif view == "sparsity" and inspection.sparsity is not None:
         _print_sparsity(inspection.sparsity, top)
@@ -74,10 +74,14 @@ def _print_summary(model: ModelFacts) -> None:
     by = f", by {model.producer}" if model.producer else ""
     _say(f"{model.file}: {_bytes(model.file_bytes)}, IR {model.ir_version}, opset {opsets}{by}")
     _say(f"in: {_tensors(model.inputs)}\nout: {_tensors(model.outputs)}".replace("\n", " | "))
-    unknown = f", of {model.unknown_macs} nodes unknown" if model.unknown_macs else ""
+    least, unknown = "", ""
+    if model.unknown_macs:
+        nodes = "1 node" if model.unknown_macs == 1 else f"{model.unknown_macs} nodes"
+        least, unknown = "at least ", f", {nodes} unknown"
     _say(
-        f"{count_text(model.macs)} multiply-accumulates ({_kept(model.kept_macs, model.macs)}"
-        f"{unknown}) | {count_text(model.parameters)} parameters "
+        f"{least}{count_text(model.macs)} multiply-accumulates "
+        f"({_kept(model.kept_macs, model.macs)}{unknown}) | "
+        f"{count_text(model.parameters)} parameters "
         f"({_kept(model.kept_parameters, model.parameters)}) | weights {_bytes(model.weight_bytes)}"
     )
     operators = "  ".join(f"{name} {count}" for name, count in model.operators.items())
@@ -115,14 +119,16 @@ def _print_layers(model: ModelFacts, top: int) -> None:
     )
     for node in heavy[: _first(top, len(heavy))]:
         fate, why = _fate(layers.get(node.name), model.optimized)
+        # Without layers nothing is decided; else what is no layer stays what it is.
+        fate = fate or (printable(node.op) if model.layers else "-")
         table.add_row(
             *(printable(node.name), *([printable(node.op)] if wide else [])),
             "" if node.weight_shape is None else shape_text(node.weight_shape),
             *([_output(node)] if wide else []),
             "?" if node.macs is None else count_text(node.macs),
-            _percent((node.macs or 0) / model.macs if model.macs else 0.0),
+            "-" if node.macs is None else _percent(node.macs / model.macs if model.macs else 0.0),
             *([count_text(node.parameters)] if wide else []),
-            *(fate or printable(node.op), printable(why)),
+            *(fate, printable(why)),
         )
     out.print(table)
     _cut(len(heavy), top, "nodes")
@@ -154,7 +160,10 @@ def _fate(layer: LayerFacts | None, optimized: bool) -> tuple[str, str]:
     return f"{layer.op}{size}{fused}", "; ".join(reasons)
 
 
-def _print_coupling(coupling: CouplingFacts, top: int) -> None:
+def _print_coupling(coupling: CouplingFacts | None, top: int) -> None:
+    if coupling is None:
+        _say("the channel groups are not known: they need a model that can be optimized")
+        return
     groups = sorted(coupling.groups, key=lambda g: (bool(g.frozen), -g.parameters))
     table = _table(
         f"Channel groups: {_first(top, len(groups))} of {len(groups)}",

@@ -49,9 +49,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def shape_text(shape: Sequence[int] | None) -> str:
-    """Sizes joined by x; `?` where they are not known."""
-    return "?" if shape is None else "x".join(map(str, shape))
+def shape_text(shape: Sequence[int | None] | None) -> str:
+    """Sizes joined by x; `?` for one that is not known, and for a shape of unknown rank."""
+    return "?" if shape is None else "x".join("?" if n is None else str(n) for n in shape)
 
 
 def count_text(value: float) -> str:

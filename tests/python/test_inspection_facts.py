@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from small_models import residual_net
 
 from alcs_onnx import inspect
 from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import load_model, self_contained
 from alcs_onnx.levels import get_level_set, quantize
+from alcs_onnx.pipeline import Measuring
+from alcs_onnx.pipeline.scene import open_scene
 from alcs_onnx.rewrite import compile_sparse, quantize_weights
 
 Rng = np.random.Generator
@@ -108,6 +111,13 @@ def test_macs_by_hand(tmp_path: Path, rng: Rng) -> None:
     assert [node.weight_shape for node in facts.nodes][:2] == [(8, 2, 3, 3), (8, 3, 2, 2)]
 
 
+@pytest.mark.skipif(onnx.defs.onnx_opset_version() < 23, reason="Attention came with opset 23")
+def test_products_that_are_not_counted_are_unknown(tmp_path: Path) -> None:
+    nodes = [op("Attention", "x x x", "y", "attention", q_num_heads=2, kv_num_heads=2)]
+    facts = inspect(store(model(nodes, {}, (1, 4, 8), opset=23), tmp_path)).model
+    assert (facts.nodes[0].macs, facts.unknown_macs) == (None, 1)
+
+
 def test_zeros_do_not_count_as_kept(tmp_path: Path, rng: Rng) -> None:
     weight = np.abs(conv_weight(rng, 8, 8, 3, 3)) + 1
     weight[:2] = 0
@@ -152,6 +162,58 @@ def test_weights_of_every_kind_are_laid_out_by_outputs(tmp_path: Path, rng: Rng)
     found = inspect(path, "sparsity").sparsity
     assert [layer.zeros["filter"] for layer in found.layers] == pytest.approx([1 / 6, 1 / 4, 1 / 4])
     assert [layer.weight_shape[0] for layer in found.layers] == [6, 4, 4]
+
+
+@pytest.mark.parametrize("block", [0, 3])
+def test_zeros_of_a_dequantized_weight(tmp_path: Path, rng: Rng, block: int) -> None:
+    """A zero point for each output, or for each block of inputs, whose last one is shorter."""
+    levels = rng.integers(10, 100, (8, 16)).astype(np.int8)
+    points = rng.integers(-9, 9, (8, 6) if block else 8).astype(np.int8)
+    whole = np.repeat(points, block, axis=1)[:, :16] if block else points[:, None]
+    zero = rng.random((8, 16)) < 0.5
+    zero[2] = True
+    weights = {"q": np.where(zero, whole, levels), "p": points}
+    weights["s"] = np.ones(points.shape, np.float32)
+    how = {"axis": 1, "block_size": block} if block else {"axis": 0}
+    nodes = [op("DequantizeLinear", "q s p", "w", "real", **how),
+             op("Gemm", "x w", "y", "fc", transB=1)]  # fmt: skip
+    found = inspect(store(model(nodes, weights, (2, 16), opset=21), tmp_path), "sparsity")
+    (layer,) = found.sparsity.layers
+    assert layer.nonzero == np.count_nonzero(~zero)
+    assert layer.zeros["filter"] == 1 / 8
+    assert found.model.kept_macs == 2 * layer.nonzero
+
+
+_QUANTIZED = {
+    "QLinearConv": ("x a b w s z a b", (8, 4, 3, 3), (1, 4, 6, 6)),
+    "ConvInteger": ("x w b z", (8, 4, 3, 3), (1, 4, 6, 6)),
+    "QLinearMatMul": ("x a b w s z a b", (16, 8), (2, 16)),
+    "MatMulInteger": ("x w b z", (16, 8), (2, 16)),
+}
+
+
+@pytest.mark.parametrize("points", [1, 8])
+@pytest.mark.parametrize("name", sorted(_QUANTIZED))
+def test_zeros_of_integer_operators(tmp_path: Path, rng: Rng, name: str, points: int) -> None:
+    """What counts is the distance from the zero point, one of all outputs or one of each."""
+    inputs, shape, size = _QUANTIZED[name]
+    point = (128 + np.arange(points)).astype(np.uint8)
+    each = point.reshape(-1, *(1,) * (len(shape) - 1)) if "Conv" in name else point
+    zero = rng.random(shape) < 0.5
+    weights = {
+        "w": np.where(zero, each, rng.integers(0, 100, shape)).astype(np.uint8),
+        "z": point if points > 1 else point[0],
+        "s": np.float32(0.1), "a": np.float32(0.1), "b": np.uint8(128),
+    }  # fmt: skip
+    proto = model([op(name, inputs, "y", "layer")], weights, size)
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    proto.graph.output[0].type.tensor_type.elem_type = (
+        TensorProto.INT32 if "Integer" in name else TensorProto.UINT8
+    )
+    found = inspect(store(proto, tmp_path), "sparsity")
+    (layer,) = found.sparsity.layers
+    assert layer.nonzero == np.count_nonzero(~zero)
+    assert found.model.kept_macs == found.model.macs * layer.nonzero // layer.weights > 0
 
 
 @pytest.fixture
@@ -225,6 +287,22 @@ def test_a_fully_connected_layer_is_prunable_on_request(half_zero: Path) -> None
         (row,) = [layer for layer in layers if layer.node == "logits"]
         assert row.prunable == wanted
         assert (row.reason == "") == wanted
+
+
+def test_a_model_of_fully_connected_layers_alone(tmp_path: Path, rng: Rng) -> None:
+    """On request it can be optimized, and `inspect` and `optimize` agree on that."""
+    nodes = [op("Gemm", "x w", "h", "fc"), op("Relu", "h", "y", "relu")]
+    path = store(model(nodes, {"w": conv_weight(rng, 16, 8)}, (1, 16)), tmp_path)
+    for wanted in (False, True):
+        facts = inspect(path, fully_connected=wanted).model
+        assert ("no Conv" in facts.problem) != wanted
+        assert [layer.prunable for layer in facts.layers] == [wanted]
+    arguments = {"input_shapes": {}, "simd_group": 4, "measuring": Measuring(), "seed": 0,
+                 "on_note": lambda text: None}  # fmt: skip
+    scene = open_scene(path, fully_connected=True, **arguments)
+    assert [layer.name for layer in scene.prunable] == ["fc"]
+    with pytest.raises(ModelError, match="no Conv"):
+        open_scene(path, **arguments)
 
 
 def test_why_layers_are_left_alone(tmp_path: Path, rng: Rng) -> None:
@@ -340,14 +418,19 @@ def test_dynamic_sizes_stay_unknown_until_they_are_given(tmp_path: Path, rng: Rn
     nodes = [op("Conv", "x w", "y", "conv")]
     path = store(model(nodes, {"w": conv_weight(rng, 4, 3, 3, 3)}, ("N", 3, "H", "W")), tmp_path)
     facts = inspect(path).model
-    assert facts.inputs[0].shape is None
+    assert facts.inputs[0].shape == (1, 3, None, None)
+    assert facts.outputs[0].shape == facts.nodes[0].output_shapes[0] == (1, 4, None, None)
+    assert facts.nodes[0].input_shapes == ((1, 3, None, None),)
     assert (facts.nodes[0].macs, facts.unknown_macs) == (None, 1)
     assert "--input-shapes x:1,3,224,224" in facts.problem
     given = inspect(path, input_shapes={"x": (1, 3, 10, 10)}).model
     assert given.macs == 64 * 4 * 27
     assert not given.problem
-    with pytest.raises(ModelError, match="dynamic dimensions"):
-        inspect(path, "coupling")
+    notes: list[str] = []
+    found = inspect(path, "coupling", on_note=notes.append)
+    assert found.coupling is None
+    assert found.model.problem in notes[-1]
+    assert "dynamic dimensions" in notes[-1]
     with pytest.raises(ModelError, match="no input 'z'"):
         inspect(path, input_shapes={"z": (1,)})
 
@@ -375,6 +458,44 @@ def test_external_data_beyond_2_gb(tmp_path: Path, rng: Rng) -> None:
     (tmp_path / "big.bin").write_bytes(b"cut")
     with pytest.raises(ModelError, match=r"'table'.*truncated"):
         inspect(path)
+
+
+def test_a_layer_beyond_2_gb(tmp_path: Path) -> None:
+    """Its weights are neither copied nor packed; the file on disk is a hole of 2.1 GB."""
+    rows, columns = 65_536, 8_016
+    proto = model([op("Conv", "x w", "y", "conv")], {}, (1, columns, 1, 1))
+    big = proto.graph.initializer.add(
+        name="w", data_type=TensorProto.FLOAT, dims=[rows, columns, 1, 1],
+        data_location=TensorProto.EXTERNAL,
+    )  # fmt: skip
+    size = 4 * rows * columns
+    for key, value in {"location": "big.bin", "offset": 0, "length": size}.items():
+        big.external_data.add(key=key, value=str(value))
+    with (tmp_path / "big.bin").open("wb") as file:
+        file.truncate(size)
+    path = store(proto, tmp_path)
+    tracemalloc.start()
+    try:
+        facts = inspect(path).model
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert facts.macs == rows * columns
+    assert facts.kept_macs == 0
+    assert [(layer.op, layer.prunable) for layer in facts.layers] == [("SimdSparseConv", True)]
+    assert peak < size / 2  # bytes of truth values, a quarter of the weights each
+
+
+def test_what_is_larger_than_protobuf_is_refused_unread(tmp_path: Path) -> None:
+    proto = model([op("Conv", "x w", "y", "conv")], {}, (1, 8, 1, 1))
+    big = proto.graph.initializer.add(
+        name="w", data_type=TensorProto.FLOAT, dims=[2**26, 8, 1, 1],
+        data_location=TensorProto.EXTERNAL,
+    )  # fmt: skip
+    for key, value in {"location": "absent.bin", "length": 2**31}.items():
+        big.external_data.add(key=key, value=str(value))
+    with pytest.raises(ModelError, match="larger than 2 GB"):
+        self_contained(store(proto, tmp_path))
 
 
 def test_external_data_outside_the_folder_is_refused(tmp_path: Path, rng: Rng) -> None:

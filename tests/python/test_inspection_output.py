@@ -78,6 +78,42 @@ def test_every_shared_model_as_text_and_json(
     assert (content["sparsity"] is not None) == (view == "sparsity")
 
 
+def test_a_model_that_cannot_be_normalised_shows_what_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    nodes = [op("Conv", "x w", "c", "conv"), op("GlobalAveragePool", "c", "p", "pool"),
+             op("Conv", "p v", "y", "last")]  # fmt: skip
+    weights = {"w": conv_weight(rng, 4, 3, 3, 3), "v": conv_weight(rng, 8, 4, 1, 1)}
+    path = str(store(model(nodes, weights, ("N", 3, "H", "W")), tmp_path))
+    problem = "--input-shapes x:1,3,224,224"
+    for view in ("model", "coupling", "sparsity"):
+        assert main(["inspect", view, path]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        text = " ".join(" ".join(lines).split())
+        assert "at least 32 multiply-accumulates (100.0 % kept, 1 node unknown)" in text
+        assert problem in text
+        assert "in: x float32 [1x3x?x?] | out: y float32 [1x8x1x1]" in text
+        if view == "coupling":
+            assert "channel groups are not known" in text
+        if view == "model":
+            (row,) = (line.split() for line in lines if line.split()[:1] == ["conv"])
+            assert "?" in row
+            assert row[-1] == "-"
+        assert main(["inspect", view, path, "--format", "json"]) == 0
+        captured = capsys.readouterr()
+        content = check(captured.out)
+        assert content["coupling"] is None
+        assert problem in content["model"]["problem"]
+        assert content["model"]["nodes"][0]["output_shapes"] == [[1, 4, None, None]]
+        assert ("channel groups are not known" in captured.err) == (view == "coupling")
+        page = tmp_path / f"{view}.html"
+        assert main(["inspect", view, path, "--format", "html", "-o", str(page)]) == 0
+        assert problem in page.read_text()
+        assert "1x4x?x?" in page.read_text()
+        capsys.readouterr()
+
+
 def test_json_of_an_optimized_file_and_of_one_that_cannot_be(
     network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
