@@ -40,7 +40,8 @@ Feeds = Mapping[str, npt.NDArray[Any]]
 Progress = Callable[[float], None]
 
 _PROVIDERS = ["CPUExecutionProvider"]
-_LOG_ERRORS_ONLY = 3
+#: Errors are raised, and told once: what the runtime would log of them is dropped.
+_LOG_FATAL_ONLY = 4
 #: Runs at most per sample, on a machine that interrupts them.
 _ATTEMPTS = 4
 _LIBRARY_NAMES = {"Darwin": "libalcs_ort.dylib", "Windows": "alcs_ort.dll"}
@@ -147,11 +148,13 @@ def create_session(
     library: bool = True,
     profile_prefix: Path | None = None,
     disable_optimisations: bool = False,
+    name: str = "",
 ) -> Session:
     """Load `model` with `threads` intra-op threads and all of the runtime's optimisations.
 
     With `library` the custom-op library is registered. With `profile_prefix` the runtime
-    records the duration of every node until `Session.end_profiling`.
+    records the duration of every node until `Session.end_profiling`. Errors call the model
+    `name`, by default the path of a file.
 
     Raises `TargetError` for an unsuitable runtime or library, `ModelError` for a model
     that the runtime refuses.
@@ -159,10 +162,14 @@ def create_session(
     check_runtime()
     if threads < 1:
         raise TargetError(f"{threads} threads: at least one is needed")
-    if isinstance(model, Path) and not model.is_file():
-        raise ModelError(f"{model}: no such file")
+    if isinstance(model, Path):
+        name = name or str(model)
+        if model.is_dir():
+            raise ModelError(f"{name}: it is a directory, not an ONNX file")
+        if not model.is_file():
+            raise ModelError(f"{name}: no such file")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.log_severity_level = _LOG_FATAL_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     if disable_optimisations:
@@ -179,12 +186,12 @@ def create_session(
                 f"{path.name} does not load in ONNX Runtime {runtime_version()}: {_one_line(error)}"
             ) from error
     source = str(model) if isinstance(model, Path) else model
-    name = f"{model}: " if isinstance(model, Path) else ""
     try:
         raw = onnxruntime.InferenceSession(source, options, providers=_PROVIDERS)
     except Exception as error:  # as above
         kind = TargetError if "NOT_IMPLEMENTED" in str(error) else ModelError
-        raise kind(f"{name}ONNX Runtime refuses the model: {_one_line(error)}") from error
+        prefix = f"{name}: " if name else ""
+        raise kind(f"{prefix}ONNX Runtime refuses the model: {_one_line(error)}") from error
     return Session(raw, threads)
 
 
@@ -200,7 +207,8 @@ def random_feeds(
     """Reproducible inputs: normal floats, zeros for integers and booleans.
 
     An unknown leading axis is taken as a batch of 1. Raises `ModelError`, naming the
-    input, when another axis is unknown and `input_shapes` does not give it.
+    input, when another axis is unknown and `input_shapes` does not give it. The runtime tells an
+    input without a declared shape from a scalar in no way: both take any shape that is given.
     """
     generator = np.random.default_rng(seed)
     feeds: dict[str, npt.NDArray[Any]] = {}
@@ -345,8 +353,12 @@ def time_interleaved(
 def _resolve_shape(value: Value, given: Shape | None) -> Shape:
     """The static shape of an input, or a `ModelError` that says how to give it."""
     if given is not None:
-        fits = len(given) == len(value.shape) and all(
-            known is None or known == size for known, size in zip(value.shape, given, strict=True)
+        fits = not value.shape or (
+            len(given) == len(value.shape)
+            and all(
+                known is None or known == size
+                for known, size in zip(value.shape, given, strict=True)
+            )
         )
         if not fits:
             raise ModelError(
@@ -375,8 +387,13 @@ def _value(item: Any) -> Value:
 
 
 def _one_line(error: BaseException) -> str:
-    """The runtime's message without its status prefix, source location and line breaks."""
+    """The runtime's message without status, path of the model, source location and line breaks."""
     text = " ".join(str(error).split())
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
-    text = re.sub(r"^(Exception during \w+: )?\S*\.(cc|h|hpp):\d+ ", "", text)
+    text = re.sub(r"^Load model from .*? failed:", "", text)
+    text = re.sub(
+        r"^(Exception during \w+: )?\S*\.(cc|h|hpp):\d+ (onnxruntime::\S+ onnxruntime::.*&\) )?",
+        "",
+        text,
+    )
     return text[:500] or type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from alcs_onnx.pipeline import Measuring
     from alcs_onnx.types import Shape
+
+
+#: Threads that spin for work starve all others, this program's included.
+_THREADS_PER_PROCESSOR = 4
 
 
 def input_shape(text: str) -> tuple[str, Shape]:
@@ -32,6 +37,17 @@ def positive_int(text: str) -> int:
 def natural_int(text: str) -> int:
     """Parse an integer of at least 0."""
     return _at_least(text, 0)
+
+
+def thread_count(text: str) -> int:
+    """Parse a number of threads, up to `_THREADS_PER_PROCESSOR` for each of this machine."""
+    value = positive_int(text)
+    processors = os.cpu_count() or 1
+    if value > (most := _THREADS_PER_PROCESSOR * processors):
+        raise argparse.ArgumentTypeError(
+            f"{value} threads on {processors} processor(s) only wait for each other: {most} at most"
+        )
+    return value
 
 
 def _at_least(text: str, least: int) -> int:
@@ -119,7 +135,7 @@ def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> argparse.
     """How latency is measured; returns the group of the arguments."""
     group = parser.add_argument_group("measuring")
     group.add_argument(
-        "--threads", type=positive_int, default=1, help="intra-op threads (default 1)"
+        "--threads", type=thread_count, default=1, help="intra-op threads (default 1)"
     )
     group.add_argument(
         "--warmup", type=natural_int, default=20, help="runs before timing starts (default 20)"
@@ -133,8 +149,8 @@ def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> argparse.
     group.add_argument(
         "--target",
         default="local",
-        metavar="local|ssh://USER@HOST",
-        help="machine on which latency is measured (default local)",
+        metavar="local",
+        help="machine on which latency is measured: this one, the default",
     )
     return group
 

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
     )
     parser.add_argument(
-        "--threads", type=arguments.positive_int, default=1, help="intra-op threads (default 1)"
+        "--threads", type=arguments.thread_count, default=1, help="intra-op threads (default 1)"
     )
     group = training.add_source(parser, "data whose test samples are compared (random inputs)")
     group.add_argument(

@@ -7,8 +7,8 @@ from math import isfinite
 
 from alcs_onnx.inspection.subject import Subject
 from alcs_onnx.inspection.values import CurveFacts, LatencyFacts, NodeLatency
-from alcs_onnx.latency import attribute, profiler_overhead
-from alcs_onnx.target import ModelTimes, NodeTimes
+from alcs_onnx.latency import break_down
+from alcs_onnx.target import ModelTimes
 from alcs_onnx.types import LatencyTable, Machine, Timing
 
 
@@ -26,34 +26,27 @@ def latency_facts(
 
     `structure` and `simd_group` are what they are called without a table.
     """
-    timing = Timing.from_samples(times.wall)
-    runs = attribute(subject.file.model, _without_overhead(times))
+    found = break_down(subject.file.model, times)
     return LatencyFacts(
         machine=machine,
-        timing=timing,
+        timing=Timing.from_samples(times.wall),
         nodes=tuple(
             NodeLatency(
                 node=run.node,
                 ms=run.ms,
-                share=run.ms / timing.median if timing.median > 0 else 0.0,
+                share=found.share(run.ms),
                 ran_as=run.ran_as,
                 into=run.into,
             )
-            for run in runs
+            for run in found.nodes
         ),
-        rest_ms=max(0.0, timing.median - sum(run.ms for run in runs)),
+        rest_ms=found.rest_ms,
         curves=() if table is None else _curves(table, table.left_alone),
         structure=structure if table is None else table.structure,
         simd_group=simd_group if table is None else table.simd_group,
         warnings=warnings,
+        overhead_ms=found.overhead_ms,
     )
-
-
-def _without_overhead(times: ModelTimes) -> NodeTimes:
-    """The profile without what the profiler itself adds to every node."""
-    overhead = profiler_overhead([times])
-    nodes = {name: max(ms - overhead, 0.0) for name, ms in times.profile.nodes.items()}
-    return NodeTimes(nodes, times.profile.op_types)
 
 
 def _curves(table: LatencyTable, left_alone: Mapping[str, str]) -> tuple[CurveFacts, ...]:

@@ -233,7 +233,9 @@ class CurveFacts:
 class LatencyFacts:
     """Measured times: of the whole model, by node, and each layer's curve where asked for.
 
-    `rest_ms` is what the run takes beyond its nodes. `warnings` are about noise.
+    `overhead_ms` is what the profiler had added to each node, taken out of `nodes`. Where there
+    was any, the nodes account for the whole run; else `rest_ms` is what it takes beyond them.
+    `warnings` are about noise.
     """
 
     machine: Machine
@@ -244,6 +246,7 @@ class LatencyFacts:
     structure: str
     simd_group: int
     warnings: tuple[str, ...]
+    overhead_ms: float = 0.0
 
 
 @dataclass(frozen=True)

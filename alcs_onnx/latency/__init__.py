@@ -1,6 +1,6 @@
 """Measured latency tables, the estimators made from them, and their files."""
 
-from alcs_onnx.latency.attribution import NodeRun, attribute
+from alcs_onnx.latency.attribution import Breakdown, NodeRun, attribute, break_down
 from alcs_onnx.latency.contributions import (
     COMPOSITIONS,
     DEFAULT_COMPOSITION,
@@ -11,18 +11,21 @@ from alcs_onnx.latency.contributions import (
     step_counts,
 )
 from alcs_onnx.latency.estimator import Estimator, LayerEstimate
-from alcs_onnx.latency.profile import Progress, kept_groups, profile, profiler_overhead
+from alcs_onnx.latency.overhead import without_overhead
+from alcs_onnx.latency.profile import Progress, kept_groups, profile
 from alcs_onnx.latency.store import check_table, load_channel_table, load_table, save_table
 
 __all__ = [
     "COMPOSITIONS",
     "DEFAULT_COMPOSITION",
+    "Breakdown",
     "ChannelEstimator",
     "Estimator",
     "LayerEstimate",
     "NodeRun",
     "Progress",
     "attribute",
+    "break_down",
     "check_table",
     "contribution",
     "kept_groups",
@@ -31,7 +34,7 @@ __all__ = [
     "measure_contributions",
     "predict_contributions",
     "profile",
-    "profiler_overhead",
     "save_table",
     "step_counts",
+    "without_overhead",
 ]

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from alcs_onnx.graph import Model, Node
 from alcs_onnx.latency.fused import (
     FUSIBLE,
+    FUSIBLE_IN_GEMM,
     HARD_SWISH_PARTS,
     aliases,
     find_convs,
     hard_swish_times,
     stem,
 )
-from alcs_onnx.target import NodeTimes
+from alcs_onnx.latency.overhead import without_overhead
+from alcs_onnx.target import ModelTimes, NodeTimes
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,37 @@ class NodeRun:
     ms: float
     ran_as: str
     into: str = ""
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """The median run of a model (`total_ms`) in terms of the nodes of its file.
+
+    `overhead_ms` is what the profiler had added to each node, already taken out of `nodes`. Where
+    there was any, the nodes account for the whole run; else `rest_ms` is what it took beyond
+    them. Either way the times of `nodes` and `rest_ms` add up to `total_ms`.
+    """
+
+    nodes: tuple[NodeRun, ...]
+    total_ms: float
+    overhead_ms: float
+    rest_ms: float
+
+    def share(self, ms: float) -> float:
+        """What part of the median run `ms` is, in [0, 1] for the time of a node."""
+        return ms / self.total_ms if self.total_ms > 0 else 0.0
+
+
+def break_down(model: Model, times: ModelTimes) -> Breakdown:
+    """Where the median run of `model`, as its file has it, spends its time."""
+    profile, overhead = without_overhead(times)
+    total = float(np.median(times.wall))
+    return Breakdown(
+        nodes=attribute(model, profile),
+        total_ms=total,
+        overhead_ms=overhead,
+        rest_ms=0.0 if overhead > 0 else max(0.0, total - profile.total),
+    )
 
 
 def attribute(model: Model, profile: NodeTimes) -> tuple[NodeRun, ...]:
@@ -101,11 +136,12 @@ def _fused_into(model: Model, node: Node, runs: dict[str, NodeRun], fused: dict[
         readers = model.consumers(tensor)
         if len(readers) == 1 and _takes_over(node, readers[0], runs.get(readers[0].name)):
             return readers[0].name
-    if node.is_op(*FUSIBLE):
-        for tensor in node.inputs:
-            before = model.producer(tensor)
-            main = fused.get(before.name, before.name) if before is not None else ""
-            if main in runs:
+    for tensor in node.inputs:
+        before = model.producer(tensor)
+        main = fused.get(before.name, before.name) if before is not None else ""
+        if main in runs:
+            product = runs[main].ran_as == "FusedGemm"
+            if node.is_op(*(FUSIBLE_IN_GEMM if product else FUSIBLE)):
                 return main
     return ""
 

@@ -18,7 +18,8 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.isotonic import non_decreasing
-from alcs_onnx.latency.profile import Progress, profiler_overhead
+from alcs_onnx.latency.overhead import without_overhead
+from alcs_onnx.latency.profile import Progress
 from alcs_onnx.ort import Feeds, Samples
 from alcs_onnx.target import ModelTimes, Target
 from alcs_onnx.types import ChannelCurve, ChannelGroup, ChannelTable, Machine, Timing
@@ -319,14 +320,10 @@ def _layer_times(model: Model, times: ModelTimes) -> dict[str, float]:
 
     Scaled so that all nodes of the profile together take what a run without it does.
     """
-    overhead = profiler_overhead([times])
-    nodes = {name: max(time - overhead, 0.0) for name, time in times.profile.nodes.items()}
-    convs = {
-        name: max(time - overhead, 0.0)
-        for name, time in dense_times(model, times.profile).items()
-        if np.isfinite(time)
-    }
-    total = sum(nodes.values())
+    clean, _ = without_overhead(times)
+    nodes = dict(clean.nodes)
+    convs = {name: ms for name, ms in dense_times(model, clean).items() if np.isfinite(ms)}
+    total = clean.total
     ratio = float(np.median(times.wall)) / total if total > 0 else 1.0
     return {name: time * ratio for name, time in (nodes | convs).items()}
 

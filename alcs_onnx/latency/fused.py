@@ -22,10 +22,17 @@ FUSIBLE = frozenset(
     {"Add", "BatchNormalization", "Clip", "HardSigmoid", "LeakyRelu", "Mul", "Relu"}
     | {"Sigmoid", "Tanh"}
 )
+#: Activations that it fuses into a preceding Gemm.
+FUSIBLE_IN_GEMM = frozenset(
+    {"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh"}
+    | {"ThresholdedRelu"}
+)
 #: What the runtime appends to a name, and to one that is taken.
 _SUFFIX = re.compile(r"(_nchwc(_token_\d+|_\d+)?|_token_\d+|_new_reshape)$")
 #: What it appends to the name of a node that it makes of several: the last or the main one's.
-_PRODUCT_SUFFIX = re.compile(r"/(QuickGeluFusion/.*|MatMulAddFusion)$")
+_PRODUCT_SUFFIX = re.compile(r"/((QuickGelu|MatmulTranspose)Fusion/.*|MatMulAddFusion)$")
+#: What it puts before the name of a Gemm or Conv that an activation was fused into.
+_PREFIX = re.compile(r"^fused ")
 HARD_SWISH_PARTS = ("HardSigmoid", "Mul")
 
 
@@ -59,7 +66,7 @@ def find_convs(model: Model, layers: Iterable[str], profile: NodeTimes) -> dict[
 
 def stem(name: str) -> str:
     """The name of a node or tensor of the model that the runtime made the name of a node from."""
-    return _SUFFIX.sub("", _PRODUCT_SUFFIX.sub("", name))
+    return _PREFIX.sub("", _SUFFIX.sub("", _PRODUCT_SUFFIX.sub("", name)))
 
 
 def _gate_times(model: Model, profile: NodeTimes) -> dict[str, float]:

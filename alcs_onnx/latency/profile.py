@@ -8,9 +8,8 @@ it will really have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from alcs_onnx.graph import Model
 from alcs_onnx.latency.estimator import Estimator
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.isotonic import non_decreasing
+from alcs_onnx.latency.overhead import profiler_overhead
 from alcs_onnx.ort import Feeds
 from alcs_onnx.sparse_format import block_count, largest_fitting
 from alcs_onnx.target import ModelTimes, Target
@@ -114,21 +114,6 @@ def _group_count(layer: ConvLayer, simd_group: int) -> int:
     """Groups of `layer`, of as many weights up to `simd_group` as its conv groups have rows."""
     fitting = largest_fitting(layer.rows_per_group, simd_group)
     return block_count(layer.out_channels, layer.group, fitting) * layer.columns
-
-
-def profiler_overhead(times: Collection[ModelTimes]) -> float:
-    """What the profiler adds to the duration of each node (ms).
-
-    The durations of all nodes sum up to more than a run without the profiler takes: its
-    own work between the two clock readings, about two microseconds per node. A constant
-    per node cancels out in the estimate of a model, because tau is what the nodes leave
-    over; it is removed so that the times of single layers can be believed.
-    """
-    excess = [
-        (item.profile.total - float(np.median(item.wall))) / max(1, len(item.profile.nodes))
-        for item in times
-    ]
-    return max(0.0, median(excess))
 
 
 def _curve(

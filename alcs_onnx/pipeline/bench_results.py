@@ -21,15 +21,17 @@ PERCENTILES = (90.0, 95.0, 99.0)
 
 @dataclass(frozen=True)
 class BenchNode:
-    """A node as the runtime ran it; `share` is of all nodes, in [0, 1].
+    """A node of the file that has a run of its own, with what was fused into it.
 
-    `name` is the runtime's, `op` the operator that it made of it. `layer` is the convolution of
-    the file that runs in it, where that is known and has another name.
+    `op` is its operator in the file and `ran_as` the one that the runtime made of it. `node` and
+    `op` are empty for what the runtime added itself, such as reorders of the memory layout: one
+    row for each such operator. `ms` is without what the profiler adds, as for
+    `inspect latency`; `share` is of the median run that was timed with the profile, in [0, 1].
     """
 
-    name: str
+    node: str
     op: str
-    layer: str
+    ran_as: str
     ms: float
     share: float
 

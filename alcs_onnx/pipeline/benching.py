@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from alcs_onnx import ort
-from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph import load_model, self_contained
-from alcs_onnx.latency.fused import find_convs
+from alcs_onnx.errors import ModelError
+from alcs_onnx.graph import read_file
+from alcs_onnx.latency import break_down
 from alcs_onnx.pipeline.bench_results import PERCENTILES, BenchNode, BenchResult, BenchRow
 from alcs_onnx.pipeline.noise import noise_warnings
+from alcs_onnx.pipeline.runnable import open_runnable
 from alcs_onnx.pipeline.scene import MIN_SECONDS, Measuring
 from alcs_onnx.target import Target, get_target
 from alcs_onnx.types import Shape
@@ -44,18 +45,13 @@ def bench(
     shapes = dict(input_shapes or {})
     target = get_target(how.target)
     machine = target.machine(how.threads)  # its load is told before this command adds to it
-    sessions = [ort.create_session(Path(path)) for path in models]
-    _check_shapes(sessions, shapes)
-    feeds = []
-    for path, session in zip(models, sessions, strict=True):
-        try:
-            feeds.append(ort.random_feeds(session, seed, shapes))
-        except AlcsError as error:
-            raise type(error)(f"{path}: {error}") from error
-    del sessions
-    files = [self_contained(Path(path)) for path in models]
+    files = [open_runnable(Path(path)) for path in models]
+    _check_shapes([file.session for file in files], shapes)
+    feeds = [file.random_feeds(seed, shapes) for file in files]
+    contents = [file.data for file in files]
+    del files  # and the sessions with it
     samples = target.time(
-        files,
+        contents,
         threads=how.threads,
         iterations=how.iterations,
         warmup=how.warmup,
@@ -72,7 +68,7 @@ def bench(
             percentiles,
             _profile(target, Path(path), file, inputs, how) if profile else (),
         )
-        for path, file, inputs, row in zip(models, files, feeds, samples, strict=True)
+        for path, file, inputs, row in zip(models, contents, feeds, samples, strict=True)
     )
     return BenchResult(
         machine=machine,
@@ -95,7 +91,7 @@ def _check_shapes(sessions: Sequence[ort.Session], shapes: Mapping[str, Shape]) 
 def _profile(
     target: Target, path: Path, file: bytes, feeds: ort.Feeds, how: Measuring
 ) -> tuple[BenchNode, ...]:
-    """The nodes of one model as the runtime ran them, the slowest first."""
+    """The nodes of one model that ran, the slowest first."""
     [times] = target.node_times(
         [file],
         threads=how.threads,
@@ -103,16 +99,11 @@ def _profile(
         warmup=how.warmup,
         feeds=feeds,
     )
-    found = times.profile
-    try:
-        shapes = {name: array.shape for name, array in feeds.items()}
-        model = load_model(path, shapes)
-        known = find_convs(model, [layer.name for layer in model.conv_layers], found)
-        layers = {node: layer for layer, node in known.items() if layer != node}
-    except AlcsError:  # nothing to attribute, or no model that this package can change
-        layers = {}
-    total = found.total or 1.0
+    model = read_file(path, {name: array.shape for name, array in feeds.items()}).model
+    operators = {node.name: node.op_type for node in model.nodes}
+    found = break_down(model, times)
     return tuple(
-        BenchNode(name, found.op_types[name], layers.get(name, ""), ms, ms / total)
-        for name, ms in sorted(found.nodes.items(), key=lambda node: -node[1])
+        BenchNode(run.node, operators.get(run.node, ""), run.ran_as, run.ms, found.share(run.ms))
+        for run in sorted(found.nodes, key=lambda run: -run.ms)
+        if run.ran_as
     )

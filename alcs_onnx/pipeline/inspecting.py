@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from alcs_onnx import latency, ort
+from alcs_onnx import latency
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.inspection import Inspection, LatencyFacts
 from alcs_onnx.inspection.coupling import coupling_facts
@@ -15,7 +15,8 @@ from alcs_onnx.inspection.sparsity import sparsity_facts
 from alcs_onnx.inspection.subject import Subject, open_subject
 from alcs_onnx.pipeline.noise import noise_warnings
 from alcs_onnx.pipeline.profiling import measure_table
-from alcs_onnx.pipeline.scene import Measuring, Note, open_scene, runnable_bytes
+from alcs_onnx.pipeline.runnable import open_runnable
+from alcs_onnx.pipeline.scene import Measuring, Note, open_scene
 from alcs_onnx.target import get_target
 from alcs_onnx.types import LatencyTable, Shape, Timing
 
@@ -99,10 +100,10 @@ def _measured(
     known: LatencyTable | None = None
     if table is not None:
         known = latency.load_table(table, subject.normalised().digest, machine)
-    data = runnable_bytes(subject.path, input_shapes)
-    feeds = ort.random_feeds(ort.create_session(data), seed, input_shapes)
+    file = open_runnable(subject.path)
+    feeds = file.random_feeds(seed, input_shapes)
     (times,) = target.node_times(
-        [data],
+        [file.data],
         threads=measuring.threads,
         iterations=measuring.iterations,
         warmup=measuring.warmup,

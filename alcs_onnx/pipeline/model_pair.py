@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from alcs_onnx import ort
 from alcs_onnx.errors import DataError, ModelError, UnsupportedError
 from alcs_onnx.graph import Model, TensorInfo
+from alcs_onnx.pipeline.runnable import no_shape, undeclared_inputs
 from alcs_onnx.types import Shape
 
 Array = npt.NDArray[Any]
@@ -58,23 +59,29 @@ class ModelPair:
                 f"the models have different inputs: {self.paths[0]} has {_listed(first)}, "
                 f"{self.paths[1]} has {_listed(second)}"
             )
+        open_a, open_b = map(undeclared_inputs, self.paths, self._sessions)
         shapes = dict(given)
         for name, value in first.items():
             other = second[name]
-            sizes = list(zip(value.shape, other.shape, strict=False))
-            if (
-                value.type != other.type
-                or len(value.shape) != len(other.shape)
-                or any(None not in (x, y) and x != y for x, y in sizes)
-            ):
+            declared = [
+                item.shape for item, free in ((value, open_a), (other, open_b)) if name not in free
+            ]
+            if value.type != other.type or not _agree(declared):
                 raise ModelError(
                     f"the models have different inputs: '{name}' is {value} in {self.paths[0]} "
                     f"and {other} in {self.paths[1]}"
                 )
-            known = [x if x is not None else y for x, y in sizes]
+            if name in shapes:
+                continue
+            if not declared:
+                raise ModelError(no_shape(self.paths[0], name))
+            known = [
+                next((x for x in axis if x is not None), None)
+                for axis in zip(*declared, strict=True)
+            ]
             if known and known[0] is None:
                 known[0] = 1
-            if name not in shapes and None not in known:
+            if None not in known:
                 shapes[name] = tuple(size for size in known if size is not None)
         return shapes
 
@@ -130,6 +137,13 @@ class ModelPair:
                     f"{self.paths[1]}: only outputs of equal shapes can be compared"
                 )
         return expected, others
+
+
+def _agree(declared: Sequence[Sequence[int | None]]) -> bool:
+    """Whether some shape fits all of these, whose unknown axes are None."""
+    return len({len(shape) for shape in declared}) < 2 and all(
+        len(set(axis) - {None}) < 2 for axis in zip(*declared, strict=True)
+    )
 
 
 def _infos(arrays: Iterable[tuple[str, Array]]) -> tuple[TensorInfo, ...]:

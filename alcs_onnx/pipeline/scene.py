@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx import ort
-from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import Model, as_convolutions, load_model, require_conv
 from alcs_onnx.ort import Feeds
+from alcs_onnx.pipeline.runnable import open_runnable
 from alcs_onnx.rewrite import random_model
 from alcs_onnx.structures import Structure, get_structure, reason_dense
 from alcs_onnx.target import Target, get_target
@@ -100,19 +100,6 @@ class Scene:
         return sparse.model.serialize()
 
 
-def runnable_bytes(path: Path, input_shapes: Mapping[str, Shape]) -> bytes:
-    """The file at `path` as bytes that run by themselves.
-
-    A file whose weights lie in other files is read and normalised; any other is as it was.
-    """
-    data = path.read_bytes()
-    try:
-        ort.create_session(data)
-    except ModelError:
-        return load_model(path, input_shapes).serialize()
-    return data
-
-
 def open_scene(
     path: Path,
     *,
@@ -139,7 +126,7 @@ def open_scene(
     return Scene(
         path=path,
         model=model,
-        original=runnable_bytes(path, input_shapes),
+        original=open_runnable(path).data,
         target=target,
         measuring=measuring,
         simd_group=simd_group,

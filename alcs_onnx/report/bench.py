@@ -43,11 +43,12 @@ def print_bench(
 def _print_nodes(row: BenchRow, top: int | None) -> None:
     shown = row.nodes[:top]
     table = new_table(
-        f"Nodes of {row.model} as the runtime ran them, profiled",
-        *("node", "ran as", "layer of the file", ">ms", ">share %"),
+        f"Nodes of {row.model}, profiled",
+        *("node", "operator", "ran as", ">ms", ">% of run"),
     )
     for node in shown:
-        table.add_row(node.name, node.op, node.layer, ms(node.ms), f"{100 * node.share:.1f}")
+        name = node.node or "(the runtime's own)"
+        table.add_row(name, node.op, node.ran_as, ms(node.ms), f"{100 * node.share:.1f}")
     left = row.nodes[len(shown) :]
     if left:
         table.add_row(

@@ -23,8 +23,9 @@ def read_profile(path: Path, turns: Sequence[int]) -> NodeTimes:
     """Durations of the nodes over the runs that matter.
 
     `turns` are the lengths of the run sequences in the order they happened: unrecorded
-    (negative) or recorded (positive). Nodes that run several times (in a loop) count by
-    the sum. Raises `TargetError` if the file is not a profile of that many runs.
+    (negative) or recorded (positive). Nodes that run several times count by the sum. Those
+    in the body of another (If, Loop) are part of its time and have none of their own.
+    Raises `TargetError` if the file is not a profile of that many runs.
     """
     try:
         events = json.loads(path.read_text())
@@ -55,11 +56,8 @@ def _node_matrix(
     index: dict[str, int] = {}
     op_types: dict[str, str] = {}
     cells: list[tuple[int, int, float]] = []
-    for event in events:
-        name = str(event.get("name", ""))
-        if event.get("cat") != "Node" or not name.endswith(_NODE_SUFFIX):
-            continue
-        name = name.removesuffix(_NODE_SUFFIX)
+    for event in _outermost(events):
+        name = str(event["name"]).removesuffix(_NODE_SUFFIX)
         run = int(np.searchsorted(starts, float(event["ts"]), side="right")) - 1
         if run < 0:  # constant folding while the session was created
             continue
@@ -70,6 +68,24 @@ def _node_matrix(
         rows, columns, values = zip(*cells, strict=True)
         np.add.at(matrix, (np.array(rows), np.array(columns)), np.array(values))
     return list(index), op_types, matrix
+
+
+def _outermost(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events of nodes that are not in the body of another node, in order.
+
+    The runtime writes an event when its node ends: a node with a body comes after those in it,
+    and started before they ended.
+    """
+    found = []
+    next_start = float("inf")
+    for event in reversed(events):
+        if event.get("cat") != "Node" or not str(event.get("name", "")).endswith(_NODE_SUFFIX):
+            continue
+        start = float(event["ts"])
+        if start + float(event["dur"]) <= next_start:
+            found.append(event)
+        next_start = min(next_start, start)
+    return found[::-1]
 
 
 def _trimmed_mean(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -101,21 +101,27 @@ def test_duration_goes_on_until_both_are_reached(network: Path) -> None:
 
 
 def test_the_profile_names_every_convolution(network: Path, compiled: Path) -> None:
-    """The runtime renames and fuses; the layers of the file are found again."""
+    """The runtime renames and fuses; the nodes of the file are found again."""
     result = alcs_onnx.bench([network, compiled], measuring=FEW, min_seconds=0, profile=True)
-    for row in result.rows:
-        assert sum(node.share for node in row.nodes) == pytest.approx(1)
+    for row, path in zip(result.rows, (network, compiled), strict=True):
+        assert 0 < sum(node.share for node in row.nodes) <= 1 + 1e-9
         times = [node.ms for node in row.nodes]
         assert times == sorted(times, reverse=True)
-        found = [node.layer or node.name for node in row.nodes]
-        assert {name for name in found if name in CONVS} == CONVS
+        ratios = {node.ms / node.share for node in row.nodes if node.ms > 0}
+        assert max(ratios) == pytest.approx(min(ratios))  # one run, the whole of which is 1
+        found = [node.node for node in row.nodes if node.node]
+        assert set(found) >= CONVS
         assert len(found) == len(set(found))
+        # The other view of the same runs has the same nodes under the same operators.
+        latency = alcs_onnx.inspect(path, "latency", measuring=FEW).latency
+        assert latency is not None
+        inspected = {(node.node, node.ran_as) for node in latency.nodes if node.ran_as}
+        assert {(node.node, node.ran_as) for node in row.nodes} == inspected
     dense, sparse = result.rows
-    assert {node.op for node in dense.nodes if (node.layer or node.name) in CONVS} <= {
-        "Conv",
-        "FusedConv",
-    }
-    assert {node.op for node in sparse.nodes if node.name in CONVS} == {
+    convs = [node for node in dense.nodes if node.node in CONVS]
+    assert {node.op for node in convs} == {"Conv"}
+    assert {node.ran_as for node in convs} <= {"Conv", "FusedConv"}
+    assert {node.ran_as for node in sparse.nodes if node.node in CONVS} == {
         "SimdSparseConv",
         "SimdSparseConvAdd",
     }
@@ -130,7 +136,7 @@ def test_the_slowest_nodes_and_the_rest(
     nodes = json.loads(export.read_text())["rows"][0]["nodes"]
     text = capsys.readouterr().out
     assert f"{len(nodes) - 2} more" in text
-    assert nodes[0]["name"] in text
+    assert nodes[0]["node"] in text
     assert main(["bench", str(network), "--top", "2", *QUICK]) == 2
     assert "--top has no effect without --profile" in capsys.readouterr().err
 
@@ -145,8 +151,7 @@ def test_files_of_different_inputs(network: Path, tmp_path: Path) -> None:
         {"x": (2, 3, 12, 12)},
         {"p": (5, 3), "q": (3, 4)},
     ]
-    # Nothing to attribute: the nodes have the names that the runtime gives them.
-    assert [(node.op, node.layer) for node in result.rows[1].nodes] == [("MatMul", "")]
+    assert [(node.node, node.ran_as) for node in result.rows[1].nodes] == [("product", "MatMul")]
 
 
 def test_two_threads(network: Path, compiled: Path) -> None:
@@ -166,8 +171,10 @@ def test_weights_in_another_file(network: Path, tmp_path: Path) -> None:
 
 def test_what_is_refused(network: Path, tmp_path: Path) -> None:
     absent = tmp_path / "absent.onnx"
-    with pytest.raises(ModelError, match=r"absent.onnx: no such file"):
+    with pytest.raises(ModelError, match=r"absent.onnx: the file does not exist"):
         alcs_onnx.bench([network, absent])
+    with pytest.raises(ModelError, match=r"it is a directory"):
+        alcs_onnx.bench([tmp_path])
     text = gemm(tmp_path / "text.onnx", TensorProto.STRING)
     with pytest.raises(ModelError, match=r"text.onnx"):
         alcs_onnx.bench([network, text])
@@ -177,7 +184,73 @@ def test_what_is_refused(network: Path, tmp_path: Path) -> None:
         alcs_onnx.bench([network], input_shapes={"x": (1, 3, 12)})
 
 
-@pytest.mark.parametrize("flag", [["--percentile", "101"], ["--duration", "-1"], ["--top", "0"]])
+def unshaped(path: Path, network: Path) -> Path:
+    """`network` without the shape of its input."""
+    model = onnx.load(network)
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, path)
+    return path
+
+
+def test_an_input_without_a_shape(
+    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = unshaped(tmp_path / "unshaped.onnx", network)
+    given = ["--input-shapes", "x:1,3,12,12"]
+    quick = ["--iterations", "4", "--warmup", "1"]
+    for command in (["bench", "--duration", "0", *quick], ["inspect", "latency", *quick]):
+        assert main([*command, str(path), *given]) == 0
+        capsys.readouterr()
+        assert main([*command, str(path)]) == 2
+        [line] = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith(f"alcs-onnx: {path}: input 'x' has no declared shape: give it")
+        assert "--input-shapes x:" in line
+
+
+def test_a_scalar_is_no_input_without_a_shape(tmp_path: Path) -> None:
+    path = gemm(tmp_path / "scalar.onnx")
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node("Add", ["r", "one"], ["s"], name="sum"))
+    model.graph.input.append(helper.make_tensor_value_info("one", TensorProto.FLOAT, []))
+    model.graph.output[0].name = "s"
+    onnx.save(model, path)
+    [row] = alcs_onnx.bench([path], measuring=FEW, min_seconds=0).rows
+    assert row.inputs["one"] == ()
+
+
+@pytest.mark.parametrize("command", [["bench"], ["inspect", "latency"]])
+def test_files_that_cannot_be_run_are_named_once(
+    command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And in one line: the runtime's own log stays silent."""
+    text, odd = tmp_path / "text.onnx", tmp_path / "odd.onnx"
+    text.write_text("hello, this is a text file\n" * 20)
+    model = onnx.load(gemm(odd))
+    model.graph.node[0].domain = "com.example"
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    onnx.save(model, odd)
+    rank = gemm(tmp_path / "rank.onnx")
+    model = onnx.load(rank)
+    model.graph.node[0].op_type = "Conv"  # of two matrices: found out by the runtime only
+    onnx.save(model, rank)
+    for path, words in (
+        (tmp_path, "it is a directory, not an ONNX file"),
+        (text, "not an ONNX file"),
+        (odd, "ONNX Runtime refuses the model: "),
+        (rank, "ONNX Runtime refuses the model: "),
+    ):
+        assert main([*command, str(path)]) == 2
+        captured = capfd.readouterr()
+        [line] = captured.err.strip().splitlines()
+        assert line.startswith(f"alcs-onnx: {path}: {words}")
+        assert line.count(str(path)) == 1
+        assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [["--percentile", "101"], ["--duration", "-1"], ["--top", "0"], ["--threads", "100000"]],
+)
 def test_values_out_of_range(flag: list[str], network: Path) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["bench", str(network), *flag])

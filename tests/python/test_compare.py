@@ -403,6 +403,25 @@ def test_a_shape_that_is_not_known(tmp_path: Path) -> None:
     assert alcs_onnx.compare(path, fixed).outputs[0].shape == (1, 9)  # one model tells
 
 
+def test_a_shape_that_is_not_declared(tmp_path: Path) -> None:
+    """The runtime calls it `[]`, as that of a scalar."""
+    paths = {}
+    shapes = {"open": None, "fixed": (1, 9), "scalar": ()}
+    for name, shape in shapes.items():
+        inputs = [("x", TensorProto.FLOAT, shape)]
+        paths[name] = elementwise(tmp_path / f"{name}.onnx", [("Relu", ["x"], "y")], inputs=inputs)
+    free = paths["open"]
+    with pytest.raises(ModelError, match=r"open.onnx: input 'x' has no declared shape.*x:1,3"):
+        alcs_onnx.compare(free, free)
+    given = {"x": (2, 7)}
+    assert alcs_onnx.compare(free, free, input_shapes=given).outputs[0].shape == (2, 7)
+    for pair in ((free, paths["fixed"]), (paths["fixed"], free)):
+        assert alcs_onnx.compare(*pair).outputs[0].shape == (1, 9)
+    assert alcs_onnx.compare(paths["scalar"], free).outputs[0].shape == ()
+    with pytest.raises(ModelError, match="different inputs"):
+        alcs_onnx.compare(paths["scalar"], paths["fixed"])
+
+
 # --- the command -------------------------------------------------------------------------
 
 

@@ -141,8 +141,11 @@ def test_latency_of_every_node(network: Path, tmp_path: Path) -> None:
         assert [node.node for node in latency.nodes if node.node] == names
         assert all(node.into in names for node in latency.nodes if node.into)
         assert all(node.ms == 0 for node in latency.nodes if node.into)
-        total = sum(node.ms for node in latency.nodes)
-        assert 0 < total <= latency.timing.median * 1.5
+        parts = sum(node.ms for node in latency.nodes)
+        assert parts + latency.rest_ms == pytest.approx(latency.timing.median)
+        assert latency.rest_ms == 0 or latency.overhead_ms == 0
+        shares = [node.share * latency.timing.median for node in latency.nodes]
+        assert shares == pytest.approx([node.ms for node in latency.nodes])
         assert latency.timing.runs >= QUICK.iterations
         ran = {node.node: node.ran_as for node in latency.nodes}
         assert "Conv" in ran["stem"]

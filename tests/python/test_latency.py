@@ -15,16 +15,19 @@ from graph_helpers import conv_weight, op, store
 from graph_helpers import model as small
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
 from alcs_onnx.errors import AlcsError, OutputError, TargetError
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import load_model, read_file
 from alcs_onnx.latency import (
     Estimator,
     LayerEstimate,
+    break_down,
     kept_groups,
     load_table,
     profile,
     save_table,
+    without_overhead,
 )
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.isotonic import non_decreasing
@@ -349,6 +352,74 @@ def test_unfused_gates_count_as_their_layers(tmp_path, rng):
     rest = [t for n, t in times.profile.nodes.items() if "Reorder" in n or n == "two_a"]
     found = sum(dense_times(gated, times.profile).values())
     assert found == pytest.approx(sum(times.profile.nodes.values()) - sum(rest))
+
+
+# --- where the time of a run goes
+
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=9), st.floats(0.01, 20))
+def test_nodes_never_take_more_than_the_run(durations, wall):
+    seen = {str(index): ms for index, ms in enumerate(durations)}
+    times = ModelTimes(NodeTimes(seen, dict.fromkeys(seen, "Conv")), np.full(3, wall))
+    clean, overhead = without_overhead(times)
+    assert clean.total == pytest.approx(min(wall, sum(durations)))
+    assert clean.nodes == pytest.approx({n: max(ms - overhead, 0) for n, ms in seen.items()})
+    assert (overhead == 0) == (sum(durations) <= wall) or overhead == pytest.approx(0)
+
+
+def _broken_down(path):
+    """The file's own nodes and the breakdown of real runs of it."""
+    model = read_file(path).model
+    [times] = get_target("local").node_times([path.read_bytes()], iterations=8, library=False)
+    found = break_down(model, times)
+    assert sum(run.ms for run in found.nodes) + found.rest_ms == pytest.approx(found.total_ms)
+    assert all(0 <= found.share(run.ms) <= 1 + 1e-9 for run in found.nodes)
+    return times, {run.node: run for run in found.nodes}
+
+
+@pytest.mark.parametrize("activation", ["Relu", "LeakyRelu", "Sigmoid", "Tanh", "Elu", "Softplus"])
+def test_an_activation_within_a_product_is_no_node_of_its_own(tmp_path, rng, activation):
+    nodes = [op("Gemm", "x w b", "a", "fc"), op(activation, "a", "c", "act"),
+             op("Gemm", "c v", "y", "out")]  # fmt: skip
+    weights = {"w": conv_weight(rng, 8, 16), "b": np.ones(16, np.float32),
+               "v": conv_weight(rng, 16, 4)}  # fmt: skip
+    _, runs = _broken_down(store(small(nodes, weights, (1, 8)), tmp_path))
+    assert set(runs) == {"fc", "act", "out"}
+    assert runs["fc"].ran_as == "FusedGemm"
+    assert (runs["act"].ms, runs["act"].ran_as, runs["act"].into) == (0.0, "", "fc")
+    assert runs["out"].ran_as == "Gemm"
+
+
+def test_a_product_with_a_transpose_has_its_own_name(tmp_path):
+    nodes = [op("Transpose", "x", "t", "turn", perm=[0, 2, 1]), op("MatMul", "x t", "y", "gram")]
+    _, runs = _broken_down(store(small(nodes, {}, (1, 8, 6)), tmp_path))
+    assert runs["gram"].ran_as == "FusedMatMul"
+    assert runs["turn"].into == "gram"
+
+
+def test_nodes_within_a_branch_count_with_the_branch(tmp_path, rng):
+    """Both branches have a convolution; the main graph has one of the same name as theirs."""
+    weights = {"w": conv_weight(rng, 8, 8, 3, 3), "last": conv_weight(rng, 8, 8, 1, 1)}
+    bodies = [
+        helper.make_graph(
+            [op("Conv", "x w", f"{kind}_1", "conv"), op("Abs", f"{kind}_1", kind, "abs")],
+            kind,
+            [],
+            [helper.make_tensor_value_info(kind, TensorProto.FLOAT, None)],
+        )
+        for kind in ("then", "else")
+    ]
+    nodes = [
+        op("ReduceMax", "x", "most", "most", keepdims=0),
+        op("Cast", "most", "positive", "cast", to=TensorProto.BOOL),
+        op("If", "positive", "z", "if", then_branch=bodies[0], else_branch=bodies[1]),
+        op("Conv", "z last", "y", "conv"),
+    ]
+    times, runs = _broken_down(store(small(nodes, weights, (1, 8, 32, 32)), tmp_path))
+    assert "abs" not in times.profile.nodes
+    assert {"most", "cast", "if", "conv"} <= set(runs) <= {"most", "cast", "if", "conv", ""}
+    assert runs["if"].ran_as == "If"
+    assert runs["if"].ms > 0
 
 
 def _library_or_skip():

@@ -148,6 +148,23 @@ def test_a_profile_is_averaged_over_recorded_runs_without_extremes(tmp_path):
     assert times.total == pytest.approx(0.0145)
 
 
+def test_nodes_in_the_body_of_another_count_with_it(tmp_path):
+    """The runtime writes a node when it ends, so what is in it comes before."""
+    events = [
+        event("before_kernel_time", 101, 4),
+        event("inner_kernel_time", 107, 3),
+        event("deepest_kernel_time", 113, 2),
+        event("deep_kernel_time", 112, 5, op="If"),
+        event("outer_kernel_time", 105, 15, op="Loop"),
+        event("inner_kernel_time", 120, 6),
+        event("model_run", 100, 30, cat="Session"),
+    ]
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(events))
+    times = read_profile(path, [1])
+    assert times.nodes == pytest.approx({"before": 0.004, "outer": 0.015, "inner": 0.006})
+
+
 def test_a_profile_of_other_runs_or_no_profile_is_refused(tmp_path):
     path = tmp_path / "p.json"
     path.write_text(json.dumps([event("model_run", 1, 5, cat="Session")]))
