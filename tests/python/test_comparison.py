@@ -24,13 +24,14 @@ from alcs_onnx.pipeline.comparison_results import (
 )
 from alcs_onnx.report import (
     comparison_tables,
+    console,
     plot_comparison,
     plot_history,
     print_comparison,
     read_comparison_json,
     write_comparison_json,
 )
-from alcs_onnx.report.comparison_tables import format_bytes
+from alcs_onnx.report.layout import bytes_text
 from alcs_onnx.storage import ModelStorage, layer_storage
 from alcs_onnx.structures import get_structure
 from alcs_onnx.types import ConvLayer, Machine
@@ -169,7 +170,9 @@ def test_compression_is_what_the_paper_calls_so(dense, relative, rate):
 
 def printed(monkeypatch, result, **options):
     stream = io.StringIO()
-    monkeypatch.setattr(comparison_tables, "out", Console(file=stream, width=200, markup=False))
+    terminal = Console(file=stream, width=200, markup=False)
+    for module in (comparison_tables, console):
+        monkeypatch.setattr(module, "out", terminal)
     print_comparison(result, **options)
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
@@ -186,7 +189,7 @@ def test_an_empty_table_and_no_machine(monkeypatch):
 
 def test_sizes_have_three_digits():
     sizes = [9_300_000, 44_700_000, 510_000, 102_000, 99_999, 9_996, 930, 84]
-    assert [format_bytes(size) for size in sizes] == [
+    assert [bytes_text(size) for size in sizes] == [
         *("9.30 MB", "44.7 MB", "510 KB", "102 KB", "100 KB", "10.0 KB", "930 B", "84 B")
     ]
 

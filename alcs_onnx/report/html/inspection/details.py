@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alcs_onnx.inspection.values import GroupFacts, LayerFacts, LayerSparsity, NodeFacts
-from alcs_onnx.report.comparison_tables import format_bytes
 from alcs_onnx.report.html.blocks import facts, show
 from alcs_onnx.report.html.inspection.curves import curve_name
 from alcs_onnx.report.html.inspection.index import Index
-from alcs_onnx.report.html.inspection.texts import listed, operator, percent
+from alcs_onnx.report.html.inspection.texts import listed, operator
 from alcs_onnx.report.html.markup import Markup, element, join
-from alcs_onnx.report.layout import count_text, ms, shape_text
+from alcs_onnx.report.layout import bytes_text, count_text, ms, percent, shape_text
 
 #: Groups of a node beyond these are only named.
 _GROUPS = 8
@@ -68,7 +67,7 @@ def _node(index: Index, node: NodeFacts) -> dict[str, object]:
                 f"{count_text(node.kept_macs)} ({percent(node.kept_macs / node.macs)})"
             )
     if node.parameters:
-        known["Parameters"] = f"{count_text(node.parameters)}, {format_bytes(node.weight_bytes)}"
+        known["Parameters"] = f"{count_text(node.parameters)}, {bytes_text(node.weight_bytes)}"
     return known
 
 
@@ -100,7 +99,7 @@ def _sparsity(layer: LayerSparsity | None) -> Markup:
         "Density": f"{percent(layer.density)} of {count_text(layer.weights)} weights",
         **{f"Zero, {name}": percent(share) for name, share in layer.zeros.items()},
         **({} if layer.stored is None else {"Groups stored": percent(layer.stored)}),
-        "Stored": f"{format_bytes(layer.stored_bytes)}, {layer.bits} bits a weight",
+        "Stored": f"{bytes_text(layer.stored_bytes)}, {layer.bits} bits a weight",
     }
     return join(_heading("Sparsity"), facts(known))
 

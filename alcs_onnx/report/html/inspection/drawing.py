@@ -11,9 +11,8 @@ from alcs_onnx.report.html.graph import GraphNode, graph
 from alcs_onnx.report.html.inspection.details import node_details, templates
 from alcs_onnx.report.html.inspection.index import Index
 from alcs_onnx.report.html.inspection.kinds import KINDS, kind_of
-from alcs_onnx.report.html.inspection.texts import percent
 from alcs_onnx.report.html.markup import Markup, element, join
-from alcs_onnx.report.layout import count_text, ms, shape_text
+from alcs_onnx.report.layout import count_text, ms, percent, shape_text
 from alcs_onnx.sparse_format import OP_DOMAIN
 
 _END = "input or output"

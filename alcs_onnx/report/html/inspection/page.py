@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from alcs_onnx.inspection.values import Inspection, LatencyFacts, ModelFacts, TensorFacts
-from alcs_onnx.report.comparison_tables import format_bytes
 from alcs_onnx.report.html.blocks import facts, text, warning
 from alcs_onnx.report.html.document import Section, page
 from alcs_onnx.report.html.inspection.curves import curve_chart
@@ -20,9 +19,16 @@ from alcs_onnx.report.html.inspection.tables import (
     node_table,
     sparsity_table,
 )
-from alcs_onnx.report.html.inspection.texts import listed, percent
+from alcs_onnx.report.html.inspection.texts import listed
 from alcs_onnx.report.html.markup import Markup, element
-from alcs_onnx.report.layout import count_text, describe_machine, ms, shape_text
+from alcs_onnx.report.layout import (
+    bytes_text,
+    count_text,
+    describe_machine,
+    ms,
+    percent,
+    shape_text,
+)
 
 
 def inspection_page(inspection: Inspection) -> str:
@@ -75,10 +81,10 @@ def _summary(model: ModelFacts) -> dict[str, object]:
     operators = sorted(model.operators.items(), key=lambda item: -item[1])
     return {
         "File": model.file,
-        "Size": format_bytes(model.file_bytes),
+        "Size": bytes_text(model.file_bytes),
         "MACs": f"{count_text(model.macs)}{unknown}",
         "MACs kept": f"{count_text(model.kept_macs)}{_share(model.kept_macs, model.macs)}",
-        "Parameters": f"{count_text(model.parameters)}, {format_bytes(model.weight_bytes)}",
+        "Parameters": f"{count_text(model.parameters)}, {bytes_text(model.weight_bytes)}",
         "Parameters kept": f"{count_text(model.kept_parameters)}"
         f"{_share(model.kept_parameters, model.parameters)}",
         "Optimized": "yes" if model.optimized else "no",

@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def percent(share: float) -> str:
-    """A share of 1: 12.5 %."""
-    return f"{100 * share:.1f} %"
-
-
 def listed(values: Iterable[str]) -> str | None:
     """Values with commas; None for none at all."""
     return ", ".join(values) or None
