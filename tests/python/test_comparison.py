@@ -199,7 +199,8 @@ def test_json_goes_there_and_back(tmp_path):
     write_comparison_json(path, result)
     assert read_comparison_json(path) == result
     written = json.loads(path.read_text())
-    assert written["schema"] == 2
+    assert list(written)[:2] == ["kind", "schema"]
+    assert (written["kind"], written["schema"]) == ("alcs-onnx comparison of structures", 2)
     first, second = written["rows"][0]["history"]
     assert (first["step"], second["accepted"]) == ("unstructured / 4", False)
     assert [epoch["residual"] for epoch in first["epochs"]] == [3, 1.5, 0]
@@ -227,6 +228,7 @@ def test_results_without_epochs_are_read_too():
         ("{", "not a comparison"),
         ("[]", "not a comparison"),
         ('{"schema": 1}', "not a comparison"),
+        ('{"kind": "alcs-onnx bench", "schema": 1}', "it is an alcs-onnx bench"),
         ('{"schema": 99}', "has schema 99, this version reads 1 to 2"),
     ],
 )

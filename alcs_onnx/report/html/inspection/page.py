@@ -19,7 +19,7 @@ from alcs_onnx.report.html.inspection.tables import (
     node_table,
     sparsity_table,
 )
-from alcs_onnx.report.html.inspection.texts import listed
+from alcs_onnx.report.html.inspection.texts import listed, what_optimize_does
 from alcs_onnx.report.html.markup import Markup, element
 from alcs_onnx.report.layout import (
     bytes_text,
@@ -30,22 +30,33 @@ from alcs_onnx.report.layout import (
     shape_text,
 )
 
+#: How the graph is coloured at first, and the sections that come first, in each view.
+_FIRST: dict[str, tuple[str, tuple[str, ...]]] = {
+    "model": ("kind", ()),
+    "coupling": ("decision", ("coupling",)),
+    "sparsity": ("density", ("sparsity",)),
+    "latency": ("time", ("latency", "curves")),
+}
 
-def inspection_page(inspection: Inspection) -> str:
+
+def inspection_page(inspection: Inspection, view: str = "model") -> str:
     """The file, its graph, and its layers, coupling, sparsity and latency where known, as HTML.
 
+    The colours of the graph and the section after it are those of `view`, one of `inspect`'s.
     The page is one file that needs no other and no network.
     """
+    colouring, first = _FIRST[view]
     index = Index(inspection)
     model = inspection.model
     return page(
         PurePath(model.file).name or model.file,
-        list(_sections(index)),
+        # Sorting is stable: the graph, what the view is about, and the rest as it comes.
+        sorted(_sections(index, colouring), key=lambda x: (x.id != "graph", x.id not in first)),
         summary=[facts(_summary(model)), *_remarks(model)],
     )
 
 
-def _sections(index: Index) -> Iterator[Section]:
+def _sections(index: Index, colouring: str) -> Iterator[Section]:
     found = index.found
     hint = (
         "Drag to move, wheel to zoom, arrow keys to go from node to node. Pointing at a node "
@@ -53,10 +64,10 @@ def _sections(index: Index) -> Iterator[Section]:
         if index.groups
         else "Drag to move, wheel to zoom, arrow keys to go from node to node."
     )
-    yield Section("Graph", [text(hint), draw(index)], "graph")
+    yield Section("Graph", [text(hint), draw(index, colouring)], "graph")
     yield Section("Nodes", [node_table(index)], "nodes")
     if found.model.layers:
-        yield Section("Layers: what optimize does", [layer_table(index)], "layers")
+        yield Section(f"Layers: {what_optimize_does(found.model)}", [layer_table(index)], "layers")
     if found.coupling is not None:
         coupling = found.coupling
         said = (

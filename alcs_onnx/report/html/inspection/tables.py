@@ -48,7 +48,7 @@ def node_table(index: Index) -> Markup:
 
 
 def layer_table(index: Index) -> Markup:
-    """What optimize does with each layer."""
+    """What optimize does, or would do, with each layer."""
     columns = (
         Column("layer"),
         Column("pruned", help="whether its weights compete for the budget"),
