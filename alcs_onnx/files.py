@@ -80,6 +80,14 @@ def to_jsonable(value: Any) -> Any:
     return str(value)
 
 
+def document(kind: str, schema: int, content: Any) -> dict[str, Any]:
+    """What a JSON file holds: its kind, the number of its layout, and then `content`'s entries.
+
+    Every file of results begins so. `content` is a mapping or a dataclass.
+    """
+    return {"kind": kind, "schema": schema, **to_jsonable(content)}
+
+
 def write_json(path: Path, result: Any) -> None:
     """Write a result value as JSON; raises `OutputError` when `path` cannot be written."""
     text = json.dumps(to_jsonable(result), indent=2) + "\n"

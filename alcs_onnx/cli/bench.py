@@ -75,5 +75,5 @@ def run(options: argparse.Namespace) -> int:
     )
     report.print_bench(result, options.percentile, options.top)
     if options.export_json is not None:
-        report.write_json(options.export_json, result)
+        report.write_result(options.export_json, result)
     return 0

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         raise AlcsError("--require-agreement needs models whose first output is [N, classes]")
     report.print_model_comparison(result, details=options.details)
     if options.export_json is not None:
-        report.write_json(options.export_json, result)
+        report.write_result(options.export_json, result)
     if required is None or result.agreement is None:
         return 0
     return int(result.agreement.agreement < required)

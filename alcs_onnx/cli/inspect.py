@@ -98,9 +98,9 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "text":
         report.print_inspection(inspection, view=options.view, top=options.top)
     elif output is None:
-        print(_rendered(inspection, options.format), end="")
+        print(_rendered(inspection, options.format, options.view), end="")
     else:
-        write_atomically(output, _rendered(inspection, options.format).encode())
+        write_atomically(output, _rendered(inspection, options.format, options.view).encode())
         report.note(f"wrote {output}")
     return 0
 
@@ -113,13 +113,11 @@ def _output(options: argparse.Namespace) -> Path | None:
     return output
 
 
-def _rendered(inspection: Inspection, form: str) -> str:
+def _rendered(inspection: Inspection, form: str, view: str) -> str:
     from alcs_onnx import report
 
     if form == "json":
         return report.inspection_json(inspection)
-    from alcs_onnx.report.html import (
-        inspection_page,
-    )
+    from alcs_onnx.report.html import inspection_page
 
-    return str(inspection_page(inspection))
+    return inspection_page(inspection, view)

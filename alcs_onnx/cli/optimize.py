@@ -222,7 +222,7 @@ def run(options: argparse.Namespace) -> int:
             **requested(options),
         )
     if options.export_json is not None:
-        report.write_json(options.export_json, result)
+        report.write_result(options.export_json, result)
     report.print_optimize(result)
     if page is not None:
         report.write_page(page, report.optimize_page(result))

@@ -8,6 +8,9 @@ from typing import Literal
 
 from alcs_onnx.types import ChannelCurve, LayerCurve, Machine, Shape, Timing
 
+#: Version of the JSON form of an `OptimizeResult`.
+SCHEMA = 1
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -116,6 +119,8 @@ class OptimizeResult:
     model_digest: str = ""
     curves: tuple[LayerCurve, ...] = ()
     channel_curves: tuple[ChannelCurve, ...] = ()
+    kind: str = field(default="alcs-onnx optimization", init=False)
+    schema: int = field(default=SCHEMA, init=False)
 
     @property
     def exit_status(self) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from alcs_onnx.errors import AlcsError, OutputError
-from alcs_onnx.files import check_folder, make_folder, to_jsonable, write_json
+from alcs_onnx.files import check_folder, document, make_folder, to_jsonable, write_json
 from alcs_onnx.pipeline.results import OptimizeResult
 from alcs_onnx.pipeline.sweep_results import DensePoint, SweepPoint, SweepResult
 from alcs_onnx.types import Machine, Timing
@@ -29,6 +29,7 @@ from alcs_onnx.types import Machine, Timing
 #: Of all the files' layouts; files of another one are refused.
 SCHEMA = 1
 _SWEEP, _POINT = "alcs-onnx sweep", "alcs-onnx sweep point"
+_SETTINGS = "alcs-onnx sweep settings"
 #: What follows from the fields of a point, written for readers that are not this package.
 _DERIVED = ("share", "speedup", "latency", "predicted_ms")
 
@@ -82,7 +83,7 @@ class SweepFolder:
         self._settings = json.loads(json.dumps(to_jsonable(settings)))
         if not self._file.is_file():
             return None
-        content = _read(self._file, _SWEEP)
+        content = _read(self._file, _SETTINGS)
         told = differences(_entry(self._file, content, "settings"), self._settings)
         if told:
             raise AlcsError(f"{self.path}: the sweep was begun with other settings: {told}")
@@ -95,7 +96,8 @@ class SweepFolder:
         """Make the folder and write what the sweep is; after `begun` found none."""
         for folder in (self.path / "points", self.path / "plans"):
             make_folder(folder)
-        write_json(self._file, {**_head(_SWEEP), "settings": self._settings, "dense": dense})
+        content = {"settings": self._settings, "dense": dense}
+        write_json(self._file, document(_SETTINGS, SCHEMA, content))
 
     def read_point(self, point: str) -> SweepPoint | None:
         """The point if it is finished, with the model that it wrote."""
@@ -116,12 +118,12 @@ class SweepFolder:
     def write_point(self, name: str, point: SweepPoint, result: OptimizeResult | None) -> None:
         """Finish the point: from here on it is not made again. Its checkpoints are removed."""
         content = {"settings": self._settings, "point": point, "result": result}
-        write_json(self._point(name), {**_head(_POINT), **content})
+        write_json(self._point(name), document(_POINT, SCHEMA, content))
         shutil.rmtree(self.checkpoint(name), ignore_errors=True)
 
     def write_result(self, result: SweepResult) -> None:
         """Write the whole table."""
-        content = {**_head(_SWEEP), **to_jsonable(result)}
+        content = document(_SWEEP, SCHEMA, result)
         for row, point in zip(content["points"], result.points, strict=True):
             row.update({name: to_jsonable(getattr(point, name)) for name in _DERIVED})
             row["on_front"] = result.on_front(point)
@@ -173,10 +175,6 @@ def _text(values: Mapping[str, Any], key: str) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _head(kind: str) -> dict[str, Any]:
-    return {"kind": kind, "schema": SCHEMA}
-
-
 def _read(path: Path, kind: str) -> dict[str, Any]:
     """The content of a JSON file of this kind; raises `AlcsError` for any other."""
     try:
@@ -186,7 +184,7 @@ def _read(path: Path, kind: str) -> dict[str, Any]:
     except ValueError as error:
         raise AlcsError(f"{path}: damaged ({error})") from error
     if not isinstance(content, dict) or content.get("kind") != kind:
-        raise AlcsError(f"{path}: this is no {kind}")
+        raise AlcsError(f"{path}: not a file of the kind '{kind}' that this version writes")
     if content.get("schema") != SCHEMA:
         raise AlcsError(f"{path}: schema {content.get('schema')}, this version reads {SCHEMA}")
     return content

@@ -4,7 +4,7 @@ from alcs_onnx.report.bench import print_bench
 from alcs_onnx.report.comparison_json import read_comparison_json, write_comparison_json
 from alcs_onnx.report.comparison_tables import print_comparison
 from alcs_onnx.report.console import note, progress
-from alcs_onnx.report.export import write_json, write_page
+from alcs_onnx.report.export import write_page, write_result
 from alcs_onnx.report.inspection_json import inspection_json
 from alcs_onnx.report.inspection_tables import print_inspection
 from alcs_onnx.report.model_comparison import print_model_comparison
@@ -40,6 +40,6 @@ __all__ = [
     "read_comparison_json",
     "sweep_page",
     "write_comparison_json",
-    "write_json",
     "write_page",
+    "write_result",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alcs_onnx.pipeline.bench_results import PERCENTILES, BenchResult, BenchRow
-from alcs_onnx.report.console import note, out
+from alcs_onnx.report.console import note, out, say
 from alcs_onnx.report.layout import describe_machine, ms, new_table
 
 
@@ -19,7 +19,9 @@ def print_bench(
     wanted = [f"{p:g}" for p in percentiles or PERCENTILES]
     columns = [">median ms", ">mean", ">min", ">max", *(f">P{p}" for p in wanted), ">std"]
     table = new_table(
-        "Latency, interleaved", "model", *columns, ">runs", ">inferences/s", ">speed-up"
+        "Latency, interleaved",
+        *("model", *columns, ">runs", ">inferences/s", ">speed-up"),
+        optional=("std", "max", "min", "mean", "runs", "inferences/s"),
     )
     for row in result.rows:
         timing = row.timing
@@ -35,7 +37,7 @@ def print_bench(
     for row in result.rows:
         if row.nodes:
             _print_nodes(row, top)
-    out.print(describe_machine(result.machine), markup=False, soft_wrap=True)
+    say(describe_machine(result.machine))
     for text in result.warnings:
         note(f"warning: {text}")
 

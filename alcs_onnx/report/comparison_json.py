@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.files import write_atomically
+from alcs_onnx.files import document, to_jsonable, write_json
 from alcs_onnx.pipeline.comparison_results import (
     ComparisonResult,
     Round,
     StructureLayer,
     StructureResult,
 )
-from alcs_onnx.report.export import to_jsonable
 from alcs_onnx.types import Machine
 
+_KIND = "alcs-onnx comparison of structures"
 #: Of the layout that is written. 2 has the steps' names and the epochs of their training.
 SCHEMA = 2
 #: Layouts that can be read: what an older one does not have keeps its default.
@@ -38,11 +38,11 @@ _DERIVED = (
 
 
 def write_comparison_json(path: Path, result: ComparisonResult) -> None:
-    """Write the result with its schema number; raises `OutputError` where that is impossible."""
-    content: dict[str, Any] = {"schema": SCHEMA, **to_jsonable(result)}
+    """Write the result; raises `OutputError` where that is impossible."""
+    content = document(_KIND, SCHEMA, result)
     for written, row in zip(content["rows"], result.rows, strict=True):
         written.update({name: to_jsonable(getattr(row, name)) for name in _DERIVED})
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_json(path, content)
 
 
 def read_comparison_json(path: Path) -> ComparisonResult:
@@ -50,6 +50,9 @@ def read_comparison_json(path: Path) -> ComparisonResult:
     try:
         content = json.loads(path.read_text())
         schema = content["schema"]
+        # The first files said no kind.
+        if content.get("kind", _KIND) != _KIND:
+            raise ValueError(f"it is an {content['kind']}")
         if schema in _READABLE:
             return _result(content)
     except OSError as error:

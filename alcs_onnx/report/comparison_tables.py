@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from alcs_onnx.pipeline.comparison_results import ComparisonResult, StructureResult
-from alcs_onnx.report.console import out
-from alcs_onnx.report.layout import describe_machine, ms, new_table
+from alcs_onnx.report.console import out, say
+from alcs_onnx.report.layout import bytes_text, describe_machine, ms, new_table
 from alcs_onnx.storage import FLOAT_BITS
 
 
@@ -23,22 +23,13 @@ def print_comparison(result: ComparisonResult, *, details: bool = False) -> None
                 _print_history(row)
     least = result.least_accuracy
     wanted = "" if least is None else f", at least {_percent(least)} % wanted"
-    out.print(
-        f"accuracy: {result.measure}{wanted}\n"
+    say(
+        f"accuracy: {result.measure}{wanted}",
         "weight store: weights alone | relative, absolute: weights with such indices | "
         "compress rate: dense / relative | PPR: prune rate / speed-up",
-        markup=False,
     )
     if result.machine is not None:
-        out.print(describe_machine(result.machine), markup=False)
-
-
-def format_bytes(count: float) -> str:
-    """Decimal units and three digits: 2.47 MB, 102 KB, 84 B."""
-    for unit, size in (("MB", 1e6), ("KB", 1e3)):
-        if count >= size:
-            return f"{_digits(count / size)} {unit}"
-    return f"{count:.0f} B"
+        say(describe_machine(result.machine))
 
 
 def _digits(value: float) -> str:
@@ -76,9 +67,10 @@ def _print_storage(result: ComparisonResult) -> None:
         f"Structures of {result.model} on {result.data}",
         *("structure", "kind", ">accuracy %", ">prune rate", ">weights", "quant", ">bits"),
         *(">weight store", ">index bits", ">relative", ">absolute", ">compress rate"),
+        optional=("kind", "index bits", "absolute", "weight store", "quant", "weights", "bits"),
     )
     for row in result.rows[:1]:
-        dense = format_bytes(row.dense_weights * FLOAT_BITS / 8)
+        dense = bytes_text(row.dense_weights * FLOAT_BITS / 8)
         table.add_row(
             *("dense", "", _percent(result.baseline_accuracy), _rate(1.0)),
             *(_count(row.dense_weights), "-", str(FLOAT_BITS)),
@@ -88,8 +80,8 @@ def _print_storage(result: ComparisonResult) -> None:
         table.add_row(
             *(row.structure, row.kind, _percent(row.accuracy), _rate(row.prune_rate)),
             *(_count(row.kept_weights), row.quantization, str(row.bits)),
-            *(format_bytes(row.weight_bytes), _widths(row.index_bits)),
-            *(format_bytes(row.relative_bytes), format_bytes(row.absolute_bytes)),
+            *(bytes_text(row.weight_bytes), _widths(row.index_bits)),
+            *(bytes_text(row.relative_bytes), bytes_text(row.absolute_bytes)),
             _rate(row.compress_rate),
         )
     out.print(table)
@@ -100,6 +92,7 @@ def _print_speed(result: ComparisonResult) -> None:
         "Latency: the whole model, and the pruned layers alone",
         *("structure", ">dense ms", ">ms", ">prune rate", ">speed-up", ">PPR"),
         *(">layers' prune rate", ">layers' speed-up", ">layers' PPR"),
+        optional=("layers' PPR", "layers' prune rate", "PPR"),
     )
     for row in result.rows:
         table.add_row(
@@ -112,12 +105,14 @@ def _print_speed(result: ComparisonResult) -> None:
 
 def _print_layers(row: StructureResult) -> None:
     columns = (">kept", ">of", ">bits", ">index bits", ">stored", ">dense ms", ">sparse ms")
-    table = new_table(f"Layers, {row.structure}", "layer", *columns)
+    table = new_table(
+        f"Layers, {row.structure}", "layer", *columns, optional=("index bits", "bits", "of")
+    )
     for layer in row.layers:
         table.add_row(
             *(layer.layer, str(layer.kept_weights), str(layer.dense_weights), str(layer.bits)),
             "-" if layer.index_bits is None else str(layer.index_bits),
-            *(format_bytes(layer.stored_bytes), ms(layer.dense_ms), ms(layer.sparse_ms)),
+            *(bytes_text(layer.stored_bytes), ms(layer.dense_ms), ms(layer.sparse_ms)),
         )
     out.print(table)
 

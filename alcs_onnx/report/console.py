@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from alcs_onnx.report.console_table import printable
+
 #: Results go to standard output, so that they can be piped. Logs and pipes get wide tables:
 #: nothing in them should be cropped to a terminal that is not there.
 out = Console(
@@ -25,9 +27,15 @@ out = Console(
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
+def say(*lines: str, style: str | None = None) -> None:
+    """Print lines of results as they are, less what a terminal would act on."""
+    for line in lines:
+        out.print(printable(line), markup=False, soft_wrap=True, style=style)
+
+
 def note(text: str) -> None:
     """Print one line about what happens, on standard error."""
-    err.print(text, markup=False, soft_wrap=True)
+    err.print(printable(text), markup=False, soft_wrap=True)
 
 
 class Bars:
@@ -40,7 +48,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Print one line above the bars."""
-        self._bars.console.print(text, markup=False, soft_wrap=True)
+        self._bars.console.print(printable(text), markup=False, soft_wrap=True)
 
     def stage(self, name: str, share: float) -> None:
         """Show that `share` of a stage is done; a stage that is done disappears."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from alcs_onnx.files import document
 from alcs_onnx.inspection import Inspection
-from alcs_onnx.report.export import to_jsonable
 
 
 def inspection_json(inspection: Inspection) -> str:
     """Strict JSON of every field; numbers that JSON does not have are null."""
-    return json.dumps(to_jsonable(inspection), indent=1, allow_nan=False) + "\n"
+    content = document(inspection.kind, inspection.schema, inspection)
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from alcs_onnx.inspection import (
     CouplingFacts,
     Inspection,
@@ -16,13 +14,16 @@ from alcs_onnx.inspection import (
     SparsityFacts,
     TensorFacts,
 )
-from alcs_onnx.report.console import out
+from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layout import (
+    bytes_text,
     count_text,
+    counted,
     describe_machine,
     ms,
     new_table,
-    printable,
+    percent,
+    rest_text,
     shape_text,
 )
 
@@ -40,65 +41,45 @@ def print_inspection(inspection: Inspection, *, view: str, top: int = 20) -> Non
         _print_layers(inspection.model, top)
 
 
-#: Columns of the terminal from which on tables have all their columns.
-_WIDE = 110
-
-
-def _table(title: str, *columns: str) -> Table:
-    """A table whose numbers stay in one piece where it has to be narrow."""
-    table = new_table(title, *columns)
-    for column in table.columns:
-        column.no_wrap = column.justify == "right"
-    return table
-
-
-def _say(text: str) -> None:
-    out.print(printable(text), markup=False)
-
-
 def _tensors(tensors: Sequence[TensorFacts]) -> str:
     return ", ".join(f"{x.name} {x.dtype} [{shape_text(x.shape)}]" for x in tensors) or "none"
 
 
-def _bytes(count: float) -> str:
-    text = count_text(count)
-    return f"{text} B" if text[-1].isdigit() else f"{text}B"
-
-
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+    """As in columns that have the sign in their title."""
+    return percent(share).removesuffix(" %")
 
 
 def _print_summary(model: ModelFacts) -> None:
     opsets = ", ".join(f"{domain} {version}" for domain, version in model.opsets.items())
     by = f", by {model.producer}" if model.producer else ""
-    _say(f"{model.file}: {_bytes(model.file_bytes)}, IR {model.ir_version}, opset {opsets}{by}")
-    _say(f"in: {_tensors(model.inputs)}\nout: {_tensors(model.outputs)}".replace("\n", " | "))
+    say(f"{model.file}: {bytes_text(model.file_bytes)}, IR {model.ir_version}, opset {opsets}{by}")
+    say(f"in: {_tensors(model.inputs)} | out: {_tensors(model.outputs)}")
     least, unknown = "", ""
     if model.unknown_macs:
-        nodes = "1 node" if model.unknown_macs == 1 else f"{model.unknown_macs} nodes"
-        least, unknown = "at least ", f", {nodes} unknown"
-    _say(
+        least, unknown = "at least ", f", {counted(model.unknown_macs, 'node')} unknown"
+    say(
         f"{least}{count_text(model.macs)} multiply-accumulates "
         f"({_kept(model.kept_macs, model.macs)}{unknown}) | "
         f"{count_text(model.parameters)} parameters "
-        f"({_kept(model.kept_parameters, model.parameters)}) | weights {_bytes(model.weight_bytes)}"
+        f"({_kept(model.kept_parameters, model.parameters)}) | "
+        f"weights {bytes_text(model.weight_bytes)}"
     )
     operators = "  ".join(f"{name} {count}" for name, count in model.operators.items())
-    _say(f"{len(model.nodes)} nodes: {operators or 'none'}")
+    say(f"{counted(len(model.nodes), 'node')}: {operators or 'none'}")
     if model.optimized:
-        _say("optimized: the file holds operators of alcs-onnx")
+        say("optimized: the file holds operators of alcs-onnx")
     if model.problem:
-        _say(f"cannot be optimized: {model.problem}")
+        say(f"cannot be optimized: {model.problem}")
 
 
 def _kept(kept: int, whole: int) -> str:
-    return f"{_percent(kept / whole if whole else 1.0)} % kept"
+    return f"{percent(kept / whole if whole else 1.0)} kept"
 
 
-def _cut(count: int, top: int, what: str) -> None:
+def _cut(count: int, top: int, noun: str) -> None:
     if 0 < top < count:
-        _say(f"... and {count - top} more {what}: --top 0 shows all")
+        say(f"... and {counted(count - top, f'more {noun}')}: --top 0 shows all")
 
 
 def _first(top: int, count: int) -> int:
@@ -111,38 +92,36 @@ def _print_layers(model: ModelFacts, top: int) -> None:
     heavy = [node for node in heavy if node.macs or node.parameters or node.macs is None]
     layers = {layer.node: layer for layer in model.layers}
     done = "is" if model.optimized else "would become"
-    wide = out.width >= _WIDE
-    table = _table(
-        f"Heaviest nodes: {_first(top, len(heavy))} of {len(heavy)}",
-        *("node", *(["operator"] if wide else []), "weights", *(["output"] if wide else [])),
-        *(">MACs", ">%", *([">params"] if wide else []), done, "why"),
+    table = new_table(
+        f"Heaviest nodes: {_first(top, len(heavy))} of {len(heavy)} with weights or MACs",
+        *("node", "operator", "weights", "output", ">MACs", ">%", ">params", done, "why"),
+        optional=("output", "params", "operator", "weights"),
     )
     for node in heavy[: _first(top, len(heavy))]:
         fate, why = _fate(layers.get(node.name), model.optimized)
         # Without layers nothing is decided; else what is no layer stays what it is.
-        fate = fate or (printable(node.op) if model.layers else "-")
+        fate = fate or (node.op if model.layers else "-")
         table.add_row(
-            *(printable(node.name), *([printable(node.op)] if wide else [])),
+            *(node.name, node.op),
             "" if node.weight_shape is None else shape_text(node.weight_shape),
-            *([_output(node)] if wide else []),
+            _output(node),
             "?" if node.macs is None else count_text(node.macs),
             "-" if node.macs is None else _percent(node.macs / model.macs if model.macs else 0.0),
-            *([count_text(node.parameters)] if wide else []),
-            *(fate, printable(why)),
+            *(count_text(node.parameters), fate, why),
         )
     out.print(table)
-    _cut(len(heavy), top, "nodes")
+    _cut(len(heavy), top, "node")
     if not model.layers:
         return
     prunable = sum(layer.prunable for layer in model.layers)
     rest = "; the others stay dense:" if prunable < len(model.layers) else ""
-    _say(f"{len(model.layers)} layers, {prunable} of them prunable{rest}")
+    say(f"{counted(len(model.layers), 'layer')}, {prunable} of them prunable{rest}")
     reasons: dict[str, int] = {}
     for layer in model.layers:
         if not layer.prunable:
             reasons[layer.reason] = reasons.get(layer.reason, 0) + 1
     for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
-        _say(f"  {count} x {reason}")
+        say(f"  {count} x {reason}")
 
 
 def _output(node: NodeFacts) -> str:
@@ -162,10 +141,10 @@ def _fate(layer: LayerFacts | None, optimized: bool) -> tuple[str, str]:
 
 def _print_coupling(coupling: CouplingFacts | None, top: int) -> None:
     if coupling is None:
-        _say("the channel groups are not known: they need a model that can be optimized")
+        say("the channel groups are not known: they need a model that can be optimized")
         return
     groups = sorted(coupling.groups, key=lambda g: (bool(g.frozen), -g.parameters))
-    table = _table(
+    table = new_table(
         f"Channel groups: {_first(top, len(groups))} of {len(groups)}",
         *("group", ">channels", ">params", ">nodes", "layers", "frozen because"),
     )
@@ -173,14 +152,14 @@ def _print_coupling(coupling: CouplingFacts | None, top: int) -> None:
         layers = list(dict.fromkeys(m.node for m in group.members if m.role != "vector"))
         more = f", ... {len(layers) - 4} more" if len(layers) > 4 else ""
         table.add_row(
-            *(printable(group.name), str(group.channels), count_text(group.parameters)),
+            *(group.name, str(group.channels), count_text(group.parameters)),
             str(len(group.nodes)),
-            printable(", ".join(layers[:4])) + more,
-            printable(group.frozen),
+            ", ".join(layers[:4]) + more,
+            group.frozen,
         )
     out.print(table)
-    _cut(len(groups), top, "groups")
-    _say(
+    _cut(len(groups), top, "group")
+    say(
         f"{coupling.prunable_channels} of {coupling.channels} channels can be removed, in "
         f"{coupling.prunable_groups} of {len(groups)} groups"
     )
@@ -194,93 +173,93 @@ def _print_sparsity(sparsity: SparsityFacts, top: int) -> None:
     names = list(sparsity.zeros)
     layers = sorted(sparsity.layers, key=lambda layer: -layer.weights)
     stored = any(layer.stored is not None for layer in layers)
-    wide = out.width >= _WIDE
-    table = _table(
-        f"Zeros in % of groups: {_first(top, len(layers))} of {len(layers)} layers",
-        *("layer", *(["weights"] if wide else []), ">g"),
+    table = new_table(
+        f"Zeros in % of groups: {_first(top, len(layers))} of {counted(len(layers), 'layer')}",
+        *("layer", "weights", ">g"),
         *(f">{_GROUPS.get(name, name)}" for name in names),
         *([">stored"] if stored else []),
-        *([">bits"] if wide or stored else []),
-        ">bytes",
+        *(">bits", ">bytes"),
+        optional=("weights", *([] if stored else ["bits"]), "g"),
     )
     for layer in layers[: _first(top, len(layers))]:
         table.add_row(
-            *(printable(layer.layer), *([shape_text(layer.weight_shape)] if wide else [])),
-            str(layer.simd_group),
+            *(layer.layer, shape_text(layer.weight_shape), str(layer.simd_group)),
             *(_percent(layer.zeros[name]) for name in names),
             *(["-" if layer.stored is None else _percent(layer.stored)] if stored else []),
-            *([str(layer.bits)] if wide or stored else []),
-            _bytes(layer.stored_bytes),
+            str(layer.bits),
+            bytes_text(layer.stored_bytes),
         )
     table.add_section()
     table.add_row(
-        *("all", *([""] if wide else []), ""),
+        *("all", "", ""),
         *(_percent(sparsity.zeros[name]) for name in names),
         *([""] if stored else []),
-        *([""] if wide or stored else []),
-        _bytes(sum(layer.stored_bytes for layer in layers)),
+        "",
+        bytes_text(sum(layer.stored_bytes for layer in layers)),
     )
     out.print(table)
-    _cut(len(layers), top, "layers")
-    _say(f"{sparsity.nonzero:,} of {sparsity.weights:,} weights are not zero")
+    _cut(len(layers), top, "layer")
+    say(f"{sparsity.nonzero:,} of {sparsity.weights:,} weights are not zero")
 
 
 def _print_latency(model: ModelFacts, latency: LatencyFacts, top: int) -> None:
     timing = latency.timing
-    _say(
+    say(
         f"median {ms(timing.median)} ms, P90 {ms(timing.p90)} ms, P99 {ms(timing.p99)} ms, "
         f"{timing.runs} runs"
     )
-    _say(describe_machine(latency.machine))
+    say(describe_machine(latency.machine))
     operators = {node.name: node for node in model.nodes}
     ran = sorted((n for n in latency.nodes if n.ran_as), key=lambda n: -n.ms)
     fused: dict[str, list[str]] = {}
     for node in latency.nodes:
         if node.into:
             fused.setdefault(node.into, []).append(operators[node.node].op)
-    table = _table(
+    table = new_table(
         f"Slowest nodes: {_first(top, len(ran))} of {len(ran)} that ran",
         *("node", "operator", "ran as", ">ms", ">% of all", ">GMAC/s", "with"),
+        optional=("with", "operator"),
     )
     for node in ran[: _first(top, len(ran))]:
         known = operators.get(node.node)
         macs = (known.kept_macs or 0) if known else 0
         table.add_row(
-            printable(node.node) or "(the runtime's own)",
-            printable(known.op) if known else "",
-            printable(node.ran_as),
+            node.node or "(the runtime's own)",
+            known.op if known else "",
+            node.ran_as,
             *(ms(node.ms), _percent(node.share)),
             f"{macs / node.ms / 1e6:.1f}" if macs and node.ms > 0 else "-",
-            printable("+".join(fused.get(node.node, ()))),
+            "+".join(fused.get(node.node, ())),
         )
     out.print(table)
-    _cut(len(ran), top, "nodes")
+    _cut(len(ran), top, "node")
     folded = sum(not n.ran_as and not n.into for n in latency.nodes)
-    _say(
-        f"rest of the run: {ms(latency.rest_ms)} ms | nodes fused into others: "
+    rest, time = rest_text(latency.rest_ms, latency.overhead_ms)
+    say(
+        f"{rest}: {time} | nodes fused into others: "
         f"{sum(bool(n.into) for n in latency.nodes)}, folded away: {folded}"
     )
     if latency.curves:
         _print_curves(latency, top)
     for warning in latency.warnings:
-        _say(f"warning: {warning}")
+        say(f"warning: {warning}")
 
 
 def _print_curves(latency: LatencyFacts, top: int) -> None:
     curves = sorted(latency.curves, key=lambda curve: -curve.times_ms[-1])
-    table = _table(
+    table = new_table(
         f"Time of each layer in ms by density ({latency.structure}, groups of "
         f"{latency.simd_group}): {_first(top, len(curves))} of {len(curves)}",
         *("layer", ">0", ">0.25", ">0.5", ">0.75", ">1", ">runtime's Conv", "left alone"),
     )
     for curve in curves[: _first(top, len(curves))]:
         table.add_row(
-            printable(curve.layer),
+            curve.layer,
             *(ms(_at(density, curve.densities, curve.times_ms)) for density in _SHOWN),
-            *(ms(curve.conv_ms), printable(curve.left_alone)),
+            *(ms(curve.conv_ms), curve.left_alone),
         )
     out.print(table)
-    _cut(len(curves), top, "layers")
+    _cut(len(curves), top, "layer")
 
 
 #: Densities of the columns; the JSON and HTML forms have all eleven points.

@@ -5,27 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-
+from alcs_onnx.report.console_table import ConsoleTable, printable
 from alcs_onnx.types import Machine
 
+__all__ = [
+    "bytes_text",
+    "count_text",
+    "counted",
+    "describe_machine",
+    "ms",
+    "new_table",
+    "percent",
+    "printable",
+    "rest_text",
+    "shape_text",
+]
 
-def new_table(title: str, *columns: str) -> Table:
-    """A plain table; columns whose name begins with `>` are right-aligned."""
-    table = Table(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column.lstrip(">"),
-            justify="right" if column.startswith(">") else "left",
-            overflow="fold",
-        )
-    return table
 
+def new_table(title: str, *columns: str, optional: Sequence[str] = ()) -> ConsoleTable:
+    """A plain table; columns whose name begins with `>` are right-aligned and never broken.
 
-def shape(sizes: Sequence[int]) -> str:
-    """`1x3x224x224`."""
-    return "x".join(map(str, sizes))
+    Where the terminal is too narrow, those named in `optional` are left out one by one.
+    """
+    return ConsoleTable(title, columns, optional)
 
 
 def ms(value: float | None) -> str:
@@ -44,14 +46,16 @@ def describe_machine(machine: Machine) -> str:
     )
 
 
-def printable(text: str) -> str:
-    """`text` from a file without what a terminal would act on: control characters as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def shape_text(shape: Sequence[int | None] | None) -> str:
     """Sizes joined by x; `?` for one that is not known, and for a shape of unknown rank."""
     return "?" if shape is None else "x".join("?" if n is None else str(n) for n in shape)
+
+
+def rest_text(rest_ms: float, overhead_ms: float) -> tuple[str, str]:
+    """A run beyond its nodes: what there is to say, and its time."""
+    if overhead_ms > 0:
+        return "profiler's own time, taken out of every node", f"{ms(overhead_ms)} ms"
+    return "rest of the run", f"{ms(rest_ms)} ms"
 
 
 def count_text(value: float) -> str:
@@ -61,3 +65,19 @@ def count_text(value: float) -> str:
             scaled = value / size
             return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {unit}"
     return f"{value:.0f}"
+
+
+def bytes_text(count: float) -> str:
+    """Decimal units and three digits: 1.25 GB, 2.47 MB, 102 KB, 84 B."""
+    text = count_text(count)
+    return f"{text} B" if text[-1].isdigit() else f"{text}B"
+
+
+def percent(share: float) -> str:
+    """A share of 1: `12.5 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -10,10 +10,12 @@ from alcs_onnx.pipeline.model_comparison_results import (
     ModelComparison,
     TensorComparison,
 )
-from alcs_onnx.report.console import out
-from alcs_onnx.report.layout import describe_machine, new_table, shape
+from alcs_onnx.report.console import out, say
+from alcs_onnx.report.layout import describe_machine, new_table, shape_text
 
 _COLUMNS = (">relative", ">largest", ">mean", ">cosine", ">SNR dB", "where")
+#: What narrow terminals do without.
+_OPTIONAL = ("mean", "cosine", "where", "shape", "largest")
 
 
 def print_model_comparison(result: ModelComparison, *, details: bool = False) -> None:
@@ -21,34 +23,36 @@ def print_model_comparison(result: ModelComparison, *, details: bool = False) ->
 
     With `details` a row for each tensor that both compute.
     """
-    out.print(
-        f"a: {result.model_a}\nb: {result.model_b}\n"
+    say(
+        f"a: {result.model_a}",
+        f"b: {result.model_b}",
         f"{result.samples} {result.data}, a is the reference",
-        markup=False,
-        soft_wrap=True,
     )
     if result.agreement is not None:
         _print_agreement(result.agreement, result.samples)
-    table = new_table("Differences of the outputs", "output", "shape", *_COLUMNS, "")
+    table = new_table(
+        "Differences of the outputs", "output", "shape", *_COLUMNS, "", optional=_OPTIONAL
+    )
     for row in result.outputs:
         name = row.output_a if row.output_a == row.output_b else f"{row.output_a} | {row.output_b}"
         table.add_row(
-            name, shape(row.shape), *_cells(row.difference), "same" if row.within else "DIFFERS"
+            name,
+            shape_text(row.shape),
+            *_cells(row.difference),
+            "same" if row.within else "DIFFERS",
         )
     out.print(table)
     if details and result.tensors:
         _print_tensors(result)
     _print_verdict(result)
     for note in result.notes:
-        out.print(f"note: {note}", markup=False, soft_wrap=True)
-    out.print(describe_machine(result.machine), markup=False)
+        say(f"note: {note}")
+    say(describe_machine(result.machine))
 
 
 def _print_agreement(found: Agreement, samples: int) -> None:
     if found.accuracy_a is None or found.accuracy_b is None:
-        out.print(
-            f"top-1 classes agree on {found.agreement:.2f} % of {samples} samples", markup=False
-        )
+        say(f"top-1 classes agree on {found.agreement:.2f} % of {samples} samples")
         return
     counts = (">both right", ">only a", ">only b", ">neither")
     table = new_table(
@@ -61,10 +65,9 @@ def _print_agreement(found: Agreement, samples: int) -> None:
     )
     out.print(table)
     if found.chance is not None:
-        out.print(
+        say(
             "a split so uneven between models of equal accuracy has a probability of "
-            f"{found.chance:.2g} (McNemar's exact test)",
-            markup=False,
+            f"{found.chance:.2g} (McNemar's exact test)"
         )
 
 
@@ -73,13 +76,14 @@ def _print_tensors(result: ModelComparison) -> None:
         f"Tensors of both graphs, matched by {result.matched_by}, "
         f"on {result.tensor_samples} sample(s)",
         *("tensor", "node of a", "node of b", "shape", *_COLUMNS, ""),
+        optional=(*_OPTIONAL, "node of b", "node of a"),
     )
     for row in result.tensors:
         table.add_row(
             _tensor(row),
             f"{row.node_a} ({row.op_a})",
             f"{row.node_b} ({row.op_b})",
-            shape(row.shape_a) if row.difference else _shapes(row),
+            shape_text(row.shape_a) if row.difference else _shapes(row),
             *(_cells(row.difference) if row.difference else [""] * len(_COLUMNS)),
             {True: "same", False: "DIFFERS", None: "other shape"}[row.within],
         )
@@ -105,7 +109,7 @@ def _print_verdict(result: ModelComparison) -> None:
             f"{len(other)} tensors have other shapes, the first of them "
             f"'{_tensor(other[0])}': {_shapes(other[0])}"
         )
-    out.print("\n".join(lines), markup=False, soft_wrap=True, style="bold")
+    say(*lines, style="bold")
 
 
 def _tensor(row: TensorComparison) -> str:
@@ -113,7 +117,7 @@ def _tensor(row: TensorComparison) -> str:
 
 
 def _shapes(row: TensorComparison) -> str:
-    return f"{shape(row.shape_a)} in a, {shape(row.shape_b)} in b"
+    return f"{shape_text(row.shape_a)} in a, {shape_text(row.shape_b)} in b"
 
 
 def _where(difference: Difference) -> str:

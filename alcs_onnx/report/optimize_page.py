@@ -23,7 +23,7 @@ from alcs_onnx.report.html import (
     warning,
 )
 from alcs_onnx.report.html.markup import element
-from alcs_onnx.report.layout import count_text, ms, shape_text
+from alcs_onnx.report.layout import count_text, ms, percent, shape_text
 from alcs_onnx.types import ChannelCurve, LayerCurve, Machine, Timing
 
 _CHART = (320, 200)
@@ -112,16 +112,12 @@ def _budget(result: OptimizeResult) -> dict[str, object]:
         "Predicted": f"{ms(result.predicted_ms)} ms",
         "Measured": None
         if measured is None
-        else f"{ms(measured)} ms, {_percent(measured / result.budget_ms)} of the budget",
+        else f"{ms(measured)} ms, {percent(measured / result.budget_ms)} of the budget",
         "Speed-up": None if measured is None else f"{result.dense.median / measured:.2f}x",
-        "MACs kept": _percent(result.mac_ratio),
+        "MACs kept": percent(result.mac_ratio),
         "Time taken": f"{result.seconds:.0f} s",
         "Model digest": result.model_digest or None,
     }
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _latency(result: OptimizeResult) -> Markup:

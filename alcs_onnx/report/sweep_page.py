@@ -17,7 +17,7 @@ from alcs_onnx.report.html import (
     table,
     warning,
 )
-from alcs_onnx.report.layout import ms
+from alcs_onnx.report.layout import ms, percent
 from alcs_onnx.report.optimize_page import machine_facts, settings_facts, timing_table
 
 
@@ -46,10 +46,10 @@ def _table(result: SweepResult) -> Markup:
         *(Column("method"), Column("budget"), Column("status")),
         Column("dense ms", ms, help="measured beside the point, in turns"),
         *(Column("predicted ms", ms), Column("measured ms", ms)),
-        Column("of budget", _percent),
+        Column("of budget", percent),
         Column("speed-up", lambda value: f"{value:.2f}x"),
         Column(f"{measure} %", lambda value: f"{value:.2f}"),
-        Column("MACs", _percent),
+        Column("MACs", percent),
         Column("front", help="no other point, nor the dense model, is as fast and as accurate"),
     ]
     dense = result.dense
@@ -58,10 +58,6 @@ def _table(result: SweepResult) -> Markup:
         *(dense.accuracy, 1.0, ""),
     )
     return table(columns, [first, *(_row(result, point) for point in result.points)])
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _row(result: SweepResult, point: SweepPoint) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alcs_onnx.pipeline.sweep_results import SweepPoint, SweepResult
-from alcs_onnx.report.console import out
+from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layout import describe_machine, ms, new_table
 
 
@@ -14,6 +14,7 @@ def print_sweep(result: SweepResult) -> None:
         f"Sweep of {result.model}",
         *("method", ">budget", "status", ">dense ms", ">predicted ms", ">measured ms"),
         *(">of budget %", ">speed-up", f">{measure} %", ">MACs %", "front"),
+        optional=("MACs %", "dense ms", "predicted ms", "of budget %"),
     )
     dense = result.dense
     table.add_row(
@@ -25,15 +26,12 @@ def print_sweep(result: SweepResult) -> None:
     out.print(table)
     for point in result.points:
         if point.status not in ("met", "unchanged"):
-            line = f"{point.method} at {point.budget}: {point.message}"
-            out.print(line, markup=False, soft_wrap=True)
-    out.print(
+            say(f"{point.method} at {point.budget}: {point.message}")
+    say(
         "dense ms: measured beside the point, in turns | front: no other point, nor the dense "
         "model, is both as fast and as accurate",
-        markup=False,
-        soft_wrap=True,
     )
-    out.print(describe_machine(dense.machine), markup=False)
+    say(describe_machine(dense.machine))
 
 
 def _cells(result: SweepResult, point: SweepPoint) -> list[str]:

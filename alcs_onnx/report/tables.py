@@ -13,20 +13,24 @@ from alcs_onnx.pipeline.results import (
     NumericCheck,
     OptimizeResult,
 )
-from alcs_onnx.report.console import out
-from alcs_onnx.report.layout import describe_machine, ms, new_table, shape
+from alcs_onnx.report.console import out, say
+from alcs_onnx.report.layout import describe_machine, ms, new_table, percent, shape_text
 from alcs_onnx.types import ChannelTable, LatencyTable, Timing
 
 
 def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
     columns = ["layer", "weights", "output", "kernel", ">g", ">density"]
     columns += [">dense ms", ">predicted ms", ">measured ms"] if timed else []
-    table = new_table("Layers", *columns, "fused", "why")
+    table = new_table(
+        "Layers",
+        *(*columns, "fused", "why"),
+        optional=("output", "predicted ms", "weights", "g", "fused", "dense ms"),
+    )
     for row in layers:
         cells = [
             row.layer,
-            shape(row.weight_shape),
-            shape(row.output_shape),
+            shape_text(row.weight_shape),
+            shape_text(row.output_shape),
             row.op,
             str(row.simd_group),
             f"{row.density:.3f}",
@@ -39,10 +43,9 @@ def _print_layers(layers: Sequence[LayerReport], timed: bool) -> None:
 
 def _print_check(check: NumericCheck) -> None:
     verdict = "equal" if check.passed else "NOT EQUAL"
-    out.print(
+    say(
         f"outputs against the masked dense model: {verdict} within {check.tolerance:g} "
-        f"(with the library {check.with_library:.1e}, without it {check.without_library:.1e})",
-        markup=False,
+        f"(with the library {check.with_library:.1e}, without it {check.without_library:.1e})"
     )
 
 
@@ -59,25 +62,25 @@ def print_compile(result: CompileResult) -> None:
     """The layers of a rewritten model and its numeric check."""
     _print_layers(result.layers, timed=False)
     _print_check(result.check)
-    out.print(
-        f"kept multiply-accumulates: {100 * result.mac_ratio:.1f} %\nwrote {result.output}",
-        markup=False,
-    )
+    say(f"kept multiply-accumulates: {percent(result.mac_ratio)}", f"wrote {result.output}")
 
 
 def print_table(table: LatencyTable) -> None:
     """The measured curves: ms at each density, and the dense time of the runtime's own Conv."""
     densities = [f">{i / 10:g}" for i in range(11)]
-    view = new_table("Time in ms at each density", "layer", *densities, ">runtime's Conv")
+    view = new_table(
+        "Time in ms at each density",
+        *("layer", *densities, ">runtime's Conv"),
+        optional=("0.9", "0.7", "0.3", "0.1", "0.8", "0.6", "0.4", "0.2"),
+    )
     for curve in table.curves:
         last = curve.groups[-1]
         at = np.interp(np.linspace(0, last, 11), curve.groups, curve.times)
         view.add_row(curve.layer, *(ms(float(t)) for t in at), ms(curve.dense_time))
     out.print(view)
-    out.print(
-        f"rest of the run (tau): {ms(table.tau)} ms | dense model: {ms(table.dense.median)} ms\n"
-        f"{describe_machine(table.machine)}",
-        markup=False,
+    say(
+        f"rest of the run (tau): {ms(table.tau)} ms | dense model: {ms(table.dense.median)} ms",
+        describe_machine(table.machine),
     )
 
 
@@ -90,10 +93,7 @@ def print_channel_table(table: ChannelTable) -> None:
         pairs = zip(curve.kept, curve.times_ms, strict=True)
         view.add_row(curve.group, "  ".join(f"{kept}: {ms(time)}" for kept, time in pairs))
     out.print(view)
-    out.print(
-        f"dense model: {ms(table.dense.median)} ms\n{describe_machine(table.machine)}",
-        markup=False,
-    )
+    say(f"dense model: {ms(table.dense.median)} ms", describe_machine(table.machine))
 
 
 def _print_channels(groups: Sequence[ChannelReport]) -> None:
@@ -123,7 +123,7 @@ def print_optimize(result: OptimizeResult) -> None:
     if result.sparse is not None:
         latency.add_row("sparse", *_timing_cells(result.sparse, result.dense))
     out.print(latency)
-    out.print(describe_machine(result.machine), markup=False)
+    say(describe_machine(result.machine))
     if result.accuracy is not None:
         accuracy = new_table(
             f"Accuracy ({result.accuracy.measure}, {result.accuracy.samples} samples)",
@@ -136,11 +136,10 @@ def print_optimize(result: OptimizeResult) -> None:
     if result.check is not None:
         _print_check(result.check)
     low, high = result.reachable_ms
-    out.print(
+    say(
         f"reachable: {ms(low)} to {ms(high)} ms | kept multiply-accumulates: "
-        f"{100 * result.mac_ratio:.1f} % | predicted {ms(result.predicted_ms)} ms",
-        markup=False,
+        f"{percent(result.mac_ratio)} | predicted {ms(result.predicted_ms)} ms"
     )
-    out.print(result.message, markup=False, style="bold", soft_wrap=True)
+    say(result.message, style="bold")
     if result.output is not None:
-        out.print(f"wrote {result.output}", markup=False, soft_wrap=True)
+        say(f"wrote {result.output}")

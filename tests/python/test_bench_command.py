@@ -63,6 +63,7 @@ def test_the_summary_is_that_of_the_samples(
     assert main([*arguments, "--export-json", str(export), *QUICK]) == 0
     written = json.loads(export.read_text())
     assert (written["kind"], written["schema"]) == ("alcs-onnx bench", 1)
+    assert list(written)[:2] == ["kind", "schema"]
     assert written["iterations"] == 10
     assert Machine(**written["machine"]).threads == 1
     first, second = written["rows"]

@@ -437,6 +437,7 @@ def test_the_command_prints_and_exports(
     assert "block1 (Relu)" in text
     written = json.loads(export.read_text())
     assert (written["kind"], written["schema"]) == ("alcs-onnx comparison of models", 1)
+    assert list(written)[:2] == ["kind", "schema"]
     assert written["same"] is True
     assert written["samples"] == 2
     assert {row["tensor_a"] for row in written["tensors"]} >= {"block1", "logits"}

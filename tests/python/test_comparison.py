@@ -24,13 +24,14 @@ from alcs_onnx.pipeline.comparison_results import (
 )
 from alcs_onnx.report import (
     comparison_tables,
+    console,
     plot_comparison,
     plot_history,
     print_comparison,
     read_comparison_json,
     write_comparison_json,
 )
-from alcs_onnx.report.comparison_tables import format_bytes
+from alcs_onnx.report.layout import bytes_text
 from alcs_onnx.storage import ModelStorage, layer_storage
 from alcs_onnx.structures import get_structure
 from alcs_onnx.types import ConvLayer, Machine
@@ -169,7 +170,9 @@ def test_compression_is_what_the_paper_calls_so(dense, relative, rate):
 
 def printed(monkeypatch, result, **options):
     stream = io.StringIO()
-    monkeypatch.setattr(comparison_tables, "out", Console(file=stream, width=200, markup=False))
+    terminal = Console(file=stream, width=200, markup=False)
+    for module in (comparison_tables, console):
+        monkeypatch.setattr(module, "out", terminal)
     print_comparison(result, **options)
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
@@ -186,7 +189,7 @@ def test_an_empty_table_and_no_machine(monkeypatch):
 
 def test_sizes_have_three_digits():
     sizes = [9_300_000, 44_700_000, 510_000, 102_000, 99_999, 9_996, 930, 84]
-    assert [format_bytes(size) for size in sizes] == [
+    assert [bytes_text(size) for size in sizes] == [
         *("9.30 MB", "44.7 MB", "510 KB", "102 KB", "100 KB", "10.0 KB", "930 B", "84 B")
     ]
 
@@ -196,7 +199,8 @@ def test_json_goes_there_and_back(tmp_path):
     write_comparison_json(path, result)
     assert read_comparison_json(path) == result
     written = json.loads(path.read_text())
-    assert written["schema"] == 2
+    assert list(written)[:2] == ["kind", "schema"]
+    assert (written["kind"], written["schema"]) == ("alcs-onnx comparison of structures", 2)
     first, second = written["rows"][0]["history"]
     assert (first["step"], second["accepted"]) == ("unstructured / 4", False)
     assert [epoch["residual"] for epoch in first["epochs"]] == [3, 1.5, 0]
@@ -224,6 +228,7 @@ def test_results_without_epochs_are_read_too():
         ("{", "not a comparison"),
         ("[]", "not a comparison"),
         ('{"schema": 1}', "not a comparison"),
+        ('{"kind": "alcs-onnx bench", "schema": 1}', "it is an alcs-onnx bench"),
         ('{"schema": 99}', "has schema 99, this version reads 1 to 2"),
     ],
 )

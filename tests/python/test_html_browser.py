@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +23,40 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _DRIVER = "chromedriver"
 
 
+class Browsers:
+    """One headless browser for all tests here; another one where its session is gone."""
+
+    def __init__(self, start: Callable[[], Chrome]) -> None:
+        self._start = start
+        self._chrome: Chrome | None = None
+
+    def chrome(self) -> Chrome:
+        """The browser, with an empty page."""
+        from selenium.common.exceptions import WebDriverException
+        from urllib3.exceptions import HTTPError
+
+        if self._chrome is not None:
+            try:
+                self._chrome.get("about:blank")
+                self._chrome.get_log("browser")  # what a test that failed has left
+                return self._chrome
+            except (WebDriverException, OSError, HTTPError):
+                self.close()
+        self._chrome = self._start()
+        return self._chrome
+
+    def close(self) -> None:
+        """End the browser, if it has not ended by itself."""
+        chrome, self._chrome = self._chrome, None
+        if chrome is not None:
+            with contextlib.suppress(Exception):
+                chrome.quit()
+            chrome.service.stop()
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    """One headless browser for all tests here, with the driver of this machine."""
+def browsers() -> Iterator[Browsers]:
+    """The browser and the driver of this machine."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
     from selenium.webdriver.chrome.service import Service
 
@@ -38,11 +70,17 @@ def browser() -> Iterator[Chrome]:
     for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1400,1000"):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    found = Browsers(lambda: webdriver.Chrome(options=options, service=Service(driver)))
     try:
-        yield chrome
+        yield found
     finally:
-        chrome.quit()
+        found.close()
+
+
+@pytest.fixture
+def browser(browsers: Browsers) -> Chrome:
+    """A browser that answers."""
+    return browsers.chrome()
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +152,48 @@ def details(browser: Chrome) -> str:
     return one(browser, ".details").text
 
 
+def test_a_browser_that_ended_is_replaced(browsers: Browsers, tmp_path: Path) -> None:
+    ended = browsers.chrome()
+    ended.quit()
+    page = tmp_path / "page.html"
+    page.write_text(inspection_page(residual(2)), encoding="utf-8")
+    chrome = browsers.chrome()
+    assert chrome is not ended
+    chrome.get(page.as_uri())
+    assert chrome.find_elements("css selector", ".node")
+    assert browsers.chrome() is chrome
+
+
+@pytest.mark.parametrize(
+    ("view", "colouring", "section"),
+    [
+        ("model", "operator", "nodes"),
+        ("coupling", "what optimize would do", "coupling"),
+        ("sparsity", "density of weights", "sparsity"),
+        ("latency", "time (ms)", "latency"),
+    ],
+)
+def test_a_page_begins_with_its_view(
+    view: str, colouring: str, section: str, browser: Chrome, tmp_path: Path
+) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    page = tmp_path / "page.html"
+    page.write_text(inspection_page(residual(3), view), encoding="utf-8")
+    browser.get(page.as_uri())
+    choice = Select(one(browser, ".controls select"))
+    assert choice.first_selected_option.text == colouring
+    links = [a.get_attribute("href") for a in browser.find_elements("css selector", "nav a")]
+    assert str(links[1]).endswith(f"#{section}")
+    seen = "return document.querySelector('.graph').outerHTML"
+    before = browser.execute_script(seen)
+    others = [option.text for option in choice.options if option.text != colouring]
+    choice.select_by_visible_text(others[0])
+    assert browser.execute_script(seen) != before
+    choice.select_by_visible_text(colouring)
+    assert browser.execute_script(seen) == before  # outlines, too, are those of the colouring
+
+
 def test_click_shows_details(show: Callable[..., Chrome]) -> None:
     browser = show()
     node(browser, "a0").click()
@@ -173,9 +253,9 @@ def test_colours(show: Callable[..., Chrome]) -> None:
     stem, a0, _, relu0, _ = fills["share of MACs"]
     assert len({stem, a0, relu0}) == 3
     assert "no multiply-accumulates" in legends["share of MACs"]
-    assert len(set(fills["what optimize does"])) == 4
-    assert "channels are frozen" in legends["what optimize does"]
-    choice.select_by_visible_text("what optimize does")
+    assert len(set(fills["what optimize would do"])) == 4
+    assert "channels are frozen" in legends["what optimize would do"]
+    choice.select_by_visible_text("what optimize would do")
     assert "add0" in keys(browser, ".node.outlined")
     choice.select_by_visible_text("operator")
     assert keys(browser, ".node.outlined") == set()

@@ -250,6 +250,48 @@ def test_sections_are_those_that_were_asked_for() -> None:
     assert sections(Inspection(full.model, latency=without)) == [*model, "latency"]
 
 
+def test_the_view_comes_first() -> None:
+    full = residual(2)
+    rest = ["nodes", "layers", "coupling", "sparsity", "latency", "curves"]
+    for view, first in (("coupling", 1), ("sparsity", 1), ("latency", 2)):
+        found = [str(a["id"]) for a in check(inspection_page(full, view)).find("section")]
+        start = rest.index(view)
+        ahead = rest[start : start + first]
+        assert found == ["graph", *ahead, *(name for name in rest if name not in ahead)]
+    # What is not known cannot be shown: the colours are the usual ones.
+    found = check(inspection_page(Inspection(full.model), "sparsity"))
+    assert next(found.values("data-colouring")) == "kind"
+
+
+@pytest.mark.parametrize(
+    ("domain", "op", "words"),
+    [
+        ("", "Conv", "a shape is missing"),
+        ("", "Loop", "they depend on how its subgraphs run"),
+        ("com.example", "Odd", "how com.example::Odd computes is not known"),
+    ],
+)
+def test_why_multiply_accumulates_are_not_known(domain: str, op: str, words: str) -> None:
+    full = residual(1)
+    first, *others = full.model.nodes
+    node = replace(first, domain=domain, op=op, macs=None, kept_macs=None)
+    model = replace(full.model, nodes=(node, *others))
+    assert f"not known: {words}" in check(inspection_page(Inspection(model))).text
+
+
+def test_what_optimize_did_or_would_do() -> None:
+    full = residual(1)
+    for optimized, words in ((False, "what optimize would do"), (True, "what optimize did")):
+        page = inspection_page(Inspection(replace(full.model, optimized=optimized)))
+        assert f"Layers: {words}" in check(page).text
+
+
+def test_only_long_texts_are_broken_over_lines() -> None:
+    rows = [("SimdSparseConvAdd", "/backbone/features/block_1/conv/Conv", 1.5)]
+    found = around(table([Column("op"), Column("name"), Column("ms")], rows))
+    assert [cell["class"] for cell in found.find("td")] == ["name short", "name long", "number"]
+
+
 def test_file_without_nodes() -> None:
     found = check(inspection_page(empty()))
     assert "it has no convolution" in found.text

@@ -41,6 +41,7 @@ def check(text: str) -> dict[str, Any]:
         raise AssertionError(f"{name} is not JSON")
 
     content = json.loads(text, parse_constant=refuse)
+    assert list(content)[:2] == ["kind", "schema"]
     jsonschema.Draft202012Validator(inspection_schema()).validate(content)
     return dict(content)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from html_checks import Document, check
 from small_models import labelled_images, residual_net
-from test_html_browser import browser  # noqa: F401 (a fixture)
+from test_html_browser import browser, browsers  # noqa: F401 (fixtures)
 from test_html_page import hostile, quiet
 from test_sweep import point, swept
 
@@ -176,6 +176,34 @@ def test_a_browser_has_nothing_to_say(
     assert len(chrome.find_elements("css selector", "#curves svg[role=img]")) == len(result.curves)
     assert chrome.execute_script("return window.broken") is None
     assert chrome.get_log("browser") == []
+
+
+def test_tables_are_readable_at_1280_pixels(
+    trained: OptimizeResult, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    chrome = request.getfixturevalue("browser")
+    long = renamed(trained, lambda name: f"/backbone/features/block_1/{name}/branch/Conv_output")
+    long = replace(long, layers=tuple(replace(x, op="SimdSparseConvAdd") for x in long.layers))
+    (tmp_path / "page.html").write_text(optimize_page(long), encoding="utf-8")
+    before = chrome.get_window_size()
+    chrome.set_window_size(1280, 900)
+    try:
+        chrome.get((tmp_path / "page.html").as_uri())
+        lines = chrome.execute_script(
+            "return [...document.querySelectorAll('#layers tbody tr:first-child td')].map(cell => {"
+            "const all = document.createRange(); all.selectNodeContents(cell);"
+            "return [cell.className, cell.clientWidth,"
+            " new Set([...all.getClientRects()].map(r => Math.round(r.top))).size]})"
+        )
+        assert {kind for kind, _, _ in lines} == {"number", "name short", "name long"}
+        for kind, width, count in lines:
+            assert count <= (3 if kind == "name long" else 1)
+            assert width >= 150 or kind != "name long"
+        # The page itself does not scroll sideways.
+        wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert chrome.execute_script(wide) == 0
+    finally:
+        chrome.set_window_size(**before)
 
 
 def test_a_missed_budget_cannot_be_overlooked(trained: OptimizeResult) -> None:

@@ -210,6 +210,11 @@ def test_a_sweep_without_data(network: Path, tmp_path: Path) -> None:
     assert [row["status"] for row in written["points"]] == [p.status for p in result.points]
     assert written["points"][0]["speedup"] == result.points[0].speedup
     one = json.loads((folder / "points" / "simd-90%.json").read_text())
+    assert (one["result"]["kind"], one["result"]["schema"]) == ("alcs-onnx optimization", 1)
+    begun = json.loads((folder / "settings.json").read_text())
+    assert begun["kind"] == "alcs-onnx sweep settings"
+    for content in (written, one, begun):
+        assert list(content)[:2] == ["kind", "schema"]
     assert one["settings"]["model_digest"] == result.model_digest
     assert one["result"]["machine"]["cpu"] == result.dense.machine.cpu
     assert one["result"]["layers"]
@@ -266,7 +271,7 @@ def test_any_other_error_names_the_point(network: Path, tmp_path: Path) -> None:
     with pytest.raises(AlcsError, match=r"^simd at 90%: .*not a latency table"):
         alcs_onnx.sweep(network, "90%,80%", folder, tables=tables, measuring=QUICK)
     # What is damaged is told before anything is run, by its name.
-    (folder / "settings.json").write_text('{"kind": "alcs-onnx sweep", "schema": 99}')
+    (folder / "settings.json").write_text('{"kind": "alcs-onnx sweep settings", "schema": 99}')
     with pytest.raises(AlcsError, match=r"settings\.json: schema 99, this version reads 1"):
         alcs_onnx.sweep(network, "90%,80%", folder, resume=True, measuring=QUICK)
 

@@ -153,8 +153,9 @@ def _node(
     # A pill's round ends leave less room.
     left, length = (24, _LINE_LENGTH - 4) if node.small else (10, _LINE_LENGTH)
     outlined = [one.id for one in colourings if index in one.outlined]
+    look = ["node", *(["small"] if node.small else [])]
     attributes: Attributes = {
-        "class": "node small" if node.small else "node",
+        "class": " ".join((*look, *(["outlined"] if colourings[0].id in outlined else []))),
         "transform": f"translate({corner})",
         "role": "button",
         # One stop for the tab key; arrow keys move from node to node.

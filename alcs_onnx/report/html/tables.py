@@ -12,6 +12,8 @@ from alcs_onnx.report.html.markup import Attributes, Markup, element, join
 
 #: Tables of fewer rows need no filter.
 _FILTERED = 6
+#: Texts of more characters are broken over lines where the page is narrow.
+_SHORT = 26
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,10 @@ def _cells(columns: Sequence[Column], row: Sequence[Any], numeric: Sequence[bool
 
 def _cell(column: Column, value: Any, right: bool) -> Markup:
     plain = value is None or isinstance(value, (Link, Markup))
-    shown = show(value if plain else column.form(value))
+    content = value if plain else column.form(value)
     key = value if is_number(value) and math.isfinite(value) else None
-    return element("td", {"class": "number" if right else "name", "data-value": key}, shown)
+    kind = "number" if right else "name short" if len(str(content)) <= _SHORT else "name long"
+    return element("td", {"class": kind, "data-value": key}, show(content))
 
 
 def _filter(rows: int) -> Markup:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from alcs_onnx.graph.macs import MACS
 from alcs_onnx.inspection.values import GroupFacts, LayerFacts, LayerSparsity, NodeFacts
-from alcs_onnx.report.comparison_tables import format_bytes
 from alcs_onnx.report.html.blocks import facts, show
 from alcs_onnx.report.html.inspection.curves import curve_name
 from alcs_onnx.report.html.inspection.index import Index
-from alcs_onnx.report.html.inspection.texts import listed, operator, percent
+from alcs_onnx.report.html.inspection.texts import listed, operator, what_optimize_does
 from alcs_onnx.report.html.markup import Markup, element, join
-from alcs_onnx.report.layout import count_text, ms, shape_text
+from alcs_onnx.report.layout import bytes_text, count_text, ms, percent, shape_text
 
 #: Groups of a node beyond these are only named.
 _GROUPS = 8
+_CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
 
 def node_details(index: Index, node: NodeFacts) -> Markup:
@@ -25,7 +26,7 @@ def node_details(index: Index, node: NodeFacts) -> Markup:
         element("h3", {"class": "name"}, node.name),
         facts(_node(index, node)),
         _attributes(node),
-        *(_decision(layer) for layer in layers),
+        *(_decision(index, layer) for layer in layers),
         _sparsity(index.sparsity.get(node.name)),
         _latency(index, node),
         *(_copy(curve_name(layer)) for layer in curves),
@@ -60,7 +61,7 @@ def _node(index: Index, node: NodeFacts) -> dict[str, object]:
         known["Weight"] = shape_text(node.weight_shape)
     total = index.found.model.macs
     if node.macs is None:
-        known["MACs"] = "not known: a shape is missing"
+        known["MACs"] = f"not known: {_unknown(node)}"
     elif node.macs:
         known["MACs"] = f"{count_text(node.macs)} ({percent(node.macs / total)})"
         if node.kept_macs is not None and node.kept_macs < node.macs:
@@ -68,8 +69,17 @@ def _node(index: Index, node: NodeFacts) -> dict[str, object]:
                 f"{count_text(node.kept_macs)} ({percent(node.kept_macs / node.macs)})"
             )
     if node.parameters:
-        known["Parameters"] = f"{count_text(node.parameters)}, {format_bytes(node.weight_bytes)}"
+        known["Parameters"] = f"{count_text(node.parameters)}, {bytes_text(node.weight_bytes)}"
     return known
+
+
+def _unknown(node: NodeFacts) -> str:
+    """Why multiply-accumulates of a node are not known."""
+    if (node.domain, node.op) in MACS:
+        return "a shape is missing"
+    if not node.domain and node.op in _CONTROL_FLOW:
+        return "they depend on how its subgraphs run"
+    return f"how {operator(node.domain, node.op)} computes is not known"
 
 
 def _attributes(node: NodeFacts) -> Markup:
@@ -78,7 +88,7 @@ def _attributes(node: NodeFacts) -> Markup:
     return join(_heading("Attributes"), facts(dict(node.attributes)))
 
 
-def _decision(layer: LayerFacts) -> Markup:
+def _decision(index: Index, layer: LayerFacts) -> Markup:
     known: dict[str, object] = {
         "Layer": layer.layer,
         "Pruned": "yes" if layer.prunable else f"no: {layer.reason}",
@@ -90,7 +100,7 @@ def _decision(layer: LayerFacts) -> Markup:
         known["SIMD group"] = f"{layer.simd_group} weights"
     if layer.fused:
         known["Fused"] = listed(layer.fused)
-    return join(_heading("What optimize does"), facts(known))
+    return join(_heading(what_optimize_does(index.found.model).capitalize()), facts(known))
 
 
 def _sparsity(layer: LayerSparsity | None) -> Markup:
@@ -100,7 +110,7 @@ def _sparsity(layer: LayerSparsity | None) -> Markup:
         "Density": f"{percent(layer.density)} of {count_text(layer.weights)} weights",
         **{f"Zero, {name}": percent(share) for name, share in layer.zeros.items()},
         **({} if layer.stored is None else {"Groups stored": percent(layer.stored)}),
-        "Stored": f"{format_bytes(layer.stored_bytes)}, {layer.bits} bits a weight",
+        "Stored": f"{bytes_text(layer.stored_bytes)}, {layer.bits} bits a weight",
     }
     return join(_heading("Sparsity"), facts(known))
 

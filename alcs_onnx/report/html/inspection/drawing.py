@@ -11,9 +11,9 @@ from alcs_onnx.report.html.graph import GraphNode, graph
 from alcs_onnx.report.html.inspection.details import node_details, templates
 from alcs_onnx.report.html.inspection.index import Index
 from alcs_onnx.report.html.inspection.kinds import KINDS, kind_of
-from alcs_onnx.report.html.inspection.texts import percent
+from alcs_onnx.report.html.inspection.texts import what_optimize_does
 from alcs_onnx.report.html.markup import Markup, element, join
-from alcs_onnx.report.layout import count_text, ms, shape_text
+from alcs_onnx.report.layout import count_text, ms, percent, shape_text
 from alcs_onnx.sparse_format import OP_DOMAIN
 
 _END = "input or output"
@@ -23,15 +23,19 @@ _LEFT = "left alone"
 _NO_LAYER = "no layer"
 
 
-def draw(index: Index) -> Markup:
-    """The block of the graph. Its numbers are: inputs, nodes, outputs."""
+def draw(index: Index, first: str = "kind") -> Markup:
+    """The block of the graph. Its numbers are: inputs, nodes, outputs.
+
+    It is coloured by the colouring `first` to begin with, where the inspection has it.
+    """
     model = index.found.model
     nodes = [
         *(_end("input", tensor) for tensor in model.inputs),
         *(_node(index, node) for node in index.nodes),
         *(_end("output", tensor) for tensor in model.outputs),
     ]
-    return graph(nodes, list(_edges(index)), list(_colourings(index)), templates=templates(index))
+    colourings = sorted(_colourings(index), key=lambda one: one.id != first)
+    return graph(nodes, list(_edges(index)), colourings, templates=templates(index))
 
 
 def _edges(index: Index) -> Iterator[tuple[int, int]]:
@@ -110,7 +114,7 @@ def _colourings(index: Index) -> Iterator[Colouring]:
         outlined = [i for i, node in enumerate(index.nodes, first) if node.name in index.frozen]
         yield by_kind(
             "decision",
-            "what optimize does",
+            what_optimize_does(model),
             {_PRUNED: "step-4", _WHOLE: "kind-4", _LEFT: "kind-8", _NO_LAYER: "none"},
             _padded_kinds(index, [_decision(index, node) for node in index.nodes]),
             outlined=outlined,

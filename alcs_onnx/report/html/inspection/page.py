@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from alcs_onnx.inspection.values import Inspection, LatencyFacts, ModelFacts, TensorFacts
-from alcs_onnx.report.comparison_tables import format_bytes
 from alcs_onnx.report.html.blocks import facts, text, warning
 from alcs_onnx.report.html.document import Section, page
 from alcs_onnx.report.html.inspection.curves import curve_chart
@@ -20,26 +19,45 @@ from alcs_onnx.report.html.inspection.tables import (
     node_table,
     sparsity_table,
 )
-from alcs_onnx.report.html.inspection.texts import listed, percent
+from alcs_onnx.report.html.inspection.texts import listed, what_optimize_does
 from alcs_onnx.report.html.markup import Markup, element
-from alcs_onnx.report.layout import count_text, describe_machine, ms, shape_text
+from alcs_onnx.report.layout import (
+    bytes_text,
+    count_text,
+    describe_machine,
+    ms,
+    percent,
+    rest_text,
+    shape_text,
+)
+
+#: How the graph is coloured at first, and the sections that come first, in each view.
+_FIRST: dict[str, tuple[str, tuple[str, ...]]] = {
+    "model": ("kind", ()),
+    "coupling": ("decision", ("coupling",)),
+    "sparsity": ("density", ("sparsity",)),
+    "latency": ("time", ("latency", "curves")),
+}
 
 
-def inspection_page(inspection: Inspection) -> str:
+def inspection_page(inspection: Inspection, view: str = "model") -> str:
     """The file, its graph, and its layers, coupling, sparsity and latency where known, as HTML.
 
+    The colours of the graph and the section after it are those of `view`, one of `inspect`'s.
     The page is one file that needs no other and no network.
     """
+    colouring, first = _FIRST[view]
     index = Index(inspection)
     model = inspection.model
     return page(
         PurePath(model.file).name or model.file,
-        list(_sections(index)),
+        # Sorting is stable: the graph, what the view is about, and the rest as it comes.
+        sorted(_sections(index, colouring), key=lambda x: (x.id != "graph", x.id not in first)),
         summary=[facts(_summary(model)), *_remarks(model)],
     )
 
 
-def _sections(index: Index) -> Iterator[Section]:
+def _sections(index: Index, colouring: str) -> Iterator[Section]:
     found = index.found
     hint = (
         "Drag to move, wheel to zoom, arrow keys to go from node to node. Pointing at a node "
@@ -47,10 +65,10 @@ def _sections(index: Index) -> Iterator[Section]:
         if index.groups
         else "Drag to move, wheel to zoom, arrow keys to go from node to node."
     )
-    yield Section("Graph", [text(hint), draw(index)], "graph")
+    yield Section("Graph", [text(hint), draw(index, colouring)], "graph")
     yield Section("Nodes", [node_table(index)], "nodes")
     if found.model.layers:
-        yield Section("Layers: what optimize does", [layer_table(index)], "layers")
+        yield Section(f"Layers: {what_optimize_does(found.model)}", [layer_table(index)], "layers")
     if found.coupling is not None:
         coupling = found.coupling
         said = (
@@ -75,10 +93,10 @@ def _summary(model: ModelFacts) -> dict[str, object]:
     operators = sorted(model.operators.items(), key=lambda item: -item[1])
     return {
         "File": model.file,
-        "Size": format_bytes(model.file_bytes),
+        "Size": bytes_text(model.file_bytes),
         "MACs": f"{count_text(model.macs)}{unknown}",
         "MACs kept": f"{count_text(model.kept_macs)}{_share(model.kept_macs, model.macs)}",
-        "Parameters": f"{count_text(model.parameters)}, {format_bytes(model.weight_bytes)}",
+        "Parameters": f"{count_text(model.parameters)}, {bytes_text(model.weight_bytes)}",
         "Parameters kept": f"{count_text(model.kept_parameters)}"
         f"{_share(model.kept_parameters, model.parameters)}",
         "Optimized": "yes" if model.optimized else "no",
@@ -121,8 +139,9 @@ def _latency(index: Index, latency: LatencyFacts) -> list[Markup]:
         "P99": f"{ms(timing.p99)} ms",
         "Mean": f"{ms(timing.mean)} ± {ms(timing.stddev)} ms",
         "Runs": timing.runs,
-        "Beyond the nodes": f"{ms(latency.rest_ms)} ms",
     }
+    rest, time = rest_text(latency.rest_ms, latency.overhead_ms)
+    known[rest.capitalize()] = time
     return [
         *map(warning, latency.warnings),
         facts(known),

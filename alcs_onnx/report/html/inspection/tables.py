@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alcs_onnx.inspection.values import CouplingFacts, LatencyFacts, SparsityFacts
-from alcs_onnx.report.comparison_tables import format_bytes
 from alcs_onnx.report.html.inspection.index import Index
-from alcs_onnx.report.html.inspection.texts import listed, operator, percent
+from alcs_onnx.report.html.inspection.texts import listed, operator
 from alcs_onnx.report.html.markup import Markup
 from alcs_onnx.report.html.tables import Column, table
-from alcs_onnx.report.layout import count_text, ms, shape_text
+from alcs_onnx.report.layout import bytes_text, count_text, ms, percent, shape_text
 
 
 def node_table(index: Index) -> Markup:
@@ -24,7 +23,7 @@ def node_table(index: Index) -> Markup:
         Column("of all", percent, "share of the model's MACs"),
         Column("MACs kept", count_text, "MACs of weights that are not zero"),
         Column("parameters", count_text),
-        Column("bytes", format_bytes),
+        Column("bytes", bytes_text),
     )
     model = index.found.model
     rows = [
@@ -49,7 +48,7 @@ def node_table(index: Index) -> Markup:
 
 
 def layer_table(index: Index) -> Markup:
-    """What optimize does with each layer."""
+    """What optimize does, or would do, with each layer."""
     columns = (
         Column("layer"),
         Column("pruned", help="whether its weights compete for the budget"),
@@ -114,7 +113,7 @@ def sparsity_table(index: Index, sparsity: SparsityFacts) -> Markup:
         ),
         Column("stored", percent, "groups that the optimized file stores"),
         Column("bits"),
-        Column("bytes", format_bytes),
+        Column("bytes", bytes_text),
     )
     rows = [
         (
@@ -161,8 +160,9 @@ def latency_table(index: Index, latency: LatencyFacts) -> Markup:
         for node in latency.nodes
     ]
     median = latency.timing.median
-    rest = latency.rest_ms / median if median else None
-    rows.append(("(beyond the nodes)", None, latency.rest_ms, rest, None, None))
+    if not latency.overhead_ms:
+        rest = latency.rest_ms / median if median else None
+        rows.append(("(beyond the nodes)", None, latency.rest_ms, rest, None, None))
     return table(columns, rows, footer=("whole model, median", "", median, 1.0, "", ""))
 
 

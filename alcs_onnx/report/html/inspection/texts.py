@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-
-def percent(share: float) -> str:
-    """A share of 1: 12.5 %."""
-    return f"{100 * share:.1f} %"
+from alcs_onnx.inspection.values import ModelFacts
 
 
 def listed(values: Iterable[str]) -> str | None:
@@ -18,3 +15,8 @@ def listed(values: Iterable[str]) -> str | None:
 def operator(domain: str, op: str) -> str:
     """An operator, after its domain where that is not ONNX's own."""
     return f"{domain}::{op}" if domain else op
+
+
+def what_optimize_does(model: ModelFacts) -> str:
+    """How the decisions about layers are called: taken in an optimized file, else foreseen."""
+    return f"what optimize {'did' if model.optimized else 'would do'}"
