@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from alcs_onnx.report.console_table import ConsoleTable, printable
+from alcs_onnx.report.console_table import ConsoleTable
 from alcs_onnx.types import Machine
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "ms",
     "new_table",
     "percent",
-    "printable",
     "rest_text",
     "shape_text",
 ]
