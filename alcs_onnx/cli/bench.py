@@ -42,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--top",
-        type=arguments.positive_int,
+        type=arguments.natural_int,
         default=None,
         metavar="N",
-        help="with --profile, only the N slowest nodes (all)",
+        help="with --profile, only the N slowest nodes; 0 for all (all)",
     )
     parser.add_argument(
         "--export-json", type=Path, default=None, metavar="FILE", help="write the samples as JSON"
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         profile=options.profile,
         seed=options.seed,
     )
-    report.print_bench(result, options.percentile, options.top)
+    report.print_bench(result, options.percentile, options.top or None)
     if options.export_json is not None:
         report.write_result(options.export_json, result)
     return 0

@@ -62,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline import compare
 
+    if options.data is None and options.preprocess != "none":
+        raise AlcsError("--preprocess has no effect without --data")
     if options.export_json is not None:
         check_writable(options.export_json, options.model, options.other)
     with report.progress() as progress:

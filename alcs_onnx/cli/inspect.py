@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 VIEWS = ("model", "coupling", "sparsity", "latency")
 FORMATS = ("text", "json", "html")
+#: What only the view of latency heeds.
+_LATENCY_FLAGS = ("curves", "profile", "threads", "warmup", "iterations", "target")
+_TOP = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         default=None,
-        help="the file to write (default: text and JSON to standard output, HTML to "
-        "MODEL.inspection.html in the current folder)",
+        help="the file to write, - for standard output (default: text and JSON to standard output, "
+        "HTML to MODEL.inspection.html in the current folder)",
     )
     parser.add_argument(
         "--top",
         type=arguments.natural_int,
-        default=20,
+        default=None,
         metavar="N",
         help="rows of long tables that are printed; 0 for all (default 20)",
     )
@@ -65,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="latency: take the curves from a table of `profile`",
     )
     arguments.add_measuring(parser, iterations=60)
+    parser.set_defaults(usual={name: parser.get_default(name) for name in _LATENCY_FLAGS})
     arguments.add_general(parser)
 
 
@@ -75,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.files import check_writable, write_atomically
     from alcs_onnx.pipeline import inspect
 
+    _check_flags(options)
     output = _output(options)
     if output is not None:
         if options.format == "text":
@@ -96,7 +101,9 @@ def run(options: argparse.Namespace) -> int:
             on_note=progress.note,
         )
     if options.format == "text":
-        report.print_inspection(inspection, view=options.view, top=options.top)
+        report.print_inspection(
+            inspection, view=options.view, top=_TOP if options.top is None else options.top
+        )
     elif output is None:
         print(_rendered(inspection, options.format, options.view), end="")
     else:
@@ -105,8 +112,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_flags(options: argparse.Namespace) -> None:
+    """Raise `AlcsError` for flags without effect."""
+    from alcs_onnx.errors import AlcsError
+
+    if options.view != "latency":
+        for name in _LATENCY_FLAGS:
+            if getattr(options, name) != options.usual[name]:
+                raise AlcsError(f"--{name} has no effect with inspect {options.view}")
+    if options.curves and options.profile is not None:
+        raise AlcsError("--curves measures what --profile takes from a table: give one of them")
+    if options.top is not None and options.format != "text":
+        raise AlcsError(f"--top has no effect with --format {options.format}")
+
+
 def _output(options: argparse.Namespace) -> Path | None:
     """Where to write; None for standard output."""
+    if options.output == Path("-"):
+        return None
     if options.output is None and options.format == "html":
         return Path(f"{options.model.stem}.inspection.html")
     output: Path | None = options.output

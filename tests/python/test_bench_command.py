@@ -138,6 +138,8 @@ def test_the_slowest_nodes_and_the_rest(
     text = capsys.readouterr().out
     assert f"{len(nodes) - 2} more" in text
     assert nodes[0]["node"] in text
+    assert main(["bench", str(network), "--profile", "--top", "0", *QUICK]) == 0
+    assert nodes[-1]["node"] in capsys.readouterr().out
     assert main(["bench", str(network), "--top", "2", *QUICK]) == 2
     assert "--top has no effect without --profile" in capsys.readouterr().err
 
@@ -250,7 +252,7 @@ def test_files_that_cannot_be_run_are_named_once(
 
 @pytest.mark.parametrize(
     "flag",
-    [["--percentile", "101"], ["--duration", "-1"], ["--top", "0"], ["--threads", "100000"]],
+    [["--percentile", "101"], ["--duration", "-1"], ["--top", "-1"], ["--threads", "100000"]],
 )
 def test_values_out_of_range(flag: list[str], network: Path) -> None:
     with pytest.raises(SystemExit) as caught:

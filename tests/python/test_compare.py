@@ -511,3 +511,10 @@ def test_rounding_far_below_one_is_no_difference() -> None:
     sums.add(expected, found, 0, 2)
     assert sums.result().relative == pytest.approx(1.8e-5)
     assert relative_difference(np.array([2e-6]), np.array([1.0])) == pytest.approx(1, abs=1e-5)
+
+
+def test_preprocessing_of_no_data_is_refused(
+    network: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(network), str(network), "--preprocess", "imagenet"]) == 2
+    assert "--preprocess has no effect without --data" in capsys.readouterr().err

@@ -338,3 +338,34 @@ def test_json_on_standard_output_is_alone(network: Path) -> None:
     assert "dynamic batch" in done.stderr
     assert content["model"]["notes"] == done.stderr.strip().splitlines()
     assert onnx.load(network).graph.node[0].name == content["model"]["nodes"][0]["name"]
+
+
+@pytest.mark.parametrize(
+    ("view", "flags", "words"),
+    [
+        ("model", ["--threads", "2"], "--threads has no effect with inspect model"),
+        ("coupling", ["--curves"], "--curves has no effect with inspect coupling"),
+        ("sparsity", ["--profile", "t.json"], "--profile has no effect with inspect sparsity"),
+        ("latency", ["--curves", "--profile", "t.json"], "give one of them"),
+        ("model", ["--format", "json", "--top", "3"], "--top has no effect with --format json"),
+    ],
+)
+def test_flags_without_effect_are_refused(
+    network: Path, capsys: pytest.CaptureFixture[str], view: str, flags: list[str], words: str
+) -> None:
+    assert main(["inspect", view, str(network), *flags]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["json", "html"])
+def test_a_dash_is_standard_output(
+    network: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    form: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["inspect", "model", str(network), "--format", form, "-o", "-"]) == 0
+    assert capsys.readouterr().out.startswith("{" if form == "json" else "<!doctype html>")
+    assert list(tmp_path.iterdir()) == [network]
