@@ -17,9 +17,9 @@ from modelbench.engines import ENGINES
 from rich.console import Console
 
 from alcs_onnx.errors import ModelError, TargetError
+from alcs_onnx.files import to_jsonable
 from alcs_onnx.graph import load_model
 from alcs_onnx.ort import create_session
-from alcs_onnx.report.export import to_jsonable
 from alcs_onnx.target import NodeTimes
 from alcs_onnx.target.worker import Worker
 from alcs_onnx.types import ConvLayer

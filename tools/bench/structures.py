@@ -20,10 +20,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from rich.table import Table
 
-from alcs_onnx.files import check_writable
+from alcs_onnx.files import check_writable, write_json
 from alcs_onnx.graph import Model, load_model
 from alcs_onnx.report.console import out
-from alcs_onnx.report.export import write_json
 from alcs_onnx.rewrite import random_model, rewrite
 from alcs_onnx.structures import STRUCTURES
 from alcs_onnx.target import get_target

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from alcs_onnx.report.export import to_jsonable
+from alcs_onnx.files import to_jsonable
 from alcs_onnx.target import get_target
 
 RESULTS = Path(__file__).parent / "results"
