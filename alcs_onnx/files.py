@@ -7,7 +7,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,11 @@ def document(kind: str, schema: int, content: Any) -> dict[str, Any]:
     Every file of results begins so. `content` is a mapping or a dataclass.
     """
     return {"kind": kind, "schema": schema, **to_jsonable(content)}
+
+
+def with_derived(value: Any, names: Iterable[str]) -> dict[str, Any]:
+    """The fields of a dataclass, and its properties `names`, for readers in other languages."""
+    return {**to_jsonable(value), **{name: to_jsonable(getattr(value, name)) for name in names}}
 
 
 def write_json(path: Path, result: Any) -> None:

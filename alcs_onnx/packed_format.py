@@ -70,19 +70,14 @@ class PackedWeights:
         return block_count(self.out_channels, self.group, self.simd_group) * self.columns
 
     @property
-    def zero_code(self) -> int | None:
-        """The code of level 0, None where the levels have no zero."""
-        return _zero_code(self.bits, self.first_level, self.level_step)
-
-    @property
     def weight_bytes(self) -> int:
         """Bytes of codes, gaps and scales in a file."""
         return self.codes.nbytes + self.gaps.nbytes + self.scales.nbytes
 
 
-def _zero_code(bits: int, first: int, step: int) -> int | None:
-    code, rest = divmod(-first, step)
-    return code if rest == 0 and 0 <= code < 2**bits else None
+def _zero_code(levels: LevelSet) -> int | None:
+    code, rest = divmod(-levels.first, levels.step)
+    return code if rest == 0 and 0 <= code < 2**levels.bits else None
 
 
 def write_bits(numbers: npt.NDArray[np.integer], bits: int) -> ByteArray:
@@ -172,7 +167,7 @@ def pack_quantized(
     found = lanes.any(axis=1)
     lanes, positions = lanes[found], sparse.positions[found]
     codes = _codes(lanes, _real_lanes(sparse, positions), levels)
-    zero = _zero_code(levels.bits, levels.first, levels.step)
+    zero = _zero_code(levels)
     stream = IndexedGroups.at(positions, simd_group * levels.bits, zero_level=zero is not None)
     index_bits = best_index_bits([stream])
     gaps, owners = _bridged(positions, index_bits)
@@ -205,7 +200,7 @@ def _codes(lanes: IntArray, real: BoolArray, levels: LevelSet) -> IntArray:
             f"quantized weights: {lanes[bad][0]} is no level of '{levels.name}', "
             "and a group that holds it would have to be stored"
         )
-    padding = _zero_code(levels.bits, levels.first, levels.step) or 0
+    padding = _zero_code(levels) or 0
     return np.where(real, codes, padding)
 
 

@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from alcs_onnx.errors import AlcsError, OutputError
-from alcs_onnx.files import check_folder, document, make_folder, to_jsonable, write_json
+from alcs_onnx.files import (
+    check_folder,
+    document,
+    make_folder,
+    to_jsonable,
+    with_derived,
+    write_json,
+)
 from alcs_onnx.pipeline.results import OptimizeResult
 from alcs_onnx.pipeline.sweep_results import DensePoint, SweepPoint, SweepResult
 from alcs_onnx.types import Machine, Timing
@@ -124,9 +131,10 @@ class SweepFolder:
     def write_result(self, result: SweepResult) -> None:
         """Write the whole table."""
         content = document(_SWEEP, SCHEMA, result)
-        for row, point in zip(content["points"], result.points, strict=True):
-            row.update({name: to_jsonable(getattr(point, name)) for name in _DERIVED})
-            row["on_front"] = result.on_front(point)
+        content["points"] = [
+            {**with_derived(point, _DERIVED), "on_front": result.on_front(point)}
+            for point in result.points
+        ]
         write_json(self.path / "sweep.json", content)
 
     @property

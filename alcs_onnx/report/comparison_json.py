@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.files import document, to_jsonable, write_json
+from alcs_onnx.files import document, with_derived, write_json
 from alcs_onnx.pipeline.comparison_results import (
     ComparisonResult,
     Round,
@@ -40,8 +40,7 @@ _DERIVED = (
 def write_comparison_json(path: Path, result: ComparisonResult) -> None:
     """Write the result; raises `OutputError` where that is impossible."""
     content = document(_KIND, SCHEMA, result)
-    for written, row in zip(content["rows"], result.rows, strict=True):
-        written.update({name: to_jsonable(getattr(row, name)) for name in _DERIVED})
+    content["rows"] = [with_derived(row, _DERIVED) for row in result.rows]
     write_json(path, content)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +33,12 @@ def seed() -> int:
 @pytest.fixture
 def rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="module")
+def few_samples() -> Iterator[None]:
+    """For modules that do not look at what is measured in this process: it is soon over."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("alcs_onnx.pipeline.scene.MIN_SECONDS", 0.02)
+        patch.setattr("alcs_onnx.latency.contributions.MIN_SECONDS", 0.01)
+        yield

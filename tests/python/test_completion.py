@@ -34,6 +34,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def said(command: list[str], folder: Path) -> list[str]:
+    """What a shell prints in its folder, which is its home, too; it must not complain."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HOME": str(folder)},
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
 def bash(folder: Path, *words: str) -> list[str]:
     """What bash offers for the last of the words, split as its readline splits them."""
     script = (
@@ -41,31 +55,15 @@ def bash(folder: Path, *words: str) -> list[str]:
         f"COMP_CWORD={len(words)}; _alcs_onnx; "
         '((${#COMPREPLY[@]})) && printf "%s\\n" "${COMPREPLY[@]}"; true'
     )
-    done = subprocess.run(
-        ["bash", "--norc", "-c", script],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "HOME": str(folder)},
-    )
-    assert done.stderr == ""
-    return sorted(done.stdout.splitlines())
+    lines = said(["bash", "--norc", "-c", script], folder)
+    return sorted(lines)
 
 
 def fish(folder: Path, *words: str) -> list[str]:
     line = " ".join(("alcs-onnx", *words))
     script = f"source script.fish; complete -C {shlex.quote(line)}"
-    done = subprocess.run(
-        ["fish", "--no-config", "-c", script],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "HOME": str(folder)},
-    )
-    assert done.stderr == ""
-    found = (line.split("\t")[0] for line in done.stdout.splitlines())
+    lines = said(["fish", "--no-config", "-c", script], folder)
+    found = (line.split("\t")[0] for line in lines)
     return sorted(word.replace("\\ ", " ").rstrip("/") for word in found)
 
 

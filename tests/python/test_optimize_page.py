@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,7 @@ SECTIONS = ["Budget", "Latency", "Accuracy", "Training", "Layers", "Latency curv
 SECTIONS += ["Numeric check", "Machine", "Settings"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_samples() -> Iterator[None]:
-    """What is measured in this process is not looked at."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("alcs_onnx.pipeline.scene.MIN_SECONDS", 0.02)
-        patch.setattr("alcs_onnx.latency.contributions.MIN_SECONDS", 0.01)
-        yield
+pytestmark = pytest.mark.usefixtures("few_samples")
 
 
 @pytest.fixture(scope="module")

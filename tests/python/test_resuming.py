@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,13 +45,7 @@ class StopIn:
         pass
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_samples() -> Iterator[None]:
-    """What is measured here is not looked at, and the noisier the better."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("alcs_onnx.pipeline.scene.MIN_SECONDS", 0.02)
-        patch.setattr("alcs_onnx.latency.contributions.MIN_SECONDS", 0.01)
-        yield
+pytestmark = pytest.mark.usefixtures("few_samples")
 
 
 @pytest.fixture(scope="module")

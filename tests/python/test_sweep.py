@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,7 @@ QUICK_FLAGS = ["--warmup", "2", "--iterations", "20"]
 MACHINE = Machine("a CPU", "avx2", 1, "1.31", "lib", "performance", 0.5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_samples() -> Iterator[None]:
-    """What is measured in this process is not looked at."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("alcs_onnx.pipeline.scene.MIN_SECONDS", 0.02)
-        patch.setattr("alcs_onnx.latency.contributions.MIN_SECONDS", 0.01)
-        yield
+pytestmark = pytest.mark.usefixtures("few_samples")
 
 
 @pytest.fixture(scope="module")
