@@ -12,24 +12,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alcs_onnx.ort import get_library_path
-    from alcs_onnx.pipeline import (
-        ChannelOptions,
+    from alcs_onnx.pipeline.bench import bench
+    from alcs_onnx.pipeline.common.training import Training
+    from alcs_onnx.pipeline.common.workload import Measuring
+    from alcs_onnx.pipeline.compare import compare
+    from alcs_onnx.pipeline.compare_structures import (
         ComparisonOptions,
-        CompressOptions,
-        Measuring,
         SearchOptions,
-        Training,
-        bench,
-        compare,
         compare_structures,
-        compile_model,
-        compress,
-        inspect,
-        optimize,
-        profile,
-        sweep,
     )
+    from alcs_onnx.pipeline.compile import compile_model
+    from alcs_onnx.pipeline.compress import CompressOptions, compress
+    from alcs_onnx.pipeline.inspect.command import inspect
+    from alcs_onnx.pipeline.optimize import ChannelOptions, optimize
+    from alcs_onnx.pipeline.profile import profile
+    from alcs_onnx.pipeline.sweep import sweep
 
+#: name -> the module that defines it.
+_MODULES = {
+    "ChannelOptions": "alcs_onnx.pipeline.optimize",
+    "ComparisonOptions": "alcs_onnx.pipeline.compare_structures",
+    "CompressOptions": "alcs_onnx.pipeline.compress",
+    "Measuring": "alcs_onnx.pipeline.common.workload",
+    "SearchOptions": "alcs_onnx.pipeline.compare_structures",
+    "Training": "alcs_onnx.pipeline.common.training",
+    "bench": "alcs_onnx.pipeline.bench",
+    "compare": "alcs_onnx.pipeline.compare",
+    "compare_structures": "alcs_onnx.pipeline.compare_structures",
+    "compile_model": "alcs_onnx.pipeline.compile",
+    "compress": "alcs_onnx.pipeline.compress",
+    "get_library_path": "alcs_onnx.ort",
+    "inspect": "alcs_onnx.pipeline.inspect.command",
+    "optimize": "alcs_onnx.pipeline.optimize",
+    "profile": "alcs_onnx.pipeline.profile",
+    "sweep": "alcs_onnx.pipeline.sweep",
+}
 __all__ = [
     "ChannelOptions",
     "ComparisonOptions",
@@ -51,8 +68,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module 'alcs_onnx' has no attribute '{name}'")
-    return getattr(
-        import_module("alcs_onnx.ort" if name == "get_library_path" else "alcs_onnx.pipeline"), name
-    )
+    return getattr(import_module(_MODULES[name]), name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from alcs_onnx.pipeline import Measuring
+    from alcs_onnx.pipeline.common.workload import Measuring
     from alcs_onnx.types import Shape
 
 
@@ -157,7 +157,7 @@ def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> argparse.
 
 def measuring(options: argparse.Namespace) -> Measuring:
     """The values of `add_measuring`'s arguments."""
-    from alcs_onnx.pipeline import Measuring
+    from alcs_onnx.pipeline.common.workload import Measuring
 
     return Measuring(options.threads, options.warmup, options.iterations, options.target)
 

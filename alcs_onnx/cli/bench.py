@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
-    from alcs_onnx.pipeline import bench
+    from alcs_onnx.pipeline.bench import bench
 
     if options.top is not None and not options.profile:
         raise AlcsError("--top has no effect without --profile")

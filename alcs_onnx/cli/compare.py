@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
-    from alcs_onnx.pipeline import compare
+    from alcs_onnx.pipeline.compare import compare
 
     if options.data is None and options.preprocess != "none":
         raise AlcsError("--preprocess has no effect without --data")

@@ -71,7 +71,11 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and export."""
     from alcs_onnx import report
-    from alcs_onnx.pipeline import ComparisonOptions, SearchOptions, compare_structures
+    from alcs_onnx.pipeline.compare_structures import (
+        ComparisonOptions,
+        SearchOptions,
+        compare_structures,
+    )
 
     training = comparison.schedule(options, "what is compared is accuracy")
     comparison.check_exports(options, options.model)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from alcs_onnx.cli import arguments, choices, training
 
 if TYPE_CHECKING:
-    from alcs_onnx.pipeline import ComparisonResult, Training
+    from alcs_onnx.pipeline.common.training import Training
+    from alcs_onnx.pipeline.compress import ComparisonResult
 
 
 def add_shared(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Rewrite, check, write, and print a row per layer."""
     from alcs_onnx import report
-    from alcs_onnx.pipeline import compile_model
+    from alcs_onnx.pipeline.compile import compile_model
 
     result = compile_model(
         options.model,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from alcs_onnx.cli import arguments, choices, comparison
 
 if TYPE_CHECKING:
-    from alcs_onnx.pipeline import CompressOptions
+    from alcs_onnx.pipeline.compress import CompressOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compress, print, and export."""
     from alcs_onnx import report
-    from alcs_onnx.pipeline import CompressOptions, compress
+    from alcs_onnx.pipeline.compress import CompressOptions, compress
 
     training = comparison.schedule(options, "without training little would be left of the model")
     comparison.check_exports(options, options.model, options.output)

@@ -6,7 +6,8 @@
   sparsity  where the zeros are: by weight, SIMD group, column, filter, channel, and 2:4
   latency   measured: the whole model and each node; with --curves each layer at 11 densities
 
-Any ONNX file will do, an optimized one too. JSON has the form of alcs_onnx/inspection/schema.json.
+Any ONNX file will do, an optimized one too. JSON has the form of
+alcs_onnx/pipeline/inspect/schema.json.
 
 example: alcs-onnx inspect model in.onnx
          alcs-onnx inspect latency in.onnx --threads 1 --format html -o in.html
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 from alcs_onnx.cli import arguments
 
 if TYPE_CHECKING:
-    from alcs_onnx.inspection import Inspection
+    from alcs_onnx.pipeline.inspect import Inspection
 
 VIEWS = ("model", "coupling", "sparsity", "latency")
 FORMATS = ("text", "json", "html")
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable, write_atomically
-    from alcs_onnx.pipeline import inspect
+    from alcs_onnx.pipeline.inspect.command import inspect
 
     _check_flags(options)
     output = _output(options)

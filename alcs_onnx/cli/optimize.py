@@ -24,7 +24,7 @@ METHODS_HELP = (
 )
 
 if TYPE_CHECKING:
-    from alcs_onnx.pipeline import ChannelOptions
+    from alcs_onnx.pipeline.optimize import ChannelOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,7 +175,7 @@ def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, A
 def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> ChannelOptions:
     """What `add_channels` parsed; raises `AlcsError` for flags that no method heeds."""
     from alcs_onnx.errors import AlcsError
-    from alcs_onnx.pipeline import ChannelOptions
+    from alcs_onnx.pipeline.optimize import ChannelOptions
 
     given = {name: getattr(options, name) for name in _CHANNEL_FLAGS if hasattr(options, name)}
     groups_alone = set(methods) <= set(choices.GROUP_METHODS)
@@ -198,7 +198,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
-    from alcs_onnx.pipeline import optimize
+    from alcs_onnx.pipeline.optimize import optimize
     from alcs_onnx.types import Budget
 
     if options.output is None and not options.dry_run:

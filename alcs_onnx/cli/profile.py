@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure, save, and print the curves."""
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
-    from alcs_onnx.pipeline import profile, profile_channels
+    from alcs_onnx.pipeline.profile import profile, profile_channels
 
     if options.group_size is not None and options.method != "simd":
         raise AlcsError(f"--group-size has no effect with --method {options.method}")

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     """Sweep, print the table and draw it; status 1 when a budget was not met."""
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
-    from alcs_onnx.pipeline import sweep
+    from alcs_onnx.pipeline.sweep import sweep
 
     methods = [name for text in options.methods for name in re.split(r"[,\s]+", text) if name]
     settings, schedule = optimize.settings(options, methods), training.schedule(options)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from alcs_onnx.cli import arguments
 
 if TYPE_CHECKING:
-    from alcs_onnx.pipeline import Training
+    from alcs_onnx.pipeline.common.training import Training
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +174,7 @@ def schedule(options: argparse.Namespace) -> Training | None:
     Raises `AlcsError` for flags that would have no effect.
     """
     from alcs_onnx.errors import AlcsError
-    from alcs_onnx.pipeline import Training
+    from alcs_onnx.pipeline.common.training import Training
 
     fields = [*(field for field, _, _ in _TRAINING.values()), "rho_layers", "bfloat16"]
     given = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alcs_onnx.pipeline.bench_results import PERCENTILES, BenchResult, BenchRow
+from alcs_onnx.pipeline.bench.result import PERCENTILES, BenchResult, BenchRow
 from alcs_onnx.report.console import note, out, say
 from alcs_onnx.report.layout import describe_machine, ms, new_table
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import document, with_derived, write_json
-from alcs_onnx.pipeline.comparison_results import (
+from alcs_onnx.pipeline.compress.result import (
     ComparisonResult,
     Round,
     StructureLayer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alcs_onnx.pipeline.comparison_results import ComparisonResult, StructureResult
+from alcs_onnx.pipeline.compress.result import ComparisonResult, StructureResult
 from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layout import bytes_text, describe_machine, ms, new_table
 from alcs_onnx.storage import FLOAT_BITS

@@ -1,11 +1,11 @@
-"""An inspection as JSON, in the form of `alcs_onnx/inspection/schema.json`."""
+"""An inspection as JSON, in the form of `alcs_onnx/pipeline/inspect/schema.json`."""
 
 from __future__ import annotations
 
 import json
 
 from alcs_onnx.files import document
-from alcs_onnx.inspection import Inspection
+from alcs_onnx.pipeline.inspect import Inspection
 
 
 def inspection_json(inspection: Inspection) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alcs_onnx.inspection import (
+from alcs_onnx.pipeline.inspect import (
     CouplingFacts,
     Inspection,
     LatencyFacts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 
 from alcs_onnx.differences import Difference
-from alcs_onnx.pipeline.model_comparison_results import (
+from alcs_onnx.pipeline.compare.result import (
     Agreement,
     ModelComparison,
     TensorComparison,

@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from alcs_onnx.pipeline.results import LayerReport, NumericCheck, OptimizeResult
+from alcs_onnx.pipeline.common.results import LayerReport, NumericCheck, OptimizeResult
 from alcs_onnx.report.html import (
     Column,
     Markup,

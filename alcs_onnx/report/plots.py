@@ -16,8 +16,8 @@ import numpy as np
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import replacing
-from alcs_onnx.pipeline.comparison_results import ComparisonResult
-from alcs_onnx.pipeline.sweep_results import SweepPoint, SweepResult
+from alcs_onnx.pipeline.compress.result import ComparisonResult
+from alcs_onnx.pipeline.sweep.result import SweepPoint, SweepResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

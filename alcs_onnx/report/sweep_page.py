@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from alcs_onnx.pipeline.sweep_results import SweepPoint, SweepResult
+from alcs_onnx.pipeline.sweep.result import SweepPoint, SweepResult
 from alcs_onnx.report.html import (
     Column,
     Markup,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alcs_onnx.pipeline.sweep_results import SweepPoint, SweepResult
+from alcs_onnx.pipeline.sweep.result import SweepPoint, SweepResult
 from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layout import describe_machine, ms, new_table
 

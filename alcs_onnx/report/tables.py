@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alcs_onnx.pipeline.results import (
+from alcs_onnx.pipeline.common.results import (
     ChannelReport,
     CompileResult,
     LayerReport,

@@ -39,6 +39,6 @@ def rng(seed: int) -> np.random.Generator:
 def few_samples() -> Iterator[None]:
     """For modules that do not look at what is measured in this process: it is soon over."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("alcs_onnx.pipeline.scene.MIN_SECONDS", 0.02)
+        patch.setattr("alcs_onnx.pipeline.common.workload.MIN_SECONDS", 0.02)
         patch.setattr("alcs_onnx.latency.contributions.MIN_SECONDS", 0.01)
         yield

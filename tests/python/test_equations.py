@@ -20,7 +20,7 @@ import alcs_onnx
 
 #: Paper, item, `module:object` within the package.
 IMPLEMENTED = [
-    ("ALCS", "eq. 1", "pipeline.optimizing:optimize"),
+    ("ALCS", "eq. 1", "pipeline.optimize.command:optimize"),
     ("ALCS", "eq. 2", "latency.estimator:Estimator"),
     ("ALCS", "eq. 2", "latency.estimator:Estimator.model_ms"),
     ("ALCS", "eq. 3", "latency.estimator:LayerEstimate"),
@@ -34,13 +34,13 @@ IMPLEMENTED = [
     ("ALCS", "eq. 9b", "solve:project"),
     ("ALCS", "eq. 9c", "train.admm:_Admm.update"),
     ("ALCS", "Algorithm 1", "solve.bisection:bisection"),
-    ("ALCS", "Algorithm 2", "pipeline.training:Trained.prune"),
+    ("ALCS", "Algorithm 2", "pipeline.optimize.groups:_train"),
     ("ALCS", "section III-B", "structures.simd:SimdStructure"),
     ("ALCS", "section III-C", "latency.profile:profile"),
     ("SP-LAMP", "eq. 1", "channel_importance:lamp"),
     ("SP-LAMP", "eq. 2", "channel_importance:sp_lamp"),
     ("SP-LAMP", "eq. 3", "channel_importance:sp_lamp"),
-    ("SP-LAMP", "eq. 4", "pipeline.optimizing:optimize"),
+    ("SP-LAMP", "eq. 4", "pipeline.optimize.command:optimize"),
     ("SP-LAMP", "eq. 5", "solve.channels:ChannelProblem"),
     ("SP-LAMP", "eq. 6", "latency.contributions:ChannelEstimator"),
     ("SP-LAMP", "eq. 7", "latency.contributions:contribution"),
@@ -60,7 +60,11 @@ IMPLEMENTED = [
     ("ADMM-NN-S", "section 4.2", "train.finetune:finetune"),  # masked retraining
     ("ADMM-NN-S", "section 4.2", "train.quantize:quantize_weights"),  # masked mapping
     ("ADMM-NN-S", "section 4.3", "train.penalty:Penalty"),  # increasing rho
-    ("ADMM-NN-S", "section 4.3", "pipeline.compressor:Compressor.prune"),  # progressive rounds
+    (
+        "ADMM-NN-S",
+        "section 4.3",
+        "pipeline.compress.compressor:Compressor.prune",
+    ),  # progressive rounds
     ("ADMM-NN-S", "section 4.4", "solve.counts:KeepTarget"),
     ("ADAM-ADMM", "eq. 1", "train.admm:admm"),
     ("ADAM-ADMM", "eq. 2", "train.admm:admm"),

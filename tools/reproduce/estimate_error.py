@@ -20,8 +20,8 @@ from measure import RESULTS, write_result
 from topologies import TOPOLOGIES, export
 
 from alcs_onnx.latency import Estimator, kept_groups
-from alcs_onnx.pipeline.profiling import measure_table
-from alcs_onnx.pipeline.scene import Measuring, open_scene
+from alcs_onnx.pipeline.common.tables import measure_table
+from alcs_onnx.pipeline.common.workload import Measuring, open_workload
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        scene = open_scene(
+        workload = open_workload(
             export(args.topology, Path(folder) / "dense.onnx", args.seed),
             input_shapes={},
             simd_group=args.group_size,
@@ -44,10 +44,10 @@ def main() -> None:
             seed=args.seed,
             on_note=print,
         )
-    table = measure_table(scene, None)
+    table = measure_table(workload, None)
     estimator = Estimator.from_table(table)
     groups = {name: layer.groups for name, layer in estimator.layers.items()}
-    prunable = {layer.name for layer in scene.prunable}
+    prunable = {layer.name for layer in workload.prunable}
     groups = {name: count for name, count in groups.items() if name in prunable}
     rng = np.random.default_rng(args.seed + 1)
     rows = []
@@ -58,7 +58,7 @@ def main() -> None:
         spread = rng.uniform(0.05, 1.0, len(groups))
         mixed = np.clip(centre + 0.5 * (spread - 0.5), 0.02, 1) if index % 2 else spread
         densities = dict(zip(groups, mixed.tolist(), strict=True))
-        dense, sparse = scene.against_dense(scene.random_sparse(densities, args.seed + index))
+        dense, sparse = workload.against_dense(workload.random_sparse(densities, args.seed + index))
         stored = {name: kept_groups(d, groups[name]) for name, d in densities.items()}
         drift = dense.median / table.dense.median
         estimated = estimator.model_ms(stored) * drift

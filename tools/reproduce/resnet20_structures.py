@@ -15,8 +15,9 @@ from pathlib import Path
 from alcs_onnx import train
 from alcs_onnx.files import write_json
 from alcs_onnx.graph import load_model
-from alcs_onnx.pipeline import Measuring, bench
-from alcs_onnx.pipeline.accuracy import runtime_accuracy
+from alcs_onnx.pipeline.bench import bench
+from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
+from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.report.plots import plot_history
 
 #: The runs in the order of the table, and those whose curves are drawn: rho as chosen, and given.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alcs_onnx.inspection.values import CurveFacts
+from alcs_onnx.pipeline.inspect.result import CurveFacts
 from alcs_onnx.report.html.charts import Series, line_chart
 from alcs_onnx.report.html.markup import Markup, element
 

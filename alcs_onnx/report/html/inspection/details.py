@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alcs_onnx.graph.macs import MACS
-from alcs_onnx.inspection.values import GroupFacts, LayerFacts, LayerSparsity, NodeFacts
+from alcs_onnx.pipeline.inspect.result import GroupFacts, LayerFacts, LayerSparsity, NodeFacts
 from alcs_onnx.report.html.blocks import facts, show
 from alcs_onnx.report.html.inspection.curves import curve_name
 from alcs_onnx.report.html.inspection.index import Index

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from alcs_onnx.inspection.values import NodeFacts, TensorFacts
+from alcs_onnx.pipeline.inspect.result import NodeFacts, TensorFacts
 from alcs_onnx.report.html.blocks import facts
 from alcs_onnx.report.html.colouring import Colouring, by_amount, by_kind
 from alcs_onnx.report.html.graph import GraphNode, graph

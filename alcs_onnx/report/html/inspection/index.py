@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from alcs_onnx.inspection.values import (
+from alcs_onnx.pipeline.inspect.result import (
     CurveFacts,
     GroupFacts,
     Inspection,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alcs_onnx.inspection.values import NodeFacts
+from alcs_onnx.pipeline.inspect.result import NodeFacts
 from alcs_onnx.sparse_format import OP_DOMAIN
 
 _SPARSE = "sparse convolution"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from alcs_onnx.inspection.values import Inspection, LatencyFacts, ModelFacts, TensorFacts
+from alcs_onnx.pipeline.inspect.result import Inspection, LatencyFacts, ModelFacts, TensorFacts
 from alcs_onnx.report.html.blocks import facts, text, warning
 from alcs_onnx.report.html.document import Section, page
 from alcs_onnx.report.html.inspection.curves import curve_chart

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alcs_onnx.inspection.values import CouplingFacts, LatencyFacts, SparsityFacts
+from alcs_onnx.pipeline.inspect.result import CouplingFacts, LatencyFacts, SparsityFacts
 from alcs_onnx.report.html.inspection.index import Index
 from alcs_onnx.report.html.inspection.texts import listed, operator
 from alcs_onnx.report.html.markup import Markup

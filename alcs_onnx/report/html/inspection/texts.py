@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from alcs_onnx.inspection.values import ModelFacts
+from alcs_onnx.pipeline.inspect.result import ModelFacts
 
 
 def listed(values: Iterable[str]) -> str | None:

@@ -1,0 +1,109 @@
+"""`bench`: time model files side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from alcs_onnx import ort
+from alcs_onnx.errors import ModelError
+from alcs_onnx.graph import read_file
+from alcs_onnx.latency import break_down
+from alcs_onnx.pipeline.bench.result import PERCENTILES, BenchNode, BenchResult, BenchRow
+from alcs_onnx.pipeline.common.noise import noise_warnings
+from alcs_onnx.pipeline.common.runnable import open_runnable
+from alcs_onnx.pipeline.common.workload import MIN_SECONDS, Measuring
+from alcs_onnx.target import Target, get_target
+from alcs_onnx.types import Shape
+
+#: Runs of each model that a profile is made of, at most: the runtime's profiler stops recording
+#: after a million nodes.
+_PROFILED_RUNS = 100
+
+
+def bench(
+    models: Sequence[str | Path],
+    *,
+    input_shapes: Mapping[str, Shape] | None = None,
+    measuring: Measuring | None = None,
+    min_seconds: float = MIN_SECONDS,
+    percentiles: Sequence[float] = PERCENTILES,
+    profile: bool = False,
+    seed: int = 0,
+) -> BenchResult:
+    """Time `models` in turns, each on reproducible random inputs of its own shapes.
+
+    Every model runs `measuring.iterations` times or more, until `min_seconds` of runs have passed
+    for each on average. `percentiles`, in (0, 100], are counted besides those of `PERCENTILES`.
+    With `profile` each model then runs again, timed node by node. With one thread all run in this
+    process; with more each has a process of its own. Raises `ModelError` for a file that is
+    missing or that the runtime refuses, and for shapes of inputs that no model has.
+    """
+    how = measuring or Measuring()
+    shapes = dict(input_shapes or {})
+    target = get_target(how.target)
+    machine = target.machine(how.threads)  # its load is told before this command adds to it
+    files = [open_runnable(Path(path)) for path in models]
+    _check_shapes([file.session for file in files], shapes)
+    feeds = [file.random_feeds(seed, shapes) for file in files]
+    contents = [file.data for file in files]
+    del files  # and the sessions with it
+    samples = target.time(
+        contents,
+        threads=how.threads,
+        iterations=how.iterations,
+        warmup=how.warmup,
+        min_seconds=min_seconds,
+        feeds=feeds,
+    )
+    reference = float(np.median(samples[0]))
+    rows = tuple(
+        BenchRow.from_samples(
+            str(path),
+            {name: array.shape for name, array in inputs.items()},
+            row,
+            reference,
+            percentiles,
+            _profile(target, Path(path), file, inputs, how) if profile else (),
+        )
+        for path, file, inputs, row in zip(models, contents, feeds, samples, strict=True)
+    )
+    return BenchResult(
+        machine=machine,
+        rows=rows,
+        warmup=how.warmup,
+        iterations=how.iterations,
+        min_seconds=min_seconds,
+        warnings=noise_warnings(machine, [row.timing for row in rows]),
+    )
+
+
+def _check_shapes(sessions: Sequence[ort.Session], shapes: Mapping[str, Shape]) -> None:
+    known = {value.name for session in sessions for value in session.inputs}
+    for name in shapes:
+        if name not in known:
+            listed = ", ".join(f"'{other}'" for other in sorted(known))
+            raise ModelError(f"--input-shapes {name}: no model has such an input, only {listed}")
+
+
+def _profile(
+    target: Target, path: Path, file: bytes, feeds: ort.Feeds, how: Measuring
+) -> tuple[BenchNode, ...]:
+    """The nodes of one model that ran, the slowest first."""
+    [times] = target.node_times(
+        [file],
+        threads=how.threads,
+        iterations=min(how.iterations, _PROFILED_RUNS),
+        warmup=how.warmup,
+        feeds=feeds,
+    )
+    model = read_file(path, {name: array.shape for name, array in feeds.items()}).model
+    operators = {node.name: node.op_type for node in model.nodes}
+    found = break_down(model, times)
+    return tuple(
+        BenchNode(run.node, operators.get(run.node, ""), run.ran_as, run.ms, found.share(run.ms))
+        for run in sorted(found.nodes, key=lambda run: -run.ms)
+        if run.ran_as
+    )

@@ -1,0 +1,1 @@
+"""What several commands share: the loaded model on its target, verification, training."""

@@ -1,0 +1,183 @@
+"""The latency tables of a run: given as a file, kept in a folder from before, or measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from alcs_onnx import latency
+from alcs_onnx.coupling import Coupling, analyse
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.files import make_folder
+from alcs_onnx.graph import Model
+from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.rewrite import shrink
+from alcs_onnx.types import ChannelTable, LatencyTable, Timing
+
+_Table = TypeVar("_Table", LatencyTable, ChannelTable)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where the tables of a run come from.
+
+    `given` is a file of `profile`, which is used and nothing else. Otherwise what is measured
+    is kept in `folder`, if there is one, and with `reuse` what is there already is not measured
+    again: a run that goes on then decides by the numbers it began with.
+    """
+
+    given: Path | None = None
+    folder: Path | None = None
+    reuse: bool = True
+
+    def of_layers(
+        self,
+        workload: Workload,
+        progress: latency.Progress | None,
+        dense: Callable[[], Timing] | None = None,
+    ) -> LatencyTable:
+        """The table of the workload's model, structure and group size.
+
+        `dense` measures the dense latency where that is of another model than the workload's.
+        Raises `AlcsError` for a table of another model, machine, structure or group size.
+        """
+
+        def measure() -> LatencyTable:
+            table = measure_table(workload, progress)
+            return table if dense is None else replace(table, dense=dense())
+
+        sized = f"{workload.structure}{workload.simd_group}"
+        name = sized if workload.structure == "simd" else workload.structure
+        path, table = self._find(workload, name, latency.load_table, measure)
+        if table.structure != workload.structure:
+            raise AlcsError(
+                f"{path}: measured for --method {table.structure}, not {workload.structure}"
+            )
+        if workload.structure == "simd" and table.simd_group != workload.simd_group:
+            raise AlcsError(
+                f"{path}: measured with groups of {table.simd_group}, not "
+                f"{workload.simd_group}: use --group-size {table.simd_group} or measure again"
+            )
+        return table
+
+    def of_channels(
+        self, workload: Workload, coupling: Coupling, how: str, progress: latency.Progress | None
+    ) -> ChannelTable:
+        """The table of the channel groups; `how` is that of `contributions`.
+
+        Raises `AlcsError` for a table of another model, machine or version.
+        """
+        _, table = self._find(
+            workload,
+            f"channel-{how}",
+            latency.load_channel_table,
+            lambda: contributions(workload, coupling, how, progress),
+        )
+        known = {curve.group: curve.channels for curve in table.curves}
+        for group in coupling.prunable:
+            if known.get(group.name) != group.channels:
+                raise AlcsError(
+                    f"the channel latency table does not fit group '{group.name}' of "
+                    f"{group.channels} channels: measure it again with this version"
+                )
+        return table
+
+    def _find(
+        self,
+        workload: Workload,
+        name: str,
+        load: Callable[..., _Table],
+        measure: Callable[[], _Table],
+    ) -> tuple[Path | None, _Table]:
+        """The table and its file, where it has one."""
+        path = self.given
+        if path is None and self.folder is not None:
+            # A hybrid run has a table of what the channels left, besides that of the model.
+            path = self.folder / f"{name}-{workload.model.digest[:12]}.table.json"
+            if not (self.reuse and path.is_file()):
+                make_folder(self.folder)
+                table = measure()
+                latency.save_table(table, path)
+                return path, table
+        if path is None:
+            return None, measure()
+        machine = workload.target.machine(workload.measuring.threads)
+        return path, load(path, workload.model.digest, machine)
+
+
+def measure_table(workload: Workload, progress: latency.Progress | None) -> LatencyTable:
+    """The latency table of the workload's model, for its own structure, group size and threads."""
+    grouping = workload.grouping
+    return latency.profile(
+        workload.model,
+        workload.random_sparse,
+        workload.target,
+        workload.simd_group,
+        threads=workload.measuring.threads,
+        seed=workload.seed,
+        feeds=workload.feeds,
+        progress=progress,
+        structure=workload.structure,
+        groups={x.name: prod(grouping.mask_shape(x)) for x in workload.model.conv_layers},
+    )
+
+
+def contributions(
+    workload: Workload, coupling: Coupling, how: str, progress: latency.Progress | None
+) -> ChannelTable:
+    """The table of latency contributions of the workload's channel groups.
+
+    Raises `AlcsError` for another `how` than "measured" and "predicted".
+    """
+
+    def build(kept: Mapping[str, int]) -> bytes:
+        masks = {
+            name: np.arange(coupling.group(name).channels) < count for name, count in kept.items()
+        }
+        return shrink(workload.model, coupling, masks).serialize()
+
+    measuring = workload.measuring
+    if how == "measured":
+        return latency.measure_contributions(
+            build,
+            coupling.groups,
+            workload.target,
+            model=workload.model,
+            threads=measuring.threads,
+            feeds=workload.feeds,
+            progress=progress,
+        )
+    if how != "predicted":
+        raise AlcsError(f"contributions are measured or predicted, not '{how}'")
+    times = workload.target.node_times(
+        [build({})],
+        threads=measuring.threads,
+        iterations=measuring.iterations,
+        warmup=measuring.warmup,
+        feeds=workload.feeds,
+        library=False,
+    )[0]
+    return latency.predict_contributions(
+        build,
+        coupling.groups,
+        workload.target,
+        model=workload.model,
+        times=times,
+        threads=measuring.threads,
+        feeds=workload.feeds,
+        progress=progress,
+    )
+
+
+def coupling_of(model: Model) -> Coupling:
+    """The channel groups of `model`; raises `AlcsError` where none can lose a channel."""
+    coupling = analyse(model)
+    if not coupling.prunable:
+        reasons = "; ".join(dict.fromkeys(coupling.frozen.values()))
+        raise AlcsError(f"no channel of this model can be removed: {reasons}")
+    return coupling

@@ -1,0 +1,136 @@
+"""What all stages of one run share: the model, where it is measured, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from alcs_onnx import ort
+from alcs_onnx.graph import Model, as_convolutions, load_model, require_conv
+from alcs_onnx.ort import Feeds
+from alcs_onnx.pipeline.common.runnable import open_runnable
+from alcs_onnx.rewrite import random_model
+from alcs_onnx.structures import Structure, get_structure, reason_dense
+from alcs_onnx.target import Target, get_target
+from alcs_onnx.types import ConvLayer, Shape, Timing
+
+#: Told one line about what happens.
+Note = Callable[[str], None]
+
+#: Methods of `optimize` that remove groups of weights: each the structure of the same name.
+GROUP_METHODS = ("simd", "filter", "shape", "unstructured")
+
+#: Sessions of each model that a comparison with the dense model is made of.
+SESSIONS = 3
+#: Seconds that each measured model runs at least, so that quick models get many samples.
+MIN_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How latency is measured: intra-op threads, untimed and timed runs, and where."""
+
+    threads: int = 1
+    warmup: int = 20
+    iterations: int = 200
+    target: str = "local"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A loaded model on its target. `original` is the file's bytes, as its users run it.
+
+    `structure` names which weights are removed together, where groups of weights are removed.
+    """
+
+    path: Path
+    model: Model
+    original: bytes
+    target: Target
+    measuring: Measuring
+    simd_group: int
+    feeds: Feeds
+    seed: int
+    structure: str = "simd"
+
+    @property
+    def grouping(self) -> Structure:
+        """The structure itself, of this workload's group size."""
+        return get_structure(self.structure, self.simd_group)
+
+    @property
+    def prunable(self) -> tuple[ConvLayer, ...]:
+        """The layers whose groups compete for the budget."""
+        return tuple(layer for layer in self.model.conv_layers if not self.reason_dense(layer))
+
+    def reason_dense(self, layer: ConvLayer) -> str:
+        """Why `layer` keeps all its weights; empty when it can be pruned."""
+        return reason_dense(self.model, layer)
+
+    def time(self, models: list[bytes]) -> list[npt.NDArray[np.float64]]:
+        """Samples (ms) of the models, run in turns as the options say."""
+        return self.target.time(
+            models,
+            threads=self.measuring.threads,
+            iterations=self.measuring.iterations,
+            warmup=self.measuring.warmup,
+            min_seconds=MIN_SECONDS,
+            feeds=self.feeds,
+        )
+
+    def against_dense(self, candidate: bytes) -> tuple[Timing, Timing]:
+        """The dense file and `candidate`, interleaved, over several sessions of each.
+
+        Where a session's weights happen to lie in memory moves its latency by a percent or
+        two for as long as it lives; what is promised has to hold for the next session too.
+        """
+        rounds = [self.time([self.original, candidate]) for _ in range(SESSIONS)]
+        dense, sparse = (np.concatenate(samples) for samples in zip(*rounds, strict=True))
+        return Timing.from_samples(dense), Timing.from_samples(sparse)
+
+    def random_sparse(self, densities: Mapping[str, float], seed: int) -> bytes:
+        """The model with random groups kept; layers that are never pruned stay dense."""
+        prunable = {layer.name for layer in self.prunable}
+        wanted = {name: d if name in prunable else 1.0 for name, d in densities.items()}
+        sparse = random_model(self.model, wanted, self.simd_group, seed, structure=self.structure)
+        return sparse.model.serialize()
+
+
+def open_workload(
+    path: Path,
+    *,
+    input_shapes: Mapping[str, Shape],
+    fully_connected: bool = False,
+    simd_group: int,
+    measuring: Measuring,
+    seed: int,
+    on_note: Note,
+    structure: str = "simd",
+) -> Workload:
+    """Load and normalise the model at `path` and connect to the target.
+
+    `fully_connected` makes convolutions of fully connected layers, so that these are prunable
+    too; the dense model that is timed stays the file as it is. Raises `ModelError` where that
+    leaves no convolution at all.
+    """
+    target = get_target(measuring.target)
+    model = load_model(path, input_shapes, on_note, needs_conv=False)
+    if fully_connected:
+        model = as_convolutions(model, on_note)
+    require_conv(path, model)
+    session = ort.create_session(model.serialize(), library=False)
+    return Workload(
+        path=path,
+        model=model,
+        original=open_runnable(path).data,
+        target=target,
+        measuring=measuring,
+        simd_group=simd_group,
+        feeds=ort.random_feeds(session, seed),
+        seed=seed,
+        structure=structure,
+    )

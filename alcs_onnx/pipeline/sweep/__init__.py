@@ -1,0 +1,6 @@
+"""`sweep`: several budgets by several methods."""
+
+from alcs_onnx.pipeline.sweep.command import sweep
+from alcs_onnx.pipeline.sweep.result import DensePoint, SweepPoint, SweepResult
+
+__all__ = ["DensePoint", "SweepPoint", "SweepResult", "sweep"]

@@ -1,0 +1,113 @@
+"""An interrupted `optimize` goes on with the plans it had, whatever is measured now."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from plans import a_third_less
+from small_models import labelled_images, residual_net
+
+from alcs_onnx import Measuring, Training, optimize
+from alcs_onnx.graph import load_model
+from alcs_onnx.pipeline.optimize import OptimizeResult
+from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, save_plan
+
+pytest.importorskip("torch")
+
+CONFIG = {"admm_epochs": 2, "finetune_epochs": 3, "batch_size": 16, "threads": 1}
+
+
+class StoppedError(Exception):
+    pass
+
+
+class StopIn:
+    """Progress that ends the run, as a kill would, in the second batch of an epoch."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.here, self.batches = title, False, 0
+
+    def stage(self, name: str, share: float) -> None:
+        pass
+
+    def start(self, title: str, total: int | None) -> None:
+        self.here, self.batches = title.startswith(self.title), 0
+
+    def advance(self, loss: float) -> None:
+        self.batches += 1
+        if self.here and self.batches == 2:
+            raise StoppedError
+
+    def finish(self, line: str) -> None:
+        pass
+
+
+pytestmark = pytest.mark.usefixtures("few_samples")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return residual_net(tmp_path_factory.mktemp("model") / "net.onnx", width=32, size=24)
+
+
+def untimed(result: OptimizeResult) -> list[dict[str, object]]:
+    return [{**record, "seconds": 0} for record in result.history]
+
+
+@pytest.mark.parametrize(
+    ("method", "stage"),
+    [("simd", "admm 2"), ("simd", "finetune 1"), ("simd", "finetune 2"), ("channel", "finetune 2"),
+     ("hybrid", "admm 2"), ("hybrid", "finetune 2")],
+)  # fmt: skip
+def test_it_ends_as_it_would_have(method: str, stage: str, network: Path, tmp_path: Path) -> None:
+    data = labelled_images(tmp_path / "data.npz", size=24, count=64)
+    folder, copy = tmp_path / "run", tmp_path / "copy"
+    training = Training(str(data), config=CONFIG, checkpoint=folder)
+    given = None
+    if method == "hybrid":
+        # Its own choice would be groups alone: these channels go in any case.
+        given = tmp_path / "channels.json"
+        save_plan(SavedPlan("hybrid", a_third_less(load_model(network)), None), given)
+
+    def run(name: str, how: Training, progress: StopIn | None = None) -> OptimizeResult:
+        return optimize(
+            *(network, "50%", tmp_path / name),
+            method=method, plan=given, measuring=Measuring(warmup=2, iterations=10), training=how,
+            progress=progress,
+        )  # fmt: skip
+
+    with pytest.raises(StoppedError):
+        run("a.onnx", training, StopIn(stage))
+    assert not (tmp_path / "a.onnx").exists()
+    plan = (folder / "plan.json").read_bytes()
+    tables = {path.name: path.read_bytes() for path in folder.glob("*.table.json")}
+    assert len(tables) == (2 if method == "hybrid" else 1)
+
+    resumed = run("b.onnx", replace(training, resume=True))
+    assert (folder / "plan.json").read_bytes() == plan
+    assert {path.name: path.read_bytes() for path in folder.glob("*.table.json")} == tables
+
+    # The same plans without any training state: trained from the beginning, without a break.
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.pt"))
+    whole = run("c.onnx", replace(training, checkpoint=copy, resume=True))
+    assert (tmp_path / "b.onnx").read_bytes() == (tmp_path / "c.onnx").read_bytes()
+    assert untimed(resumed) == untimed(whole)
+    assert resumed.accuracy == whole.accuracy
+    assert resumed.predicted_ms == whole.predicted_ms
+
+
+def test_a_run_that_begins_anew_forgets_the_plans(network: Path, tmp_path: Path) -> None:
+    data = labelled_images(tmp_path / "data.npz", size=24, count=64)
+    training = Training(str(data), config=CONFIG, checkpoint=tmp_path / "run")
+    how = Measuring(warmup=2, iterations=10)
+    optimize(network, "70%", tmp_path / "a.onnx", measuring=how, training=training)
+    with pytest.raises(StoppedError):
+        optimize(
+            *(network, "90%", tmp_path / "b.onnx"),
+            measuring=how, training=training, progress=StopIn("admm 1"),
+        )  # fmt: skip
+    # The plan of fine-tuning was for the other budget.
+    assert not (tmp_path / "run" / "finetune_plan.json").exists()
