@@ -11,22 +11,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from alcs_onnx.api import (
+        bench,
+        compare,
+        compare_structures,
+        compile_model,
+        compress,
+        inspect,
+        optimize,
+        profile,
+        sweep,
+    )
     from alcs_onnx.ort import get_library_path
-    from alcs_onnx.pipeline.bench import bench
     from alcs_onnx.pipeline.common.training import Training
     from alcs_onnx.pipeline.common.workload import Measuring
-    from alcs_onnx.pipeline.compare import compare
-    from alcs_onnx.pipeline.compare_structures import (
-        ComparisonOptions,
-        SearchOptions,
-        compare_structures,
-    )
-    from alcs_onnx.pipeline.compile import compile_model
-    from alcs_onnx.pipeline.compress import CompressOptions, compress
-    from alcs_onnx.pipeline.inspect.command import inspect
-    from alcs_onnx.pipeline.optimize import ChannelOptions, optimize
-    from alcs_onnx.pipeline.profile import profile
-    from alcs_onnx.pipeline.sweep import sweep
+    from alcs_onnx.pipeline.compare_structures import ComparisonOptions, SearchOptions
+    from alcs_onnx.pipeline.compress import CompressOptions
+    from alcs_onnx.pipeline.optimize import ChannelOptions
 
 #: name -> the module that defines it.
 _MODULES = {
@@ -36,16 +37,16 @@ _MODULES = {
     "Measuring": "alcs_onnx.pipeline.common.workload",
     "SearchOptions": "alcs_onnx.pipeline.compare_structures",
     "Training": "alcs_onnx.pipeline.common.training",
-    "bench": "alcs_onnx.pipeline.bench",
-    "compare": "alcs_onnx.pipeline.compare",
-    "compare_structures": "alcs_onnx.pipeline.compare_structures",
-    "compile_model": "alcs_onnx.pipeline.compile",
-    "compress": "alcs_onnx.pipeline.compress",
+    "bench": "alcs_onnx.api",
+    "compare": "alcs_onnx.api",
+    "compare_structures": "alcs_onnx.api",
+    "compile_model": "alcs_onnx.api",
+    "compress": "alcs_onnx.api",
     "get_library_path": "alcs_onnx.ort",
-    "inspect": "alcs_onnx.pipeline.inspect.command",
-    "optimize": "alcs_onnx.pipeline.optimize",
-    "profile": "alcs_onnx.pipeline.profile",
-    "sweep": "alcs_onnx.pipeline.sweep",
+    "inspect": "alcs_onnx.api",
+    "optimize": "alcs_onnx.api",
+    "profile": "alcs_onnx.api",
+    "sweep": "alcs_onnx.api",
 }
 __all__ = [
     "ChannelOptions",

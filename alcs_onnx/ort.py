@@ -27,6 +27,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 from alcs_onnx.errors import AlcsError, DataError, ModelError, TargetError
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.types import Shape
 
 #: Oldest runtime whose C API has what the custom-op library needs (in-place outputs,
@@ -36,8 +37,6 @@ MINIMUM_VERSION = (1, 18)
 #: Milliseconds, one entry per recorded run.
 Samples = npt.NDArray[np.float64]
 Feeds = Mapping[str, npt.NDArray[Any]]
-#: Told the share of the work that is done, in (0, 1].
-Progress = Callable[[float], None]
 
 _PROVIDERS = ["CPUExecutionProvider"]
 #: Errors are raised, and told once: what the runtime would log of them is dropped.
@@ -307,7 +306,7 @@ def interleave(
     warmup: int,
     min_seconds: float = 0.0,
     turn: int = 1,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
 ) -> list[Samples]:
     """Time several models in turns, so that all of them see the same machine.
 
@@ -330,8 +329,7 @@ def interleave(
                 row.append(runner.run(count))
                 total_ms += float(row[-1].sum())
             recorded += count
-            if progress is not None:
-                progress(min(1.0, recorded / iterations))
+            reporter.stage("measuring", min(1.0, recorded / iterations))
     finally:
         if collecting:
             gc.enable()

@@ -377,6 +377,11 @@ class Budget:
             return cls(text.strip(), value * {"ms": 1.0, "us": 1e-3, "s": 1e3}[unit], None)
         return cls(text.strip(), None, value / 100 if unit == "%" else 1 / value)
 
+    @property
+    def relative(self) -> bool:
+        """Whether it is a fraction of the dense latency."""
+        return self.fraction is not None
+
     def resolve(self, dense_ms: float) -> float:
         """The budget in milliseconds for a model whose dense latency is `dense_ms`."""
         if self.milliseconds is not None:

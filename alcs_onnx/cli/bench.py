@@ -58,21 +58,22 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
-    from alcs_onnx.pipeline.bench import bench
+    from alcs_onnx.pipeline.bench import BenchRequest, bench
 
     if options.top is not None and not options.profile:
         raise AlcsError("--top has no effect without --profile")
     if options.export_json is not None:
         check_writable(options.export_json, *options.models)
-    result = bench(
-        options.models,
+    request = BenchRequest(
+        models=tuple(options.models),
         input_shapes=dict(options.input_shapes),
         measuring=arguments.measuring(options),
         min_seconds=options.duration,
-        percentiles=options.percentile or (),
+        percentiles=tuple(options.percentile or ()),
         profile=options.profile,
         seed=options.seed,
     )
+    result = bench(request)
     report.print_bench(result, options.percentile, options.top or None)
     if options.export_json is not None:
         report.write_result(options.export_json, result)

@@ -60,25 +60,25 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
-    from alcs_onnx.pipeline.compare import compare
+    from alcs_onnx.pipeline.compare import CompareRequest, compare
 
     if options.data is None and options.preprocess != "none":
         raise AlcsError("--preprocess has no effect without --data")
     if options.export_json is not None:
         check_writable(options.export_json, options.model, options.other)
+    request = CompareRequest(
+        a=options.model,
+        b=options.other,
+        data=options.data,
+        preprocess=options.preprocess,
+        samples=options.samples,
+        tolerance=options.tolerance,
+        input_shapes=dict(options.input_shapes),
+        threads=options.threads,
+        seed=options.seed,
+    )
     with report.progress() as progress:
-        result = compare(
-            options.model,
-            options.other,
-            data=options.data,
-            preprocess=options.preprocess,
-            samples=options.samples,
-            tolerance=options.tolerance,
-            input_shapes=dict(options.input_shapes),
-            threads=options.threads,
-            seed=options.seed,
-            progress=progress.stage,
-        )
+        result = compare(request, progress)
     required = options.require_agreement
     if required is not None and result.agreement is None:
         raise AlcsError("--require-agreement needs models whose first output is [N, classes]")

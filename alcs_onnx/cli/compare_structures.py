@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare, print, and export."""
     from alcs_onnx import report
     from alcs_onnx.pipeline.compare_structures import (
+        CompareStructuresRequest,
         ComparisonOptions,
         SearchOptions,
         compare_structures,
@@ -91,15 +92,14 @@ def run(options: argparse.Namespace) -> int:
         ),
         **comparison.layer_options(options),
     )
+    request = CompareStructuresRequest(
+        model=options.model,
+        training=training,
+        options=wanted,
+        output=options.output,
+        **comparison.keywords(options),
+    )
     with report.progress() as progress:
-        result = compare_structures(
-            options.model,
-            training,
-            options=wanted,
-            output=options.output,
-            progress=progress,
-            on_note=progress.note,
-            **comparison.keywords(options),
-        )
+        result = compare_structures(request, progress)
     comparison.show(options, result)
     return 0

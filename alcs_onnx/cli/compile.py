@@ -30,15 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Rewrite, check, write, and print a row per layer."""
     from alcs_onnx import report
-    from alcs_onnx.pipeline.compile import compile_model
+    from alcs_onnx.pipeline.compile import CompileRequest, compile_model
 
-    result = compile_model(
-        options.model,
-        options.output,
+    request = CompileRequest(
+        model=options.model,
+        output=options.output,
         input_shapes=dict(options.input_shapes),
         simd_group=options.group_size,
         seed=options.seed,
-        on_note=report.note,
     )
+    with report.progress() as progress:
+        result = compile_model(request, progress)
     report.print_compile(result)
     return 0

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compress, print, and export."""
     from alcs_onnx import report
-    from alcs_onnx.pipeline.compress import CompressOptions, compress
+    from alcs_onnx.pipeline.compress import CompressOptions, CompressRequest, compress
 
     training = comparison.schedule(options, "without training little would be left of the model")
     comparison.check_exports(options, options.model, options.output)
@@ -83,17 +83,16 @@ def run(options: argparse.Namespace) -> int:
         **comparison.layer_options(options),
     )
     _check_heeded(options, wanted)
+    request = CompressRequest(
+        model=options.model,
+        output=options.output,
+        training=training,
+        options=wanted,
+        table=options.profile,
+        **comparison.keywords(options),
+    )
     with report.progress() as progress:
-        result = compress(
-            options.model,
-            options.output,
-            training,
-            options=wanted,
-            table=options.profile,
-            progress=progress,
-            on_note=progress.note,
-            **comparison.keywords(options),
-        )
+        result = compress(request, progress)
     comparison.show(options, result)
     return 0
 

@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable, write_atomically
     from alcs_onnx.pipeline.inspect.command import inspect
+    from alcs_onnx.pipeline.inspect.request import InspectRequest
 
     _check_flags(options)
     output = _output(options)
@@ -88,18 +89,19 @@ def run(options: argparse.Namespace) -> int:
         check_writable(output, options.model, *([options.profile] if options.profile else []))
     with report.progress() as progress:
         inspection = inspect(
-            options.model,
-            options.view,
-            everything=options.format == "html",
-            input_shapes=dict(options.input_shapes),
-            fully_connected=options.fully_connected,
-            simd_group=options.group_size,
-            curves=options.curves,
-            table=options.profile,
-            measuring=arguments.measuring(options),
-            seed=options.seed,
-            progress=progress.stage,
-            on_note=progress.note,
+            InspectRequest(
+                model=options.model,
+                view=options.view,
+                everything=options.format == "html",
+                input_shapes=dict(options.input_shapes),
+                fully_connected=options.fully_connected,
+                simd_group=options.group_size,
+                curves=options.curves,
+                table=options.profile,
+                measuring=arguments.measuring(options),
+                seed=options.seed,
+            ),
+            progress,
         )
     if options.format == "text":
         report.print_inspection(

@@ -147,9 +147,13 @@ def add_channels(parser: argparse.ArgumentParser) -> None:
 
 
 def requested(options: argparse.Namespace) -> dict[str, Any]:
-    """What `add_method`, `add_channels` and the measuring flags ask of `alcs_onnx.optimize`."""
+    """The fields of `OptimizeRequest` that `add_method`, `add_channels` and others ask for."""
+    from alcs_onnx.types import Budget
+
     return {
         **settings(options, [options.method]),
+        "model": options.model,
+        "budget": Budget.parse(options.budget),
         "method": options.method,
         "table": options.profile,
     }
@@ -198,8 +202,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
-    from alcs_onnx.pipeline.optimize import optimize
-    from alcs_onnx.types import Budget
+    from alcs_onnx.pipeline.optimize import OptimizeRequest, optimize
 
     if options.output is None and not options.dry_run:
         raise AlcsError("optimize needs an output file: -o out.onnx (or --dry-run)")
@@ -210,17 +213,14 @@ def run(options: argparse.Namespace) -> int:
     page = _report_file(options)
     if page is not None:
         check_writable(page, *files)
+    request = OptimizeRequest(
+        output=None if options.dry_run else options.output,
+        plan=options.plan,
+        training=training.requested(options),
+        **requested(options),
+    )
     with report.progress() as progress:
-        result = optimize(
-            options.model,
-            Budget.parse(options.budget),
-            None if options.dry_run else options.output,
-            plan=options.plan,
-            training=training.requested(options),
-            progress=progress,
-            on_note=progress.note,
-            **requested(options),
-        )
+        result = optimize(request, progress)
     if options.export_json is not None:
         report.write_result(options.export_json, result)
     report.print_optimize(result)

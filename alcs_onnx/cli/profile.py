@@ -40,34 +40,25 @@ def run(options: argparse.Namespace) -> int:
     """Measure, save, and print the curves."""
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
-    from alcs_onnx.pipeline.profile import profile, profile_channels
+    from alcs_onnx.pipeline.profile import ProfileRequest, profile
+    from alcs_onnx.types import ChannelTable
 
     if options.group_size is not None and options.method != "simd":
         raise AlcsError(f"--group-size has no effect with --method {options.method}")
-    if options.method == "channel":
-        with report.progress() as progress:
-            curves = profile_channels(
-                options.model,
-                options.output,
-                input_shapes=dict(options.input_shapes),
-                fully_connected=options.fully_connected,
-                measuring=arguments.measuring(options),
-                progress=progress.stage,
-                on_note=progress.note,
-            )
-        report.print_channel_table(curves)
-        return 0
+    request = ProfileRequest(
+        model=options.model,
+        output=options.output,
+        method=options.method,
+        input_shapes=dict(options.input_shapes),
+        fully_connected=options.fully_connected,
+        simd_group=options.group_size or 4,
+        measuring=arguments.measuring(options),
+        seed=options.seed,
+    )
     with report.progress() as progress:
-        table = profile(
-            options.model,
-            options.output,
-            input_shapes=dict(options.input_shapes),
-            method=options.method,
-            simd_group=options.group_size or 4,
-            fully_connected=options.fully_connected,
-            measuring=arguments.measuring(options),
-            progress=progress.stage,
-            on_note=progress.note,
-        )
-    report.print_table(table)
+        table = profile(request, progress)
+    if isinstance(table, ChannelTable):
+        report.print_channel_table(table)
+    else:
+        report.print_table(table)
     return 0

@@ -26,20 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, save, and print what would be done."""
-    from alcs_onnx import optimize as make
     from alcs_onnx import report
-    from alcs_onnx.types import Budget
+    from alcs_onnx.pipeline.optimize import OptimizeRequest
+    from alcs_onnx.pipeline.optimize import optimize as run_optimize
 
+    request = OptimizeRequest(save_plan_to=options.output, **optimize.requested(options))
     with report.progress() as progress:
-        result = make(
-            options.model,
-            Budget.parse(options.budget),
-            None,
-            save_plan_to=options.output,
-            progress=progress,
-            on_note=progress.note,
-            **optimize.requested(options),
-        )
+        result = run_optimize(request, progress)
     report.print_optimize(result)
     if result.status != "unchanged":
         print(f"wrote {options.output}")

@@ -63,23 +63,21 @@ def run(options: argparse.Namespace) -> int:
     """Sweep, print the table and draw it; status 1 when a budget was not met."""
     from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
-    from alcs_onnx.pipeline.sweep import sweep
+    from alcs_onnx.pipeline.sweep import SweepRequest, parse_budgets, sweep
 
     methods = [name for text in options.methods for name in re.split(r"[,\s]+", text) if name]
-    settings, schedule = optimize.settings(options, methods), training.schedule(options)
+    request = SweepRequest(
+        model=options.model,
+        budgets=parse_budgets(options.budgets),
+        output=options.output,
+        methods=tuple(methods),
+        resume=options.resume,
+        tables=options.tables,
+        training=training.schedule(options),
+        **optimize.settings(options, methods),
+    )
     with report.progress() as progress:
-        result = sweep(
-            options.model,
-            options.budgets,
-            options.output,
-            methods=methods,
-            resume=options.resume,
-            tables=options.tables,
-            training=schedule,
-            progress=progress,
-            on_note=progress.note,
-            **settings,
-        )
+        result = sweep(request, progress)
     report.print_sweep(result)
     try:
         report.plot_sweep(result, options.output / "sweep.png")

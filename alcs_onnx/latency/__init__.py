@@ -10,9 +10,9 @@ from alcs_onnx.latency.contributions import (
     predict_contributions,
     step_counts,
 )
-from alcs_onnx.latency.estimator import Estimator, LayerEstimate
+from alcs_onnx.latency.estimator import Estimator, LayerEstimate, restricted
 from alcs_onnx.latency.overhead import without_overhead
-from alcs_onnx.latency.profile import Progress, kept_groups, profile
+from alcs_onnx.latency.profile import kept_groups, profile
 from alcs_onnx.latency.store import check_table, load_channel_table, load_table, save_table
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Estimator",
     "LayerEstimate",
     "NodeRun",
-    "Progress",
     "attribute",
     "break_down",
     "check_table",
@@ -34,6 +33,7 @@ __all__ = [
     "measure_contributions",
     "predict_contributions",
     "profile",
+    "restricted",
     "save_table",
     "step_counts",
     "without_overhead",

@@ -19,8 +19,8 @@ from alcs_onnx.graph import Model
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.isotonic import non_decreasing
 from alcs_onnx.latency.overhead import without_overhead
-from alcs_onnx.latency.profile import Progress
 from alcs_onnx.ort import Feeds, Samples
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.target import ModelTimes, Target
 from alcs_onnx.types import ChannelCurve, ChannelGroup, ChannelTable, Machine, Timing
 
@@ -62,7 +62,7 @@ def measure_contributions(
     warmup: int = 5,
     steps: int = 8,
     feeds: Feeds | None = None,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
     library: bool = False,
 ) -> ChannelTable:
     """Steps 1 to 3 of section 3.2: a measured curve for each group that is not frozen.
@@ -83,7 +83,7 @@ def measure_contributions(
         build,
         points,
         target,
-        progress,
+        reporter,
         threads=threads,
         iterations=iterations,
         warmup=warmup,
@@ -113,7 +113,7 @@ def predict_contributions(
     samples: int = 8,
     seed: int = 0,
     feeds: Feeds | None = None,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
     library: bool = False,
 ) -> ChannelTable:
     """The table without measuring every group, as the paper has it from nn-Meter.
@@ -141,7 +141,7 @@ def predict_contributions(
         build,
         [points[index] for index in sorted(chosen)],
         target,
-        progress,
+        reporter,
         threads=threads,
         iterations=iterations,
         warmup=warmup,
@@ -262,7 +262,7 @@ def _measure(
     build: Build,
     points: Sequence[_Point],
     target: Target,
-    progress: Progress | None,
+    reporter: Reporter,
     *,
     threads: int,
     iterations: int,
@@ -271,12 +271,11 @@ def _measure(
     library: bool,
 ) -> tuple[Timing, dict[_Point, Samples]]:
     """The dense model, and the runs (ms) of the model at each point, free of drift."""
-    tell = progress or (lambda stage, share: None)
     dense_model = build({})
     batches: list[tuple[Samples, Sequence[_Point], list[Samples]]] = []
     for start in range(0, max(1, len(points)), _BATCH):
         batch = points[start : start + _BATCH]
-        tell("measuring channel groups", start / max(1, len(points)))
+        reporter.stage("measuring channel groups", start / max(1, len(points)))
         models = [dense_model, *(build({name: kept}) for name, kept in batch)]
         dense, *rows = target.time(
             models,
@@ -288,7 +287,7 @@ def _measure(
             library=library,
         )
         batches.append((dense, batch, rows))
-    tell("measuring channel groups", 1.0)
+    reporter.stage("measuring channel groups", 1.0)
     dense_samples = np.concatenate([dense for dense, _, _ in batches])
     usual = float(np.median(dense_samples))
     samples: dict[_Point, Samples] = {}

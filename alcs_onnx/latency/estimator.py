@@ -123,3 +123,18 @@ class Estimator:
             constant=self.constant * factor,
             layers={name: layer.scaled(factor) for name, layer in self.layers.items()},
         )
+
+
+def restricted(table: LatencyTable, groups: Mapping[str, int]) -> LatencyTable:
+    """The measured curves, as far as layers reach that have only so many groups left.
+
+    A layer's time goes by its stored groups, wherever they are (ALCS section III-C), so the curve
+    of a full layer serves a smaller one. Layers that are not named keep their curve.
+    """
+    curves = []
+    for curve in table.curves:
+        last = min(groups.get(curve.layer, curve.groups[-1]), curve.groups[-1])
+        knots = (*(count for count in curve.groups if count < last), last)
+        times = tuple(float(time) for time in np.interp(knots, curve.groups, curve.times))
+        curves.append(replace(curve, groups=knots, times=times))
+    return replace(table, curves=tuple(curves))

@@ -21,6 +21,7 @@ from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.isotonic import non_decreasing
 from alcs_onnx.latency.overhead import profiler_overhead
 from alcs_onnx.ort import Feeds
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.sparse_format import block_count, largest_fitting
 from alcs_onnx.target import ModelTimes, Target
 from alcs_onnx.types import DENSITIES, ConvLayer, LatencyTable, LayerCurve, Timing
@@ -28,8 +29,6 @@ from alcs_onnx.types import DENSITIES, ConvLayer, LatencyTable, LayerCurve, Timi
 #: Makes the serialised sparse model whose layers have these densities, at random positions
 #: that depend on the seed: exactly `kept_groups(density, groups)` groups in each layer.
 Build = Callable[[Mapping[str, float], int], bytes]
-#: Told what is being done and the share of it that is done, in [0, 1].
-Progress = Callable[[str, float], None]
 
 
 #: Limits of the correction of the profiler's times by those of whole runs.
@@ -54,7 +53,7 @@ def profile(
     left_alone: Mapping[str, str] | None = None,
     feeds: Feeds | None = None,
     library: bool = True,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
     structure: str = "simd",
     groups: Mapping[str, int] | None = None,
 ) -> LatencyTable:
@@ -75,11 +74,11 @@ def profile(
         for layer in model.conv_layers
         if layer.name not in left_alone
     }
-    tell = progress or (lambda stage, share: None)
     models = [model.serialize()]
     for index, density in enumerate(DENSITIES):
-        tell("building sparse models", index / len(DENSITIES))
+        reporter.stage("building sparse models", index / len(DENSITIES))
         models.append(build(dict.fromkeys(layers, density), seed + index))
+    reporter.stage("building sparse models", 1.0)
     machine = target.machine(threads)
     dense, *sparse = target.node_times(
         models,
@@ -88,7 +87,7 @@ def profile(
         warmup=warmup,
         feeds=feeds,
         library=library,
-        progress=lambda share: tell("measuring", share),
+        reporter=reporter,
     )
     dense_ms = dense_times(model, dense.profile)
     overhead = profiler_overhead([dense, *sparse])

@@ -9,7 +9,9 @@ from pathlib import PurePath
 
 import numpy as np
 
-from alcs_onnx.pipeline.common.results import LayerReport, NumericCheck, OptimizeResult
+from alcs_onnx.pipeline.common.layers import LayerReport
+from alcs_onnx.pipeline.common.verification import NumericCheck
+from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.report.html import (
     Column,
     Markup,

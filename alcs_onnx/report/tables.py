@@ -6,13 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alcs_onnx.pipeline.common.results import (
-    ChannelReport,
-    CompileResult,
-    LayerReport,
-    NumericCheck,
-    OptimizeResult,
-)
+from alcs_onnx.pipeline.common.layers import LayerReport
+from alcs_onnx.pipeline.common.verification import NumericCheck
+from alcs_onnx.pipeline.compile import CompileResult
+from alcs_onnx.pipeline.optimize.result import ChannelReport, OptimizeResult
 from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layout import describe_machine, ms, new_table, percent, shape_text
 from alcs_onnx.types import ChannelTable, LatencyTable, Timing

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from alcs_onnx.ort import Feeds, Progress, Samples
+from alcs_onnx.ort import Feeds, Samples
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.types import Machine
 
 
@@ -60,7 +61,7 @@ class Target(Protocol):
         min_seconds: float = 0.0,
         feeds: Feeds | Sequence[Feeds] | None = None,
         library: bool = True,
-        progress: Progress | None = None,
+        reporter: Reporter = SILENT,
     ) -> list[Samples]:
         """Run all models in turns; returns the duration of each recorded run (ms)."""
         ...
@@ -74,7 +75,7 @@ class Target(Protocol):
         warmup: int = 5,
         feeds: Feeds | None = None,
         library: bool = True,
-        progress: Progress | None = None,
+        reporter: Reporter = SILENT,
     ) -> list[ModelTimes]:
         """As `time`, and node by node: profiled and plain runs alternate."""
         ...

@@ -16,7 +16,6 @@ from typing import Protocol
 from alcs_onnx.errors import TargetError
 from alcs_onnx.ort import (
     Feeds,
-    Progress,
     Runner,
     Samples,
     SessionRunner,
@@ -24,6 +23,7 @@ from alcs_onnx.ort import (
     interleave,
     random_feeds,
 )
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.target.base import ModelTimes, NodeTimes
 from alcs_onnx.target.machine import describe
 from alcs_onnx.target.profile_log import read_profile
@@ -77,12 +77,12 @@ class LocalTarget:
         min_seconds: float = 0.0,
         feeds: Feeds | Sequence[Feeds] | None = None,
         library: bool = True,
-        progress: Progress | None = None,
+        reporter: Reporter = SILENT,
     ) -> list[Samples]:
         """Run all models in turns; returns the duration of each recorded run (ms)."""
         each = [feeds] * len(models) if feeds is None or isinstance(feeds, Mapping) else list(feeds)
         with _load(models, [False] * len(models), threads, each, library) as runners:
-            return interleave(runners, iterations, warmup, min_seconds, _TURN, progress)
+            return interleave(runners, iterations, warmup, min_seconds, _TURN, reporter)
 
     def node_times(
         self,
@@ -93,13 +93,13 @@ class LocalTarget:
         warmup: int = 5,
         feeds: Feeds | None = None,
         library: bool = True,
-        progress: Progress | None = None,
+        reporter: Reporter = SILENT,
     ) -> list[ModelTimes]:
         """As `time`, and node by node: every model is loaded with and without a profile."""
         twice = [model for model in models for _ in range(2)]
         profiled = [True, False] * len(models)
         with _load(twice, profiled, threads, [feeds] * len(twice), library) as runners:
-            samples = interleave(runners, iterations, warmup, turn=_TURN, progress=progress)
+            samples = interleave(runners, iterations, warmup, turn=_TURN, reporter=reporter)
             return [
                 ModelTimes(runners[index].nodes(), samples[index + 1])
                 for index in range(0, len(twice), 2)

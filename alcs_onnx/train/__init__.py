@@ -32,7 +32,6 @@ from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.penalty import limited_rho
 from alcs_onnx.train.preprocess import Augment, Preprocess
-from alcs_onnx.train.progress import Progress, Silent
 from alcs_onnx.train.quantize import EPSILONS, QuantizeResult, quantize_weights
 from alcs_onnx.train.verify import Reference, verify
 
@@ -47,13 +46,11 @@ __all__ = [
     "ImageSamples",
     "OnnxModule",
     "Preprocess",
-    "Progress",
     "Project",
     "Projection",
     "QuantizeResult",
     "Reference",
     "Samples",
-    "Silent",
     "TrainConfig",
     "TrainHistory",
     "TrainResult",

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.train.checkpoint import Checkpoint, State, identity
 from alcs_onnx.train.config import (
     EpochRecord,
@@ -40,7 +41,6 @@ from alcs_onnx.train.frozen import Frozen, set_zeros
 from alcs_onnx.train.loop import Trainer, gradient, percent, torch_threads
 from alcs_onnx.train.module import to_array
 from alcs_onnx.train.penalty import Penalty
-from alcs_onnx.train.progress import Progress, Silent
 from alcs_onnx.types import BoolArray, FloatArray
 
 STAGE = "admm"
@@ -226,7 +226,7 @@ def admm(
     weights: Mapping[str, FloatArray] | None = None,
     support: Mapping[str, BoolArray] | None = None,
     keep_vectors: Mapping[str, BoolArray] | None = None,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
     checkpoint: Path | None = None,
     resume: bool = False,
     fingerprint: str = "",
@@ -250,14 +250,14 @@ def admm(
     Raises `AlcsError` when training diverges (see `penalty`), `DataError` for data that does
     not fit.
     """
-    config, progress = config or TrainConfig(), progress or Silent()
+    config = config or TrainConfig()
     with torch_threads(config.threads):
         trainer = Trainer(
             model,
             prunable,
             data,
             config,
-            progress,
+            reporter,
             weights=weights,
             weight_decay=config.weight_decay,
             lr=config.lr,
@@ -324,14 +324,14 @@ def _iteration(
         change.dual_residual,
     )
     estimated = "" if new.predicted_ms is None else f"  estimated {new.predicted_ms:.3f} ms"
-    trainer.progress.finish(
+    trainer.reporter.finish(
         f"ADMM {iteration}/{total}  ρ {record.rho:.3g}  loss {loss:.4f}  "
         f"‖W−U‖ {record.residual:.4g} ({record.relative_residual:.1%} of ‖W‖)  "
         f"‖ρΔU‖ {record.dual_residual:.3g}{estimated}{percent(evaluation)}  {record.seconds:.1f} s"
     )
     told = steps.rho.observe(record)
     if told:
-        trainer.progress.finish(told)
+        trainer.reporter.finish(told)
     return new, record
 
 

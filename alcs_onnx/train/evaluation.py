@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
+from alcs_onnx.reporter import SILENT
 from alcs_onnx.train.config import Evaluation, TrainConfig
 from alcs_onnx.train.data import Data, Samples
 from alcs_onnx.train.loop import Trainer, torch_threads
-from alcs_onnx.train.progress import Silent
 from alcs_onnx.types import FloatArray
 
 
@@ -36,7 +36,7 @@ def evaluate(
             {},
             data,
             config,
-            Silent(),
+            SILENT,
             weights=weights,
             weight_decay=0,
             lr=config.lr,

@@ -11,12 +11,12 @@ import numpy as np
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.train.checkpoint import Checkpoint, State, identity
 from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory, TrainResult
 from alcs_onnx.train.data import Data
 from alcs_onnx.train.frozen import Frozen, set_zeros
 from alcs_onnx.train.loop import Trainer, percent, torch_threads
-from alcs_onnx.train.progress import Progress, Silent
 from alcs_onnx.types import BoolArray, FloatArray
 
 STAGE = "finetune"
@@ -37,7 +37,7 @@ def finetune(
     *,
     fixed: Mapping[str, BoolArray] | None = None,
     keep_vectors: Mapping[str, BoolArray] | None = None,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
     checkpoint: Path | None = None,
     resume: bool = False,
     fingerprint: str = "",
@@ -59,7 +59,7 @@ def finetune(
     default `model` as it is. `checkpoint`, `resume`, `fingerprint` and `stage` are as for
     `admm`.
     """
-    config, progress = config or TrainConfig(), progress or Silent()
+    config = config or TrainConfig()
     fixed, keep_vectors = fixed or {}, keep_vectors or {}
     for layers, what in ((keep, "a mask"), (fixed, "a mask of fixed weights")):
         unknown = set(layers) - set(prunable)
@@ -72,7 +72,7 @@ def finetune(
             prunable,
             data,
             config,
-            progress,
+            reporter,
             weights=weights,
             weight_decay=config.finetune_weight_decay,
             lr=start,
@@ -127,7 +127,7 @@ def _epoch(
     )
     evaluation = trainer.measure() if trainer.config.evaluate else None
     seconds = time.perf_counter() - begin
-    trainer.progress.finish(
+    trainer.reporter.finish(
         f"fine-tuning {epoch}/{total}  loss {loss:.4f}{percent(evaluation)}  {seconds:.1f} s"
     )
     metric = None if evaluation is None else evaluation.value

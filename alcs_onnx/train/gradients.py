@@ -6,11 +6,11 @@ from itertools import islice
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
+from alcs_onnx.reporter import SILENT
 from alcs_onnx.train.config import TrainConfig
 from alcs_onnx.train.data import Data
 from alcs_onnx.train.loop import Trainer, epoch_seed, gradient, torch_threads
 from alcs_onnx.train.module import to_array
-from alcs_onnx.train.progress import Silent
 from alcs_onnx.types import FloatArray
 
 
@@ -28,7 +28,7 @@ def mean_gradients(
             {},
             data,
             config,
-            Silent(),
+            SILENT,
             weight_decay=0,
             lr=config.lr,
             optimizer=config.optimizer,

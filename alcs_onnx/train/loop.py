@@ -15,11 +15,11 @@ from torch.optim import Optimizer
 
 from alcs_onnx.errors import AlcsError, DivergedError, UnsupportedError
 from alcs_onnx.graph import Model
+from alcs_onnx.reporter import Reporter
 from alcs_onnx.train.config import Evaluation, TrainConfig
 from alcs_onnx.train.data import Batch, Data, Samples
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.objective import Objective
-from alcs_onnx.train.progress import Progress
 from alcs_onnx.train.recalibrate import match_moments
 from alcs_onnx.types import BoolArray, FloatArray
 
@@ -77,7 +77,7 @@ class Trainer:
         prunable: Mapping[str, str],
         data: Data,
         config: TrainConfig,
-        progress: Progress,
+        reporter: Reporter,
         *,
         weights: Mapping[str, FloatArray] | None = None,
         weight_decay: float,
@@ -89,7 +89,7 @@ class Trainer:
             if name not in OPTIMIZERS:
                 known = ", ".join(OPTIMIZERS)
                 raise AlcsError(f"optimizer '{name}' is not one of {known}")
-        self.model, self.config, self.data, self.progress = model, config, data, progress
+        self.model, self.config, self.data, self.reporter = model, config, data, reporter
         self._calibration: tuple[Tensor, ...] | None = None
         self.module = OnnxModule(model, channels_last=config.channels_last)
         self.module.load(weights or {})
@@ -126,7 +126,7 @@ class Trainer:
         torch.manual_seed(seed)
         size = self.config.batch_size
         count = self.data.train.batch_count(size, training=True)
-        self.progress.start(f"{stage} {number}/{total}", count)
+        self.reporter.start(f"{stage} {number}/{total}", count)
         loss_sum, samples = 0.0, 0
         for index, found in enumerate(self.data.train.batches(size, training=True, seed=seed)):
             batch = self._on_device(found)
@@ -150,7 +150,7 @@ class Trainer:
                     f"batch {index + 1}; lower the learning rate"
                 )
             loss_sum, samples = loss_sum + value * batch.size, samples + batch.size
-            self.progress.advance(loss_sum / samples)
+            self.reporter.advance(loss_sum / samples)
         if samples == 0:
             raise AlcsError(f"the training data gave no batches in {stage} epoch {number}")
         return loss_sum / samples

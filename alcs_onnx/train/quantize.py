@@ -18,11 +18,11 @@ import numpy as np
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.levels import quantize
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.train.admm import admm
 from alcs_onnx.train.config import Projection, TrainConfig, TrainHistory
 from alcs_onnx.train.data import Data
 from alcs_onnx.train.finetune import finetune
-from alcs_onnx.train.progress import Progress
 from alcs_onnx.types import BoolArray, FloatArray, LevelSet, QuantizedWeight
 
 STAGE = "quantize"
@@ -55,7 +55,7 @@ def quantize_weights(
     keep_vectors: Mapping[str, BoolArray] | None = None,
     per_channel: bool = False,
     epsilons: Sequence[float] = EPSILONS,
-    progress: Progress | None = None,
+    reporter: Reporter = SILENT,
     checkpoint: Path | None = None,
     resume: bool = False,
     fingerprint: str = "",
@@ -93,7 +93,7 @@ def quantize_weights(
         )
 
     quantizable = {layer: prunable[layer] for layer in levels}
-    common = {"progress": progress, "checkpoint": checkpoint, "resume": resume, "teacher": teacher}
+    common = {"reporter": reporter, "checkpoint": checkpoint, "resume": resume, "teacher": teacher}
     # Recalibration rescales channels, which would take weights off their levels again.
     config = replace(config, recalibrate=False)
     result = admm(

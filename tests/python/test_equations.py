@@ -34,7 +34,7 @@ IMPLEMENTED = [
     ("ALCS", "eq. 9b", "solve:project"),
     ("ALCS", "eq. 9c", "train.admm:_Admm.update"),
     ("ALCS", "Algorithm 1", "solve.bisection:bisection"),
-    ("ALCS", "Algorithm 2", "pipeline.optimize.groups:_train"),
+    ("ALCS", "Algorithm 2", "pipeline.optimize.command:optimize"),
     ("ALCS", "section III-B", "structures.simd:SimdStructure"),
     ("ALCS", "section III-C", "latency.profile:profile"),
     ("SP-LAMP", "eq. 1", "channel_importance:lamp"),

@@ -6,6 +6,7 @@ import gc
 
 import numpy as np
 import pytest
+import reporters
 import timing_models
 from onnx import TensorProto
 
@@ -151,14 +152,12 @@ class Recorder:
 
 def test_models_take_turns_after_all_are_warm():
     log = []
-    shares = []
-    samples = ort.interleave(
-        [Recorder("a", log), Recorder("b", log)], 5, 2, turn=2, progress=shares.append
-    )
+    told = reporters.Recorder()
+    samples = ort.interleave([Recorder("a", log), Recorder("b", log)], 5, 2, turn=2, reporter=told)
     turns = [(name, count) for count in (2, 2, 1) for name in "ab"]
     assert log == [("a", -2), ("b", -2), *turns]
     assert [len(row) for row in samples] == [5, 5]
-    assert shares == [0.4, 0.8, 1.0]
+    assert told.fractions == [0.4, 0.8, 1.0]
     assert gc.isenabled()
 
 

@@ -110,7 +110,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     for name in options.models:
         model = subjects.load(name, options.seed, dict(options.input_shapes))
         with progress() as bars:
-            report = bench_model(_portable(name), model, settings, found, bars.stage)
+            report = bench_model(_portable(name), model, settings, found, bars)
         tables.print_report(out, report, options.every_node)
         record["models"].append(without_samples(report) if options.no_samples else report)
         if options.output is not None:  # after each model: a long run may be cut short

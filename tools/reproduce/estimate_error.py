@@ -22,6 +22,7 @@ from topologies import TOPOLOGIES, export
 from alcs_onnx.latency import Estimator, kept_groups
 from alcs_onnx.pipeline.common.tables import measure_table
 from alcs_onnx.pipeline.common.workload import Measuring, open_workload
+from alcs_onnx.reporter import SILENT
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -42,9 +43,9 @@ def main() -> None:
             simd_group=args.group_size,
             measuring=Measuring(iterations=args.iterations, warmup=5),
             seed=args.seed,
-            on_note=print,
+            reporter=SILENT,
         )
-    table = measure_table(workload, None)
+    table = measure_table(workload, SILENT)
     estimator = Estimator.from_table(table)
     groups = {name: layer.groups for name, layer in estimator.layers.items()}
     prunable = {layer.name for layer in workload.prunable}

@@ -11,10 +11,11 @@ from alcs_onnx import ort
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import read_file
 from alcs_onnx.latency import break_down
-from alcs_onnx.pipeline.bench.result import PERCENTILES, BenchNode, BenchResult, BenchRow
+from alcs_onnx.pipeline.bench.request import BenchRequest
+from alcs_onnx.pipeline.bench.result import BenchNode, BenchResult, BenchRow
 from alcs_onnx.pipeline.common.noise import noise_warnings
 from alcs_onnx.pipeline.common.runnable import open_runnable
-from alcs_onnx.pipeline.common.workload import MIN_SECONDS, Measuring
+from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.target import Target, get_target
 from alcs_onnx.types import Shape
 
@@ -23,31 +24,19 @@ from alcs_onnx.types import Shape
 _PROFILED_RUNS = 100
 
 
-def bench(
-    models: Sequence[str | Path],
-    *,
-    input_shapes: Mapping[str, Shape] | None = None,
-    measuring: Measuring | None = None,
-    min_seconds: float = MIN_SECONDS,
-    percentiles: Sequence[float] = PERCENTILES,
-    profile: bool = False,
-    seed: int = 0,
-) -> BenchResult:
-    """Time `models` in turns, each on reproducible random inputs of its own shapes.
+def bench(request: BenchRequest) -> BenchResult:
+    """Time the models of `request` in turns.
 
-    Every model runs `measuring.iterations` times or more, until `min_seconds` of runs have passed
-    for each on average. `percentiles`, in (0, 100], are counted besides those of `PERCENTILES`.
-    With `profile` each model then runs again, timed node by node. With one thread all run in this
-    process; with more each has a process of its own. Raises `ModelError` for a file that is
-    missing or that the runtime refuses, and for shapes of inputs that no model has.
+    With one thread all run in this process; with more each has a process of its own. Raises
+    `ModelError` for a file that is missing or that the runtime refuses, and for shapes of inputs
+    that no model has.
     """
-    how = measuring or Measuring()
-    shapes = dict(input_shapes or {})
+    how, shapes = request.measuring, request.input_shapes
     target = get_target(how.target)
     machine = target.machine(how.threads)  # its load is told before this command adds to it
-    files = [open_runnable(Path(path)) for path in models]
+    files = [open_runnable(path) for path in request.models]
     _check_shapes([file.session for file in files], shapes)
-    feeds = [file.random_feeds(seed, shapes) for file in files]
+    feeds = [file.random_feeds(request.seed, shapes) for file in files]
     contents = [file.data for file in files]
     del files  # and the sessions with it
     samples = target.time(
@@ -55,7 +44,7 @@ def bench(
         threads=how.threads,
         iterations=how.iterations,
         warmup=how.warmup,
-        min_seconds=min_seconds,
+        min_seconds=request.min_seconds,
         feeds=feeds,
     )
     reference = float(np.median(samples[0]))
@@ -65,17 +54,17 @@ def bench(
             {name: array.shape for name, array in inputs.items()},
             row,
             reference,
-            percentiles,
-            _profile(target, Path(path), file, inputs, how) if profile else (),
+            request.percentiles,
+            _profile(target, path, file, inputs, how) if request.profile else (),
         )
-        for path, file, inputs, row in zip(models, contents, feeds, samples, strict=True)
+        for path, file, inputs, row in zip(request.models, contents, feeds, samples, strict=True)
     )
     return BenchResult(
         machine=machine,
         rows=rows,
         warmup=how.warmup,
         iterations=how.iterations,
-        min_seconds=min_seconds,
+        min_seconds=request.min_seconds,
         warnings=noise_warnings(machine, [row.timing for row in rows]),
     )
 

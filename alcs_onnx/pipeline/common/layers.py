@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isfinite
 
 import numpy as np
 
 from alcs_onnx.graph import Model
-from alcs_onnx.pipeline.common.results import LayerReport
 from alcs_onnx.rewrite import RewriteResult
-from alcs_onnx.types import LatencyTable
+from alcs_onnx.types import LatencyTable, Shape
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One convolution: what became of it, and its time in ms (None where not measured)."""
+
+    layer: str
+    weight_shape: Shape
+    output_shape: Shape
+    macs: int
+    op: str
+    simd_group: int
+    density: float
+    fused: str
+    dense_ms: float | None
+    predicted_ms: float | None
+    measured_ms: float | None
+    reason: str | None
 
 
 def layer_reports(
@@ -19,13 +37,11 @@ def layer_reports(
     *,
     reasons: Mapping[str, str] | None = None,
     table: LatencyTable | None = None,
-    measured: Mapping[str, float] | None = None,
 ) -> tuple[LayerReport, ...]:
     """What became of each convolution of `model`.
 
     Densities are shares of the multiply-adds of the layer in `model`. `reasons` says why
-    layers stayed dense; `table` gives dense and predicted times, and `measured` the time of
-    each node in the final model (ms).
+    layers stayed dense; `table` gives dense and predicted times (ms).
     """
     curves = {curve.layer: curve for curve in table.curves} if table else {}
     layers = {layer.name: layer for layer in model.conv_layers}
@@ -53,8 +69,14 @@ def layer_reports(
                 fused="+".join(row.fused),
                 dense_ms=dense,
                 predicted_ms=predicted,
-                measured_ms=(measured or {}).get(row.layer),
+                measured_ms=None,
                 reason=(reasons or {}).get(row.layer) or row.reason or None,
             )
         )
     return tuple(rows)
+
+
+def with_times(rows: Sequence[LayerReport], times: Mapping[str, float]) -> tuple[LayerReport, ...]:
+    """The rows with the time (ms) that each layer's node took, where it is known."""
+    finite = {name: time for name, time in times.items() if isfinite(time)}
+    return tuple(replace(row, measured_ms=finite.get(row.layer)) for row in rows)

@@ -16,6 +16,7 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import make_folder
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.rewrite import shrink
 from alcs_onnx.types import ChannelTable, LatencyTable, Timing
 
@@ -34,11 +35,11 @@ class Tables:
     given: Path | None = None
     folder: Path | None = None
     reuse: bool = True
+    reporter: Reporter = SILENT
 
     def of_layers(
         self,
         workload: Workload,
-        progress: latency.Progress | None,
         dense: Callable[[], Timing] | None = None,
     ) -> LatencyTable:
         """The table of the workload's model, structure and group size.
@@ -48,7 +49,7 @@ class Tables:
         """
 
         def measure() -> LatencyTable:
-            table = measure_table(workload, progress)
+            table = measure_table(workload, self.reporter)
             return table if dense is None else replace(table, dense=dense())
 
         sized = f"{workload.structure}{workload.simd_group}"
@@ -65,9 +66,7 @@ class Tables:
             )
         return table
 
-    def of_channels(
-        self, workload: Workload, coupling: Coupling, how: str, progress: latency.Progress | None
-    ) -> ChannelTable:
+    def of_channels(self, workload: Workload, coupling: Coupling, how: str) -> ChannelTable:
         """The table of the channel groups; `how` is that of `contributions`.
 
         Raises `AlcsError` for a table of another model, machine or version.
@@ -76,7 +75,7 @@ class Tables:
             workload,
             f"channel-{how}",
             latency.load_channel_table,
-            lambda: contributions(workload, coupling, how, progress),
+            lambda: contributions(workload, coupling, how, self.reporter),
         )
         known = {curve.group: curve.channels for curve in table.curves}
         for group in coupling.prunable:
@@ -110,7 +109,7 @@ class Tables:
         return path, load(path, workload.model.digest, machine)
 
 
-def measure_table(workload: Workload, progress: latency.Progress | None) -> LatencyTable:
+def measure_table(workload: Workload, reporter: Reporter) -> LatencyTable:
     """The latency table of the workload's model, for its own structure, group size and threads."""
     grouping = workload.grouping
     return latency.profile(
@@ -121,14 +120,14 @@ def measure_table(workload: Workload, progress: latency.Progress | None) -> Late
         threads=workload.measuring.threads,
         seed=workload.seed,
         feeds=workload.feeds,
-        progress=progress,
+        reporter=reporter,
         structure=workload.structure,
         groups={x.name: prod(grouping.mask_shape(x)) for x in workload.model.conv_layers},
     )
 
 
 def contributions(
-    workload: Workload, coupling: Coupling, how: str, progress: latency.Progress | None
+    workload: Workload, coupling: Coupling, how: str, reporter: Reporter
 ) -> ChannelTable:
     """The table of latency contributions of the workload's channel groups.
 
@@ -150,18 +149,11 @@ def contributions(
             model=workload.model,
             threads=measuring.threads,
             feeds=workload.feeds,
-            progress=progress,
+            reporter=reporter,
         )
     if how != "predicted":
         raise AlcsError(f"contributions are measured or predicted, not '{how}'")
-    times = workload.target.node_times(
-        [build({})],
-        threads=measuring.threads,
-        iterations=measuring.iterations,
-        warmup=measuring.warmup,
-        feeds=workload.feeds,
-        library=False,
-    )[0]
+    times = workload.node_times([build({})], library=False)[0]
     return latency.predict_contributions(
         build,
         coupling.groups,
@@ -170,7 +162,7 @@ def contributions(
         times=times,
         threads=measuring.threads,
         feeds=workload.feeds,
-        progress=progress,
+        reporter=reporter,
     )
 
 

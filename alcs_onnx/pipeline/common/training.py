@@ -1,39 +1,26 @@
-"""The training side of a run: data, schedule, and the accuracies measured on the way."""
+"""The training side of a run: data, schedule, and the accuracies measured on the way.
+
+Every step takes a value and returns another; nothing remembers what was done before. torch is
+imported only where something is trained or evaluated.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from alcs_onnx.graph import Model
-from alcs_onnx.pipeline.common.results import Accuracy
-from alcs_onnx.pipeline.common.workload import Note, Workload
+from alcs_onnx.pipeline.common.verification import NumericCheck
+from alcs_onnx.reporter import Reporter
 from alcs_onnx.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
-    from alcs_onnx.train import Data, Evaluation, TrainConfig, TrainHistory
+    from alcs_onnx.train import Data, Evaluation, TrainConfig, TrainHistory, TrainResult
 
-
-class Progress(Protocol):
-    """What `optimize` reports to: stages of measuring, and epochs of training."""
-
-    def stage(self, name: str, share: float) -> None:
-        """The share of a stage that is done, in [0, 1]."""
-        ...
-
-    def start(self, title: str, total: int | None) -> None:
-        """An epoch of `total` batches begins."""
-        ...
-
-    def advance(self, loss: float) -> None:
-        """A batch is done."""
-        ...
-
-    def finish(self, line: str) -> None:
-        """The epoch is done; `line` sums it up."""
-        ...
+#: The records of epochs as plain values.
+Epochs = tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -54,105 +41,177 @@ class Training:
     resume: bool = False
 
 
+@dataclass(frozen=True)
+class Accuracy:
+    """A share in percent at the stages it was measured: dense, one-shot, ADMM, final.
+
+    `measure` says of what: top-1 on labelled test data, or agreement with the dense model.
+    """
+
+    measure: str
+    samples: int
+    stages: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What training has come to so far: accuracies of its stages, and its epochs."""
+
+    accuracy: Accuracy | None = None
+    history: Epochs = ()
+
+    def evaluated(self, stage: str, found: Evaluation | None) -> TrainingRecord:
+        """With the accuracy of one stage more; unchanged where there was nothing to evaluate on."""
+        if found is None:
+            return self
+        stages = {} if self.accuracy is None else self.accuracy.stages
+        told = Accuracy(found.kind, found.samples, {**stages, stage: 100 * found.value})
+        return replace(self, accuracy=told)
+
+    def deployed(self, value: float | None) -> TrainingRecord:
+        """With the accuracy (in [0, 1]) of the written file in ONNX Runtime, where it has one."""
+        if value is None or self.accuracy is None:
+            return self
+        stages = {**self.accuracy.stages, "final file in ONNX Runtime": 100 * value}
+        return replace(self, accuracy=replace(self.accuracy, stages=stages))
+
+    def trained(self, history: TrainHistory) -> TrainingRecord:
+        """With the epochs of one stage more."""
+        return replace(self, history=(*self.history, *epochs_of(history)))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A model as it is trained: what of it is removed and stays so.
+
+    model: what training starts from.
+    pruned: the same with what is removed gone or zero; after training, what came of it.
+    prunable: layer -> initializer of its weight, of the layers that have weight masks.
+    weight_masks: by layer, in the shape of the weight: False where it stays zero.
+    bias_masks: likewise, by initializer, for biases that go with removed filters.
+    check: of `pruned` against the masked model of full size, where channels are gone.
+    """
+
+    model: Model
+    pruned: Model
+    prunable: Mapping[str, str] = field(default_factory=dict)
+    weight_masks: Mapping[str, BoolArray] = field(default_factory=dict)
+    bias_masks: Mapping[str, BoolArray] = field(default_factory=dict)
+    check: NumericCheck | None = None
+
+    def by_layer(self, weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Weights by initializer as those of the prunable layers, by layer."""
+        return {layer: weights[initializer] for layer, initializer in self.prunable.items()}
+
+
+@dataclass(frozen=True, eq=False)
 class Trainer:
-    """The training side of a run: data, schedule, and the accuracies measured so far."""
+    """Data and schedule for one dense model, which teaches where labels are missing."""
 
-    def __init__(
-        self,
-        workload: Workload,
-        training: Training,
-        seed: int,
-        progress: Progress | None,
-        note: Note,
-    ) -> None:
-        from alcs_onnx import train
-
-        self.train = train
-        self.workload, self.training, self.progress = workload, training, progress
-        self.config: TrainConfig = train.TrainConfig(**{"seed": seed, **training.config})
-        options = train.DataOptions(
-            preprocess=train.Preprocess.parse(training.preprocess),
-            augment=train.Augment.parse(training.augment),
-            seed=seed,
-        )
-        self.data: Data = train.load_data(training.data, workload.model, options)
-        for text in (*self.data.notes, train.limited_rho(self.config)):
-            if text:
-                note(text)
-        train.verify(workload.model, seed=seed)
-        self.stages: dict[str, float] = {}
-        self.kind, self.samples = "", 0
-        self.history: list[Mapping[str, float | str]] = []
+    dense: Model
+    training: Training
+    data: Data
+    config: TrainConfig
+    reporter: Reporter
 
     def evaluate(
-        self, stage: str, weights: Mapping[str, FloatArray] | None, model: Model | None = None
-    ) -> None:
-        """Measure `model` (default: the loaded one) with `weights` on the test samples."""
-        if self.data.test is not None:
-            self.stages[stage] = 100 * self.measure(weights, model)
+        self, model: Model, weights: Mapping[str, FloatArray] | None = None
+    ) -> Evaluation | None:
+        """`model` with `weights`, by initializer, on the test samples; None without any."""
+        return None if self.data.test is None else self.measure(model, weights)
 
-    def measure(
-        self, weights: Mapping[str, FloatArray] | None, model: Model | None = None
-    ) -> float:
-        """The metric of `model` (default: the loaded one) with `weights`, in [0, 1].
+    def measure(self, model: Model, weights: Mapping[str, FloatArray] | None = None) -> Evaluation:
+        """The same; raises `DataError` where there are no test samples."""
+        from alcs_onnx import train
 
-        Raises `DataError` where there are no test samples.
+        return train.evaluate(model, self.data, weights, self.config, teacher=self.dense)
+
+    def admm(
+        self,
+        network: Network,
+        project: Callable[[Mapping[str, FloatArray]], tuple[Mapping[str, BoolArray], float]],
+        purpose: str,
+    ) -> TrainResult:
+        """ADMM of the network's prunable layers towards `project` (ALCS Algorithm 2).
+
+        `project` gives weight masks by layer for weights by layer, and their estimated latency.
         """
-        found: Evaluation = self.train.evaluate(
-            model or self.workload.model,
+        from alcs_onnx import train
+
+        return train.admm(
+            network.model,
+            network.prunable,
+            lambda weights: train.Projection(*project(weights)),
             self.data,
-            weights,
             self.config,
-            teacher=self.workload.model,
+            **self.common(purpose),
         )
-        self.kind, self.samples = found.kind, found.samples
-        return found.value
 
-    def repair(self, masks: Mapping[str, BoolArray]) -> Model:
-        """The loaded model with masked weights, its activations brought back into range.
+    def finetune(
+        self, network: Network, weights: Mapping[str, FloatArray] | None, purpose: str
+    ) -> TrainResult:
+        """Masked retraining of `network`, from `weights` by initializer (default: its own)."""
+        from alcs_onnx import train
 
-        `masks` are by layer, in the shape of the weights.
-        """
-        layers = {layer.name: layer.weight for layer in self.workload.model.conv_layers}
+        return train.finetune(
+            network.model,
+            weights,
+            network.weight_masks,
+            network.prunable,
+            self.data,
+            self.config,
+            keep_vectors=network.bias_masks,
+            **self.common(purpose),
+        )
+
+    def repair(self, model: Model, weight_masks: Mapping[str, BoolArray]) -> Model:
+        """`model` with masked weights, by layer, its activations brought back into range."""
+        from alcs_onnx import train
+
+        layers = {layer.name: layer.weight for layer in model.conv_layers}
         config = replace(self.config, finetune_epochs=0)
-        result = self.train.finetune(self.workload.model, None, masks, layers, self.data, config)
-        return self.workload.model.with_initializers(result.weights)
-
-    def finetune(self, model: Model, budget: str) -> Model:
-        """`model`, whose channels have been removed, trained with all weights it has left."""
-        result = self.train.finetune(
-            model, None, {}, {}, self.data, self.config, **self.common(budget)
-        )
-        self.remember(result.history)
-        self.evaluate("fine-tuned", result.weights, model)
+        result = train.finetune(model, None, weight_masks, layers, self.data, config)
         return model.with_initializers(result.weights)
 
-    def gradients(self) -> Mapping[str, FloatArray]:
-        """Mean gradients of the loss of the loaded model, by initializer."""
-        found: Mapping[str, FloatArray] = self.train.mean_gradients(
-            self.workload.model, self.data, self.config
-        )
-        return found
+    def gradients(self, model: Model) -> Mapping[str, FloatArray]:
+        """Mean gradients of the loss of `model`, by initializer."""
+        from alcs_onnx import train
+
+        return train.mean_gradients(model, self.data, self.config)
 
     def common(self, purpose: str) -> dict[str, Any]:
         """Arguments that the stages of training share; `purpose` is what the budget or step is."""
         return {
-            "progress": self.progress,
+            "reporter": self.reporter,
             "checkpoint": self.training.checkpoint,
             "resume": self.training.resume,
             "fingerprint": f"{purpose} {self.training.data}",
-            "teacher": self.workload.model,
+            "teacher": self.dense,
         }
 
-    def remember(self, history: Any) -> None:
-        """Keep the records of a stage for the report."""
-        self.history += epochs_of(history)
 
-    def accuracy(self) -> Accuracy | None:
-        """What was measured, for the report."""
-        return Accuracy(self.kind, self.samples, dict(self.stages)) if self.stages else None
+def open_trainer(dense: Model, training: Training, seed: int, reporter: Reporter) -> Trainer:
+    """Load the data and check that torch computes what ONNX Runtime does for `dense`.
+
+    Raises `DataError` for data that does not fit the model, another child of `AlcsError` where
+    torch is not installed or the two differ.
+    """
+    from alcs_onnx import train
+
+    config = train.TrainConfig(**{"seed": seed, **training.config})
+    options = train.DataOptions(
+        preprocess=train.Preprocess.parse(training.preprocess),
+        augment=train.Augment.parse(training.augment),
+        seed=seed,
+    )
+    data = train.load_data(training.data, dense, options)
+    for text in (*data.notes, train.limited_rho(config)):
+        if text:
+            reporter.note(text)
+    train.verify(dense, seed=seed)
+    return Trainer(dense, training, data, config, reporter)
 
 
-def epochs_of(history: TrainHistory) -> tuple[Mapping[str, Any], ...]:
+def epochs_of(history: TrainHistory) -> Epochs:
     """The records of some stages as plain values, for results that are saved."""
     return tuple(asdict(record) for record in history.records)

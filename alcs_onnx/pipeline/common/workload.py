@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,11 @@ from alcs_onnx import ort
 from alcs_onnx.graph import Model, as_convolutions, load_model, require_conv
 from alcs_onnx.ort import Feeds
 from alcs_onnx.pipeline.common.runnable import open_runnable
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.rewrite import random_model
 from alcs_onnx.structures import Structure, get_structure, reason_dense
-from alcs_onnx.target import Target, get_target
+from alcs_onnx.target import ModelTimes, Target, get_target
 from alcs_onnx.types import ConvLayer, Shape, Timing
-
-#: Told one line about what happens.
-Note = Callable[[str], None]
 
 #: Methods of `optimize` that remove groups of weights: each the structure of the same name.
 GROUP_METHODS = ("simd", "filter", "shape", "unstructured")
@@ -82,6 +80,24 @@ class Workload:
             feeds=self.feeds,
         )
 
+    def time_dense(self) -> Timing:
+        """The latency of the file that was given."""
+        return Timing.from_samples(self.time([self.original])[0])
+
+    def node_times(
+        self, models: Sequence[bytes], *, library: bool = True, reporter: Reporter = SILENT
+    ) -> list[ModelTimes]:
+        """The models timed node by node, as the options say."""
+        return self.target.node_times(
+            models,
+            threads=self.measuring.threads,
+            iterations=self.measuring.iterations,
+            warmup=self.measuring.warmup,
+            feeds=self.feeds,
+            library=library,
+            reporter=reporter,
+        )
+
     def against_dense(self, candidate: bytes) -> tuple[Timing, Timing]:
         """The dense file and `candidate`, interleaved, over several sessions of each.
 
@@ -108,7 +124,7 @@ def open_workload(
     simd_group: int,
     measuring: Measuring,
     seed: int,
-    on_note: Note,
+    reporter: Reporter,
     structure: str = "simd",
 ) -> Workload:
     """Load and normalise the model at `path` and connect to the target.
@@ -118,9 +134,9 @@ def open_workload(
     leaves no convolution at all.
     """
     target = get_target(measuring.target)
-    model = load_model(path, input_shapes, on_note, needs_conv=False)
+    model = load_model(path, input_shapes, reporter.note, needs_conv=False)
     if fully_connected:
-        model = as_convolutions(model, on_note)
+        model = as_convolutions(model, reporter.note)
     require_conv(path, model)
     session = ort.create_session(model.serialize(), library=False)
     return Workload(

@@ -2,62 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from alcs_onnx import ort
-from alcs_onnx.differences import Differences
+from alcs_onnx.differences import Difference, Differences
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import computed_tensors, self_contained, with_outputs
 from alcs_onnx.pipeline.compare.agreement import TopOne
-from alcs_onnx.pipeline.compare.inputs import RANDOM_SAMPLES, data_inputs, random_inputs
+from alcs_onnx.pipeline.compare.inputs import Inputs, inputs_of
 from alcs_onnx.pipeline.compare.matching import Pair, match_tensors
 from alcs_onnx.pipeline.compare.pair import ModelPair, is_numeric
+from alcs_onnx.pipeline.compare.request import CompareRequest
 from alcs_onnx.pipeline.compare.result import (
+    Agreement,
     ModelComparison,
     OutputComparison,
     TensorComparison,
 )
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.target import get_target
 from alcs_onnx.types import Shape
 
-#: Told what is done, and the share of it, in (0, 1].
-Progress = Callable[[str, float], None]
-
-#: Relative difference up to which values are taken as the same.
-TOLERANCE = 1e-3
 #: Samples on which intermediate tensors are compared.
 TENSOR_SAMPLES = 4
 
 
-def compare(
-    a: str | Path,
-    b: str | Path,
-    *,
-    data: str | None = None,
-    preprocess: str = "none",
-    samples: int | None = None,
-    tolerance: float = TOLERANCE,
-    input_shapes: Mapping[str, Shape] | None = None,
-    threads: int = 1,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> ModelComparison:
-    """Run the model files `a`, the reference, and `b` on the same inputs, and compare.
+def compare(request: CompareRequest, reporter: Reporter = SILENT) -> ModelComparison:
+    """Run both models of `request` on the same inputs, and compare.
 
-    `data` is a folder of images, an .npz file or `module:function`, and `preprocess` what happens
-    to its pixels; its test samples are used, `samples` of them where given. Without data there
-    are `samples` reproducible random inputs. Both models run in this process with the custom-op
-    library. Raises `ModelError` for a file that is missing or does not run, and for inputs or
-    outputs that do not correspond, `DataError` for data that does not fit, and `UnsupportedError`
-    for outputs that are no numbers.
+    Both run in this process with the custom-op library. Raises `ModelError` for a file that is
+    missing or does not run, and for inputs or outputs that do not correspond, `DataError` for
+    data that does not fit, and `UnsupportedError` for outputs that are no numbers.
     """
-    pair = ModelPair(Path(a), Path(b), threads, input_shapes or {})
-    signature = pair.signature(pair.random_feeds(seed))
-    if data is None:
-        inputs = random_inputs(pair, samples or RANDOM_SAMPLES, seed)
-    else:
-        inputs = data_inputs(signature, data, preprocess, samples, seed)
+    pair = ModelPair(request.a, request.b, request.threads, request.input_shapes)
+    signature = pair.signature(pair.random_feeds(request.seed))
+    inputs = inputs_of(request, pair, signature)
+    compared = _run(pair, inputs, reporter)
+    outputs = tuple(
+        OutputComparison(*names, info.shape, row, row.relative <= request.tolerance)
+        for names, info, row in zip(pair.names, signature.outputs, compared.outputs, strict=True)
+    )
+    notes = [*pair.notes, *inputs.notes, *compared.notes]
+    if inputs.labelled and compared.agreement is None:
+        notes.append("the first output is no score per class: the labels are not used")
+    tensors, matched_by, note = _compare_tensors(pair.paths, compared.kept, request)
+    return ModelComparison(
+        model_a=str(request.a),
+        model_b=str(request.b),
+        data=inputs.told,
+        samples=compared.samples,
+        tolerance=request.tolerance,
+        same=all(row.within for row in outputs),
+        agreement=compared.agreement,
+        outputs=outputs,
+        tensors=tensors,
+        tensor_samples=len(compared.kept),
+        matched_by=matched_by,
+        parted=next((row for row in tensors if row.within is False), None),
+        machine=get_target("local").machine(request.threads),
+        notes=(*notes, *([note] if note else [])),
+    )
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What one pass over the samples found; `kept` are a few of them, one by one."""
+
+    outputs: tuple[Difference, ...]
+    agreement: Agreement | None
+    samples: int
+    kept: tuple[ort.Feeds, ...]
+    notes: tuple[str, ...]
+
+
+def _run(pair: ModelPair, inputs: Inputs, reporter: Reporter) -> _Compared:
     differences = [Differences() for _ in pair.names]
     classes = TopOne(inputs.labelled)
     kept: list[ort.Feeds] = []
@@ -75,40 +95,19 @@ def compare(
         if len(kept) < TENSOR_SAMPLES:
             kept += batch.singles(pair.dynamic_batch)
         count += batch.size
-        if progress is not None and inputs.total:
-            progress("comparing", min(1.0, count / inputs.total))
-    outputs = tuple(
-        OutputComparison(*names, info.shape, row, row.relative <= tolerance)
-        for names, info, row in zip(
-            pair.names, signature.outputs, (sums.result() for sums in differences), strict=True
-        )
-    )
-    agreement = classes.result()
-    notes = [*pair.notes, *inputs.notes, *classes.notes]
-    if inputs.labelled and agreement is None:
-        notes.append("the first output is no score per class: the labels are not used")
-    kept = kept[:TENSOR_SAMPLES]
-    tensors, matched_by, note = _compare_tensors(pair.paths, threads, kept, tolerance)
-    return ModelComparison(
-        model_a=str(a),
-        model_b=str(b),
-        data=inputs.told,
+        if inputs.total:
+            reporter.stage("comparing", min(1.0, count / inputs.total))
+    return _Compared(
+        outputs=tuple(sums.result() for sums in differences),
+        agreement=classes.result(),
         samples=count,
-        tolerance=tolerance,
-        same=all(row.within for row in outputs),
-        agreement=agreement,
-        outputs=outputs,
-        tensors=tensors,
-        tensor_samples=len(kept),
-        matched_by=matched_by,
-        parted=next((row for row in tensors if row.within is False), None),
-        machine=get_target("local").machine(threads),
-        notes=(*notes, *([note] if note else [])),
+        kept=tuple(kept[:TENSOR_SAMPLES]),
+        notes=tuple(classes.notes),
     )
 
 
 def _compare_tensors(
-    paths: tuple[Path, Path], threads: int, kept: Sequence[ort.Feeds], tolerance: float
+    paths: tuple[Path, Path], kept: Sequence[ort.Feeds], request: CompareRequest
 ) -> tuple[tuple[TensorComparison, ...], str, str]:
     """The tensors of both graphs, how they were found, and a note where they were not."""
     try:
@@ -118,11 +117,12 @@ def _compare_tensors(
             return (), "", "the graphs have no tensor in common: only the outputs are compared"
         sessions = [
             ort.create_session(
-                with_outputs(model, list(dict.fromkeys(pair[side].name for pair in pairs))), threads
+                with_outputs(model, list(dict.fromkeys(pair[side].name for pair in pairs))),
+                request.threads,
             )
             for side, model in enumerate((a, b))
         ]
-        return _tensor_rows(pairs, sessions, kept, tolerance), matched_by, ""
+        return _tensor_rows(pairs, sessions, kept, request.tolerance), matched_by, ""
     except AlcsError as error:
         return (), "", f"intermediate tensors are not compared: {error}"
 

@@ -13,6 +13,7 @@ from alcs_onnx import ort
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.common.accuracy import runtime_batches
 from alcs_onnx.pipeline.compare.pair import ModelPair
+from alcs_onnx.pipeline.compare.request import CompareRequest
 
 if TYPE_CHECKING:
     from alcs_onnx.train import Samples
@@ -53,6 +54,13 @@ class Inputs:
     batches: Iterator[InputBatch]
     labelled: bool = False
     notes: list[str] = field(default_factory=list)
+
+
+def inputs_of(request: CompareRequest, pair: ModelPair, signature: Model) -> Inputs:
+    """The samples that `request` asks for; raises as `data_inputs` does."""
+    if request.data is None:
+        return random_inputs(pair, request.samples or RANDOM_SAMPLES, request.seed)
+    return data_inputs(signature, request.data, request.preprocess, request.samples, request.seed)
 
 
 def random_inputs(pair: ModelPair, count: int, seed: int) -> Inputs:

@@ -1,10 +1,17 @@
 """`compare-structures`: what each structure of sparsity is worth at the same accuracy."""
 
-from alcs_onnx.pipeline.compare_structures.command import (
+from alcs_onnx.pipeline.compare_structures.command import compare_structures
+from alcs_onnx.pipeline.compare_structures.request import (
     DEFAULT_STRUCTURES,
+    CompareStructuresRequest,
     ComparisonOptions,
-    compare_structures,
+    SearchOptions,
 )
-from alcs_onnx.pipeline.compare_structures.search import SearchOptions
 
-__all__ = ["DEFAULT_STRUCTURES", "ComparisonOptions", "SearchOptions", "compare_structures"]
+__all__ = [
+    "DEFAULT_STRUCTURES",
+    "CompareStructuresRequest",
+    "ComparisonOptions",
+    "SearchOptions",
+    "compare_structures",
+]

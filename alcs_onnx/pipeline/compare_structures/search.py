@@ -8,47 +8,15 @@ structures is searched one structure after the other. Then levels are tried from
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from alcs_onnx.errors import AlcsError, DivergedError
+from alcs_onnx.errors import DivergedError
 from alcs_onnx.levels import get_level_set
-from alcs_onnx.pipeline.common.workload import Note
+from alcs_onnx.pipeline.compare_structures.request import SearchOptions
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
+from alcs_onnx.reporter import Reporter
 from alcs_onnx.solve import KeepTarget
 from alcs_onnx.structures import Structure
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """How hard to search.
-
-    rounds: pruning rounds of each structure, failed ones included.
-    factor: what a round divides the number of weights by, its square root after a round that
-        failed (ADMM-NN-S section 4.3 divides by 1.5, then by 2).
-    smallest_factor: a structure is done when the factor has fallen below.
-    levels: quantizations to try, fewest levels first; empty leaves float32.
-    per_channel: distances of levels for each output channel instead of each layer.
-    """
-
-    rounds: int = 8
-    factor: float = 2.0
-    smallest_factor: float = 1.15
-    levels: tuple[str, ...] = ("3bit", "4bit", "5bit", "8bit")
-    per_channel: bool = False
-
-    def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise AlcsError(f"a search of {self.rounds} rounds finds nothing")
-        if not self.factor >= self.smallest_factor > 1:
-            raise AlcsError(
-                f"the factor {self.factor:g} must be at least the smallest, "
-                f"{self.smallest_factor:g}, and that above 1"
-            )
-        for name in self.levels:
-            get_level_set(name)
-        if self.per_channel and not self.levels:
-            raise AlcsError("per-channel levels need a quantization")
 
 
 def search(
@@ -57,7 +25,7 @@ def search(
     structures: Sequence[Structure],
     floor: float,
     options: SearchOptions,
-    note: Note,
+    reporter: Reporter,
 ) -> tuple[Compressed, tuple[Trial, ...]]:
     """The smallest state of at least `floor` accuracy (in [0, 1]) that was found from `start`.
 
@@ -69,7 +37,7 @@ def search(
     def tried(step: str, found: Compressed) -> bool:
         accepted = found.accuracy >= floor
         trials.append(Trial.of(step, found, accepted))
-        note(
+        reporter.note(
             f"{step}: {found.kept} weights left, accuracy {found.accuracy:.2%}"
             + ("" if accepted else f", below {floor:.2%}: undone")
         )
@@ -80,7 +48,7 @@ def search(
         try:
             return step()
         except DivergedError as error:
-            note(f"{error}: undone")
+            reporter.note(f"{error}: undone")
             return None
 
     for structure in structures:
@@ -104,5 +72,5 @@ def search(
             )
             if found is not None and tried(name, found):
                 return found, tuple(trials)
-        note(f"no quantization keeps the accuracy at {state.kept} weights")
+        reporter.note(f"no quantization keeps the accuracy at {state.kept} weights")
     return states[-1], tuple(trials)

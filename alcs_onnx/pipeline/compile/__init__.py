@@ -1,6 +1,7 @@
 """`compile`: rewrite a model that is already sparse."""
 
-from alcs_onnx.pipeline.common.results import CompileResult
 from alcs_onnx.pipeline.compile.command import compile_model
+from alcs_onnx.pipeline.compile.request import CompileRequest
+from alcs_onnx.pipeline.compile.result import CompileResult
 
-__all__ = ["CompileResult", "compile_model"]
+__all__ = ["CompileRequest", "CompileResult", "compile_model"]

@@ -1,6 +1,13 @@
 """`compress`: prune and quantize to given targets."""
 
-from alcs_onnx.pipeline.compress.command import CompressOptions, compress
+from alcs_onnx.pipeline.compress.command import compress
+from alcs_onnx.pipeline.compress.request import CompressOptions, CompressRequest
 from alcs_onnx.pipeline.compress.result import ComparisonResult, StructureResult
 
-__all__ = ["ComparisonResult", "CompressOptions", "StructureResult", "compress"]
+__all__ = [
+    "ComparisonResult",
+    "CompressOptions",
+    "CompressRequest",
+    "StructureResult",
+    "compress",
+]

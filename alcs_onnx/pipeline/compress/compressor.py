@@ -30,11 +30,12 @@ class Compressed:
 
     `weights` are by initializer, empty at the start; `keep` by layer in the shape of the
     weights, True where a weight is left; `vectors` likewise by initializer, for biases that went
-    with their filters; `quantized` by layer. `accuracy` is the metric of `Trainer` on the test
-    samples, in [0, 1]. `epochs` are the records of the step that led here.
+    with their filters; `quantized` by layer. `accuracy` is the metric on the test samples, in
+    [0, 1], and `measure` says of what. `epochs` are the records of the step that led here.
     """
 
     accuracy: float
+    measure: str
     weights: Mapping[str, FloatArray] = field(default_factory=dict)
     keep: Mapping[str, BoolArray] = field(default_factory=dict)
     quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict)
@@ -78,18 +79,18 @@ class Compressor:
         self,
         model: Model,
         layers: Sequence[ConvLayer],
-        trained: Trainer,
+        trainer: Trainer,
         *,
         rule: str = "lamp",
         estimator: Estimator | None = None,
         checkpoint: Path | None = None,
     ) -> None:
-        self.model, self.trained, self._folder = model, trained, checkpoint
+        self.model, self.trainer, self._folder = model, trainer, checkpoint
         self.layers = {layer.name: layer for layer in layers}
         self._initializers = {name: layer.weight for name, layer in self.layers.items()}
         self._rule, self._estimator = rule, estimator
         self._steps = 0
-        if checkpoint is not None and not trained.training.resume:
+        if checkpoint is not None and not trainer.training.resume:
             # A run that is interrupted early must not be resumed into steps of another one.
             for old in checkpoint.glob("step-*/*.pt"):
                 old.unlink()
@@ -100,7 +101,8 @@ class Compressor:
             name: np.asarray(self.model.initializers[layer.weight] != 0, dtype=np.bool_)
             for name, layer in self.layers.items()
         }
-        return Compressed(self._accuracy(None), {}, keep)
+        found = self.trainer.measure(self.model)
+        return Compressed(found.value, found.kind, {}, keep)
 
     def whole(self, state: Compressed) -> Compressed:
         """`state` with no weight pruned: what shares of all weights are of."""
@@ -125,14 +127,15 @@ class Compressor:
         """
         counts = self._counts(state, structure, targets, progress, base or state)
         project = self._projection(state, structure, counts)
-        train = self.trained.train
+        from alcs_onnx import train
+
         common = self._common(f"{structure.name} {sorted(counts.items())}")
         first = train.admm(
             self.model,
             self._initializers,
             project,
-            self.trained.data,
-            self.trained.config,
+            self.trainer.data,
+            self.trainer.config,
             weights=state.weights,
             support=state.keep,
             keep_vectors=state.vectors,
@@ -145,8 +148,8 @@ class Compressor:
             first.weights,
             first.keep,
             self._initializers,
-            self.trained.data,
-            self.trained.config,
+            self.trainer.data,
+            self.trainer.config,
             keep_vectors=vectors,
             stage=f"{self._steps}-finetune",
             **common,
@@ -164,12 +167,14 @@ class Compressor:
         self, state: Compressed, levels: LevelSet, *, per_channel: bool = False
     ) -> Compressed:
         """Weights to levels, zeros staying zeros; pruned biases stay zero as well."""
-        result = self.trained.train.quantize_weights(
+        from alcs_onnx import train
+
+        result = train.quantize_weights(
             self.model,
             self._initializers,
             dict.fromkeys(self.layers, levels),
-            self.trained.data,
-            self.trained.config,
+            self.trainer.data,
+            self.trainer.config,
             weights=state.weights,
             keep=state.keep,
             keep_vectors=state.vectors,
@@ -219,6 +224,7 @@ class Compressor:
         self, state: Compressed, structure: Structure, counts: Mapping[str, int]
     ) -> Callable[[Mapping[str, FloatArray]], Any]:
         """Onto the weights with at most `counts` groups in each layer."""
+        from alcs_onnx import train
 
         def project(weights: Mapping[str, FloatArray]) -> Any:
             masks = {}
@@ -226,7 +232,7 @@ class Compressor:
                 layer = self.layers[name]
                 keep = largest_groups(structure, weight, layer, counts[name])
                 masks[name] = structure.weight_mask(keep, layer) & state.keep[name]
-            return self.trained.train.Projection(masks)
+            return train.Projection(masks)
 
         return project
 
@@ -245,14 +251,14 @@ class Compressor:
         found = state.weights.get(layer.weight)
         return np.asarray(self.model.initializers[layer.weight] if found is None else found)
 
-    def _accuracy(self, weights: Mapping[str, FloatArray] | None) -> float:
-        return self.trained.measure(weights, self.model)
+    def _accuracy(self, weights: Mapping[str, FloatArray]) -> float:
+        return self.trainer.measure(self.model, weights).value
 
     def _common(self, what: str) -> dict[str, Any]:
         """Arguments of a training step: a checkpoint folder of its own, and what it is for."""
         self._steps += 1
         return {
-            **self.trained.common(f"step {self._steps}: {what}"),
+            **self.trainer.common(f"step {self._steps}: {what}"),
             "checkpoint": self._folder and self._folder / f"step-{self._steps:03d}",
         }
 

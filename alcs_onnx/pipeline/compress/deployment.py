@@ -12,8 +12,7 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.levels import quantize
-from alcs_onnx.pipeline.common.results import NumericCheck
-from alcs_onnx.pipeline.common.verification import numeric_check, written_form
+from alcs_onnx.pipeline.common.verification import NumericCheck, numeric_check, written_form
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor
 from alcs_onnx.rewrite import compile_sparse, quantize_weights, remove_zero_channels

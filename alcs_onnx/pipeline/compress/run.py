@@ -6,31 +6,71 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
-from alcs_onnx.pipeline.common.training import Progress, Trainer, Training
-from alcs_onnx.pipeline.common.workload import Measuring, Note, Workload, open_workload
+from alcs_onnx.pipeline.common.training import Trainer, Training, open_trainer
+from alcs_onnx.pipeline.common.workload import Measuring, Workload, open_workload
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
 from alcs_onnx.pipeline.compress.deployment import deploy
+from alcs_onnx.pipeline.compress.request import LayerOptions
 from alcs_onnx.pipeline.compress.result import ComparisonResult, Round, StructureResult
+from alcs_onnx.reporter import Reporter
 from alcs_onnx.storage import FLOAT_BITS
 from alcs_onnx.structures import Structure
 from alcs_onnx.types import Shape
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerOptions:
-    """Which layers take part, and how weights are shared out over them.
+class Request(Protocol):
+    """What `compress` and `compare-structures` are both asked for."""
 
-    fully_connected: whether fully connected layers are pruned as well (balanced pruning:
-        ADAM-ADMM section 5.1); they take part as convolutions.
-    rule: how a number of weights of the network is shared out over the layers (`solve.RULES`).
-    """
+    @property
+    def model(self) -> Path:
+        """The model file."""
+        ...
 
-    fully_connected: bool = False
-    rule: str = "lamp"
+    @property
+    def training(self) -> Training:
+        """Data and schedule."""
+        ...
+
+    @property
+    def options(self) -> LayerOptions:
+        """Which layers take part."""
+        ...
+
+    @property
+    def input_shapes(self) -> Mapping[str, Shape]:
+        """Sizes of inputs that the file leaves open."""
+        ...
+
+    @property
+    def simd_group(self) -> int:
+        """Output channels per SIMD group."""
+        ...
+
+    @property
+    def measuring(self) -> Measuring:
+        """How latency is measured."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Random seed."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Compression:
+    """A model that was taken through steps: by which structures, and what came of it."""
+
+    compressor: Compressor
+    name: str
+    structures: Sequence[Structure]
+    state: Compressed
+    trials: Sequence[Trial]
 
 
 @dataclass(frozen=True)
@@ -38,77 +78,38 @@ class CompressionRun:
     """A model that is opened, its training, and when (`time.monotonic`) that began."""
 
     workload: Workload
-    trained: Trainer
+    trainer: Trainer
     options: LayerOptions
-    note: Note
     began: float
-
-    @classmethod
-    def open(
-        cls,
-        model: str | Path,
-        training: Training,
-        options: LayerOptions,
-        *,
-        input_shapes: Mapping[str, Shape] | None,
-        simd_group: int,
-        measuring: Measuring | None,
-        seed: int,
-        progress: Progress | None,
-        on_note: Note | None,
-    ) -> CompressionRun:
-        """Load the model and the data; raises `AlcsError` where there is no layer to prune."""
-        began, note = time.monotonic(), on_note or (lambda text: None)
-        workload = open_workload(
-            Path(model),
-            input_shapes=input_shapes or {},
-            fully_connected=options.fully_connected,
-            simd_group=simd_group,
-            measuring=measuring or Measuring(),
-            seed=seed,
-            on_note=note,
-        )
-        if not workload.prunable:
-            raise AlcsError(f"{model}: there is no layer that can be pruned")
-        return cls(
-            workload, Trainer(workload, training, seed, progress, note), options, note, began
-        )
 
     def compressor(self, part: str = "", estimator: Estimator | None = None) -> Compressor:
         """What takes the model through its steps; `part` keeps its checkpoints apart."""
-        folder = self.trained.training.checkpoint
+        folder = self.trainer.training.checkpoint
         return Compressor(
             self.workload.model,
             self.workload.prunable,
-            self.trained,
+            self.trainer,
             rule=self.options.rule,
             estimator=estimator,
             checkpoint=None if folder is None else Path(folder) / part,
         )
 
     def row(
-        self,
-        compressor: Compressor,
-        name: str,
-        structures: Sequence[Structure],
-        state: Compressed,
-        trials: Sequence[Trial],
-        output: Path | None,
-        *,
-        plain: bool = False,
+        self, made: Compression, output: Path | None, *, plain: bool = False
     ) -> StructureResult:
-        """Deploy `state` (`plain` as for `deploy`), write it to `output`, and say what it is worth.
+        """Deploy what was `made` (`plain` as for `deploy`), write it to `output`, and sum it up.
 
         The accuracy is that of the written model in ONNX Runtime where it can be had there.
         """
-        deployed = deploy(self.workload, compressor, state, structures, plain=plain)
+        compressor, state = made.compressor, made.state
+        deployed = deploy(self.workload, compressor, state, made.structures, plain=plain)
         if output is not None:
             deployed.model.save(output)
-        found = runtime_accuracy(deployed.model, self.trained.data)
+        found = runtime_accuracy(deployed.model, self.trainer.data)
         levels = next(iter(state.quantized.values()), None)
         total = sum(layer.weight_count for layer in compressor.layers.values())
         return StructureResult.from_storage(
-            name,
+            made.name,
             deployed.storage,
             accuracy=state.accuracy if found is None else found,
             quantization="float32" if levels is None else levels.level_set.name,
@@ -118,20 +119,20 @@ class CompressionRun:
             layer_ms=deployed.layer_ms,
             history=[
                 Round(total / max(x.kept, 1), x.accuracy, x.accepted, x.step, x.epochs)
-                for x in trials
+                for x in made.trials
             ],
         )
 
     def result(
-        self, baseline: float, rows: Sequence[StructureResult], tolerance: float | None = None
+        self, start: Compressed, rows: Sequence[StructureResult], tolerance: float | None = None
     ) -> ComparisonResult:
-        """The rows with what they share; `baseline` is the dense model's accuracy."""
-        workload, training = self.workload, self.trained.training
+        """The rows with what they share; `start` is the dense model."""
+        workload, training = self.workload, self.trainer.training
         return ComparisonResult(
             model=str(workload.path),
             data=training.data,
-            measure=self.trained.kind,
-            baseline_accuracy=baseline,
+            measure=start.measure,
+            baseline_accuracy=start.accuracy,
             tolerance=tolerance,
             rows=tuple(rows),
             machine=workload.target.machine(workload.measuring.threads),
@@ -143,3 +144,21 @@ class CompressionRun:
             },
             seconds=time.monotonic() - self.began,
         )
+
+
+def open_run(request: Request, reporter: Reporter) -> CompressionRun:
+    """Load the model and the data; raises `AlcsError` where there is no layer to prune."""
+    began = time.monotonic()
+    workload = open_workload(
+        request.model,
+        input_shapes=request.input_shapes,
+        fully_connected=request.options.fully_connected,
+        simd_group=request.simd_group,
+        measuring=request.measuring,
+        seed=request.seed,
+        reporter=reporter,
+    )
+    if not workload.prunable:
+        raise AlcsError(f"{request.model}: there is no layer that can be pruned")
+    trainer = open_trainer(workload.model, request.training, request.seed, reporter)
+    return CompressionRun(workload, trainer, request.options, began)

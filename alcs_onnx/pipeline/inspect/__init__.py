@@ -1,5 +1,6 @@
 """`inspect`: what there is to know about a model file, as plain values."""
 
+from alcs_onnx.pipeline.inspect.request import VIEWS, InspectRequest
 from alcs_onnx.pipeline.inspect.result import (
     SCHEMA,
     CouplingFacts,
@@ -19,9 +20,11 @@ from alcs_onnx.pipeline.inspect.result import (
 
 __all__ = [
     "SCHEMA",
+    "VIEWS",
     "CouplingFacts",
     "CurveFacts",
     "GroupFacts",
+    "InspectRequest",
     "Inspection",
     "LatencyFacts",
     "LayerFacts",

@@ -1,7 +1,14 @@
 """`optimize`: make a model meet a latency budget."""
 
-from alcs_onnx.pipeline.common.results import OptimizeResult
-from alcs_onnx.pipeline.optimize.channel_loop import ChannelOptions
 from alcs_onnx.pipeline.optimize.command import METHODS, optimize
+from alcs_onnx.pipeline.optimize.request import ChannelOptions, OptimizeRequest
+from alcs_onnx.pipeline.optimize.result import ChannelReport, OptimizeResult
 
-__all__ = ["METHODS", "ChannelOptions", "OptimizeResult", "optimize"]
+__all__ = [
+    "METHODS",
+    "ChannelOptions",
+    "ChannelReport",
+    "OptimizeRequest",
+    "OptimizeResult",
+    "optimize",
+]

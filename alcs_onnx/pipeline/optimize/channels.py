@@ -1,149 +1,287 @@
-"""`optimize --method channel`: channels are removed, and the result is plain ONNX."""
+"""Whole channels are removed, and the result is plain ONNX (`--method channel`): SP-LAMP."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 
+from alcs_onnx.channel_importance import channel_scores
 from alcs_onnx.coupling import Coupling
-from alcs_onnx.errors import AlcsError
+from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.graph import Model
-from alcs_onnx.pipeline.common.results import ChannelReport, LayerReport, NumericCheck
+from alcs_onnx.latency import ChannelEstimator
+from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.tables import coupling_of
+from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import numeric_check, written_form
-from alcs_onnx.pipeline.optimize.channel_loop import (
-    ChannelLoop,
-    channel_masks,
-)
-from alcs_onnx.pipeline.optimize.checkpoint import FIRST
+from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
-from alcs_onnx.pipeline.optimize.request import Outcome, Request, already_within
+from alcs_onnx.pipeline.optimize.request import ChannelOptions
+from alcs_onnx.pipeline.optimize.result import ChannelReport
+from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.rewrite import masked, shrink
-from alcs_onnx.types import BoolArray, ChannelPlan
+from alcs_onnx.solve import best_channels
+from alcs_onnx.solve.closed_loop import LoopState
+from alcs_onnx.solve.stages import left_of, solve_in_stages
+from alcs_onnx.types import (
+    BoolArray,
+    Budget,
+    ChannelPlan,
+    ChannelTable,
+    FloatArray,
+    Machine,
+    Timing,
+)
 
 
-def prune_channels(request: Request) -> Outcome:
-    """Measure, solve and measure until the budget is met; train what is left.
-
-    Raises `BudgetError` when the budget cannot be reached, before anything is trained.
-    """
-    loop = open_loop(request)
-    table, trained = loop.table, request.trained
-    unchanged = already_within(request, loop, table)
-    if unchanged is not None:
-        return unchanged
-    resumed = request.state.load(FIRST, request.workload.model) if request.plan is None else None
-    saved = request.plan or resumed
-    # A plan that training began with has been measured; another measurement changes nothing.
-    plan = _chosen(request, loop) if resumed is None else _channels_of(resumed)
-    settings = asdict(request.channels) if saved is None else saved.settings
-    if trained is not None:
-        trained.evaluate("dense", None)
-    smaller, check = remove(request, loop.coupling, plan.keep)
-    if trained is not None:
-        trained.evaluate("one-shot", None, smaller)
-        if request.trains:
-            if resumed is None:
-                request.state.save(FIRST, SavedPlan("channel", plan, None, settings))
-            smaller = trained.finetune(smaller, request.budget.text)
-    written = written_form(smaller)
-    if not numeric_check(written, smaller, request.seed).passed:
-        raise AlcsError("the model to be written differs from the trained one; nothing was written")
-    return Outcome(
-        dense=table.dense,
-        machine=table.machine,
-        budget_ms=loop.budget_ms,
-        reachable_ms=loop.range_ms(),
-        predicted_ms=plan.predicted_ms,
-        predicted_share=plan.predicted_ms / loop.dense_ms,
-        model=written,
-        check=check,
-        mac_ratio=smaller.macs / request.workload.model.macs,
-        layers=lambda times: layer_rows(request.workload.model, smaller, times),
-        channels=channel_reports(loop, plan),
-        plan=SavedPlan("channel", plan, None, settings),
-        keeps_all=all(mask.all() for mask in plan.keep.values()),
-        settings=settings,
-        channel_curves=table.curves,
-    )
-
-
-def open_loop(request: Request) -> ChannelLoop:
+def open_channels(run: Run) -> ChannelPruning:
     """Analyse the model and measure, or load, the contributions of its channel groups."""
-    workload = request.workload
+    workload, options = run.workload, run.request.channels
     coupling = coupling_of(workload.model)
-    options = request.channels
-    if options.score == "taylor" and request.trained is None:
+    if options.score == "taylor" and run.trainer is None:
         raise AlcsError("the score 'taylor' needs --data to take gradients from")
-    table = request.tables.of_channels(workload, coupling, options.contributions, request.stage())
+    table = run.tables.of_channels(workload, coupling, options.contributions)
     if table.predicted and table.error is not None:
-        request.note(f"predicted savings are off by {100 * table.error:.0f} % where measured")
+        run.reporter.note(f"predicted savings are off by {100 * table.error:.0f} % where measured")
     gradients = None
-    if options.score == "taylor" and request.trained is not None:
-        gradients = request.trained.gradients()
-    return ChannelLoop(workload, table, coupling, request.budget, options, request.note, gradients)
+    if options.score == "taylor" and run.trainer is not None:
+        gradients = run.trainer.gradients(workload.model)
+    return ChannelPruning(workload, table, coupling, run.request.budget, options, gradients)
 
 
-def remove(
-    request: Request, coupling: Coupling, keep: Mapping[str, BoolArray]
-) -> tuple[Model, NumericCheck]:
-    """The workload's model without the other channels, checked against its masked full form.
+@dataclass(frozen=True, eq=False)
+class ChannelPruning:
+    """Plans of channels for one model by measured contributions. See `method.Pruning`.
 
-    With data the activations are brought back into range first, at full size.
+    `gradients` of the loss, by initializer, are there where the score asks for them.
     """
-    model = request.workload.model
-    if request.trained is not None:
-        model = request.trained.repair(channel_masks(model, coupling, keep))
-    smaller = shrink(model, coupling, keep)
-    check = numeric_check(smaller, masked(model, coupling, keep), request.seed)
-    if not check.passed:
-        raise AlcsError(
-            "the model without the removed channels differs from the masked one by "
-            f"{check.with_library:.1e} (relative); nothing was trained or written"
-        )
-    return smaller, check
 
+    workload: Workload
+    table: ChannelTable
+    coupling: Coupling
+    budget: Budget
+    options: ChannelOptions
+    gradients: Mapping[str, FloatArray] | None = None
 
-def _chosen(request: Request, loop: ChannelLoop) -> ChannelPlan:
-    """The plan that was given or the solver's choice, measured."""
-    if request.plan is not None:
-        planned = loop.measure(_channels_of(request.plan))
-        request.note(planned.check_plan())
-        return planned.plan
-    candidate = loop.meet()
-    candidate.require_met()
-    return candidate.plan
+    @property
+    def dense(self) -> Timing:
+        """The dense latency of the table."""
+        return self.table.dense
 
+    @property
+    def machine(self) -> Machine:
+        """Where the table was measured."""
+        return self.table.machine
 
-def _channels_of(plan: SavedPlan) -> ChannelPlan:
-    if plan.channels is None:
-        raise AlcsError("the plan removes no channels: it was made by another method")
-    return plan.channels
+    @property
+    def excluded(self) -> Mapping[str, str]:
+        """Every layer stays the runtime's own operator, and none is kept out of the decision."""
+        return {}
 
+    @property
+    def budget_ms(self) -> float:
+        """The budget for the dense latency of the table."""
+        return self.budget.resolve(self.table.dense.median)
 
-def channel_reports(loop: ChannelLoop, plan: ChannelPlan) -> tuple[ChannelReport, ...]:
-    """A row for each channel group: what it keeps and what that saves when done alone."""
-    saved = loop.estimator.saved
-    rows = []
-    for group in loop.coupling.groups:
-        mask = plan.keep.get(group.name)
-        kept = group.channels if mask is None else int(mask.sum())
-        rows.append(
-            ChannelReport(
-                group=group.name,
-                layers=tuple(dict.fromkeys(slot.node for slot in group.slots)),
-                channels=group.channels,
-                kept=kept,
-                saved_ms=float(saved[group.name][kept]) if group.name in saved else None,
-                reason=group.frozen or None,
+    def range_ms(self) -> tuple[float, float]:
+        """Least and greatest latency that a plan reaches, by the estimate (ms)."""
+        return self.estimator.latency(self._least), self.estimator.dense_ms
+
+    def plan(
+        self, target: float, weights: Mapping[str, FloatArray] | None = None, *, finer: bool = False
+    ) -> ChannelPlan:
+        """The solver's plan, reached in stages; the smallest one where that cannot be reached.
+
+        Groups keep numbers of channels that were measured or, `finer`, any. The choice is by the
+        model's own weights: no training comes before it.
+        """
+        assert weights is None
+        if target * self.budget_ms < self.range_ms()[0]:
+            return self._smallest()
+        try:
+            return self.solve(target * self.budget_ms, finer=finer)
+        except BudgetError:
+            return self._smallest()
+
+    def solve(self, latency_ms: float, *, finer: bool = False) -> ChannelPlan:
+        """The same for an estimated latency (ms); raises `BudgetError` with what can be reached."""
+        return self._plan(
+            solve_in_stages(
+                self.coupling.prunable,
+                self._scores,
+                self.table,
+                latency_ms,
+                stages=self.options.stages,
+                method=self.options.solver,
+                min_channels=self._least,
+                measured_only=not finer,
             )
         )
-    return tuple(rows)
+
+    def is_smallest(self, plan: ChannelPlan) -> bool:
+        """Whether no plan has a lower estimate."""
+        return plan.predicted_ms <= 1.001 * self.range_ms()[0]
+
+    def candidate(self, plan: ChannelPlan) -> Model:
+        """The smaller model, with the weights as they are."""
+        return shrink(self.workload.model, self.coupling, plan.keep)
+
+    def given(self, saved: SavedPlan) -> ChannelPlan:
+        """The channels of a file's plan."""
+        if saved.channels is None:
+            raise AlcsError("the plan removes no channels: it was made by another method")
+        return saved.channels
+
+    def checkpointed(self, plan: ChannelPlan) -> SavedPlan:
+        """The same as for its users."""
+        return self.saved(plan)
+
+    def saved(self, plan: ChannelPlan) -> SavedPlan:
+        """The plan as it is kept in a file."""
+        return SavedPlan("channel", plan, None, asdict(self.options))
+
+    def slower(self, run: Run, plan: ChannelPlan) -> Mapping[str, str]:
+        """None: every layer is the runtime's own."""
+        return {}
+
+    def excluding(self, layers: Mapping[str, str]) -> ChannelPruning:
+        """Itself, likewise."""
+        return self
+
+    def pruned(self, run: Run, plan: ChannelPlan) -> Network:
+        """The smaller model, all of whose weights are trained; checked against its masked form."""
+        return self.remove(run, plan.keep)
+
+    def remove(self, run: Run, keep: Mapping[str, BoolArray]) -> Network:
+        """The model without the other channels, checked against its masked full form.
+
+        With data the activations are brought back into range first, at full size. Raises
+        `AlcsError` when the two differ.
+        """
+        model = self.workload.model
+        if run.trainer is not None:
+            model = run.trainer.repair(model, self._weight_masks(keep))
+        smaller = shrink(model, self.coupling, keep)
+        check = numeric_check(smaller, masked(model, self.coupling, keep), self.workload.seed)
+        if not check.passed:
+            raise AlcsError(
+                "the model without the removed channels differs from the masked one by "
+                f"{check.with_library:.1e} (relative); nothing was trained or written"
+            )
+        return Network(model=smaller, pruned=smaller, check=check)
+
+    def projection(self, loop: LoopState) -> None:
+        """None: channels are removed once, before training."""
+
+    def rewrite(self, run: Run, network: Network, plan: ChannelPlan) -> Rewritten:
+        """The model as it is, with the symbolic batch of its file."""
+        assert network.check is not None
+        written = written_form(network.pruned)
+        if not numeric_check(written, network.pruned, self.workload.seed).passed:
+            raise AlcsError(
+                "the model to be written differs from the trained one; nothing was written"
+            )
+        return Rewritten(
+            model=written,
+            check=network.check,
+            mac_ratio=network.pruned.macs / run.workload.model.macs,
+            layers=layer_rows(self.workload.model, network.pruned),
+        )
+
+    def decided(self, plan: ChannelPlan | None) -> Decided:
+        """The options, the groups and their curves."""
+        return Decided(
+            asdict(self.options),
+            channel_curves=self.table.curves,
+            channels=() if plan is None else self.reports(plan),
+        )
+
+    def reports(self, plan: ChannelPlan) -> tuple[ChannelReport, ...]:
+        """A row for each channel group: what it keeps and what that saves when done alone."""
+        saved = self.estimator.saved
+        rows = []
+        for group in self.coupling.groups:
+            mask = plan.keep.get(group.name)
+            kept = group.channels if mask is None else int(mask.sum())
+            rows.append(
+                ChannelReport(
+                    group=group.name,
+                    layers=tuple(dict.fromkeys(slot.node for slot in group.slots)),
+                    channels=group.channels,
+                    kept=kept,
+                    saved_ms=float(saved[group.name][kept]) if group.name in saved else None,
+                    reason=group.frozen or None,
+                )
+            )
+        return tuple(rows)
+
+    @cached_property
+    def estimator(self) -> ChannelEstimator:
+        """The estimator of the table."""
+        return ChannelEstimator.from_table(self.table)
+
+    @cached_property
+    def _least(self) -> Mapping[str, int]:
+        """The fewest channels of each group: what was measured of `min_share` and more."""
+        least = {}
+        for group in self.coupling.prunable:
+            wanted = self.options.min_share * group.channels
+            kept = self.table.curve(group.name).kept
+            least[group.name] = next(count for count in kept if count >= wanted)
+        return least
+
+    def _smallest(self) -> ChannelPlan:
+        """The least that was measured of every group, the channels of highest score."""
+        everything = {g.name: np.ones(g.channels, dtype=bool) for g in self.coupling.prunable}
+        scores = self._scores(everything)
+        return self._plan({n: best_channels(scores[n], self._least[n]) for n in everything})
+
+    def _scores(self, keep: Mapping[str, BoolArray]) -> Mapping[str, FloatArray]:
+        """The scores of the channels that are left, from the weights that are left."""
+        weights = self._left(keep)
+        return {
+            group.name: channel_scores(
+                weights, left_of(group, keep[group.name]), self.options.score, self.gradients
+            )
+            for group in self.coupling.prunable
+        }
+
+    def _left(self, keep: Mapping[str, BoolArray]) -> Mapping[str, FloatArray]:
+        """The weights, by initializer, zero where removed channels are read and computed."""
+        arrays = dict(self.workload.model.initializers)
+        copies: dict[str, FloatArray] = {}
+        for slot, positions in self.coupling.removed(keep):
+            if slot.tensor not in copies:
+                copies[slot.tensor] = arrays[slot.tensor].copy()
+            np.moveaxis(copies[slot.tensor], slot.axis, 0)[positions] = 0
+        return arrays | copies
+
+    def _weight_masks(self, keep: Mapping[str, BoolArray]) -> dict[str, BoolArray]:
+        """Weight masks by layer: False where a removed channel is."""
+        layers = {layer.weight: layer for layer in self.workload.model.conv_layers}
+        masks: dict[str, BoolArray] = {}
+        for slot, positions in self.coupling.removed(keep):
+            if slot.tensor in layers:
+                layer = layers[slot.tensor]
+                mask = masks.setdefault(layer.name, np.ones(layer.weight_shape, dtype=bool))
+                np.moveaxis(mask, slot.axis, 0)[positions] = False
+        return masks
+
+    def _plan(self, keep: Mapping[str, BoolArray]) -> ChannelPlan:
+        kept = {name: int(mask.sum()) for name, mask in keep.items()}
+        return ChannelPlan(
+            self.workload.model.digest,
+            dict(keep),
+            dict(self.coupling.frozen),
+            self.estimator.latency(kept),
+        )
 
 
-def layer_rows(before: Model, after: Model, times: Mapping[str, float]) -> tuple[LayerReport, ...]:
+def layer_rows(before: Model, after: Model) -> tuple[LayerReport, ...]:
     """A row for each convolution: the share of its weights that is left."""
     full = {layer.name: layer for layer in before.conv_layers}
     rows = []
@@ -162,12 +300,8 @@ def layer_rows(before: Model, after: Model, times: Mapping[str, float]) -> tuple
                 fused="",
                 dense_ms=None,
                 predicted_ms=None,
-                measured_ms=_finite(times.get(layer.name)),
+                measured_ms=None,
                 reason="all channels kept" if same else None,
             )
         )
     return tuple(rows)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and np.isfinite(value) else None

@@ -7,25 +7,19 @@ run follows them, and ends with the very weights that the interrupted one would 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from alcs_onnx.files import make_folder
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, load_plan, masks_path, save_plan
-from alcs_onnx.types import PruningPlan
-
-if TYPE_CHECKING:
-    from alcs_onnx.pipeline.optimize.budget import BudgetLoop
 
 #: Stages that begin with a plan: all training after the first measurements, and fine-tuning.
 FIRST, FINETUNE = "plan", "finetune_plan"
 
 
 @dataclass(frozen=True)
-class RunState:
+class Checkpoint:
     """The plans of one run in its checkpoint folder; without a folder none is kept."""
 
     folder: Path | None
@@ -54,19 +48,3 @@ class RunState:
     def _path(self, stage: str) -> Path:
         assert self.folder is not None
         return self.folder / f"{stage}.json"
-
-
-def resumable(
-    state: RunState, stage: str, loop: BudgetLoop, choose: Callable[[], PruningPlan]
-) -> PruningPlan:
-    """The plan that `stage` began with when it was interrupted, else what `choose` finds.
-
-    The loop then also knows what it knew.
-    """
-    saved = state.load(stage, loop.workload.model)
-    if saved is not None and saved.groups is not None and saved.calibration is not None:
-        loop.restore(saved.calibration)
-        return saved.groups
-    plan = choose()
-    state.save(stage, SavedPlan(loop.workload.structure, None, plan, calibration=loop.calibration))
-    return plan

@@ -1,127 +1,101 @@
 """`optimize`: a model and a latency budget in, a model within the budget out.
 
-Load, measure, solve and measure until the budget is met, train, rewrite, check, measure again,
-write. What is removed, and so all between loading and writing, is the method's business.
+`optimize` is ALCS Algorithm 2 with measured latencies in place of estimates alone; what is
+removed is the method's business (`METHODS`).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.files import check_writable
-from alcs_onnx.pipeline.common.results import OptimizeResult
-from alcs_onnx.pipeline.common.tables import Tables
-from alcs_onnx.pipeline.common.training import Progress, Trainer, Training
-from alcs_onnx.pipeline.common.workload import GROUP_METHODS, Measuring, Note, open_workload
-from alcs_onnx.pipeline.optimize.channel_loop import ChannelOptions
-from alcs_onnx.pipeline.optimize.channels import prune_channels
-from alcs_onnx.pipeline.optimize.checkpoint import RunState
-from alcs_onnx.pipeline.optimize.finishing import finish
-from alcs_onnx.pipeline.optimize.groups import prune_groups
-from alcs_onnx.pipeline.optimize.hybrid import prune_both
-from alcs_onnx.pipeline.optimize.plan_file import load_plan, masks_path, save_plan
-from alcs_onnx.pipeline.optimize.request import Outcome, Request
-from alcs_onnx.types import Budget, Shape
+from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
+from alcs_onnx.pipeline.common.training import TrainingRecord
+from alcs_onnx.pipeline.common.workload import GROUP_METHODS
+from alcs_onnx.pipeline.optimize.channels import open_channels
+from alcs_onnx.pipeline.optimize.groups import open_groups
+from alcs_onnx.pipeline.optimize.hybrid import open_hybrid
+from alcs_onnx.pipeline.optimize.measured import measure_finally
+from alcs_onnx.pipeline.optimize.method import Method, Rewritten
+from alcs_onnx.pipeline.optimize.outcome import summary, tell_range, unchanged
+from alcs_onnx.pipeline.optimize.request import OptimizeRequest
+from alcs_onnx.pipeline.optimize.result import OptimizeResult
+from alcs_onnx.pipeline.optimize.run import Run, open_run
+from alcs_onnx.pipeline.optimize.search import choose_again, first_choice, save_choice
+from alcs_onnx.reporter import SILENT, Reporter
 
-#: name -> what makes a model that fits the budget. THE registration of methods.
-METHODS: Mapping[str, Callable[[Request], Outcome]] = {
-    **dict.fromkeys(GROUP_METHODS, prune_groups),
-    "channel": prune_channels,
-    "hybrid": prune_both,
+#: name -> what opens the method for a run. THE registration of methods.
+METHODS: Mapping[str, Method] = {
+    **dict.fromkeys(GROUP_METHODS, open_groups),
+    "channel": open_channels,
+    "hybrid": open_hybrid,
 }
 
 
-def optimize(
-    model: str | Path,
-    budget: Budget | str,
-    output: str | Path | None,
-    *,
-    input_shapes: Mapping[str, Shape] | None = None,
-    fully_connected: bool = False,
-    method: str = "simd",
-    simd_group: int = 4,
-    projection: str = "energy-normalised",
-    channels: ChannelOptions | None = None,
-    table: str | Path | None = None,
-    tables: str | Path | None = None,
-    plan: str | Path | None = None,
-    save_plan_to: str | Path | None = None,
-    measuring: Measuring | None = None,
-    training: Training | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-    on_note: Note | None = None,
-) -> OptimizeResult:
-    """Make the model file `model` meet `budget`, and write it to `output`.
+def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeResult:
+    """Make the model of `request` meet its budget, and write it.
 
     The problem is ALCS eq. 1, SP-LAMP eq. 4: the least loss whose latency is within the budget.
+    The lines below are ALCS Algorithm 2, with the budget closed over measurements: the solver is
+    asked again until what it plans measures within the budget.
 
-    `method` removes SIMD groups of weights ("simd"), rows or columns of the weight matrices
-    ("filter", "shape"), single weights ("unstructured"), whole channels ("channel"), or
-    channels and then SIMD groups ("hybrid"). `simd_group` matters to the methods with SIMD
-    groups. `output` None is a dry run: everything before training, nothing
-    written. Without `training` weights are removed but none is trained. `table` is a saved
-    latency table of the method to use instead of measuring one, and `tables` a folder where
-    tables are kept and those of earlier runs found. `plan` is a saved pruning plan
-    to apply instead of solving, and `save_plan_to` a file for the one that was made. The result
-    says whether the measured model is within [0.95, 1] x budget, and `status` "missed" when it
-    is above.
-
-    `fully_connected` also prunes fully connected layers, in balance with the convolutions
-    (ADAM-ADMM section 5.1); they are convolutions in the written model.
-
-    Raises `BudgetError` when the budget cannot be reached, before anything is trained, and
-    another child of `AlcsError` for bad input; no file is written or changed then.
+    The result says whether the measured model is within [0.95, 1] x budget, and `status` "missed"
+    when it is above. A budget above the dense latency changes nothing: the output is then a copy
+    of the model. Raises `BudgetError` when the budget cannot be reached, before anything is
+    trained, and another child of `AlcsError` for bad input; no file is written or changed then.
     """
-    began, note = time.monotonic(), on_note or (lambda text: None)
-    if method not in METHODS:
-        raise AlcsError(f"method '{method}' is not known: use {', '.join(METHODS)}")
-    wanted = Budget.parse(budget) if isinstance(budget, str) else budget
-    inputs = [Path(path) for path in (model, table, plan) if path is not None]
-    if output is not None:
-        check_writable(Path(output), *inputs)
-    if save_plan_to is not None:
-        for path in (Path(save_plan_to), masks_path(Path(save_plan_to))):
-            check_writable(path, *inputs)
-    workload = open_workload(
-        Path(model),
-        input_shapes=input_shapes or {},
-        fully_connected=fully_connected,
-        simd_group=simd_group,
-        measuring=measuring or Measuring(),
-        seed=seed,
-        on_note=note,
-        structure=method if method in GROUP_METHODS else "simd",
-    )
-    saved = None if plan is None else load_plan(Path(plan), workload.model)
-    if saved is not None and saved.method != method:
-        raise AlcsError(f"{plan}: the plan is for --method {saved.method}, not {method}")
-    checkpoint = training.checkpoint if training is not None and output is not None else None
-    kept = None if checkpoint is None else Path(checkpoint)
-    resume = training is not None and training.resume
-    request = Request(
-        workload=workload,
-        budget=wanted,
-        method=method,
-        projection=projection,
-        channels=channels or ChannelOptions(),
-        tables=Tables(
-            given=None if table is None else Path(table),
-            folder=kept if tables is None else Path(tables),
-            reuse=tables is not None or resume,
-        ),
-        plan=saved,
-        state=RunState(kept, resume=resume),
-        trained=Trainer(workload, training, seed, progress, note) if training else None,
-        output=None if output is None else Path(output),
-        seed=seed,
-        progress=progress,
-        note=note,
-    )
-    outcome = METHODS[method](request)
-    if save_plan_to is not None and outcome.plan is not None:
-        save_plan(outcome.plan, Path(save_plan_to))
-    return finish(request, outcome, began)
+    if request.method not in METHODS:
+        raise AlcsError(f"method '{request.method}' is not known: use {', '.join(METHODS)}")
+    run = open_run(request, reporter)
+    pruning = METHODS[request.method](run)  # the table: ALCS section III-C, SP-LAMP section 3.2
+    tell_range(run, pruning)
+    if pruning.budget_ms >= pruning.dense.median:
+        return unchanged(run, pruning)
+
+    choice = first_choice(run, pruning)  # plan, (measure, correct)*
+    network = choice.pruning.pruned(run, choice.plan)
+    record = TrainingRecord()
+    if run.trainer is not None:
+        record = record.evaluated("dense", run.trainer.evaluate(run.workload.model))
+        record = record.evaluated("one-shot", run.trainer.evaluate(network.pruned))
+    if run.trainer is not None and run.trains:
+        weights = None
+        projection = choice.pruning.projection(choice.loop)
+        if projection is not None and not choice.given and run.trainer.config.admm_epochs:
+            found = run.trainer.admm(network, projection, request.budget.text)  # lines 2 to 8
+            weights = found.weights
+            record = record.trained(found.history)
+            record = record.evaluated("ADMM", run.trainer.evaluate(network.model, weights))
+            kept, trained = projection.plan(found.keep), network.by_layer(weights)
+            choice = choose_again(run, choice, kept, trained)
+            network = choice.pruning.pruned(run, choice.plan)
+        tuned = run.trainer.finetune(network, weights, request.budget.text)  # masks stay
+        record = record.trained(tuned.history)
+        record = record.evaluated("fine-tuned", run.trainer.evaluate(network.model, tuned.weights))
+        network = replace(network, pruned=network.model.with_initializers(tuned.weights))
+
+    save_choice(run, choice)
+    rewritten = choice.pruning.rewrite(run, network, choice.plan)
+    _require_equal(run, rewritten)
+    # Written before it is measured: whatever happens to the measurement, training is not lost.
+    if request.output is not None:
+        rewritten.model.save(request.output)
+        if run.trainer is not None:
+            record = record.deployed(runtime_accuracy(rewritten.model, run.trainer.data))
+    measured = measure_finally(run.workload, rewritten.model.serialize(), request.budget)
+    return summary(run, choice, rewritten, record, measured)
+
+
+def _require_equal(run: Run, rewritten: Rewritten) -> None:
+    """Raise `AlcsError` when the model does not compute what it should."""
+    check = rewritten.check
+    if not check.passed:
+        raise AlcsError(
+            f"{run.request.model}: the rewritten model differs from the masked dense one by "
+            f"{max(check.with_library, check.without_library):.1e} (relative); nothing was written"
+        )
+    if run.trainer is None:
+        run.reporter.note(
+            "no data: weights are removed but none is trained; expect a loss of accuracy"
+        )

@@ -1,162 +1,256 @@
-"""`optimize --method simd`, and those of other structures: groups of weights are removed.
+"""Groups of weights are removed, and every Conv becomes sparse (`--method simd` and its like).
 
-Every Conv becomes sparse. What a group is, is the workload's structure.
+What a group is, is the workload's structure. The plan is the projection of the weights onto the
+budget (ALCS eq. 9b) by a solver of `solve.SOLVERS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+
+import numpy as np
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
+from alcs_onnx.importance import scores
+from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.layers import layer_reports
-from alcs_onnx.pipeline.common.pruned import masked_model, sparse_model
-from alcs_onnx.pipeline.common.training import Trainer
+from alcs_onnx.pipeline.common.pruned import initializer_masks, masked_model, sparse_model
+from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import numeric_check, written_form
-from alcs_onnx.pipeline.common.workload import Note, Workload
-from alcs_onnx.pipeline.optimize.budget import BudgetLoop
-from alcs_onnx.pipeline.optimize.checkpoint import FINETUNE, FIRST, RunState, resumable
+from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.exclusion import slower_layers
+from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
-from alcs_onnx.pipeline.optimize.request import Outcome, Request, already_within
-from alcs_onnx.types import FloatArray, LatencyTable, PruningPlan
-
-if TYPE_CHECKING:
-    from alcs_onnx.train import Projection
-
-
-def prune_groups(request: Request) -> Outcome:
-    """Measure, solve and measure until the budget is met; train; rewrite.
-
-    ALCS Algorithm 2, with measured latencies in place of estimates alone.
-
-    Raises `BudgetError` when the budget cannot be reached, before anything is trained.
-    """
-    table = request.tables.of_layers(request.workload, request.stage())
-    return prune_with_table(request, request.workload, table)
-
-
-def prune_with_table(request: Request, workload: Workload, table: LatencyTable) -> Outcome:
-    """The same with a latency table of `workload`, whose model may have lost channels before."""
-    note, trained = request.note, request.trained
-    loop = BudgetLoop(workload, table, request.budget, request.projection, note)
-    unchanged = already_within(request, loop, table)
-    if unchanged is not None:
-        return unchanged
-    given = request.plan.groups if request.plan is not None else None
-    if given is not None:
-        plan = _planned(loop, workload, given, note)
-    else:
-        plan = resumable(request.state, FIRST, loop, lambda: _chosen(loop))
-    final = masked_model(workload.model, plan)
-    if trained is not None:
-        trained.evaluate("dense", None)
-        trained.evaluate("one-shot", None, final)
-    if trained is not None and request.trains:
-        plan, final = _train(trained, loop, plan, request.state, planned=given is not None)
-    rewritten = sparse_model(final, plan, loop.left_alone, workload.simd_group)
-    written = written_form(rewritten.model)
-
-    return Outcome(
-        dense=table.dense,
-        machine=table.machine,
-        budget_ms=loop.budget_ms,
-        reachable_ms=loop.range_ms(),
-        predicted_ms=plan.predicted_ms,
-        predicted_share=plan.predicted_ms / loop.dense_ms,
-        model=written,
-        check=numeric_check(written, masked_model(final, plan), request.seed),
-        mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / workload.model.macs,
-        layers=lambda times: layer_reports(
-            workload.model, rewritten, reasons=plan.reasons, table=table, measured=times
-        ),
-        plan=SavedPlan(workload.structure, None, plan, {"projection": request.projection}),
-        keeps_all=all(mask.all() for mask in plan.keep.values()),
-        settings={
-            "projection": request.projection,
-            **({"simd_group": workload.simd_group} if workload.structure == "simd" else {}),
-        },
-        curves=table.curves,
-    )
+from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.solve import project, reachable_range
+from alcs_onnx.solve.closed_loop import LoopState
+from alcs_onnx.structures import Structure
+from alcs_onnx.types import (
+    BoolArray,
+    Budget,
+    ConvLayer,
+    FloatArray,
+    LatencyTable,
+    Machine,
+    PruningPlan,
+    Shape,
+    Timing,
+)
 
 
-def _chosen(loop: BudgetLoop) -> PruningPlan:
-    """The solver's choice, measured to be within the budget."""
-    candidate = loop.meet(loop.weights())
-    if loop.leave_slower_alone(candidate):
-        candidate = loop.meet(loop.weights())
-    candidate.require_met()
-    return candidate.plan
+def open_groups(run: Run) -> GroupPruning:
+    """Measure the latency table, or take the one that there is (ALCS section III-C)."""
+    return GroupPruning.by_table(run, run.workload, run.tables.of_layers(run.workload))
 
 
-def _planned(loop: BudgetLoop, workload: Workload, plan: PruningPlan, note: Note) -> PruningPlan:
-    """A plan from a file, measured. Channels may have gone and weights been repaired before."""
-    if plan.structure != workload.structure:
-        raise AlcsError(
-            f"the plan keeps groups of structure '{plan.structure}', not '{workload.structure}'"
+@dataclass(frozen=True, eq=False)
+class GroupPruning:
+    """Plans of groups for one model by its measured curves. See `method.Pruning`."""
+
+    workload: Workload
+    table: LatencyTable
+    budget: Budget
+    solver: str
+    excluded: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def by_table(cls, run: Run, workload: Workload, table: LatencyTable) -> GroupPruning:
+        """The groups of `workload`, whose model may have lost channels before."""
+        request = run.request
+        return cls(workload, table, request.budget, request.projection, dict(table.left_alone))
+
+    @property
+    def dense(self) -> Timing:
+        """The dense latency of the table."""
+        return self.table.dense
+
+    @property
+    def machine(self) -> Machine:
+        """Where the table was measured."""
+        return self.table.machine
+
+    @property
+    def budget_ms(self) -> float:
+        """The budget for the dense latency of the table."""
+        return self.budget.resolve(self.table.dense.median)
+
+    @cached_property
+    def layers(self) -> Mapping[str, ConvLayer]:
+        """The layers that the solver may prune, by name."""
+        return {x.name: x for x in self.workload.prunable if x.name not in self.excluded}
+
+    def range_ms(self) -> tuple[float, float]:
+        """Least and greatest latency that a plan reaches, by the estimate (ms)."""
+        return reachable_range(
+            self._estimator, {name: prod(shape) for name, shape in self._mask_shapes.items()}
         )
-    if workload.structure == "simd" and plan.simd_group != workload.simd_group:
-        raise AlcsError(
-            f"the plan is for groups of {plan.simd_group}, not {workload.simd_group}: "
-            f"use --group-size {plan.simd_group}"
-        )
-    shapes = loop.mask_shapes()
-    for name, mask in plan.keep.items():
-        if name not in shapes:
-            raise AlcsError(f"the plan has a layer that cannot be pruned here: '{name}'")
-        if mask.shape != shapes[name]:
+
+    def plan(
+        self, target: float, weights: Mapping[str, FloatArray] | None = None, *, finer: bool = False
+    ) -> PruningPlan:
+        """The projection of the weights; every number of groups is possible, so `finer` is not."""
+        low, high = self.range_ms()
+        goal = min(max(target * self.budget_ms, low), high)
+        return self.plan_of(project(self.norms(weights), self._estimator, goal, method=self.solver))
+
+    def norms(self, weights: Mapping[str, FloatArray] | None = None) -> Mapping[str, FloatArray]:
+        """The scores of all groups by layer, in the shape of group masks."""
+        return scores(self._weights if weights is None else weights, self.layers, self._structure)
+
+    def is_smallest(self, plan: PruningPlan) -> bool:
+        """Whether no plan has a lower estimate."""
+        return plan.predicted_ms <= 1.001 * self.range_ms()[0]
+
+    def candidate(self, plan: PruningPlan) -> Model:
+        """The sparse model of the plan, with the weights as they are."""
+        return sparse_model(
+            self.workload.model, plan, self.excluded, self.workload.simd_group
+        ).model
+
+    def given(self, saved: SavedPlan) -> PruningPlan | None:
+        """The groups of a file's plan. Channels may have gone and weights been repaired before."""
+        plan, wanted = saved.groups, self.workload
+        if plan is None:
+            return None
+        if plan.structure != wanted.structure:
             raise AlcsError(
-                f"the plan's mask of layer '{name}' is {list(mask.shape)}, not {list(shapes[name])}"
+                f"the plan keeps groups of structure '{plan.structure}', not '{wanted.structure}'"
             )
-    candidate = loop.measure(plan)
-    note(candidate.check_plan())
-    return plan
+        if wanted.structure == "simd" and plan.simd_group != wanted.simd_group:
+            raise AlcsError(
+                f"the plan is for groups of {plan.simd_group}, not {wanted.simd_group}: "
+                f"use --group-size {plan.simd_group}"
+            )
+        for name, mask in plan.keep.items():
+            shape = self._mask_shapes.get(name)
+            if shape is None:
+                raise AlcsError(f"the plan has a layer that cannot be pruned here: '{name}'")
+            if mask.shape != shape:
+                raise AlcsError(
+                    f"the plan's mask of layer '{name}' is {list(mask.shape)}, not {list(shape)}"
+                )
+        return plan
 
+    def saved(self, plan: PruningPlan) -> SavedPlan:
+        """The plan as it is kept in a file."""
+        return self.checkpointed(plan)
 
-def _train(
-    trained: Trainer,
-    loop: BudgetLoop,
-    first: PruningPlan,
-    state: RunState,
-    *,
-    planned: bool = False,
-) -> tuple[PruningPlan, Model]:
-    """ADMM, the budget again with what it kept, fine-tuning; the plan and trained model.
+    def checkpointed(self, plan: PruningPlan) -> SavedPlan:
+        """The groups alone."""
+        return SavedPlan(self.workload.structure, None, plan, {"projection": self.solver})
 
-    This is ALCS Algorithm 2. A plan that was given (`planned`) stays as it is: there is
-    fine-tuning alone. What fine-tuning begins with is kept in `state`.
-    """
-    model = loop.workload.model
-    initializers = {name: layer.weight for name, layer in loop.layers.items()}
-    common = trained.common(loop.budget.text)
+    def excluding(self, layers: Mapping[str, str]) -> GroupPruning:
+        """The same with `layers` (name -> reason) left to the runtime's own Conv."""
+        return replace(self, excluded={**self.excluded, **layers})
 
-    def project(weights: Mapping[str, FloatArray]) -> Projection:
-        plan = loop.project(weights)
-        found: Projection = trained.train.Projection(loop.weight_masks(plan), plan.predicted_ms)
-        return found
+    def slower(self, run: Run, plan: PruningPlan) -> Mapping[str, str]:
+        """Layers that the runtime's own Conv runs quicker, where the whole gains by it."""
+        return slower_layers(run.reporter, self.workload, self.table, plan, self.excluded)
 
-    plan, weights = first, None
-    if trained.config.admm_epochs and not planned:
-        result = trained.train.admm(
-            model, initializers, project, trained.data, trained.config, **common
+    def pruned(self, run: Run, plan: PruningPlan) -> Network:
+        """The model at full size, with masks for what is removed."""
+        model, layers = self.workload.model, self.layers
+        weights = {layer.weight for layer in model.conv_layers}
+        masks = initializer_masks(model, plan)
+        return Network(
+            model=model,
+            pruned=masked_model(model, plan),
+            prunable={name: layer.weight for name, layer in layers.items()},
+            weight_masks=self.weight_masks(plan),
+            # A removed filter takes its bias along (`rewrite.filter_masks`).
+            bias_masks={name: mask for name, mask in masks.items() if name not in weights},
         )
-        trained.remember(result.history)
-        weights = result.weights
-        trained.evaluate("ADMM", weights, model)
-        layers = {name: weights[w] for name, w in initializers.items()}
-        kept = result.keep
-        plan = resumable(state, FINETUNE, loop, lambda: loop.meet(layers, loop.plan_of(kept)).plan)
-    masks = loop.weight_masks(plan)
-    result = trained.train.finetune(
-        model,
-        weights,
-        masks,
-        initializers,
-        trained.data,
-        trained.config,
-        keep_vectors=loop.bias_masks(plan),
-        **common,
-    )
-    trained.remember(result.history)
-    trained.evaluate("fine-tuned", result.weights, model)
-    return plan, model.with_initializers(result.weights)
+
+    def projection(self, loop: LoopState) -> GroupProjection:
+        """The U-step of ADMM: the solver, asked for the target that the measurements settled."""
+        return GroupProjection(self, loop)
+
+    def rewrite(self, run: Run, network: Network, plan: PruningPlan) -> Rewritten:
+        """Every Conv a SimdSparseConv, checked against the masked model of full size."""
+        workload = self.workload
+        rewritten = sparse_model(network.pruned, plan, self.excluded, workload.simd_group)
+        written = written_form(rewritten.model)
+        return Rewritten(
+            model=written,
+            check=numeric_check(written, masked_model(network.pruned, plan), workload.seed),
+            mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / run.workload.model.macs,
+            layers=layer_reports(workload.model, rewritten, reasons=plan.reasons, table=self.table),
+        )
+
+    def decided(self, plan: PruningPlan | None) -> Decided:
+        """The solver, the group size where there is one, and the curves."""
+        workload = self.workload
+        size = {"simd_group": workload.simd_group} if workload.structure == "simd" else {}
+        return Decided({"projection": self.solver, **size}, curves=self.table.curves)
+
+    @cached_property
+    def _structure(self) -> Structure:
+        return self.workload.grouping
+
+    @cached_property
+    def _estimator(self) -> Estimator:
+        return Estimator.from_table(replace(self.table, left_alone=self.excluded))
+
+    @cached_property
+    def _weights(self) -> Mapping[str, FloatArray]:
+        arrays = self.workload.model.initializers
+        return {name: np.asarray(arrays[x.weight], np.float32) for name, x in self.layers.items()}
+
+    @cached_property
+    def _mask_shapes(self) -> Mapping[str, Shape]:
+        return {name: self._structure.mask_shape(layer) for name, layer in self.layers.items()}
+
+    def weight_masks(self, plan: PruningPlan) -> dict[str, BoolArray]:
+        """The masks of `plan` in the shape of the weights, by layer."""
+        layers = {layer.name: layer for layer in self.workload.model.conv_layers}
+        return {
+            name: self._structure.weight_mask(keep, layers[name])
+            for name, keep in plan.keep.items()
+        }
+
+    def plan_of(self, keep: Mapping[str, BoolArray]) -> PruningPlan:
+        """The plan of these group masks by layer: with its estimate, and why others keep all."""
+        reasons = {
+            layer.name: self.excluded.get(layer.name) or self.workload.reason_dense(layer)
+            for layer in self.workload.model.conv_layers
+            if layer.name not in keep
+        }
+        groups = {name: int(mask.sum()) for name, mask in keep.items()}
+        return PruningPlan(
+            self.workload.model.digest,
+            self.workload.simd_group,
+            dict(keep),
+            reasons,
+            predicted_ms=self._estimator.model_ms(groups),
+            structure=self.workload.structure,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GroupProjection:
+    """The projection onto {W : T(W) <= target} (ALCS eq. 9b), by the solver of a pruning."""
+
+    pruning: GroupPruning
+    loop: LoopState
+
+    def __call__(self, weights: Mapping[str, FloatArray]) -> tuple[Mapping[str, BoolArray], float]:
+        """Weight masks by layer, and the estimated latency (ms) as measurements corrected it."""
+        plan = self.pruning.plan(self.loop.target, weights)
+        return self.pruning.weight_masks(plan), plan.predicted_ms * self.loop.correction
+
+    def plan(self, masks: Mapping[str, BoolArray]) -> PruningPlan:
+        """The plan that weight masks stand for; those of layers that are not pruned are ignored."""
+        layers, structure = self.pruning.layers, self.pruning.workload.grouping
+        return self.pruning.plan_of(
+            {
+                name: np.asarray(
+                    structure.grouped(mask.astype(np.float32), layers[name]).any(axis=-1), np.bool_
+                )
+                for name, mask in masks.items()
+                if name in layers
+            }
+        )

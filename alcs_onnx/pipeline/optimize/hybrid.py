@@ -1,169 +1,157 @@
-"""`optimize --method hybrid`: channels first, then SIMD groups of what is left.
+"""Channels first, then SIMD groups of what is left (`--method hybrid`).
 
-One budget serves both. How much of it the channels take is decided by what the weights keep:
-for several splits both solvers are asked, and the split that leaves the most energy, each
-layer's relative to its own, is taken. Channels cost more energy for the same latency, but take
-along what groups of weights cannot reach: depthwise layers, pooling, loads and stores.
+One budget serves both. How much of it the channels take is decided by what the weights keep: for
+several splits the channels' solver is asked, and then the groups' by the estimate, as it is asked
+later by measurements; the split that leaves the most energy, each layer's relative to its own, is
+taken. Channels cost more energy for the same latency, but take along what groups of weights cannot
+reach: depthwise layers, pooling, loads and stores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from alcs_onnx.errors import AlcsError, BudgetError
-from alcs_onnx.graph import Model
-from alcs_onnx.importance import scores
-from alcs_onnx.latency import Estimator
-from alcs_onnx.pipeline.common.workload import Workload
-from alcs_onnx.pipeline.optimize.channel_loop import ChannelLoop
-from alcs_onnx.pipeline.optimize.channels import channel_reports, open_loop, remove
-from alcs_onnx.pipeline.optimize.groups import prune_with_table
-from alcs_onnx.pipeline.optimize.measured import AIM
+from alcs_onnx.latency import restricted
+from alcs_onnx.pipeline.optimize.channels import ChannelPruning, open_channels
+from alcs_onnx.pipeline.optimize.groups import GroupPruning
+from alcs_onnx.pipeline.optimize.method import Decided
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
-from alcs_onnx.pipeline.optimize.request import Outcome, Request
+from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.rewrite import shrink
-from alcs_onnx.solve import project, reachable_range
-from alcs_onnx.types import ChannelPlan, LatencyTable, Timing
+from alcs_onnx.solve.closed_loop import TARGET_FRACTION
+from alcs_onnx.types import ChannelPlan, FloatArray, LatencyTable, PruningPlan
 
-#: Latencies that the channels may be asked to leave, as shares of the dense one.
-_SPLITS = tuple(share / 20 for share in range(19, 5, -1))
+#: Latencies that the channels may be asked to leave, as fractions of the dense one.
+_SPLITS = tuple(part / 20 for part in range(19, 5, -1))
+
+
+def open_hybrid(run: Run) -> HybridPruning:
+    """Split the budget, remove the channels, and open what is left for SIMD groups.
+
+    Raises `BudgetError` when no split reaches the budget.
+    """
+    if run.tables.given is not None:
+        raise AlcsError("--method hybrid measures two tables of its own: leave out --profile")
+    channels = open_channels(run)
+    workload, table = run.workload, None
+    if run.given is not None:
+        removed = run.given.channels
+    else:
+        table = run.tables.of_layers(workload)
+        removed = _best_split(run, channels, table).removed
+    if removed is None:
+        run.reporter.note("the budget goes to SIMD groups alone: that keeps the most")
+        table = table or run.tables.of_layers(workload)
+    else:
+        smaller = channels.remove(run, removed.keep).pruned
+        left = replace(workload, model=smaller)
+        # The budget and the promise are about the file that was given.
+        table = run.tables.of_layers(left, dense=workload.time_dense)
+        workload = left
+    groups = GroupPruning.by_table(run, workload, table)
+    return HybridPruning(**vars(groups), channels=channels, removed=removed)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HybridPruning(GroupPruning):
+    """Groups of a model that the channels of `removed` are gone from; None where none are."""
+
+    channels: ChannelPruning
+    removed: ChannelPlan | None
+
+    def saved(self, plan: PruningPlan) -> SavedPlan:
+        """The plan of both steps, and what they were told."""
+        settings = {**self.checkpointed(plan).settings, **asdict(self.channels.options)}
+        return SavedPlan("hybrid", self.removed, plan, settings)
+
+    def decided(self, plan: PruningPlan | None) -> Decided:
+        """What both steps were decided with."""
+        groups = super().decided(plan)
+        settings = {**groups.settings, **asdict(self.channels.options)}
+        if self.removed is None:
+            return replace(groups, settings=settings)
+        return replace(
+            groups,
+            settings=settings,
+            channel_curves=self.channels.table.curves,
+            channels=self.channels.reports(self.removed),
+        )
 
 
 @dataclass(frozen=True)
 class _Split:
     """A plan of channels, and the energy that is left once the groups are pruned, too."""
 
-    share: float
-    plan: ChannelPlan | None
+    fraction: float
+    removed: ChannelPlan | None
     energy: float
 
 
-def prune_both(request: Request) -> Outcome:
-    """Split the budget, remove channels, then groups until the budget is met.
-
-    Raises `BudgetError` when the budget cannot be reached, before anything is trained.
-    """
-    workload = request.workload
-    if request.tables.given is not None:
-        raise AlcsError("--method hybrid measures two tables of its own: leave out --profile")
-    loop = open_loop(request)
-    groups = None
-    if request.plan is not None:
-        keep = request.plan.channels
-    else:
-        groups = request.tables.of_layers(workload, request.stage())
-        keep = _best_split(request, loop, groups).plan
-    if keep is None:
-        request.note("the budget goes to SIMD groups alone: that keeps the most")
-        groups = groups or request.tables.of_layers(workload, request.stage())
-        return _named(request, prune_with_table(request, workload, groups), None)
-    smaller, _ = remove(request, loop.coupling, keep.keep)
-    left = replace(workload, model=smaller)
-    # The budget and the promise are about the file that was given.
-    table = request.tables.of_layers(
-        left,
-        request.stage(),
-        dense=lambda: Timing.from_samples(workload.time([workload.original])[0]),
-    )
-    outcome = prune_with_table(request, left, table)
-    return replace(
-        _named(request, outcome, keep),
-        channels=channel_reports(loop, keep),
-        channel_curves=loop.table.curves,
-        mac_ratio=outcome.mac_ratio * smaller.macs / workload.model.macs,
-    )
-
-
-def _named(request: Request, outcome: Outcome, keep: ChannelPlan | None) -> Outcome:
-    """The outcome with the plan of both steps and what they were told."""
-    if outcome.plan is None:
-        return outcome
-    settings = request.plan.settings if request.plan else asdict(request.channels)
-    plan = SavedPlan("hybrid", keep, outcome.plan.groups, {**outcome.plan.settings, **settings})
-    return replace(outcome, plan=plan, settings={**outcome.settings, **plan.settings})
-
-
-def _best_split(request: Request, loop: ChannelLoop, table: LatencyTable) -> _Split:
+def _best_split(run: Run, channels: ChannelPruning, table: LatencyTable) -> _Split:
     """The split that keeps the most energy; raises `BudgetError` where none fits."""
-    dense = loop.table.dense.median
-    found = [_try(request, loop, table, 1.0, None)]
-    budget = request.budget.resolve(dense) / dense
-    for share in _SPLITS:
-        if share <= budget:
-            break
-        try:
-            plan = loop.solve(share * dense)
-        except BudgetError:
-            break
-        found.append(_try(request, loop, table, share, plan))
-    fitting = [split for split in found if split is not None]
-    if not fitting:
-        low, high = loop.range_ms()
+    found = [
+        _Split(fraction, removed, energy)
+        for fraction, removed in _splits(run, channels)
+        if (energy := _energy_left(run, channels, table, removed)) is not None
+    ]
+    if not found:
+        low, high = channels.range_ms()
         raise BudgetError(
-            f"the budget of {request.budget.text} cannot be reached by channels and groups "
+            f"the budget of {run.request.budget.text} cannot be reached by channels and groups "
             f"together: channels alone can take the model to {low:.4g} ms of {high:.4g} ms"
         )
-    best = max(fitting, key=lambda split: split.energy)
-    for split in fitting:
-        request.note(
-            f"channels to {100 * split.share:.0f} % of the dense latency, groups the rest: "
+    best = max(found, key=lambda split: split.energy)
+    for split in found:
+        run.reporter.note(
+            f"channels to {100 * split.fraction:.0f} % of the dense latency, groups the rest: "
             f"{100 * split.energy:.1f} % of the energy kept"
             + (" (chosen)" if split is best else "")
         )
     return best
 
 
-def _try(
-    request: Request,
-    loop: ChannelLoop,
-    table: LatencyTable,
-    share: float,
-    plan: ChannelPlan | None,
-) -> _Split | None:
-    """One split by the estimate; None where the groups cannot reach the budget after it."""
-    workload, model = request.workload, request.workload.model
-    smaller = model if plan is None else shrink(model, loop.coupling, plan.keep)
-    estimator = _restricted(table, smaller, workload)
-    layers = {x.name: x for x in replace(workload, model=smaller).prunable}
-    layers = {name: layer for name, layer in layers.items() if name in estimator.layers}
-    weights = {
-        name: np.asarray(smaller.initializers[layer.weight], np.float32)
-        for name, layer in layers.items()
-    }
-    norms = scores(weights, layers, workload.grouping)
-    sizes = {name: array.size for name, array in norms.items()}
-    goal = AIM * request.budget.resolve(table.dense.median)
-    low, high = reachable_range(estimator, sizes)
-    if goal < low:
-        return None
-    keep = project(norms, estimator, min(goal, high), method="energy-normalised")
-    full = {layer.name: model.initializers[layer.weight] for layer in workload.prunable}
-    parts = [
-        float(np.square(norms[name][keep[name]], dtype=np.float64).sum())
-        / max(float(np.square(full[name], dtype=np.float64).sum()), 1e-30)
-        for name in norms
-    ]
-    return _Split(share, plan, float(np.mean(parts)))
+def _splits(run: Run, channels: ChannelPruning) -> Iterator[tuple[float, ChannelPlan | None]]:
+    """Plans of channels by the latency that they leave, from none removed down to the budget."""
+    yield 1.0, None
+    dense = channels.dense.median
+    budget = run.request.budget.resolve(dense) / dense
+    for fraction in _SPLITS:
+        if fraction <= budget:
+            return
+        try:
+            yield fraction, channels.solve(fraction * dense)
+        except BudgetError:
+            return
 
 
-def _restricted(table: LatencyTable, smaller: Model, workload: Workload) -> Estimator:
-    """The measured curves, as far as the layers that are left reach.
+def _energy_left(
+    run: Run, channels: ChannelPruning, table: LatencyTable, removed: ChannelPlan | None
+) -> float | None:
+    """Mean share of each layer's energy that a split keeps; None where groups cannot follow.
 
-    A layer's time goes by its stored groups, wherever they are (ALCS section III-C), so the
-    curve of the full layer serves a smaller one.
+    By the estimate: a layer's time goes by its stored groups, wherever they are (ALCS section
+    III-C), so the curves of the full layers serve the smaller ones.
     """
-    counts: Mapping[str, int] = {
-        layer.name: int(np.prod(workload.grouping.mask_shape(layer)))
-        for layer in smaller.conv_layers
-    }
-    curves = []
-    for curve in table.curves:
-        last = min(counts.get(curve.layer, curve.groups[-1]), curve.groups[-1])
-        below = [count for count in curve.groups if count < last]
-        groups = (*below, last)
-        times = tuple(float(t) for t in np.interp(groups, curve.groups, curve.times))
-        curves.append(replace(curve, groups=groups, times=times))
-    return Estimator.from_table(replace(table, curves=tuple(curves)))
+    model = run.workload.model
+    smaller = model if removed is None else shrink(model, channels.coupling, removed.keep)
+    left = replace(run.workload, model=smaller)
+    shapes = {x.name: left.grouping.mask_shape(x) for x in smaller.conv_layers}
+    curves = restricted(table, {name: int(np.prod(shape)) for name, shape in shapes.items()})
+    groups = GroupPruning.by_table(run, left, curves)
+    if TARGET_FRACTION * groups.budget_ms < groups.range_ms()[0]:
+        return None
+    keep = groups.plan(TARGET_FRACTION).keep
+    norms = groups.norms()
+    parts = [
+        _energy(norms[name][keep[name]]) / max(_energy(model.initializers[layer.weight]), 1e-30)
+        for name, layer in groups.layers.items()
+    ]
+    return float(np.mean(parts))
+
+
+def _energy(values: FloatArray) -> float:
+    return float(np.square(values, dtype=np.float64).sum())

@@ -1,121 +1,73 @@
-"""What the methods of `optimize` share: the request, and what a method hands back."""
+"""What `optimize` is asked for: one frozen value."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from alcs_onnx.graph import Model
-from alcs_onnx.pipeline.common.results import ChannelReport, LayerReport, NumericCheck
-from alcs_onnx.pipeline.common.tables import Tables
-from alcs_onnx.pipeline.common.training import Progress, Trainer
-from alcs_onnx.pipeline.common.workload import Note, Workload
-from alcs_onnx.pipeline.optimize.channel_loop import ChannelOptions
-from alcs_onnx.pipeline.optimize.checkpoint import RunState
-from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
-from alcs_onnx.types import (
-    Budget,
-    ChannelCurve,
-    ChannelTable,
-    LatencyTable,
-    LayerCurve,
-    Machine,
-    Timing,
-)
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.pipeline.common.training import Training
+from alcs_onnx.pipeline.common.workload import Measuring
+from alcs_onnx.types import Budget, Shape
 
 
 @dataclass(frozen=True)
-class Request:
-    """One call of `optimize`. `output` None means a dry run; `trained` None, no data."""
+class ChannelOptions:
+    """How channels are scored and chosen.
 
-    workload: Workload
-    budget: Budget
-    method: str
-    projection: str
-    channels: ChannelOptions
-    tables: Tables
-    plan: SavedPlan | None
-    state: RunState
-    trained: Trainer | None
-    output: Path | None
-    seed: int
-    progress: Progress | None
-    note: Note
-
-    @property
-    def trains(self) -> bool:
-        """Whether training follows the plan."""
-        return self.trained is not None and self.output is not None
-
-    def stage(self) -> Callable[[str, float], None] | None:
-        """Who is told how far a stage of measuring is."""
-        return self.progress.stage if self.progress else None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The model that a method made, trained where it could be, and what is known about it.
-
-    `layers` gives the rows of the report from the measured times of the nodes (ms). An
-    outcome without a model stands for a dense model that is within the budget already.
+    `score` and `solver` are names of the registries, `stages` the k of SP-LAMP section 3.3, and
+    `contributions` says whether latencies of groups are "measured" or "predicted". Every group
+    keeps the share `min_share` of its channels: one that is next to nothing cuts the network in
+    two, and cannot be trained back.
     """
 
-    dense: Timing
-    machine: Machine
-    budget_ms: float
-    reachable_ms: tuple[float, float]
-    predicted_ms: float
-    model: Model | None = None
-    check: NumericCheck | None = None
-    mac_ratio: float = 1.0
-    layers: Callable[[Mapping[str, float]], tuple[LayerReport, ...]] = lambda times: ()
-    channels: tuple[ChannelReport, ...] = ()
-    plan: SavedPlan | None = None
-    keeps_all: bool = False
-    settings: Mapping[str, object] = field(default_factory=dict)
-    predicted_share: float = 1.0
-    curves: tuple[LayerCurve, ...] = ()
-    channel_curves: tuple[ChannelCurve, ...] = ()
+    score: str = "sp-lamp"
+    solver: str = "knapsack"
+    stages: int = 4
+    contributions: str = "measured"
+    min_share: float = 0.125
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_share <= 1:
+            raise AlcsError(f"a least share of {self.min_share} is not between 0 and 1")
 
 
-class Loop(Protocol):
-    """What finds a plan for the budget, from a table of measured latencies."""
+@dataclass(frozen=True, kw_only=True)
+class OptimizeRequest:
+    """One run of `optimize`.
 
-    @property
-    def dense_ms(self) -> float:
-        """The dense latency as it is known, for which budget and estimates are."""
-        ...
+    model, budget: the file, and the latency that it is to meet.
+    output: the file to write; None is a dry run: everything before training, nothing written.
+    method: a name of `METHODS`: SIMD groups of weights ("simd"), rows, columns or single weights
+        of the weight matrices ("filter", "shape", "unstructured"), whole channels ("channel"), or
+        channels and then SIMD groups ("hybrid").
+    input_shapes: sizes of inputs that the file leaves open, by name.
+    fully_connected: whether fully connected layers are pruned too, in balance with the
+        convolutions (ADAM-ADMM section 5.1); they are convolutions in the written model.
+    simd_group: output channels per SIMD group, for the methods that have such groups.
+    projection: a name of `solve.SOLVERS`, for the methods that remove groups of weights.
+    channels: for the methods that remove channels.
+    table: a saved latency table of the method, to use instead of measuring one.
+    tables: a folder where tables are kept and those of earlier runs found.
+    plan: a saved pruning plan to apply instead of solving.
+    save_plan_to: a file for the plan that was made.
+    training: None: weights are removed but none is trained.
+    """
 
-    @property
-    def budget_ms(self) -> float:
-        """The budget for the dense latency as it is known."""
-        ...
-
-    def range_ms(self) -> tuple[float, float]:
-        """Least and greatest latency that a plan reaches, by the estimate (ms)."""
-        ...
-
-
-def already_within(
-    request: Request, loop: Loop, table: LatencyTable | ChannelTable
-) -> Outcome | None:
-    """Say what can be reached; the outcome of a dense model that is within the budget already."""
-    low, high = loop.range_ms()
-    dense = table.dense.median
-    request.note(
-        f"dense {dense:.3f} ms, budget {loop.budget_ms:.3f} ms, "
-        f"reachable by the estimate: {low:.3f} to {high:.3f} ms"
-    )
-    if loop.budget_ms < dense:
-        return None
-    return Outcome(
-        dense=table.dense,
-        machine=table.machine,
-        budget_ms=loop.budget_ms,
-        reachable_ms=(low, high),
-        predicted_ms=dense,
-        curves=table.curves if isinstance(table, LatencyTable) else (),
-        channel_curves=table.curves if isinstance(table, ChannelTable) else (),
-    )
+    model: Path
+    budget: Budget
+    output: Path | None = None
+    method: str = "simd"
+    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    fully_connected: bool = False
+    simd_group: int = 4
+    projection: str = "energy-normalised"
+    channels: ChannelOptions = field(default_factory=ChannelOptions)
+    table: Path | None = None
+    tables: Path | None = None
+    plan: Path | None = None
+    save_plan_to: Path | None = None
+    measuring: Measuring = field(default_factory=Measuring)
+    training: Training | None = None
+    seed: int = 0

@@ -1,5 +1,6 @@
 """`profile`: measure a latency table."""
 
-from alcs_onnx.pipeline.profile.command import profile, profile_channels
+from alcs_onnx.pipeline.profile.command import profile
+from alcs_onnx.pipeline.profile.request import ProfileRequest
 
-__all__ = ["profile", "profile_channels"]
+__all__ = ["ProfileRequest", "profile"]

@@ -2,80 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 from alcs_onnx import latency
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.pipeline.common.tables import contributions, coupling_of, measure_table
-from alcs_onnx.pipeline.common.workload import (
-    GROUP_METHODS,
-    Measuring,
-    Note,
-    open_workload,
-)
-from alcs_onnx.types import ChannelTable, LatencyTable, Shape
+from alcs_onnx.pipeline.common.workload import GROUP_METHODS, open_workload
+from alcs_onnx.pipeline.profile.request import ProfileRequest
+from alcs_onnx.reporter import SILENT, Reporter
+from alcs_onnx.types import ChannelTable, LatencyTable
+
+#: The methods that have a table of their own.
+PROFILED = (*GROUP_METHODS, "channel")
 
 
-def profile(
-    model: str | Path,
-    output: str | Path,
-    *,
-    input_shapes: Mapping[str, Shape] | None = None,
-    method: str = "simd",
-    fully_connected: bool = False,
-    simd_group: int = 4,
-    measuring: Measuring | None = None,
-    seed: int = 0,
-    progress: latency.Progress | None = None,
-    on_note: Note | None = None,
-) -> LatencyTable:
-    """Measure the latency table of the model file `model` and save it as JSON at `output`.
+def profile(request: ProfileRequest, reporter: Reporter = SILENT) -> LatencyTable | ChannelTable:
+    """Measure the latency table of the model of `request` and save it as JSON.
 
-    `method` is the one of `optimize` that the table is for, of those that remove groups of
-    weights. Raises a child of `AlcsError` for a bad model, target or output path.
+    Of its layers for a method that removes groups of weights, of its channel groups
+    (`latency.measure_contributions`) for "channel". Raises a child of `AlcsError` for a bad
+    model, target or output path.
     """
-    if method not in GROUP_METHODS:
-        raise AlcsError(f"method '{method}' has no latency table: use {', '.join(GROUP_METHODS)}")
-    check_writable(Path(output), Path(model))
+    method = request.method
+    if method not in PROFILED:
+        raise AlcsError(f"method '{method}' has no latency table: use {', '.join(PROFILED)}")
+    check_writable(request.output, request.model)
     workload = open_workload(
-        Path(model),
-        input_shapes=input_shapes or {},
-        fully_connected=fully_connected,
-        simd_group=simd_group,
-        measuring=measuring or Measuring(),
-        seed=seed,
-        on_note=on_note or (lambda text: None),
-        structure=method,
+        request.model,
+        input_shapes=request.input_shapes,
+        fully_connected=request.fully_connected,
+        simd_group=request.simd_group,
+        measuring=request.measuring,
+        seed=request.seed,
+        reporter=reporter,
+        structure=method if method in GROUP_METHODS else "simd",
     )
-    table = measure_table(workload, progress)
-    latency.save_table(table, Path(output))
-    return table
-
-
-def profile_channels(
-    model: str | Path,
-    output: str | Path,
-    *,
-    input_shapes: Mapping[str, Shape] | None = None,
-    fully_connected: bool = False,
-    measuring: Measuring | None = None,
-    seed: int = 0,
-    progress: latency.Progress | None = None,
-    on_note: Note | None = None,
-) -> ChannelTable:
-    """The same for the channel groups of the model (`latency.measure_contributions`)."""
-    check_writable(Path(output), Path(model))
-    workload = open_workload(
-        Path(model),
-        input_shapes=input_shapes or {},
-        fully_connected=fully_connected,
-        simd_group=1,
-        measuring=measuring or Measuring(),
-        seed=seed,
-        on_note=on_note or (lambda text: None),
-    )
-    table = contributions(workload, coupling_of(workload.model), "measured", progress)
-    latency.save_table(table, Path(output))
+    table: LatencyTable | ChannelTable
+    if method == "channel":
+        table = contributions(workload, coupling_of(workload.model), "measured", reporter)
+    else:
+        table = measure_table(workload, reporter)
+    latency.save_table(table, request.output)
     return table

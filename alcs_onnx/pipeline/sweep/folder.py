@@ -29,7 +29,7 @@ from alcs_onnx.files import (
     with_derived,
     write_json,
 )
-from alcs_onnx.pipeline.common.results import OptimizeResult
+from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.pipeline.sweep.result import DensePoint, SweepPoint, SweepResult
 from alcs_onnx.types import Machine, Timing
 

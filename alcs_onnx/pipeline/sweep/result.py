@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from alcs_onnx.pipeline.common.results import OptimizeResult
+from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.types import Machine, Timing
 
 

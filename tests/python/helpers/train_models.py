@@ -13,6 +13,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from alcs_onnx.graph import Model, load_model
+from alcs_onnx.reporter import Silent
 from alcs_onnx.sparse_format import group_mask_to_weight_mask, group_norms
 from alcs_onnx.train import (
     Data,
@@ -20,7 +21,6 @@ from alcs_onnx.train import (
     Preprocess,
     Project,
     Projection,
-    Silent,
     TrainConfig,
     TrainResult,
     admm,

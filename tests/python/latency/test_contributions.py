@@ -11,6 +11,7 @@ from graph_helpers import model as small
 from graph_helpers import op, store
 from hypothesis import given
 from hypothesis import strategies as st
+from reporters import Recorder
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import load_model
@@ -125,10 +126,10 @@ class KnownTarget:
 @pytest.mark.parametrize("drift", [1.0, 1.3])
 def test_the_table_recovers_known_times_in_spite_of_drift(model, drift):
     target = KnownTarget(drift)
-    told = []
+    told = Recorder()
     table = measure_contributions(
         target.build, GROUPS, target, model=model, threads=2, iterations=7, warmup=3,
-        progress=lambda stage, share: told.append(share),
+        reporter=told,
     )  # fmt: skip
     assert [curve.group for curve in table.curves] == ["first", "second"]
     assert table.curve("first").kept == step_counts(32, 8)
@@ -146,9 +147,9 @@ def test_the_table_recovers_known_times_in_spite_of_drift(model, drift):
     assert (table.model_digest, table.machine.threads) == (model.digest, 2)
     assert table.input_shapes == {"x": (1, 3, 16, 16)}
     assert (table.predicted, table.error) == (False, None)
-    assert told[0] == 0.0
-    assert told[-1] == 1.0
-    assert told == sorted(told)
+    assert told.fractions[0] == 0.0
+    assert told.fractions[-1] == 1.0
+    assert told.fractions == sorted(told.fractions)
 
 
 def test_mean_and_deviation_are_kept_beside_the_median(model):

@@ -16,6 +16,7 @@ from graph_helpers import model as small
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from reporters import Recorder
 
 from alcs_onnx.errors import AlcsError, OutputError, TargetError
 from alcs_onnx.graph import load_model, read_file
@@ -191,7 +192,7 @@ class KnownTarget:
     def machine(self, threads=1):
         return replace(MACHINE, threads=threads)
 
-    def node_times(self, models, *, progress=None, **_):
+    def node_times(self, models, *, reporter, **_):
         dense, *sparse = models
         assert dense == self.model.serialize()
         result = []
@@ -200,8 +201,7 @@ class KnownTarget:
             times.pop(self.drop, None)
             result.append(self._times({**times, "pool": self.rest_ms()}))
         dense_nodes = {"sr_nchwc": 0.3, "f_nchwc": 0.4, "unrelated": 0.05}
-        if progress:
-            progress(1.0)
+        reporter.stage("measuring", 1.0)
         return [self._times(dense_nodes), *result]
 
     def _times(self, nodes):
@@ -215,10 +215,10 @@ GROUPS = {"stem": 2 * 27, "first": 2 * 72, "second": 8 * 9, "head": 3 * 8}
 
 def test_the_table_recovers_known_times(model):
     target = KnownTarget(model, GROUPS)
-    stages = []
+    told = Recorder()
     table = profile(
         model, target.build, target, 4, threads=2, seed=3,
-        progress=lambda stage, share: stages.append((stage, share)),
+        reporter=told,
     )  # fmt: skip
     assert [set(built.values()) for built in target.built] == [{d} for d in DENSITIES]
     assert {curve.layer: curve.groups[-1] for curve in table.curves} == GROUPS
@@ -234,8 +234,8 @@ def test_the_table_recovers_known_times(model):
     assert table.model_digest == model.digest
     assert table.input_shapes == {"x": (1, 3, 16, 16)}
     assert table.dense.median == pytest.approx(0.75)
-    assert stages[0] == ("building sparse models", 0.0)
-    assert stages[-1] == ("measuring", 1.0)
+    assert told.stages[0] == ("building sparse models", 0.0)
+    assert told.stages[-1] == ("measuring", 1.0)
 
 
 @pytest.mark.parametrize("slowdown", [0.95, 1.08])

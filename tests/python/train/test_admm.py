@@ -266,7 +266,7 @@ def test_resumed_runs_end_as_uninterrupted_ones(
     whole = prune(model, PRUNABLE, project, data, config)
     folder = tmp_path / "checkpoints"
     with pytest.raises(InterruptedRunError):
-        prune(model, PRUNABLE, project, data, config, checkpoint=folder, progress=StopAfter(epochs))
+        prune(model, PRUNABLE, project, data, config, checkpoint=folder, reporter=StopAfter(epochs))
     resumed = prune(model, PRUNABLE, project, data, config, checkpoint=folder, resume=True)
     assert same(whole.weights, resumed.weights)
     assert same(whole.keep, resumed.keep)
@@ -277,7 +277,7 @@ def test_resumed_runs_end_as_uninterrupted_ones(
     # Finished work is not repeated: nothing may run a batch any more.
     done = prune(
         model, PRUNABLE, project, data, config,
-        checkpoint=folder, resume=True, progress=StopAfter(0),
+        checkpoint=folder, resume=True, reporter=StopAfter(0),
     )  # fmt: skip
     assert same(whole.weights, done.weights)
 
@@ -288,7 +288,7 @@ def test_starting_anew_forgets_the_old_checkpoint(model: Model, data: Data, tmp_
     with pytest.raises(InterruptedRunError):
         prune(
             model, PRUNABLE, keep_largest(0.4), data, other,
-            checkpoint=tmp_path, progress=StopAfter(1),
+            checkpoint=tmp_path, reporter=StopAfter(1),
         )  # fmt: skip
     resumed = prune(
         model, PRUNABLE, keep_largest(0.4), data, other, checkpoint=tmp_path, resume=True
@@ -391,7 +391,7 @@ def test_progress_is_shown(model: Model, data: Data, capsys: pytest.CaptureFixtu
     with progress() as bars:
         prune(
             model, PRUNABLE, keep_largest(0.5), data,
-            replace(CONFIG, admm_epochs=1, finetune_epochs=1), progress=bars,
+            replace(CONFIG, admm_epochs=1, finetune_epochs=1), reporter=bars,
         )  # fmt: skip
     lines = [line for line in capsys.readouterr().err.splitlines() if "loss" in line]
     assert any(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from alcs_onnx.errors import TargetError
 from alcs_onnx.graph import Model
 from alcs_onnx.ort import Feeds, Runner, create_session, interleave, random_feeds
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.target import NodeTimes
 from modelbench import layers
 from modelbench.results import (
@@ -30,7 +31,6 @@ from modelbench.subjects import Pruned, prune
 
 Outputs = list[np.ndarray]
 #: Told what is being done and the share of it that is done.
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def bench_model(
     model: Model,
     settings: Settings,
     rivals: Sequence[Rival] = (),
-    progress: Progress = lambda stage, share: None,
+    reporter: Reporter = SILENT,
 ) -> ModelReport:
     """Time `model`: dense in ONNX Runtime, pruned here, and both in the `rivals`.
 
@@ -83,11 +83,11 @@ def bench_model(
         pause = SPIN_SECONDS if rivals or max(settings.threads) > 1 else 0.0
         steps = (1 + len(variants)) * len(settings.threads)
         for index in range(steps):
-            progress(f"{name}: loading", index / steps)
+            reporter.stage(f"{name}: loading", index / steps)
             threads = settings.threads[index // (1 + len(variants))]
             pruned = [None, *variants][index % (1 + len(variants))]
             gathering.add(pruned, threads, rivals, pause)
-        progress(f"{name}: loading", 1.0)
+        reporter.stage(f"{name}: loading", 1.0)
         peaks = {}
         if settings.peak_tool is not None:
             peaks = {n: PeakRunner(settings.peak_tool, settings.isa, n) for n in settings.threads}
@@ -98,7 +98,7 @@ def bench_model(
             settings.iterations,
             settings.warmup,
             turn=TURN,
-            progress=lambda share: progress(f"{name}: measuring", share),
+            reporter=reporter,
         )
         timed = [
             Timed(

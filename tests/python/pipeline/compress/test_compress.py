@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from itertools import permutations
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from reporters import Recorder
+
+from alcs_onnx.reporter import SILENT
 
 pytest.importorskip("torch")
 
@@ -21,7 +23,7 @@ from alcs_onnx.cli import main
 from alcs_onnx.errors import DivergedError
 from alcs_onnx.graph import load_model
 from alcs_onnx.levels import get_level_set
-from alcs_onnx.pipeline.common.training import Trainer, Training
+from alcs_onnx.pipeline.common.training import Training, open_trainer
 from alcs_onnx.pipeline.compare_structures import SearchOptions
 from alcs_onnx.pipeline.compare_structures.search import search
 from alcs_onnx.pipeline.compress import CompressOptions
@@ -144,10 +146,8 @@ def untrained(network: Path, images: Path) -> Compressor:
     """A compressor that prunes without training."""
     model = load_model(network)
     config = {"admm_epochs": 0, "finetune_epochs": 0, "threads": 1}
-    trained = Trainer(
-        SimpleNamespace(model=model), Training(str(images), config=config), 0, None, lambda _: None
-    )
-    return Compressor(model, model.conv_layers, trained)
+    trainer = open_trainer(model, Training(str(images), config=config), 0, SILENT)
+    return Compressor(model, model.conv_layers, trainer)
 
 
 @pytest.mark.parametrize(
@@ -185,17 +185,17 @@ def test_a_step_that_diverges_is_one_that_failed():
                 raise DivergedError("training diverged: the loss is nan")
             return super().prune(state, structure, targets)
 
-    start, told = Compressed(1.0, {}, {"a": np.ones(1000, bool)}), []
+    start, told = Compressed(1.0, "accuracy", {}, {"a": np.ones(1000, bool)}), Recorder()
     state, _ = search(
         Diverges(),
         start,
         structure_sequence("shape", 4),
         0.8,
         SearchOptions(rounds=3, factor=4, levels=()),
-        told.append,
+        told,
     )
     assert state.kept == 250
-    assert any("diverged" in line and line.endswith("undone") for line in told)
+    assert any("diverged" in line and line.endswith("undone") for line in told.notes)
 
 
 class _Steps:
@@ -203,21 +203,21 @@ class _Steps:
 
     def prune(self, state, structure, targets):
         kept = int(targets[0].value)
-        return Compressed(0.9 if kept >= 100 else 0.5, {}, {"a": np.ones(kept, bool)})
+        return Compressed(0.9 if kept >= 100 else 0.5, "accuracy", {}, {"a": np.ones(kept, bool)})
 
     def quantize(self, state, levels, *, per_channel):
-        return Compressed(0.9 if state.kept >= 300 else 0.6, {}, state.keep, {"a": levels})
+        return Compressed(
+            0.9 if state.kept >= 300 else 0.6, "accuracy", {}, state.keep, {"a": levels}
+        )
 
 
 def test_the_search_halves_its_steps_and_goes_back_where_levels_fail():
-    start, told = Compressed(1.0, {}, {"a": np.ones(1000, bool)}), []
+    start, told = Compressed(1.0, "accuracy", {}, {"a": np.ones(1000, bool)}), Recorder()
     options = SearchOptions(rounds=6, factor=4, levels=("3bit",))
-    state, trials = search(
-        _Steps(), start, structure_sequence("shape", 4), 0.8, options, told.append
-    )
+    state, trials = search(_Steps(), start, structure_sequence("shape", 4), 0.8, options, told)
     pruned = [(x.kept, x.accepted) for x in trials if x.step != "3bit"]
     # 1000 / 4, then / 4 fails, / 2 holds, / 2 fails, / 1.41 fails where less than 100 are left.
     assert pruned[:4] == [(250, True), (62, False), (125, True), (62, False)]
     assert state.kept == 1000  # neither 250 nor fewer can be quantized at that accuracy
     assert state.quantized
-    assert any("no quantization keeps" in line for line in told)
+    assert any("no quantization keeps" in line for line in told.notes)

@@ -115,7 +115,7 @@ def prune_and_quantize(
         Training(str(images), config=schedule, checkpoint=folder / "steps", resume=resume),
         options=CompressOptions("simd", ("6x",), rounds=2, levels="3bit"),
         measuring=Measuring(iterations=5, warmup=1),
-        progress=StopAfter(epochs),
+        reporter=StopAfter(epochs),
     )
 
 

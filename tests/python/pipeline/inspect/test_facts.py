@@ -11,6 +11,7 @@ import pytest
 from graph_helpers import conv_weight, model, op, store
 from inspection_helpers import SHARED_MODELS, shared_model
 from onnx import TensorProto, helper, numpy_helper
+from reporters import Recorder
 from small_models import residual_net
 
 from alcs_onnx import inspect
@@ -18,6 +19,7 @@ from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph import load_model, self_contained
 from alcs_onnx.levels import get_level_set, quantize
 from alcs_onnx.pipeline.common.workload import Measuring, open_workload
+from alcs_onnx.reporter import SILENT
 from alcs_onnx.rewrite import compile_sparse, quantize_weights
 
 Rng = np.random.Generator
@@ -297,7 +299,7 @@ def test_a_model_of_fully_connected_layers_alone(tmp_path: Path, rng: Rng) -> No
         assert ("no Conv" in facts.problem) != wanted
         assert [layer.prunable for layer in facts.layers] == [wanted]
     arguments = {"input_shapes": {}, "simd_group": 4, "measuring": Measuring(), "seed": 0,
-                 "on_note": lambda text: None}  # fmt: skip
+                 "reporter": SILENT}  # fmt: skip
     workload = open_workload(path, fully_connected=True, **arguments)
     assert [layer.name for layer in workload.prunable] == ["fc"]
     with pytest.raises(ModelError, match="no Conv"):
@@ -425,11 +427,11 @@ def test_dynamic_sizes_stay_unknown_until_they_are_given(tmp_path: Path, rng: Rn
     given = inspect(path, input_shapes={"x": (1, 3, 10, 10)}).model
     assert given.macs == 64 * 4 * 27
     assert not given.problem
-    notes: list[str] = []
-    found = inspect(path, "coupling", on_note=notes.append)
+    told = Recorder()
+    found = inspect(path, "coupling", reporter=told)
     assert found.coupling is None
-    assert found.model.problem in notes[-1]
-    assert "dynamic dimensions" in notes[-1]
+    assert found.model.problem in told.notes[-1]
+    assert "dynamic dimensions" in told.notes[-1]
     with pytest.raises(ModelError, match="no input 'z'"):
         inspect(path, input_shapes={"z": (1,)})
 

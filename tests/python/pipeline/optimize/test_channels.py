@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from plans import a_third_less
+from reporters import Recorder
 from small_models import labelled_images, residual_net
 
 from alcs_onnx import ChannelOptions, Measuring, Training, optimize, ort
@@ -70,8 +71,8 @@ def test_result_is_plain_onnx_and_smaller(
     network: Path, model: Model, table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.onnx"
-    notes: list[str] = []
-    result = run(network, out, table=table, on_note=notes.append)
+    told = Recorder()
+    result = run(network, out, table=table, reporter=told)
     share = result.sparse.median / result.budget_ms if result.sparse else 0
     assert result.status == ("met" if share <= 1 else "missed")
     small = load_model(out)
@@ -83,7 +84,7 @@ def test_result_is_plain_onnx_and_smaller(
     kept = {row.group: row.kept for row in result.channels}
     assert set(kept) == {group.name for group in analyse(model).groups}
     assert all(row.reason for row in result.channels if row.saved_ms is None)
-    assert any("none is trained" in note for note in notes)
+    assert any("none is trained" in note for note in told.notes)
     session = ort.create_session(out.read_bytes(), library=False)
     assert session.run(dict(ort.random_feeds(session, 0)))[0].shape[1] == 4
 
@@ -160,15 +161,15 @@ def test_taylor_takes_gradients_from_the_data(network: Path, table: Path, tmp_pa
 
 
 def test_predicted_contributions(network: Path) -> None:
-    notes: list[str] = []
+    told = Recorder()
     result = run(
         network,
         None,
         budget="80%",
         channels=ChannelOptions(contributions="predicted", stages=1),
-        on_note=notes.append,
+        reporter=told,
     )
-    assert any("predicted savings are off by" in note for note in notes)
+    assert any("predicted savings are off by" in note for note in told.notes)
     assert result.channels
 
 
@@ -192,16 +193,21 @@ def test_hybrid_applies_channels_then_groups(network: Path, model: Model, tmp_pa
 
 
 def test_hybrid_splits_the_budget(network: Path) -> None:
-    notes: list[str] = []
-    result = run(network, None, method="hybrid", budget="40%", on_note=notes.append)
-    assert sum("(chosen)" in note for note in notes) == 1
+    told = Recorder()
+    result = run(network, None, method="hybrid", budget="40%", reporter=told)
+    assert sum("(chosen)" in note for note in told.notes) == 1
     assert result.layers
 
 
 def test_a_generous_budget_changes_nothing(network: Path, table: Path, tmp_path: Path) -> None:
+    """The output is the dense model as it was given, so that what comes next finds a file."""
     result = run(network, tmp_path / "out.onnx", budget="1s", table=table)
     assert result.status == "unchanged"
-    assert not (tmp_path / "out.onnx").exists()
+    assert result.exit_status == 0
+    assert (tmp_path / "out.onnx").read_bytes() == network.read_bytes()
+    assert "nothing to do" in result.message
+    assert "is the dense model as it was given" in result.message
+    assert run(network, None, budget="1s", table=table).message.endswith("no file was written")
 
 
 def test_budget_out_of_reach(network: Path, table: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from alcs_onnx import Measuring, Training, optimize
 from alcs_onnx.graph import load_model
 from alcs_onnx.pipeline.optimize import OptimizeResult
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, save_plan
+from alcs_onnx.reporter import SILENT, Reporter, Silent
 
 pytest.importorskip("torch")
 
@@ -24,14 +25,11 @@ class StoppedError(Exception):
     pass
 
 
-class StopIn:
-    """Progress that ends the run, as a kill would, in the second batch of an epoch."""
+class StopIn(Silent):
+    """A reporter that ends the run, as a kill would, in the second batch of an epoch."""
 
     def __init__(self, title: str) -> None:
         self.title, self.here, self.batches = title, False, 0
-
-    def stage(self, name: str, share: float) -> None:
-        pass
 
     def start(self, title: str, total: int | None) -> None:
         self.here, self.batches = title.startswith(self.title), 0
@@ -40,9 +38,6 @@ class StopIn:
         self.batches += 1
         if self.here and self.batches == 2:
             raise StoppedError
-
-    def finish(self, line: str) -> None:
-        pass
 
 
 pytestmark = pytest.mark.usefixtures("few_samples")
@@ -72,11 +67,11 @@ def test_it_ends_as_it_would_have(method: str, stage: str, network: Path, tmp_pa
         given = tmp_path / "channels.json"
         save_plan(SavedPlan("hybrid", a_third_less(load_model(network)), None), given)
 
-    def run(name: str, how: Training, progress: StopIn | None = None) -> OptimizeResult:
+    def run(name: str, how: Training, reporter: Reporter = SILENT) -> OptimizeResult:
         return optimize(
             *(network, "50%", tmp_path / name),
             method=method, plan=given, measuring=Measuring(warmup=2, iterations=10), training=how,
-            progress=progress,
+            reporter=reporter,
         )  # fmt: skip
 
     with pytest.raises(StoppedError):
@@ -107,7 +102,7 @@ def test_a_run_that_begins_anew_forgets_the_plans(network: Path, tmp_path: Path)
     with pytest.raises(StoppedError):
         optimize(
             *(network, "90%", tmp_path / "b.onnx"),
-            measuring=how, training=training, progress=StopIn("admm 1"),
+            measuring=how, training=training, reporter=StopIn("admm 1"),
         )  # fmt: skip
     # The plan of fine-tuning was for the other budget.
     assert not (tmp_path / "run" / "finetune_plan.json").exists()

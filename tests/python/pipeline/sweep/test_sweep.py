@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reporters import Recorder
 from small_models import labelled_images, residual_net
 
 import alcs_onnx
@@ -217,13 +218,13 @@ def test_a_sweep_without_data(network: Path, tmp_path: Path) -> None:
 
     # A finished sweep is taken over as it is, and nothing is run or written again but the table.
     before = contents(folder)
-    notes: list[str] = []
+    told = Recorder()
     again = alcs_onnx.sweep(
-        network, ["90%", "0.5%", "10s"], folder, resume=True, on_note=notes.append, **arguments
+        network, ["90%", "0.5%", "10s"], folder, resume=True, reporter=told, **arguments
     )
     assert again == result
     assert contents(folder) == before
-    assert sum("finished before" in note for note in notes) == 6
+    assert sum("finished before" in note for note in told.notes) == 6
 
     with pytest.raises(OutputError, match="not empty; --resume goes on"):
         alcs_onnx.sweep(network, "90%", folder)

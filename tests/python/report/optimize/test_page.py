@@ -17,8 +17,7 @@ from test_sweep import point, swept
 
 import alcs_onnx
 from alcs_onnx.cli import main
-from alcs_onnx.pipeline.common.results import Accuracy
-from alcs_onnx.pipeline.common.training import Training
+from alcs_onnx.pipeline.common.training import Accuracy, Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.optimize import OptimizeResult
 from alcs_onnx.pipeline.sweep import SweepPoint

@@ -1,4 +1,4 @@
-"""What the commands return: plain frozen values, printed and exported by `report`."""
+"""What `optimize` returns: one frozen value, written as JSON field by field."""
 
 from __future__ import annotations
 
@@ -6,28 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from alcs_onnx.types import ChannelCurve, LayerCurve, Machine, Shape, Timing
+from alcs_onnx.pipeline.common.layers import LayerReport
+from alcs_onnx.pipeline.common.training import Accuracy
+from alcs_onnx.pipeline.common.verification import NumericCheck
+from alcs_onnx.types import ChannelCurve, LayerCurve, Machine, Timing
 
-#: Version of the JSON form of an `OptimizeResult`.
+#: Version of the JSON form.
 SCHEMA = 1
 
-
-@dataclass(frozen=True)
-class LayerReport:
-    """One convolution: what became of it, and its time in ms (None where not measured)."""
-
-    layer: str
-    weight_shape: Shape
-    output_shape: Shape
-    macs: int
-    op: str
-    simd_group: int
-    density: float
-    fused: str
-    dense_ms: float | None
-    predicted_ms: float | None
-    measured_ms: float | None
-    reason: str | None
+#: How a run ended. "unchanged": the dense model is within the budget already.
+Status = Literal["met", "missed", "unchanged", "dry run"]
 
 
 @dataclass(frozen=True)
@@ -46,47 +34,6 @@ class ChannelReport:
 
 
 @dataclass(frozen=True)
-class NumericCheck:
-    """Largest differences of the written file's outputs, relative to the largest output.
-
-    `with_library` against the masked dense model in plain ONNX Runtime; `without_library`
-    likewise, the operator replaced by its function body.
-    """
-
-    with_library: float
-    without_library: float
-    tolerance: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether both differences are within the tolerance."""
-        return max(self.with_library, self.without_library) <= self.tolerance
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """A share in percent at the stages it was measured: dense, one-shot, ADMM, final.
-
-    `measure` says of what: top-1 on labelled test data, or agreement with the dense model.
-    """
-
-    measure: str
-    samples: int
-    stages: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class CompileResult:
-    """What `compile` wrote."""
-
-    model: str
-    output: str
-    layers: tuple[LayerReport, ...]
-    check: NumericCheck
-    mac_ratio: float
-
-
-@dataclass(frozen=True)
 class OptimizeResult:
     """What `optimize` did and measured. Times in ms.
 
@@ -96,7 +43,7 @@ class OptimizeResult:
     channel groups.
     """
 
-    status: Literal["met", "missed", "unchanged", "dry run"]
+    status: Status
     message: str
     model: str
     output: str | None

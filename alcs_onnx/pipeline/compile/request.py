@@ -1,0 +1,23 @@
+"""What `compile` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alcs_onnx.types import Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileRequest:
+    """A sparse model, and the file to write.
+
+    simd_group: SIMD group size of every layer; None finds it from the zeros of each.
+    """
+
+    model: Path
+    output: Path
+    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    simd_group: int | None = None
+    seed: int = 0

@@ -1,0 +1,19 @@
+"""What `compile` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alcs_onnx.pipeline.common.layers import LayerReport
+from alcs_onnx.pipeline.common.verification import NumericCheck
+
+
+@dataclass(frozen=True)
+class CompileResult:
+    """What `compile` wrote."""
+
+    model: str
+    output: str
+    layers: tuple[LayerReport, ...]
+    check: NumericCheck
+    mac_ratio: float

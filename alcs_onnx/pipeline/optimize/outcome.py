@@ -1,0 +1,130 @@
+"""The ends of a run of `optimize`: what is told before it begins, and its result."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+from alcs_onnx.files import write_atomically
+from alcs_onnx.graph import Model
+from alcs_onnx.latency.fused import dense_times
+from alcs_onnx.pipeline.common.layers import with_times
+from alcs_onnx.pipeline.common.training import TrainingRecord
+from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.measured import Measured
+from alcs_onnx.pipeline.optimize.method import Decided, Plan, Pruning, Rewritten
+from alcs_onnx.pipeline.optimize.result import OptimizeResult, Status
+from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.pipeline.optimize.search import Choice
+
+
+def tell_range(run: Run, pruning: Pruning[Plan]) -> None:
+    """Say what the budget means and what can be reached, before anything is decided."""
+    budget = run.request.budget
+    low, high = pruning.range_ms()
+    dense = pruning.dense.median
+    meaning = f"{budget.text} = {pruning.budget_ms:.3f} ms" if budget.relative else budget.text
+    run.reporter.note(
+        f"the dense model takes {dense:.3f} ms, the budget is {meaning}; "
+        f"reachable by the estimate: {low:.3f} to {high:.3f} ms"
+    )
+
+
+def unchanged(run: Run, pruning: Pruning[Plan]) -> OptimizeResult:
+    """The dense model is already within the budget: say so; the output is a copy of it."""
+    request, dense, decided = run.request, pruning.dense.median, pruning.decided(None)
+    told = "no file was written"
+    if request.output is not None:
+        write_atomically(request.output, run.workload.original)
+        told = f"{request.output} is the dense model as it was given"
+    return OptimizeResult(
+        status="unchanged",
+        message=(
+            f"nothing to do: the dense model takes {dense:.3f} ms, the budget is "
+            f"{pruning.budget_ms:.3f} ms; {told}"
+        ),
+        model=str(request.model),
+        output=None if request.output is None else str(request.output),
+        budget=request.budget.text,
+        budget_ms=pruning.budget_ms,
+        reachable_ms=pruning.range_ms(),
+        machine=pruning.machine,
+        dense=pruning.dense,
+        sparse=None,
+        predicted_ms=dense,
+        predicted_share=1.0,
+        mac_ratio=1.0,
+        layers=(),
+        settings=_settings(run, decided),
+        seconds=time.monotonic() - run.began,
+        model_digest=run.workload.model.digest,
+        curves=decided.curves,
+        channel_curves=decided.channel_curves,
+    )
+
+
+def summary(
+    run: Run,
+    choice: Choice[Plan],
+    rewritten: Rewritten,
+    record: TrainingRecord,
+    measured: Measured,
+) -> OptimizeResult:
+    """The result of a run that made a model: what was decided, with what, and what it measures."""
+    request = run.request
+    met, message = measured.verdict(keeps_all=choice.keeps_all)
+    dry: Status = "dry run" if request.output is None else "met"
+    decided = choice.pruning.decided(choice.plan)
+    return OptimizeResult(
+        status=dry if met else "missed",
+        message=message,
+        model=str(request.model),
+        output=None if request.output is None else str(request.output),
+        budget=request.budget.text,
+        budget_ms=measured.budget_ms,
+        reachable_ms=choice.pruning.range_ms(),
+        machine=run.workload.target.machine(request.measuring.threads),
+        dense=measured.dense,
+        sparse=measured.sparse,
+        predicted_ms=choice.plan.predicted_ms,
+        predicted_share=choice.predicted_fraction,
+        mac_ratio=rewritten.mac_ratio,
+        layers=with_times(rewritten.layers, _node_times(run.workload, rewritten.model)),
+        channels=decided.channels,
+        accuracy=record.accuracy,
+        check=rewritten.check,
+        history=record.history,
+        settings=_settings(run, decided),
+        seconds=time.monotonic() - run.began,
+        model_digest=run.workload.model.digest,
+        curves=decided.curves,
+        channel_curves=decided.channel_curves,
+    )
+
+
+def _settings(run: Run, decided: Decided) -> dict[str, object]:
+    """What the run was told, the defaults of training included."""
+    request = run.request
+    told: dict[str, object] = {
+        "method": request.method,
+        "seed": request.seed,
+        "measuring": asdict(request.measuring),
+        **decided.settings,
+        **({} if run.given is None else run.given.settings),
+    }
+    if run.trainer is None:
+        return told
+    training = run.trainer.training
+    return {
+        **told,
+        "data": training.data,
+        "preprocess": training.preprocess,
+        "augment": training.augment,
+        **run.trainer.config.as_dict(),
+    }
+
+
+def _node_times(workload: Workload, model: Model) -> dict[str, float]:
+    """Time (ms) of each node by the name of its layer, also where the runtime fused it."""
+    profile = workload.node_times([model.serialize()])[0].profile
+    return {**dense_times(model, profile), **profile.nodes}

@@ -1,0 +1,92 @@
+"""One run of `optimize`: the request with all that it names opened. Nothing in it changes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.files import check_writable
+from alcs_onnx.pipeline.common.tables import Tables
+from alcs_onnx.pipeline.common.training import Trainer, open_trainer
+from alcs_onnx.pipeline.common.workload import GROUP_METHODS, Workload, open_workload
+from alcs_onnx.pipeline.optimize.checkpoint import Checkpoint
+from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, load_plan, masks_path
+from alcs_onnx.pipeline.optimize.request import OptimizeRequest
+from alcs_onnx.reporter import Reporter
+
+
+@dataclass(frozen=True)
+class Run:
+    """The model on its target, its data, and what earlier runs left behind.
+
+    `given` is the plan of a file; `trainer` is None without data. `began` is in seconds of the
+    monotonic clock.
+    """
+
+    request: OptimizeRequest
+    workload: Workload
+    tables: Tables
+    given: SavedPlan | None
+    checkpoint: Checkpoint
+    trainer: Trainer | None
+    reporter: Reporter
+    began: float
+
+    @property
+    def trains(self) -> bool:
+        """Whether training follows the plan: with data, unless this is a dry run."""
+        return self.trainer is not None and self.request.output is not None
+
+
+def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
+    """Open all that `request` names; raises a child of `AlcsError` for bad input."""
+    began = time.monotonic()
+    _check_outputs(request)
+    workload = open_workload(
+        request.model,
+        input_shapes=request.input_shapes,
+        fully_connected=request.fully_connected,
+        simd_group=request.simd_group,
+        measuring=request.measuring,
+        seed=request.seed,
+        reporter=reporter,
+        structure=request.method if request.method in GROUP_METHODS else "simd",
+    )
+    given = None if request.plan is None else load_plan(request.plan, workload.model)
+    if given is not None and given.method != request.method:
+        raise AlcsError(
+            f"{request.plan}: the plan is for --method {given.method}, not {request.method}"
+        )
+    training = request.training
+    kept, resume = None, training is not None and training.resume
+    if training is not None and training.checkpoint is not None and request.output is not None:
+        kept = Path(training.checkpoint)
+    return Run(
+        request=request,
+        workload=workload,
+        tables=Tables(
+            given=request.table,
+            folder=request.tables or kept,
+            reuse=request.tables is not None or resume,
+            reporter=reporter,
+        ),
+        given=given,
+        checkpoint=Checkpoint(kept, resume=resume),
+        trainer=None
+        if training is None
+        else open_trainer(workload.model, training, request.seed, reporter),
+        reporter=reporter,
+        began=began,
+    )
+
+
+def _check_outputs(request: OptimizeRequest) -> None:
+    """Refuse files that cannot be written, before anything is measured."""
+    inputs = [path for path in (request.model, request.table, request.plan) if path is not None]
+    outputs = [request.output] if request.output is not None else []
+    if request.save_plan_to is not None:
+        outputs += [request.save_plan_to, masks_path(request.save_plan_to)]
+    for path in outputs:
+        check_writable(path, *inputs)

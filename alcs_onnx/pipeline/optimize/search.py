@@ -1,0 +1,178 @@
+"""Plan, build, measure, correct: `solve.closed_loop` with a model and a target in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Generic
+
+from alcs_onnx.errors import BudgetError
+from alcs_onnx.pipeline.optimize.checkpoint import FINETUNE, FIRST
+from alcs_onnx.pipeline.optimize.measured import Measured, measure
+from alcs_onnx.pipeline.optimize.method import Plan, Pruning
+from alcs_onnx.pipeline.optimize.plan_file import Calibration, save_plan
+from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.solve.closed_loop import Attempt, LoopState, step
+from alcs_onnx.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Choice(Generic[Plan]):
+    """A plan that was measured, how it was decided, and where later loops begin.
+
+    The plan's `predicted_ms` is the estimate as the measurements have corrected it. A plan that
+    was `given` stays as it is, whatever training does to the weights.
+    """
+
+    pruning: Pruning[Plan]
+    plan: Plan
+    loop: LoopState
+    given: bool = False
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether nothing is removed."""
+        return all(mask.all() for mask in self.plan.keep.values())
+
+    @property
+    def predicted_fraction(self) -> float:
+        """The estimate over the dense latency that it was made for."""
+        return self.plan.predicted_ms / self.pruning.dense.median
+
+
+def first_choice(run: Run, pruning: Pruning[Plan]) -> Choice[Plan]:
+    """The plan that all else begins with: given, of the run that is resumed, or the solver's.
+
+    Raises `BudgetError` when it does not meet the budget, before anything is trained.
+    """
+    return (
+        _given(run, pruning)
+        or _resumed(run, FIRST, pruning)
+        or _kept(run, FIRST, _chosen(run, pruning))
+    )
+
+
+def choose_again(
+    run: Run, choice: Choice[Plan], first: Plan, weights: Mapping[str, FloatArray]
+) -> Choice[Plan]:
+    """The plan that fine-tuning begins with, after ADMM has moved the weights.
+
+    `first` is what ADMM kept; it is measured, and the solver asked again until the budget is met.
+    `weights` are by layer.
+    """
+    resumed = _resumed(run, FINETUNE, choice.pruning)
+    if resumed is not None:
+        return resumed
+    found, _ = meet(run, choice.pruning, weights, start=choice.loop, first=first)
+    return _kept(run, FINETUNE, found)
+
+
+def save_choice(run: Run, choice: Choice[Plan]) -> None:
+    """Write the plan where the run was asked to."""
+    if run.request.save_plan_to is not None:
+        saved = choice.pruning.saved(choice.plan)
+        told = {} if run.given is None else run.given.settings
+        plan = replace(saved, settings={**saved.settings, **told})
+        save_plan(plan, run.request.save_plan_to)
+
+
+def _chosen(run: Run, pruning: Pruning[Plan]) -> Choice[Plan]:
+    """The solver's choice, measured to be within the budget.
+
+    Layers that measured slower in the sparse operator are left to the runtime where the whole
+    gains by it; then the budget is met anew.
+    """
+    choice, measured = meet(run, pruning)
+    slower = pruning.slower(run, choice.plan)
+    if slower:
+        choice, measured = meet(run, pruning.excluding(slower), start=choice.loop)
+    measured.require_met()
+    return choice
+
+
+def _given(run: Run, pruning: Pruning[Plan]) -> Choice[Plan] | None:
+    """The plan of a file, measured; `BudgetError` if it is clearly too slow."""
+    plan = None if run.given is None else pruning.given(run.given)
+    if plan is None:
+        return None
+    measured = _measured(run, pruning, plan)
+    measured.require_tolerable()
+    run.reporter.note(f"the plan measures {measured.told}")
+    return Choice(pruning, plan, LoopState(), given=True)
+
+
+def _resumed(run: Run, stage: str, pruning: Pruning[Plan]) -> Choice[Plan] | None:
+    """The choice that `stage` began with when it was interrupted; None where it had not begun."""
+    saved = run.checkpoint.load(stage, pruning.workload.model)
+    if saved is None:
+        return None
+    known = saved.calibration or Calibration(1.0, pruning.dense.median, {})
+    # In older files the correction is beside the dense latency as it was then.
+    drift = 1.0 if run.request.budget.relative else known.dense_ms / pruning.dense.median
+    found = pruning.excluding(known.left_alone)
+    plan = found.given(saved)
+    if plan is None:
+        return None
+    return Choice(found, plan, LoopState.corrected(known.correction * drift))
+
+
+def _kept(run: Run, stage: str, choice: Choice[Plan]) -> Choice[Plan]:
+    """`choice`, kept for a run that may be interrupted after `stage` has begun."""
+    pruning = choice.pruning
+    known = Calibration(choice.loop.correction, pruning.dense.median, dict(pruning.excluded))
+    run.checkpoint.save(stage, replace(pruning.checkpointed(choice.plan), calibration=known))
+    return choice
+
+
+def meet(
+    run: Run,
+    pruning: Pruning[Plan],
+    weights: Mapping[str, FloatArray] | None = None,
+    *,
+    start: LoopState | None = None,
+    first: Plan | None = None,
+) -> tuple[Choice[Plan], Measured]:
+    """A plan within the budget, or the closest that the attempts gave, and its measurement.
+
+    `weights`, by layer, are those that are chosen among. `first` is tried before the solver is
+    asked. Raises `BudgetError` when even the smallest plan measures above the budget.
+    """
+    state = LoopState() if start is None else start.again()
+    tried: dict[bytes, None] = {}
+    measured: list[tuple[Plan, Measured]] = []
+    while state.end is None:
+        plan = first or pruning.plan(state.target, weights, finer=state.finer)
+        first = None
+        fingerprint = b"".join(mask.tobytes() for mask in plan.keep.values())
+        if fingerprint in tried:
+            state = step(state, None)
+            continue
+        tried[fingerprint] = None
+        found = _measured(run, pruning, plan)
+        measured.append((plan, found))
+        attempt = Attempt(
+            predicted=plan.predicted_ms / pruning.budget_ms,
+            measured=found.fraction,
+            smallest=pruning.is_smallest(plan),
+            whole=all(mask.all() for mask in plan.keep.values()),
+        )
+        predicted = 100 * attempt.predicted * state.correction
+        run.reporter.note(
+            f"attempt {len(measured)}: predicted {predicted:.1f} %, measured {found.told}"
+        )
+        state = step(state, attempt)
+    best, found = measured[state.best]
+    if state.end == "unreachable" and not found.met:
+        raise BudgetError(
+            f"the budget of {found.budget_ms:.3f} ms cannot be reached by removing more: with "
+            f"next to nothing kept "
+            f"the model measures {found.sparse.median:.3f} ms, dense {found.dense.median:.3f} ms"
+        )
+    corrected = replace(best, predicted_ms=best.predicted_ms * state.correction)
+    return Choice(pruning, corrected, state), found
+
+
+def _measured(run: Run, pruning: Pruning[Plan], plan: Plan) -> Measured:
+    """Build `plan` and time it beside the dense file."""
+    model = pruning.candidate(plan)
+    return measure(pruning.workload, model.serialize(), run.request.budget)

@@ -1,0 +1,98 @@
+"""What `sweep` is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from math import isclose
+from pathlib import Path
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.pipeline.common.training import Training
+from alcs_onnx.pipeline.common.workload import Measuring
+from alcs_onnx.pipeline.optimize import METHODS, ChannelOptions, OptimizeRequest
+from alcs_onnx.types import Budget, Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest:
+    """Runs of `optimize` for each of `budgets` with each of `methods`.
+
+    output: a folder that gets the models, `MODEL-METHOD-BUDGET.onnx`, and all that is needed to go
+        on after an interruption.
+    resume: finished points are taken over and the one in progress continues from its last
+        checkpoint. Without it the folder has to be new or empty.
+    tables: a folder where latency tables are kept (by default in `output`), and those of an
+        earlier sweep of the same model are found.
+
+    The other fields are those of `OptimizeRequest`; a checkpoint folder in `training` is not used.
+    """
+
+    model: Path
+    budgets: tuple[Budget, ...]
+    output: Path
+    methods: tuple[str, ...] = ("simd",)
+    resume: bool = False
+    tables: Path | None = None
+    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    fully_connected: bool = False
+    simd_group: int = 4
+    projection: str = "energy-normalised"
+    channels: ChannelOptions = field(default_factory=ChannelOptions)
+    measuring: Measuring = field(default_factory=Measuring)
+    training: Training | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.methods:
+            raise AlcsError(f"a sweep needs methods: {', '.join(METHODS)}")
+        for index, method in enumerate(self.methods):
+            if method not in METHODS:
+                raise AlcsError(f"method '{method}' is not known: use {', '.join(METHODS)}")
+            if method in self.methods[:index]:
+                raise AlcsError(f"the method {method} is there twice")
+
+    def point(
+        self,
+        method: str,
+        budget: Budget,
+        *,
+        output: Path,
+        plan: Path,
+        tables: Path,
+        training: Training | None,
+    ) -> OptimizeRequest:
+        """The run of one point, which writes `output` and `plan`."""
+        shared = {f.name for f in fields(OptimizeRequest)} & {f.name for f in fields(self)}
+        own = {"output", "tables", "training"}
+        return OptimizeRequest(
+            budget=budget,
+            method=method,
+            output=output,
+            save_plan_to=plan,
+            tables=tables,
+            training=training,
+            **{name: getattr(self, name) for name in shared - own},
+        )
+
+
+def parse_budgets(texts: Iterable[str]) -> tuple[Budget, ...]:
+    """Budgets from texts with commas or spaces between; `AlcsError` for nonsense and duplicates."""
+    parts = [part for text in texts for part in re.split(r"[,\s]+", text) if part]
+    if not parts:
+        raise AlcsError("a sweep needs budgets: 80%,60%,40%")
+    budgets: list[Budget] = []
+    for part in parts:
+        budget = Budget.parse(part)
+        for other in budgets:
+            if _same(budget, other):
+                also = "" if other.text == budget.text else f", as {other.text}"
+                raise AlcsError(f"the budget {budget.text} is there twice{also}")
+        budgets.append(budget)
+    return tuple(budgets)
+
+
+def _same(one: Budget, other: Budget) -> bool:
+    pairs = ((one.milliseconds, other.milliseconds), (one.fraction, other.fraction))
+    return any(a is not None and b is not None and isclose(a, b) for a, b in pairs)

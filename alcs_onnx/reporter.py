@@ -1,0 +1,54 @@
+"""Who is told how a long run goes: one protocol, and a silent form of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Reporter(Protocol):
+    """What every command, measurement and training reports to.
+
+    Stages and epochs do not nest: a stage ends with the fraction 1, an epoch with `finish`.
+    """
+
+    def note(self, text: str) -> None:
+        """One line about what happens or was decided."""
+        ...
+
+    def stage(self, name: str, fraction: float) -> None:
+        """The fraction of a stage that is done, in [0, 1]."""
+        ...
+
+    def start(self, title: str, total: int | None) -> None:
+        """An epoch of `total` batches begins (None: unknown)."""
+        ...
+
+    def advance(self, loss: float) -> None:
+        """A batch is done; `loss` is the mean of the epoch so far."""
+        ...
+
+    def finish(self, line: str) -> None:
+        """The epoch is done; `line` sums it up."""
+        ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def stage(self, name: str, fraction: float) -> None:
+        """Nothing."""
+
+    def start(self, title: str, total: int | None) -> None:
+        """Nothing."""
+
+    def advance(self, loss: float) -> None:
+        """Nothing."""
+
+    def finish(self, line: str) -> None:
+        """Nothing."""
+
+
+SILENT: Reporter = Silent()
