@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.pipeline.common.results import Accuracy
 from alcs_onnx.pipeline.common.workload import Note, Workload
 from alcs_onnx.types import BoolArray, FloatArray
@@ -113,7 +113,7 @@ class Trainer:
 
         `masks` are by layer, in the shape of the weights.
         """
-        layers = {layer.name: layer.weight for layer in self.workload.model.conv_layers}
+        layers = {layer.name: layer.weight for layer in conv_layers(self.workload.model)}
         config = replace(self.config, finetune_epochs=0)
         result = self.train.finetune(self.workload.model, None, masks, layers, self.data, config)
         return self.workload.model.with_initializers(result.weights)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import load_model, save_model
 from alcs_onnx.pipeline.common.layers import layer_reports
 from alcs_onnx.pipeline.common.results import CompileResult
 from alcs_onnx.pipeline.common.verification import numeric_check, written_form
@@ -40,7 +40,7 @@ def compile_model(
             f"{model}: the rewritten model differs from the original by "
             f"{max(check.with_library, check.without_library):.1e} (relative); nothing was written"
         )
-    written.save(Path(output))
+    save_model(written, Path(output))
     return CompileResult(
         str(model), str(output), layer_reports(loaded, rewritten), check, rewritten.mac_ratio
     )

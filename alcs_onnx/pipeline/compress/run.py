@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import save_model
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.training import Progress, Trainer, Training
@@ -103,7 +104,7 @@ class CompressionRun:
         """
         deployed = deploy(self.workload, compressor, state, structures, plain=plain)
         if output is not None:
-            deployed.model.save(output)
+            save_model(deployed.model, output)
         found = runtime_accuracy(deployed.model, self.trained.data)
         levels = next(iter(state.quantized.values()), None)
         total = sum(layer.weight_count for layer in compressor.layers.values())

@@ -19,7 +19,7 @@ from small_models import labelled_images, residual_net
 
 from alcs_onnx.cli import main
 from alcs_onnx.errors import DivergedError
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import conv_layers, load_model
 from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.common.training import Trainer, Training
 from alcs_onnx.pipeline.compare_structures import SearchOptions
@@ -53,11 +53,11 @@ def test_every_structure_is_pruned_quantized_and_written(network, images, tmp_pa
     assert row["latency_ms"] > 0
     before, after = load_model(network), load_model(tmp_path / "out.onnx")
     left = 0
-    for written in after.conv_layers:
+    for written in conv_layers(after):
         weight = after.initializers[written.weight]
         assert np.unique(np.abs(weight[weight != 0]).round(6)).size <= 3
         left += np.count_nonzero(weight)
-    total = sum(layer.weight_count for layer in before.conv_layers)
+    total = sum(layer.weight_count for layer in conv_layers(before))
     assert left <= row["kept_weights"] <= total / 3.5
     # The file holds no float weights of the convolutions: packed streams are bytes.
     graph = onnx.load(tmp_path / "out.onnx").graph
@@ -81,7 +81,7 @@ def test_a_combination_removes_the_channels_that_nobody_makes(network, images, t
     before, after = load_model(network), load_model(tmp_path / "out.onnx")
     narrower = [
         b.out_channels > a.out_channels
-        for b, a in zip(before.conv_layers, after.conv_layers, strict=True)
+        for b, a in zip(conv_layers(before), conv_layers(after), strict=True)
     ]
     assert any(narrower)
 
@@ -104,7 +104,7 @@ def test_ordinary_onnx_runs_anywhere(network, images, tmp_path):
     nodes = onnx.load(tmp_path / "p.onnx").graph.node
     assert all(node.domain == "" for node in nodes)
     count = sum(node.op_type == "DequantizeLinear" for node in nodes)
-    assert count == len(load_model(network).conv_layers)
+    assert count == len(conv_layers(load_model(network)))
     session = onnxruntime.InferenceSession(tmp_path / "p.onnx", providers=["CPUExecutionProvider"])
     x = np.random.default_rng(0).standard_normal((1, 3, 24, 24)).astype(np.float32)
     assert np.isfinite(session.run(None, {session.get_inputs()[0].name: x})[0]).all()
@@ -147,7 +147,7 @@ def untrained(network: Path, images: Path) -> Compressor:
     trained = Trainer(
         SimpleNamespace(model=model), Training(str(images), config=config), 0, None, lambda _: None
     )
-    return Compressor(model, model.conv_layers, trained)
+    return Compressor(model, conv_layers(model), trained)
 
 
 @pytest.mark.parametrize(
