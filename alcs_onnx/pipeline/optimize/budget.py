@@ -14,7 +14,7 @@ from math import isfinite, prod
 import numpy as np
 
 from alcs_onnx.errors import BudgetError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers, serialize
 from alcs_onnx.importance import scores
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.pruned import initializer_masks, sparse_model
@@ -129,7 +129,7 @@ class BudgetLoop:
 
     def weight_masks(self, plan: PruningPlan) -> dict[str, BoolArray]:
         """The masks of `plan` in the shape of the weights, by layer name."""
-        layers = {layer.name: layer for layer in self.workload.model.conv_layers}
+        layers = {layer.name: layer for layer in conv_layers(self.workload.model)}
         return {
             name: self._structure.weight_mask(keep, layers[name])
             for name, keep in plan.keep.items()
@@ -141,7 +141,7 @@ class BudgetLoop:
         A removed filter takes its bias along (`rewrite.filter_masks`); with other structures
         there are none.
         """
-        weights = {layer.weight for layer in self.workload.model.conv_layers}
+        weights = {layer.weight for layer in conv_layers(self.workload.model)}
         masks = initializer_masks(self.workload.model, plan)
         return {name: mask for name, mask in masks.items() if name not in weights}
 
@@ -149,7 +149,7 @@ class BudgetLoop:
         """Build `plan` on `model` (default: the loaded one) and time it beside the dense file."""
         source = model or self.workload.model
         rewritten = sparse_model(source, plan, self.left_alone, self.workload.simd_group)
-        dense, sparse = self.workload.against_dense(rewritten.model.serialize())
+        dense, sparse = self.workload.against_dense(serialize(rewritten.model))
         return Candidate(dense, sparse, self.budget.resolve(dense.median), plan, rewritten)
 
     def meet(
@@ -203,7 +203,7 @@ class BudgetLoop:
             self.workload.simd_group,
         )
         with_ours, with_theirs = self.workload.time(
-            [candidate.rewritten.model.serialize(), variant.model.serialize()]
+            [serialize(candidate.rewritten.model), serialize(variant.model)]
         )
         gain = 1 - float(np.median(with_theirs)) / float(np.median(with_ours))
         self._note(
@@ -222,7 +222,7 @@ class BudgetLoop:
     def _plan(self, keep: Mapping[str, BoolArray]) -> PruningPlan:
         reasons = {
             layer.name: self.left_alone.get(layer.name) or self.workload.reason_dense(layer)
-            for layer in self.workload.model.conv_layers
+            for layer in conv_layers(self.workload.model)
             if layer.name not in keep
         }
         plan = PruningPlan(

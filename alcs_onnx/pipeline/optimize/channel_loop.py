@@ -11,7 +11,7 @@ import numpy as np
 from alcs_onnx.channel_importance import channel_scores
 from alcs_onnx.coupling import Coupling
 from alcs_onnx.errors import AlcsError, BudgetError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers, serialize
 from alcs_onnx.latency import ChannelEstimator
 from alcs_onnx.pipeline.common.workload import Note, Workload
 from alcs_onnx.pipeline.optimize.measured import AIM, ATTEMPTS, NARROW, Measured
@@ -200,7 +200,7 @@ class ChannelLoop:
     def measure(self, plan: ChannelPlan) -> ChannelCandidate:
         """Build `plan` and time it beside the dense file."""
         model = shrink(self.workload.model, self.coupling, plan.keep)
-        dense, sparse = self.workload.against_dense(model.serialize())
+        dense, sparse = self.workload.against_dense(serialize(model))
         return ChannelCandidate(dense, sparse, self.budget.resolve(dense.median), plan, model)
 
     def _plan(self, keep: Mapping[str, BoolArray]) -> ChannelPlan:
@@ -264,7 +264,7 @@ def channel_masks(
     model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]
 ) -> dict[str, BoolArray]:
     """Masks in the shape of the weights, by conv layer: False where a removed channel is."""
-    layers = {layer.weight: layer for layer in model.conv_layers}
+    layers = {layer.weight: layer for layer in conv_layers(model)}
     masks: dict[str, BoolArray] = {}
     for slot, positions in coupling.removed(keep):
         if slot.tensor in layers:

@@ -9,7 +9,7 @@ import numpy as np
 
 from alcs_onnx.coupling import Coupling
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers, model_macs
 from alcs_onnx.pipeline.common.results import ChannelReport, LayerReport, NumericCheck
 from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.verification import numeric_check, written_form
@@ -60,7 +60,7 @@ def prune_channels(request: Request) -> Outcome:
         predicted_share=plan.predicted_ms / loop.dense_ms,
         model=written,
         check=check,
-        mac_ratio=smaller.macs / request.workload.model.macs,
+        mac_ratio=model_macs(smaller) / model_macs(request.workload.model),
         layers=lambda times: layer_rows(request.workload.model, smaller, times),
         channels=channel_reports(loop, plan),
         plan=SavedPlan("channel", plan, None, settings),
@@ -145,9 +145,9 @@ def channel_reports(loop: ChannelLoop, plan: ChannelPlan) -> tuple[ChannelReport
 
 def layer_rows(before: Model, after: Model, times: Mapping[str, float]) -> tuple[LayerReport, ...]:
     """A row for each convolution: the share of its weights that is left."""
-    full = {layer.name: layer for layer in before.conv_layers}
+    full = {layer.name: layer for layer in conv_layers(before)}
     rows = []
-    for layer in after.conv_layers:
+    for layer in conv_layers(after):
         dense = full[layer.name]
         same = layer.weight_count == dense.weight_count
         rows.append(

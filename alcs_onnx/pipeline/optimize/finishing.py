@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, save_model, serialize
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.results import OptimizeResult
@@ -38,8 +38,8 @@ def finish(request: Request, outcome: Outcome, began: float) -> OptimizeResult:
         request.note("no data: weights are removed but none is trained; expect a loss of accuracy")
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:
-        written.save(request.output)
-    serialized = written.serialize()
+        save_model(written, request.output)
+    serialized = serialize(written)
     trained = request.trained
     if trained is not None and request.output is not None:
         final = runtime_accuracy(written, trained.data)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, model_macs
 from alcs_onnx.pipeline.common.layers import layer_reports
 from alcs_onnx.pipeline.common.pruned import masked_model, sparse_model
 from alcs_onnx.pipeline.common.training import Trainer
@@ -66,7 +66,7 @@ def prune_with_table(request: Request, workload: Workload, table: LatencyTable) 
         predicted_share=plan.predicted_ms / loop.dense_ms,
         model=written,
         check=numeric_check(written, masked_model(final, plan), request.seed),
-        mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / workload.model.macs,
+        mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / model_macs(workload.model),
         layers=lambda times: layer_reports(
             workload.model, rewritten, reasons=plan.reasons, table=table, measured=times
         ),

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from alcs_onnx.errors import AlcsError, BudgetError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers, model_macs
 from alcs_onnx.importance import scores
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.workload import Workload
@@ -73,7 +73,7 @@ def prune_both(request: Request) -> Outcome:
         _named(request, outcome, keep),
         channels=channel_reports(loop, keep),
         channel_curves=loop.table.curves,
-        mac_ratio=outcome.mac_ratio * smaller.macs / workload.model.macs,
+        mac_ratio=outcome.mac_ratio * model_macs(smaller) / model_macs(workload.model),
     )
 
 
@@ -157,7 +157,7 @@ def _restricted(table: LatencyTable, smaller: Model, workload: Workload) -> Esti
     """
     counts: Mapping[str, int] = {
         layer.name: int(np.prod(workload.grouping.mask_shape(layer)))
-        for layer in smaller.conv_layers
+        for layer in conv_layers(smaller)
     }
     curves = []
     for curve in table.curves:
