@@ -1,12 +1,15 @@
 """ONNX graphs: load, normalise, shape-infer, edit, save. The only user of `onnx`."""
 
+from alcs_onnx.graph.convs import conv_layer, conv_layers, skipped_convs
 from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.file import FileTensor, ModelFile, read_file
 from alcs_onnx.graph.fully_connected import as_convolutions, reason_no_convolution
 from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model, require_conv
+from alcs_onnx.graph.macs import model_macs
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
 from alcs_onnx.graph.proto import int4_dtype
+from alcs_onnx.graph.save import save_model, serialize
 from alcs_onnx.graph.tensors import (
     ComputedTensor,
     computed_tensors,
@@ -26,12 +29,18 @@ __all__ = [
     "TensorInfo",
     "as_convolutions",
     "computed_tensors",
+    "conv_layer",
+    "conv_layers",
     "int4_dtype",
     "load_model",
     "match_gate",
+    "model_macs",
     "read_file",
     "reason_no_convolution",
     "require_conv",
+    "save_model",
     "self_contained",
+    "serialize",
+    "skipped_convs",
     "with_outputs",
 ]

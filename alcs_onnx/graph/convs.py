@@ -7,17 +7,40 @@ from collections.abc import Mapping
 import numpy as np
 
 from alcs_onnx.graph.model import Model, Node
+from alcs_onnx.graph.remembered import once_per_model
 from alcs_onnx.types import ConvLayer
 
 
-def find_conv_layers(model: Model) -> tuple[tuple[ConvLayer, ...], Mapping[str, str]]:
-    """Conv nodes as `ConvLayer`s in topological order, and the others with a reason."""
+def conv_layers(model: Model) -> tuple[ConvLayer, ...]:
+    """Conv nodes that can be made sparse: constant float32 weights, 1-D/2-D, static.
+
+    They come in topological order.
+    """
+    return _classify(model)[0]
+
+
+def skipped_convs(model: Model) -> Mapping[str, str]:
+    """The other Conv nodes, each with the reason why it cannot be made sparse."""
+    return _classify(model)[1]
+
+
+def conv_layer(model: Model, name: str) -> ConvLayer:
+    """The conv layer called `name`; raises `KeyError` when there is none."""
+    for layer in conv_layers(model):
+        if layer.name == name:
+            return layer
+    raise KeyError(name)
+
+
+@once_per_model
+def _classify(model: Model) -> tuple[tuple[ConvLayer, ...], Mapping[str, str]]:
+    """The layers, and the others with their reasons."""
     layers: list[ConvLayer] = []
     skipped: dict[str, str] = {}
     for node in model.nodes:
         if not node.is_op("Conv"):
             continue
-        found = _conv_layer(model, node)
+        found = _layer_or_reason(model, node)
         if isinstance(found, str):
             skipped[node.name] = found
         else:
@@ -25,7 +48,7 @@ def find_conv_layers(model: Model) -> tuple[tuple[ConvLayer, ...], Mapping[str, 
     return tuple(layers), skipped
 
 
-def _conv_layer(model: Model, node: Node) -> ConvLayer | str:
+def _layer_or_reason(model: Model, node: Node) -> ConvLayer | str:
     weight = model.initializers.get(node.input(1))
     if weight is None:
         return "its weights are computed at run time"

@@ -11,6 +11,7 @@ import onnx
 from alcs_onnx.graph.functions import SPARSE_CONVS
 from alcs_onnx.graph.model import Model, Node, Opaque
 from alcs_onnx.graph.proto import subgraphs
+from alcs_onnx.graph.remembered import once_per_model
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_MAX_POOL
 from alcs_onnx.types import Shape
 
@@ -89,6 +90,12 @@ MACS: Mapping[tuple[str, str], MacRule] = {
 
 #: Operators of ONNX that multiply and accumulate without a rule here for how often.
 _NOT_COUNTED = ("Attention", "CausalConvWithState", "DFT", "LinearAttention", "STFT")
+
+
+@once_per_model
+def model_macs(model: Model) -> int:
+    """Multiply-accumulates of one run, as far as they are known."""
+    return sum(node_macs(model, node) or 0 for node in model.nodes)
 
 
 def node_macs(model: Model, node: Node) -> int | None:

@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import ModelError
-from alcs_onnx.types import ConvLayer, Shape
+from alcs_onnx.types import Shape
 
 Array = npt.NDArray[Any]
 
@@ -157,36 +156,6 @@ class Model:
         """Whether `tensor` is an output of the graph."""
         return any(output.name == tensor for output in self.outputs)
 
-    @cached_property
-    def _convs(self) -> tuple[tuple[ConvLayer, ...], Mapping[str, str]]:
-        from alcs_onnx.graph.convs import find_conv_layers
-
-        return find_conv_layers(self)
-
-    @property
-    def conv_layers(self) -> tuple[ConvLayer, ...]:
-        """Conv nodes that can be made sparse: constant float32 weights, 1-D/2-D, static."""
-        return self._convs[0]
-
-    @property
-    def skipped_convs(self) -> Mapping[str, str]:
-        """The other Conv nodes, each with the reason why it cannot be made sparse."""
-        return self._convs[1]
-
-    def conv_layer(self, name: str) -> ConvLayer:
-        """The conv layer called `name`; raises `KeyError` when there is none."""
-        for layer in self.conv_layers:
-            if layer.name == name:
-                return layer
-        raise KeyError(name)
-
-    @cached_property
-    def macs(self) -> int:
-        """Multiply-accumulates of one run, as far as they are known."""
-        from alcs_onnx.graph.macs import node_macs
-
-        return sum(node_macs(self, node) or 0 for node in self.nodes)
-
     def _digest_parts(self, weights: bool) -> Iterator[bytes]:
         yield repr((self.opset, sorted(self.other_opsets.items()))).encode()
         for info in (*self.inputs, *self.outputs):
@@ -241,22 +210,6 @@ class Model:
         Returns the model unchanged when the file's batch was fixed.
         """
         return self if self.batch_axis_name is None else replace(self, dynamic_batch=True)
-
-    def serialize(self) -> bytes:
-        """The model as ONNX bytes; `ModelError` beyond the 2 GB that protobuf allows."""
-        from alcs_onnx.graph.save import serialize
-
-        return serialize(self)
-
-    def save(self, path: str | Path) -> None:
-        """Write the model through a temporary file beside `path` and a rename.
-
-        Weights beyond 2 GB go to `<path>.data`. Raises `OutputError`, leaving an existing
-        file as it was, when the place cannot be written.
-        """
-        from alcs_onnx.graph.save import save
-
-        save(self, Path(path))
 
     @property
     def weight_bytes(self) -> int:

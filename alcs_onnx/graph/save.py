@@ -76,12 +76,13 @@ def serialize(model: Model) -> bytes:
     return data
 
 
-def save(model: Model, path: Path) -> None:
+def save_model(model: Model, path: str | Path) -> None:
     """Write `model` to `path` through a temporary file in the same folder and a rename.
 
     Beyond 2 GB the weights go to `<name>.data` beside it. Raises `OutputError`, leaving an
     existing file as it was.
     """
+    path = Path(path)
     try:
         if model.weight_bytes > _LIMIT:
             _save_external(model, path)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from math import nan, prod
 
-from alcs_onnx.graph import GraphEditor, Model, match_gate
+from alcs_onnx.graph import GraphEditor, Model, conv_layers, match_gate
 from alcs_onnx.target import NodeTimes
 
 #: What the runtime fuses into a preceding Conv (its element-wise sum included) or folds into it.
@@ -39,12 +39,12 @@ HARD_SWISH_PARTS = ("HardSigmoid", "Mul")
 def dense_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     """Time (ms) of each convolution of `model` in its own profile; NaN where not found."""
     gates = _gate_times(model, profile)
-    ran = find_convs(model, [layer.name for layer in model.conv_layers], profile)
+    ran = find_convs(model, [layer.name for layer in conv_layers(model)], profile)
     return {
         layer.name: profile.nodes[ran[layer.name]] + gates.get(layer.name, 0.0)
         if layer.name in ran
         else nan
-        for layer in model.conv_layers
+        for layer in conv_layers(model)
     }
 
 
@@ -78,7 +78,7 @@ def _gate_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     times |= hard_swish_times(model, profile)
     editor = GraphEditor(model)
     found: dict[str, float] = {}
-    for layer in model.conv_layers:
+    for layer in conv_layers(model):
         tensor = model.node(layer.name).outputs[0]
         following = editor.only_consumer(tensor)
         if following is not None and following.is_op("Add"):

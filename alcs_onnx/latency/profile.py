@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import TargetError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers, serialize
 from alcs_onnx.latency.estimator import Estimator
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.isotonic import non_decreasing
@@ -71,10 +71,10 @@ def profile(
     left_alone = dict(left_alone or {})
     layers = {
         layer.name: _group_count(layer, simd_group) if groups is None else groups[layer.name]
-        for layer in model.conv_layers
+        for layer in conv_layers(model)
         if layer.name not in left_alone
     }
-    models = [model.serialize()]
+    models = [serialize(model)]
     for index, density in enumerate(DENSITIES):
         reporter.stage("building sparse models", index / len(DENSITIES))
         models.append(build(dict.fromkeys(layers, density), seed + index))

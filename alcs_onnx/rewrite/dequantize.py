@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph import GraphEditor, Model, Node, TensorInfo, int4_dtype
+from alcs_onnx.graph import GraphEditor, Model, Node, TensorInfo, int4_dtype, serialize
 from alcs_onnx.ort import create_session
 from alcs_onnx.types import QuantizedWeight, Shape
 
@@ -137,7 +137,7 @@ def _runs(small: np.dtype[Any]) -> bool:
         ir_version=10,
     )
     try:
-        create_session(probe.serialize(), library=False)
+        create_session(serialize(probe), library=False)
     except AlcsError:
         return False
     return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alcs_onnx.coupling import Coupling, analyse, zero_channels
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.rewrite.shrink import shrink
 from alcs_onnx.types import BoolArray, IntArray
 
@@ -40,7 +40,7 @@ def remove_zero_channels(model: Model, coupling: Coupling | None = None) -> With
     keep = {name: mask for name, mask in keep.items() if not mask.all()}
     classes = coupling.kept_classes(keep)
     rows = {}
-    for layer in model.conv_layers:
+    for layer in conv_layers(model):
         made = coupling.constants.get(layer.weight, {}).get(0)
         rows[layer.name] = np.ones(layer.out_channels, np.bool_) if made is None else classes[made]
     smaller = shrink(model, coupling, keep) if keep else model
@@ -58,7 +58,7 @@ def filter_masks(
     `remove_zero_channels`.
     """
     coupling = coupling or analyse(model)
-    layers = {layer.name: layer for layer in model.conv_layers}
+    layers = {layer.name: layer for layer in conv_layers(model)}
     masks: dict[str, BoolArray] = {}
 
     def clear(name: str, positions: BoolArray | IntArray) -> None:

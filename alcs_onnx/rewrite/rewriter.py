@@ -9,7 +9,15 @@ from types import MappingProxyType
 import numpy as np
 
 from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph import AttributeValue, GraphEditor, Model, Node
+from alcs_onnx.graph import (
+    AttributeValue,
+    GraphEditor,
+    Model,
+    Node,
+    conv_layers,
+    model_macs,
+    skipped_convs,
+)
 from alcs_onnx.rewrite.dequantize import check_fits, insert_quantized
 from alcs_onnx.rewrite.fusions import match_epilogue
 from alcs_onnx.rewrite.pooling import replace_max_pools
@@ -114,7 +122,7 @@ def random_model(
     """
     _check_names(model, densities, "densities")
     grouping = get_structure(structure, simd_group)
-    order = {layer.name: index for index, layer in enumerate(model.conv_layers)}
+    order = {layer.name: index for index, layer in enumerate(conv_layers(model))}
 
     def storage(layer: ConvLayer, weight: FloatArray) -> _Storage:
         if layer.name not in densities:
@@ -152,9 +160,9 @@ def _all_groups(layer: ConvLayer, simd_group: int) -> BoolArray:
 
 
 def _check_names(model: Model, names: Collection[str], what: str) -> None:
-    unknown = sorted(set(names) - {layer.name for layer in model.conv_layers})
+    unknown = sorted(set(names) - {layer.name for layer in conv_layers(model)})
     if unknown:
-        reason = model.skipped_convs.get(unknown[0], "there is no such convolution")
+        reason = skipped_convs(model).get(unknown[0], "there is no such convolution")
         raise ModelError(f"the {what} names layer '{unknown[0]}': {reason}")
 
 
@@ -169,11 +177,11 @@ def _rewrite(
     editor = GraphEditor(model)
     rows: dict[str, LayerRewrite] = {
         name: LayerRewrite(name, "Conv", 0, 0, 0, 0, reason=reason)
-        for name, reason in model.skipped_convs.items()
+        for name, reason in skipped_convs(model).items()
     }
     # Last layer first: where both operands of an Add are convolutions, the later one takes
     # the Add, and the earlier one has long produced the residual.
-    for layer in reversed(model.conv_layers):
+    for layer in reversed(conv_layers(model)):
         levels = quantized.get(layer.name)
         if levels is None:
             weight = model.initializers[layer.weight]
@@ -190,7 +198,7 @@ def _rewrite(
         rows[layer.name] = row
     replace_max_pools(editor)
     order = [node.name for node in model.nodes if node.name in rows]
-    return RewriteResult(editor.build(), tuple(rows[name] for name in order), model.macs)
+    return RewriteResult(editor.build(), tuple(rows[name] for name in order), model_macs(model))
 
 
 def _leave(

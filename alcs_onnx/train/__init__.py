@@ -25,13 +25,22 @@ from alcs_onnx.train.config import (
     TrainHistory,
     TrainResult,
 )
-from alcs_onnx.train.data import Batch, Data, DataOptions, ImageSamples, Samples, load_data, subset
+from alcs_onnx.train.data import (
+    Augment,
+    Batch,
+    Data,
+    DataOptions,
+    ImageSamples,
+    Preprocess,
+    Samples,
+    load_data,
+    subset,
+)
 from alcs_onnx.train.evaluation import evaluate
 from alcs_onnx.train.finetune import finetune
 from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.penalty import limited_rho
-from alcs_onnx.train.preprocess import Augment, Preprocess
 from alcs_onnx.train.quantize import EPSILONS, QuantizeResult, quantize_weights
 from alcs_onnx.train.verify import Reference, verify
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.train.module import OnnxModule
 
 #: A channel is not scaled beyond these factors: one that has lost nearly all of its weights
@@ -43,7 +43,7 @@ def match_moments(
     weight with another node are left as they are.
     """
     layers = {}
-    for layer in model.conv_layers:
+    for layer in conv_layers(model):
         names = [name for name in (layer.weight, layer.bias) if name]
         if all(len(model.consumers(n)) == 1 and n in module.trained_names for n in names):
             layers[model.node(layer.name).outputs[0]] = layer

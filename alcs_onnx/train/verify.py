@@ -11,7 +11,7 @@ import torch
 
 from alcs_onnx.differences import relative_difference
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model, with_outputs
+from alcs_onnx.graph import Model, serialize, with_outputs
 from alcs_onnx.train.module import OnnxModule
 
 Array = npt.NDArray[Any]
@@ -27,7 +27,7 @@ def runtime_reference(model: Model, feeds: Feeds, names: Sequence[str]) -> Mappi
     """The named tensors of `model` by ONNX Runtime, intermediate ones included."""
     from alcs_onnx import ort
 
-    session = ort.create_session(with_outputs(model.serialize(), names), library=False)
+    session = ort.create_session(with_outputs(serialize(model), names), library=False)
     return ort.run(session, feeds)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from emulation import HERE, Emulator
 
-from alcs_onnx.graph import Model, load_model
+from alcs_onnx.graph import Model, conv_layers, load_model, model_macs, serialize
 from alcs_onnx.rewrite import random_model
 
 
@@ -50,22 +50,22 @@ def main() -> None:
     args = parser.parse_args()
     model = load_model(args.model) if args.model else load_topology(args.topology, args.seed)
     name = args.model.stem if args.model else args.topology
-    stem = model.conv_layers[0].name
+    stem = conv_layers(model)[0].name
     with tempfile.TemporaryDirectory() as folder:
         emulator = Emulator(args.world, Path(folder))
-        dense = emulator.count(model.serialize())
+        dense = emulator.count(serialize(model))
         print(f"{name} dense: {dense.total / 1e6:.1f} M, FMA {dense.fma / dense.total:.3f}")
         rows = []
         for group_size in args.group_size:
             for density in args.density:
                 densities = {
                     layer.name: 1.0 if layer.name == stem or layer.depthwise else density
-                    for layer in model.conv_layers
+                    for layer in conv_layers(model)
                 }
                 sparse = random_model(model, densities, group_size, args.seed).model
-                ours = emulator.count(sparse.serialize(), args.library)
-                dropped = sum(i.macs * (1 - densities[i.name]) for i in model.conv_layers)
-                mac_ratio = 1 - dropped / model.macs
+                ours = emulator.count(serialize(sparse), args.library)
+                dropped = sum(i.macs * (1 - densities[i.name]) for i in conv_layers(model))
+                mac_ratio = 1 - dropped / model_macs(model)
                 ratio = dense.total / ours.total
                 row = {
                     "group_size": group_size,

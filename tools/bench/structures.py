@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rich.table import Table
 
 from alcs_onnx.files import check_writable, write_json
-from alcs_onnx.graph import Model, load_model
+from alcs_onnx.graph import Model, conv_layers, load_model, serialize
 from alcs_onnx.report.console import out
 from alcs_onnx.rewrite import random_model, rewrite
 from alcs_onnx.structures import STRUCTURES
@@ -81,14 +81,14 @@ def main() -> None:
 
 def measure(model: Model, structures: list[str], args: argparse.Namespace) -> list[Row]:
     """All structures and shares of the only layer of `model`, in turns with the dense op."""
-    [layer] = model.conv_layers
+    [layer] = conv_layers(model)
     cases = [(name, share) for name in structures for share in args.share]
     made = [rewrite(model, simd_group=args.group_size)] + [
         random_model(model, {layer.name: share}, args.group_size, args.seed, structure=name)
         for name, share in cases
     ]
     samples = get_target("local").time(
-        [result.model.serialize() for result in made],
+        [serialize(result.model) for result in made],
         iterations=args.iterations,
         warmup=10,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alcs_onnx import ort
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, serialize
 
 if TYPE_CHECKING:
     from alcs_onnx.train import Data, Samples
@@ -50,7 +50,7 @@ def runtime_accuracy(model: Model, data: Data) -> float | None:
     custom = data.metric is not None or data.loss is not None
     if data.test is None or not data.test.labelled or custom:
         return None
-    session = ort.create_session(model.serialize())
+    session = ort.create_session(serialize(model))
     hits = total = 0
     for feeds, targets, count in runtime_batches(model, data.test):
         classes = session.run(feeds)[0][:count].argmax(axis=1)

@@ -8,7 +8,7 @@ from math import isfinite
 
 import numpy as np
 
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.rewrite import RewriteResult
 from alcs_onnx.types import LatencyTable, Shape
 
@@ -44,7 +44,7 @@ def layer_reports(
     layers stayed dense; `table` gives dense and predicted times (ms).
     """
     curves = {curve.layer: curve for curve in table.curves} if table else {}
-    layers = {layer.name: layer for layer in model.conv_layers}
+    layers = {layer.name: layer for layer in conv_layers(model)}
     rows = []
     for row in rewritten.layers:
         layer, curve = layers.get(row.layer), curves.get(row.layer)

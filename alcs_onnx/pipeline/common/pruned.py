@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from alcs_onnx.coupling import analyse
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.rewrite import (
     RewriteResult,
     filter_masks,
@@ -32,7 +32,7 @@ def initializer_masks(model: Model, plan: PruningPlan) -> Mapping[str, BoolArray
     if plan.structure == _FILTER:
         return filter_masks(model, plan.keep)
     structure = get_structure(plan.structure, plan.simd_group)
-    layers = {layer.name: layer for layer in model.conv_layers}
+    layers = {layer.name: layer for layer in conv_layers(model)}
     return {
         layers[name].weight: structure.weight_mask(keep, layers[name])
         for name, keep in plan.keep.items()
@@ -67,7 +67,7 @@ def _without_filters(model: Model, plan: PruningPlan) -> tuple[Model, PruningPla
     """The model without redundant channels, and the plan for the filters that it still has."""
     coupling = analyse(model)
     found = remove_zero_channels(zero_filters(model, plan.keep, coupling), coupling)
-    groups = {layer.name: layer.group for layer in found.model.conv_layers}
+    groups = {layer.name: layer.group for layer in conv_layers(found.model)}
     keep = {
         name: mask.reshape(-1)[found.rows[name]].reshape(groups[name], -1)
         for name, mask in plan.keep.items()

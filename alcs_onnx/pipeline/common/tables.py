@@ -14,7 +14,7 @@ from alcs_onnx import latency
 from alcs_onnx.coupling import Coupling, analyse
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import make_folder
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers, serialize
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.rewrite import shrink
@@ -122,7 +122,7 @@ def measure_table(workload: Workload, reporter: Reporter) -> LatencyTable:
         feeds=workload.feeds,
         reporter=reporter,
         structure=workload.structure,
-        groups={x.name: prod(grouping.mask_shape(x)) for x in workload.model.conv_layers},
+        groups={x.name: prod(grouping.mask_shape(x)) for x in conv_layers(workload.model)},
     )
 
 
@@ -138,7 +138,7 @@ def contributions(
         masks = {
             name: np.arange(coupling.group(name).channels) < count for name, count in kept.items()
         }
-        return shrink(workload.model, coupling, masks).serialize()
+        return serialize(shrink(workload.model, coupling, masks))
 
     measuring = workload.measuring
     if how == "measured":

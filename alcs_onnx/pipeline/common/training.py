@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.pipeline.common.verification import NumericCheck
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.types import BoolArray, FloatArray
@@ -168,7 +168,7 @@ class Trainer:
         """`model` with masked weights, by layer, its activations brought back into range."""
         from alcs_onnx import train
 
-        layers = {layer.name: layer.weight for layer in model.conv_layers}
+        layers = {layer.name: layer.weight for layer in conv_layers(model)}
         config = replace(self.config, finetune_epochs=0)
         result = train.finetune(model, None, weight_masks, layers, self.data, config)
         return model.with_initializers(result.weights)

@@ -9,7 +9,7 @@ import numpy as np
 from alcs_onnx import ort
 from alcs_onnx.differences import relative_difference
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, serialize
 
 #: Largest difference allowed, relative to the largest output (float32, thousands of terms).
 TOLERANCE = 1e-4
@@ -38,10 +38,10 @@ def numeric_check(written: Model, reference: Model, seed: int) -> NumericCheck:
 
     Both run in this process, `written` once with the custom-op library and once without.
     """
-    expected_session = ort.create_session(reference.serialize(), library=False)
+    expected_session = ort.create_session(serialize(reference), library=False)
     feeds = ort.random_feeds(expected_session, seed)
     expected = ort.run(expected_session, feeds)
-    serialized = written.serialize()
+    serialized = serialize(written)
     differences = []
     for library in (True, False):
         found = ort.run(ort.create_session(serialized, library=library), feeds)
@@ -60,7 +60,7 @@ def written_form(model: Model) -> Model:
         return model
     dynamic = model.with_dynamic_batch()
     try:
-        one = ort.create_session(dynamic.serialize())
+        one = ort.create_session(serialize(dynamic))
         feeds = ort.random_feeds(one, seed=0, input_shapes={x.name: x.shape for x in model.inputs})
         single = ort.run(one, feeds)
         double = ort.run(one, {name: np.concatenate([x, x]) for name, x in feeds.items()})

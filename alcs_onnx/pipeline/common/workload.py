@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx import ort
-from alcs_onnx.graph import Model, as_convolutions, load_model, require_conv
+from alcs_onnx.graph import Model, as_convolutions, conv_layers, load_model, require_conv, serialize
 from alcs_onnx.ort import Feeds
 from alcs_onnx.pipeline.common.runnable import open_runnable
 from alcs_onnx.reporter import SILENT, Reporter
@@ -63,7 +63,7 @@ class Workload:
     @property
     def prunable(self) -> tuple[ConvLayer, ...]:
         """The layers whose groups compete for the budget."""
-        return tuple(layer for layer in self.model.conv_layers if not self.reason_dense(layer))
+        return tuple(layer for layer in conv_layers(self.model) if not self.reason_dense(layer))
 
     def reason_dense(self, layer: ConvLayer) -> str:
         """Why `layer` keeps all its weights; empty when it can be pruned."""
@@ -113,7 +113,7 @@ class Workload:
         prunable = {layer.name for layer in self.prunable}
         wanted = {name: d if name in prunable else 1.0 for name, d in densities.items()}
         sparse = random_model(self.model, wanted, self.simd_group, seed, structure=self.structure)
-        return sparse.model.serialize()
+        return serialize(sparse.model)
 
 
 def open_workload(
@@ -138,7 +138,7 @@ def open_workload(
     if fully_connected:
         model = as_convolutions(model, reporter.note)
     require_conv(path, model)
-    session = ort.create_session(model.serialize(), library=False)
+    session = ort.create_session(serialize(model), library=False)
     return Workload(
         path=path,
         model=model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import load_model, save_model
 from alcs_onnx.pipeline.common.layers import layer_reports
 from alcs_onnx.pipeline.common.verification import numeric_check, written_form
 from alcs_onnx.pipeline.compile.request import CompileRequest
@@ -29,7 +29,7 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
             f"{request.model}: the rewritten model differs from the original by "
             f"{max(check.with_library, check.without_library):.1e} (relative); nothing was written"
         )
-    written.save(request.output)
+    save_model(written, request.output)
     return CompileResult(
         str(request.model),
         str(request.output),

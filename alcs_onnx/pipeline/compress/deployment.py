@@ -9,7 +9,7 @@ import numpy as np
 
 from alcs_onnx.coupling import analyse, zero_channels
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers, serialize
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.levels import quantize
 from alcs_onnx.pipeline.common.verification import NumericCheck, numeric_check, written_form
@@ -66,7 +66,7 @@ def deploy(
             f"{workload.path}: the compressed model differs from the trained one by "
             f"{max(check.with_library, check.without_library):.1e} (relative)"
         )
-    serialized = written.serialize()
+    serialized = serialize(written)
     dense, sparse = workload.against_dense(serialized)
     storage = ModelStorage(tuple(_stored(compressor, state, structures)))
     return Deployed(
@@ -84,7 +84,7 @@ def _rewritten(
 ) -> Model:
     smaller = remove_zero_channels(masked)
     quantized = {}
-    for layer in smaller.model.conv_layers:
+    for layer in conv_layers(smaller.model):
         levels = state.quantized.get(layer.name)
         if levels is not None:
             rows = smaller.rows[layer.name]
@@ -93,7 +93,7 @@ def _rewritten(
             )
     if plain:
         return quantize_weights(smaller.model, quantized)
-    groups = {layer.name: indexed_group(layer, structures) for layer in smaller.model.conv_layers}
+    groups = {layer.name: indexed_group(layer, structures) for layer in conv_layers(smaller.model)}
     # In the groups that were pruned the file is as small as the table says.
     sizes = {name: g for name, g in groups.items() if g is not None and name in state.keep}
     return compile_sparse(smaller.model, quantized=quantized, simd_groups=sizes).model
@@ -148,7 +148,7 @@ def _layer_times(
 ) -> dict[str, tuple[float, float]]:
     """Dense and sparse time (ms) of each compressed layer that ran as a node, in turns."""
     dense, sparse = workload.target.node_times(
-        [workload.model.serialize(), serialized],
+        [serialize(workload.model), serialized],
         threads=workload.measuring.threads,
         iterations=workload.measuring.iterations,
         warmup=workload.measuring.warmup,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import save_model
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.training import Trainer, Training, open_trainer
@@ -104,7 +105,7 @@ class CompressionRun:
         compressor, state = made.compressor, made.state
         deployed = deploy(self.workload, compressor, state, made.structures, plain=plain)
         if output is not None:
-            deployed.model.save(output)
+            save_model(deployed.model, output)
         found = runtime_accuracy(deployed.model, self.trainer.data)
         levels = next(iter(state.quantized.values()), None)
         total = sum(layer.weight_count for layer in compressor.layers.values())

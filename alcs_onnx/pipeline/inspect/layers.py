@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from alcs_onnx.graph import Model, Node, reason_no_convolution
+from alcs_onnx.graph import Model, Node, conv_layers, reason_no_convolution
 from alcs_onnx.graph.functions import SPARSE_CONVS
 from alcs_onnx.graph.sparse_conv import read_activation
 from alcs_onnx.pipeline.inspect.result import LayerFacts
@@ -34,7 +34,7 @@ def layer_facts(subject: Subject, simd_group: int) -> tuple[LayerFacts, ...]:
 
 
 def _convolutions(subject: Subject, model: Model, simd_group: int) -> Iterator[LayerFacts]:
-    layers = {layer.name: layer for layer in model.conv_layers}
+    layers = {layer.name: layer for layer in conv_layers(model)}
     nodes = {node.name: node for node in subject.nodes}
     for row in _planned(model, simd_group):
         layer = layers.get(row.layer)
@@ -55,7 +55,7 @@ def _planned(model: Model, simd_group: int) -> tuple[LayerRewrite, ...]:
     """
     hollow = {
         layer.weight: np.broadcast_to(np.float32(0), layer.weight_shape)
-        for layer in model.conv_layers
+        for layer in conv_layers(model)
     }
     stand_in = replace(model, initializers={**model.initializers, **hollow})
     return compile_sparse(stand_in, simd_group).layers

@@ -11,7 +11,7 @@ import numpy as np
 from alcs_onnx.channel_importance import channel_scores
 from alcs_onnx.coupling import Coupling
 from alcs_onnx.errors import AlcsError, BudgetError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers, model_macs
 from alcs_onnx.latency import ChannelEstimator
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.tables import coupling_of
@@ -188,7 +188,7 @@ class ChannelPruning:
         return Rewritten(
             model=written,
             check=network.check,
-            mac_ratio=network.pruned.macs / run.workload.model.macs,
+            mac_ratio=model_macs(network.pruned) / model_macs(run.workload.model),
             layers=layer_rows(self.workload.model, network.pruned),
         )
 
@@ -262,7 +262,7 @@ class ChannelPruning:
 
     def _weight_masks(self, keep: Mapping[str, BoolArray]) -> dict[str, BoolArray]:
         """Weight masks by layer: False where a removed channel is."""
-        layers = {layer.weight: layer for layer in self.workload.model.conv_layers}
+        layers = {layer.weight: layer for layer in conv_layers(self.workload.model)}
         masks: dict[str, BoolArray] = {}
         for slot, positions in self.coupling.removed(keep):
             if slot.tensor in layers:
@@ -283,9 +283,9 @@ class ChannelPruning:
 
 def layer_rows(before: Model, after: Model) -> tuple[LayerReport, ...]:
     """A row for each convolution: the share of its weights that is left."""
-    full = {layer.name: layer for layer in before.conv_layers}
+    full = {layer.name: layer for layer in conv_layers(before)}
     rows = []
-    for layer in after.conv_layers:
+    for layer in conv_layers(after):
         dense = full[layer.name]
         same = layer.weight_count == dense.weight_count
         rows.append(

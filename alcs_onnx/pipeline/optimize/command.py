@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import save_model, serialize
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.training import TrainingRecord
 from alcs_onnx.pipeline.common.workload import GROUP_METHODS
@@ -80,10 +81,10 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     _require_equal(run, rewritten)
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:
-        rewritten.model.save(request.output)
+        save_model(rewritten.model, request.output)
         if run.trainer is not None:
             record = record.deployed(runtime_accuracy(rewritten.model, run.trainer.data))
-    measured = measure_finally(run.workload, rewritten.model.serialize(), request.budget)
+    measured = measure_finally(run.workload, serialize(rewritten.model), request.budget)
     return summary(run, choice, rewritten, record, measured)
 
 

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers, model_macs
 from alcs_onnx.importance import scores
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.layers import layer_reports
@@ -154,7 +154,7 @@ class GroupPruning:
     def pruned(self, run: Run, plan: PruningPlan) -> Network:
         """The model at full size, with masks for what is removed."""
         model, layers = self.workload.model, self.layers
-        weights = {layer.weight for layer in model.conv_layers}
+        weights = {layer.weight for layer in conv_layers(model)}
         masks = initializer_masks(model, plan)
         return Network(
             model=model,
@@ -177,7 +177,7 @@ class GroupPruning:
         return Rewritten(
             model=written,
             check=numeric_check(written, masked_model(network.pruned, plan), workload.seed),
-            mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / run.workload.model.macs,
+            mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / model_macs(run.workload.model),
             layers=layer_reports(workload.model, rewritten, reasons=plan.reasons, table=self.table),
         )
 
@@ -206,7 +206,7 @@ class GroupPruning:
 
     def weight_masks(self, plan: PruningPlan) -> dict[str, BoolArray]:
         """The masks of `plan` in the shape of the weights, by layer."""
-        layers = {layer.name: layer for layer in self.workload.model.conv_layers}
+        layers = {layer.name: layer for layer in conv_layers(self.workload.model)}
         return {
             name: self._structure.weight_mask(keep, layers[name])
             for name, keep in plan.keep.items()
@@ -216,7 +216,7 @@ class GroupPruning:
         """The plan of these group masks by layer: with its estimate, and why others keep all."""
         reasons = {
             layer.name: self.excluded.get(layer.name) or self.workload.reason_dense(layer)
-            for layer in self.workload.model.conv_layers
+            for layer in conv_layers(self.workload.model)
             if layer.name not in keep
         }
         groups = {name: int(mask.sum()) for name, mask in keep.items()}

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.graph import conv_layers
 from alcs_onnx.latency import restricted
 from alcs_onnx.pipeline.optimize.channels import ChannelPruning, open_channels
 from alcs_onnx.pipeline.optimize.groups import GroupPruning
@@ -139,7 +140,7 @@ def _energy_left(
     model = run.workload.model
     smaller = model if removed is None else shrink(model, channels.coupling, removed.keep)
     left = replace(run.workload, model=smaller)
-    shapes = {x.name: left.grouping.mask_shape(x) for x in smaller.conv_layers}
+    shapes = {x.name: left.grouping.mask_shape(x) for x in conv_layers(smaller)}
     curves = restricted(table, {name: int(np.prod(shape)) for name, shape in shapes.items()})
     groups = GroupPruning.by_table(run, left, curves)
     if TARGET_FRACTION * groups.budget_ms < groups.range_ms()[0]:

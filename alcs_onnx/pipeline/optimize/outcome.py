@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 
 from alcs_onnx.files import write_atomically
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, serialize
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.pipeline.common.layers import with_times
 from alcs_onnx.pipeline.common.training import TrainingRecord
@@ -126,5 +126,5 @@ def _settings(run: Run, decided: Decided) -> dict[str, object]:
 
 def _node_times(workload: Workload, model: Model) -> dict[str, float]:
     """Time (ms) of each node by the name of its layer, also where the runtime fused it."""
-    profile = workload.node_times([model.serialize()])[0].profile
+    profile = workload.node_times([serialize(model)])[0].profile
     return {**dense_times(model, profile), **profile.nodes}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Generic
 
 from alcs_onnx.errors import BudgetError
+from alcs_onnx.graph import serialize
 from alcs_onnx.pipeline.optimize.checkpoint import FINETUNE, FIRST
 from alcs_onnx.pipeline.optimize.measured import Measured, measure
 from alcs_onnx.pipeline.optimize.method import Plan, Pruning
@@ -175,4 +176,4 @@ def meet(
 def _measured(run: Run, pruning: Pruning[Plan], plan: Plan) -> Measured:
     """Build `plan` and time it beside the dense file."""
     model = pruning.candidate(plan)
-    return measure(pruning.workload, model.serialize(), run.request.budget)
+    return measure(pruning.workload, serialize(model), run.request.budget)

@@ -15,7 +15,7 @@ from zoo.handmade import GRAPHS
 from zoo.weights import deep_residual, unknown_operator
 
 from alcs_onnx import coupling
-from alcs_onnx.graph import Model, load_model
+from alcs_onnx.graph import Model, load_model, model_macs, serialize
 from alcs_onnx.rewrite.shrink import shrink
 
 #: Models of the shared folder, and the shapes of inputs that they leave open.
@@ -80,7 +80,7 @@ def prove(name: str, model: Model, rng: np.random.Generator) -> None:
     for group in analysed.groups:
         if group not in prunable(analysed) and group.channels > 1:
             assert len(group.frozen) > 8, f"{group.name} is frozen without a reason"
-    assert small.macs < model.macs
+    assert model_macs(small) < model_macs(model)
     assert small.weight_bytes < model.weight_bytes
 
 
@@ -137,7 +137,7 @@ def test_keeping_everything_changes_nothing(tmp_path: Path, rng: np.random.Gener
     values = feeds(model, rng)
     for chosen in ({}, keep):
         small = shrink(model, analysed, chosen)
-        assert small.macs == model.macs
+        assert model_macs(small) == model_macs(model)
         assert_close(run(small, values), run(model, values), "unpruned")
 
 
@@ -153,9 +153,9 @@ def test_shrinking_twice(name: str, tmp_path: Path, rng: np.random.Generator) ->
     """A shrunk model is a model like any other: it loads, and can be shrunk again."""
     model = read(GRAPHS[name]().SerializeToString(), tmp_path)
     _, small = assert_shrinks(model, rng)
-    again = read(small.serialize(), tmp_path)
+    again = read(serialize(small), tmp_path)
     _, smaller = assert_shrinks(again, rng)
-    assert smaller.macs < again.macs < model.macs
+    assert model_macs(smaller) < model_macs(again) < model_macs(model)
 
 
 @pytest.mark.parametrize(

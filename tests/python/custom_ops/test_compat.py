@@ -21,6 +21,7 @@ from op_models import Case, Tensors, expected, make_model, random_tensors
 from quant_models import X, net, pruned, with_values
 from run_model import REFUSED
 
+from alcs_onnx.graph import save_model, serialize
 from alcs_onnx.ort import get_library_path
 from alcs_onnx.rewrite import rewrite
 
@@ -93,11 +94,11 @@ def test_older_runtimes_run_quantized_weights(
     loaded = net(tmp_path, rng, m=20, group=2, opset=13)
     plan, levels = pruned(loaded, rng, "3bit", 4, 0.3, per_channel=True)
     feeds = feed(X, rng)
-    (y,) = run(with_values(loaded, levels).serialize(), feeds)
+    (y,) = run(serialize(with_values(loaded, levels)), feeds)
     np.savez(tmp_path / "inputs.npz", **feeds)
     for left in ([], ["first"]):
         result = rewrite(loaded, plan, leave_alone=left, quantized=levels)
-        result.model.save(tmp_path / "quantized.onnx")
+        save_model(result.model, tmp_path / "quantized.onnx")
         runner = older_runtime(version)
         done = runner.run_files(tmp_path, "quantized.onnx", with_library)
         assert done.returncode == 0, done.stderr

@@ -17,7 +17,15 @@ from quant_models import X, net, pruned, with_values
 from rewrite_helpers import load, load_again, op_types
 
 from alcs_onnx.errors import ModelError
-from alcs_onnx.graph import Model, int4_dtype, load_model
+from alcs_onnx.graph import (
+    Model,
+    conv_layer,
+    conv_layers,
+    int4_dtype,
+    load_model,
+    save_model,
+    serialize,
+)
 from alcs_onnx.levels import LEVEL_SETS, get_level_set, quantize
 from alcs_onnx.rewrite import RewriteResult, quantize_weights, rewrite
 from alcs_onnx.sparse_format import OP_DOMAIN
@@ -28,10 +36,10 @@ Rng = np.random.Generator
 
 def check_agreement(result: RewriteResult, expected: Model, rng: Rng) -> None:
     """The written file, with and without the library, computes what the dense model does."""
-    written = result.model.serialize()
+    written = serialize(result.model)
     onnx.checker.check_model(written, full_check=True)
     feeds = feed(X, rng)
-    reference = run(expected.serialize(), feeds, optimise=False)
+    reference = run(serialize(expected), feeds, optimise=False)
     assert_same(create_session(written).run(None, feeds), reference)
     assert_same(run(written, feeds), reference)
     assert_same(run(written, feeds, optimise=False), reference)
@@ -78,7 +86,7 @@ def test_dummies_cost_nothing_at_run_time(tmp_path: Path, rng: Rng) -> None:
             get_level_set("3bit"),
             keep=plan.keep[layer.name].reshape(layer.weight_shape),
         )
-        for layer in loaded.conv_layers
+        for layer in conv_layers(loaded)
     }
     result = rewrite(loaded, plan, quantized=levels)
     stored = [node.int_attribute("stored", 0) for node in result.model.nodes]
@@ -103,7 +111,7 @@ def test_written_file_loads_again(tmp_path: Path, rng: Rng, name: str) -> None:
     result = rewrite(loaded, plan, quantized=levels)
     again = load_again(result.model, tmp_path)
     assert op_types(again) == ["Conv", "Relu", "Conv", "Add", "LeakyRelu"]
-    for layer in again.conv_layers:
+    for layer in conv_layers(again):
         np.testing.assert_array_equal(again.initializers[layer.weight], levels[layer.name].values())
     check_agreement(rewrite(again), with_values(loaded, levels), rng)
 
@@ -124,7 +132,7 @@ def test_file_is_as_small_as_the_arithmetic(tmp_path: Path, rng: Rng, name: str)
     loaded = load(tmp_path, nodes, weights, (1, 256, 4, 4))
     plan, levels = pruned(loaded, rng, name, 4, 0.25)
     result = rewrite(loaded, plan, quantized=levels)
-    result.model.save(tmp_path / "small.onnx")
+    save_model(result.model, tmp_path / "small.onnx")
     gaps = np.diff(np.flatnonzero(plan.keep["conv"]), prepend=-1) - 1
     bits = 4 * get_level_set(name).bits
     least = min(int((gaps // 2**i + 1).sum()) * (bits + i) for i in range(16)) / 8
@@ -138,7 +146,7 @@ def altered(tmp_path: Path, rng: Rng, change: dict[str, Any]) -> bytes:
     nodes = [op("Conv", "x w", "y", "layer3.conv", pads=[1, 1, 1, 1])]
     loaded = load(tmp_path, nodes, {"w": conv_weight(rng, 8, 8, 3, 3)}, X)
     plan, levels = pruned(loaded, rng, "3bit", 4, 0.5)
-    proto = onnx.load_from_string(rewrite(loaded, plan, quantized=levels).model.serialize())
+    proto = onnx.load_from_string(serialize(rewrite(loaded, plan, quantized=levels).model))
     (node,) = proto.graph.node
     for name, value in change.items():
         attribute = next((a for a in node.attribute if a.name == name), None)
@@ -246,13 +254,13 @@ def test_layers_left_alone_are_small_in_the_file(
     assert stored == {int4_dtype() if small else np.dtype(np.int8)}
 
     options_path = tmp_path / "optimized.onnx"
-    session_nodes(result.model.serialize(), options_path)
+    session_nodes(serialize(result.model), options_path)
     left = {node.op_type for node in onnx.load_model(options_path).graph.node}
     assert not left & {"Cast", "Mul", "DequantizeLinear"}
 
     again = load_again(result.model, tmp_path)
-    assert again.conv_layer("first").weight_shape == (16, 8, 3, 3)
-    for layer in again.conv_layers:
+    assert conv_layer(again, "first").weight_shape == (16, 8, 3, 3)
+    for layer in conv_layers(again):
         np.testing.assert_array_equal(again.initializers[layer.weight], levels[layer.name].values())
 
 
@@ -273,7 +281,7 @@ def test_planned_layer_left_alone_is_masked(tmp_path: Path, rng: Rng) -> None:
     left = rewrite(loaded, plan, leave_alone=["first", "second"], quantized=dense)
     stored = rewrite(loaded, plan, quantized=dense)
     feeds = feed(X, rng)
-    assert_same(run(left.model.serialize(), feeds), run(stored.model.serialize(), feeds))
+    assert_same(run(serialize(left.model), feeds), run(serialize(stored.model), feeds))
     assert left.layers[0].reason.endswith(
         ", its pruned weights are zeros, its weights are quantized"
     )
@@ -299,8 +307,8 @@ def test_whole_model_is_quantized(tmp_path: Path, rng: Rng, transposed: int) -> 
     small = quantize_weights(loaded, quantized)
     values = {"w": quantized["conv"].values(), "g": quantized["fc"].values()}
     feeds = feed(X, rng)
-    expected = run(loaded.with_initializers(values).serialize(), feeds)
-    assert_same(run(small.serialize(), feeds), expected, relative=1e-6)
+    expected = run(serialize(loaded.with_initializers(values)), feeds)
+    assert_same(run(serialize(small), feeds), expected, relative=1e-6)
     assert small.weight_bytes < loaded.weight_bytes / 3
     again = load_again(small, tmp_path)
     kinds = sorted(node.op_type for node in again.nodes)
@@ -319,9 +327,9 @@ def test_small_integers_in_external_data(
     _, levels = pruned(loaded, rng, "4bit", 4, 0.5)
     small = quantize_weights(loaded, levels)
     feeds = feed(X, rng)
-    expected = run(small.serialize(), feeds)
+    expected = run(serialize(small), feeds)
     monkeypatch.setattr("alcs_onnx.graph.save._LIMIT", 1000)
     monkeypatch.setattr("alcs_onnx.graph.proto.SMALL_TENSOR", 50)
-    small.save(tmp_path / "large.onnx")
+    save_model(small, tmp_path / "large.onnx")
     assert (tmp_path / "large.onnx.data").is_file()
     assert_same(run(tmp_path / "large.onnx", feeds), expected, relative=0)

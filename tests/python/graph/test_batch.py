@@ -9,7 +9,7 @@ import onnx
 import pytest
 from graph_helpers import assert_same, conv_weight, feed, model, op, run, store
 
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import load_model, serialize
 
 Rng = np.random.Generator
 
@@ -31,8 +31,8 @@ def test_fixed_reshapes_hold_for_other_batches(tmp_path: Path, rng: Rng) -> None
     loaded = load_model(path).with_dynamic_batch()
     x = feed((1, 3, 8, 8), rng)["x"]
     expected = run(path, {"x": x})
-    assert_same(run(loaded.serialize(), {"x": x}), expected)
-    twice = run(loaded.serialize(), {"x": np.concatenate([x, x])})
+    assert_same(run(serialize(loaded), {"x": x}), expected)
+    twice = run(serialize(loaded), {"x": np.concatenate([x, x])})
     assert_same(twice, [np.concatenate([expected[0]] * 2)])
 
 
@@ -40,7 +40,7 @@ def test_fixed_reshapes_hold_for_other_batches(tmp_path: Path, rng: Rng) -> None
 def test_reshape_means_the_same_as_before(tmp_path: Path, rng: Rng, target: list[int]) -> None:
     path = store(shuffle_model(rng, 2, target), tmp_path)
     x = feed((2, 3, 8, 8), rng)
-    assert_same(run(load_model(path).serialize(), x), run(path, x))
+    assert_same(run(serialize(load_model(path)), x), run(path, x))
 
 
 def test_reshape_of_something_else_than_the_batch_is_left(tmp_path: Path, rng: Rng) -> None:
@@ -68,16 +68,16 @@ def test_resize_to_sizes_becomes_scales(tmp_path: Path, rng: Rng) -> None:
     assert [node.op_type for node in loaded.nodes] == ["Conv", "Resize"]
     assert loaded.initializers[loaded.nodes[-1].inputs[2]].tolist() == [1, 1, 2, 2]
     x = feed((3, 3, 12, 10), rng)
-    assert_same(run(loaded.with_dynamic_batch().serialize(), x), run(path, x))
+    assert_same(run(serialize(loaded.with_dynamic_batch()), x), run(path, x))
 
 
 def test_dynamic_batch_comes_back_with_its_name(tmp_path: Path, rng: Rng) -> None:
     nodes = [op("Conv", "x w", "a", "conv"), op("GlobalAveragePool", "a", "y")]
     path = store(model(nodes, {"w": conv_weight(rng, 4, 3, 3, 3)}, ("images", 3, 8, 8)), tmp_path)
     loaded = load_model(path)
-    fixed = onnx.load_from_string(loaded.serialize()).graph
+    fixed = onnx.load_from_string(serialize(loaded)).graph
     assert fixed.input[0].type.tensor_type.shape.dim[0].dim_value == 1
-    dynamic = onnx.load_from_string(loaded.with_dynamic_batch().serialize()).graph
+    dynamic = onnx.load_from_string(serialize(loaded.with_dynamic_batch())).graph
     assert dynamic.input[0].type.tensor_type.shape.dim[0].dim_param == "images"
     output = dynamic.output[0].type.tensor_type.shape.dim
     assert not output[0].HasField("dim_value")

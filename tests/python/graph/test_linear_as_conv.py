@@ -15,7 +15,15 @@ from zoo.handmade import GRAPHS
 
 from alcs_onnx import Measuring, optimize
 from alcs_onnx.cli import main
-from alcs_onnx.graph import Model, as_convolutions, load_model
+from alcs_onnx.graph import (
+    Model,
+    as_convolutions,
+    conv_layer,
+    conv_layers,
+    load_model,
+    model_macs,
+    serialize,
+)
 from alcs_onnx.rewrite import random_model, rewrite
 from alcs_onnx.sparse_format import OP_DOMAIN
 
@@ -63,10 +71,10 @@ def feeds(loaded: Model, rng: Rng, batch: int = 1) -> dict[str, np.ndarray]:
 def convert(loaded: Model, rng: Rng) -> Model:
     """The converted model, after proof that it is valid and computes the same."""
     converted = as_convolutions(loaded)
-    written = converted.serialize()
+    written = serialize(converted)
     onnx.checker.check_model(written, full_check=True)
     values = feeds(loaded, rng)
-    expected = run(loaded.serialize(), values, optimise=False)
+    expected = run(serialize(loaded), values, optimise=False)
     assert_same(run(written, values, optimise=False), expected, 1e-5)
     assert converted.outputs == loaded.outputs
     assert converted.inputs == loaded.inputs
@@ -101,11 +109,11 @@ def test_one_layer(name: str, batch: int | str, tmp_path: Path, rng: Rng) -> Non
         weights["b"] = normal(rng, *bias)
     loaded = load(tmp_path, [*pooled(), node], weights, (batch, 3, 8, 8))
     converted = convert(loaded, rng)
-    layer = converted.conv_layer("fc")
+    layer = conv_layer(converted, "fc")
     outputs = 1 if name == "single output" else 5
     assert layer.weight == "w"
     assert layer.weight_shape == (outputs, 6, 1, 1)
-    assert converted.macs == loaded.macs
+    assert model_macs(converted) == model_macs(loaded)
     # What pooling gives is read as it is; one node goes back to [N, M].
     assert counts(converted) == Counter(Conv=2, GlobalAveragePool=1, Flatten=1)
 
@@ -115,7 +123,7 @@ def test_added_bias_is_folded(order: str, tmp_path: Path, rng: Rng) -> None:
     nodes = [*pooled(), op("MatMul", "p w", "m", "fc"), op("Add", order, "y")]
     loaded = load(tmp_path, nodes, {"w": normal(rng, 6, 5), "b": normal(rng, 5)})
     converted = convert(loaded, rng)
-    assert converted.conv_layer("fc").bias
+    assert conv_layer(converted, "fc").bias
     assert "Add" not in counts(converted)
 
 
@@ -127,7 +135,7 @@ def test_bias_of_two_layers_keeps_its_value(tmp_path: Path, rng: Rng) -> None:
     ]
     weights = {"w": normal(rng, 6, 5), "v": normal(rng, 5, 5), "b": normal(rng, 5)}
     converted = convert(load(tmp_path, nodes, weights), rng)
-    one, two = (converted.initializers[converted.conv_layer(n).bias or ""] for n in ("one", "two"))
+    one, two = (converted.initializers[conv_layer(converted, n).bias or ""] for n in ("one", "two"))
     np.testing.assert_allclose(one / 2, two / 3, rtol=1e-6)
 
 
@@ -151,7 +159,7 @@ def test_flattened_image_is_read_as_it_is(flatten: list, tmp_path: Path, rng: Rn
     }
     loaded = load(tmp_path, [*flatten, op("Gemm", "f w", "y", "fc")], weights)
     converted = convert(loaded, rng)
-    assert converted.conv_layer("fc").weight_shape == (5, 6, 4, 4)
+    assert conv_layer(converted, "fc").weight_shape == (5, 6, 4, 4)
     np.testing.assert_array_equal(converted.initializers["w"], weights["w"].T.reshape(5, 6, 4, 4))
     assert counts(converted) == Counter(Conv=2, Flatten=1)
 
@@ -164,7 +172,7 @@ def test_transpose_of_channels_goes_into_the_weight(tmp_path: Path, rng: Rng) ->
     ]
     weights = {"w": normal(rng, 96, 5), "target": np.array([-1, 96])}
     converted = convert(load(tmp_path, nodes, weights), rng)
-    assert converted.conv_layer("fc").weight_shape == (5, 6, 4, 4)
+    assert conv_layer(converted, "fc").weight_shape == (5, 6, 4, 4)
     assert counts(converted) == Counter(Conv=2, Flatten=1)
 
 
@@ -181,7 +189,7 @@ def test_one_reshape_where_there_is_no_image(tmp_path: Path, rng: Rng) -> None:
     loaded = load(tmp_path, nodes, weights, ("N", 3, 8, 8), outputs="one two")
     converted = convert(loaded, rng)
     assert counts(converted) == Counter(Conv=3, Reshape=2, Transpose=1, Flatten=2)
-    assert converted.conv_layer("fc2").weight_shape == (4, 96, 1, 1)
+    assert conv_layer(converted, "fc2").weight_shape == (4, 96, 1, 1)
 
 
 # -- what stands behind and between ------------------------------------------------------------
@@ -222,19 +230,19 @@ def test_chain_of_three(name: str, batch: int | str, tmp_path: Path, rng: Rng) -
     }  # fmt: skip
     loaded = load(tmp_path, nodes, weights, (batch, 3, 8, 8))
     converted = convert(loaded, rng)
-    assert [layer.name for layer in converted.conv_layers] == ["stem", "fc1", "fc2", "fc3"]
+    assert [layer.name for layer in conv_layers(converted)] == ["stem", "fc1", "fc2", "fc3"]
     kinds = counts(converted)
     assert kinds["Conv"] == 4
     assert kinds["Flatten"] == 1
     assert not kinds.keys() & {"Reshape", "Squeeze", "Unsqueeze", "Gemm"}
-    assert converted.conv_layer("fc1").weight_shape == (10, 6, 4, 4)
+    assert conv_layer(converted, "fc1").weight_shape == (10, 6, 4, 4)
     if batch == "N":
         values = feeds(loaded, rng, batch=3)
-        again = run(converted.with_dynamic_batch().serialize(), values)
+        again = run(serialize(converted.with_dynamic_batch()), values)
         assert_same(again, run(tmp_path / "model.onnx", values))
     result = rewrite(converted)
     values = feeds(loaded, rng)
-    assert_same(run(result.model.serialize(), values), run(loaded.serialize(), values))
+    assert_same(run(serialize(result.model), values), run(serialize(loaded), values))
     assert sum(node.domain == OP_DOMAIN for node in result.model.nodes) == 4
 
 
@@ -365,7 +373,7 @@ def test_neighbours_of_a_layer_left_alone(tmp_path: Path, rng: Rng) -> None:
     ]
     weights = {"w": normal(rng, 6, 4), "v": normal(rng, 4, 4), "u": normal(rng, 4, 3)}
     converted = convert(load(tmp_path, nodes, weights), rng)
-    assert [layer.name for layer in converted.conv_layers] == ["stem", "first", "last"]
+    assert [layer.name for layer in conv_layers(converted)] == ["stem", "first", "last"]
     assert counts(converted) == Counter(Conv=3, GlobalAveragePool=1, Flatten=2, Gemm=2, Reshape=1)
 
 
@@ -397,11 +405,11 @@ def lenet(batch: int | str) -> onnx.ModelProto:
 def test_lenet(batch: int | str, tmp_path: Path, rng: Rng) -> None:
     loaded = load_model(store(lenet(batch), tmp_path))
     converted = convert(loaded, rng)
-    assert [layer.weight_shape for layer in converted.conv_layers] == [
+    assert [layer.weight_shape for layer in conv_layers(converted)] == [
         (20, 1, 5, 5), (50, 20, 5, 5), (500, 50, 4, 4), (10, 500, 1, 1),
     ]  # fmt: skip
-    assert sum(layer.weight_count for layer in converted.conv_layers) == 430_500
-    assert converted.macs == loaded.macs
+    assert sum(layer.weight_count for layer in conv_layers(converted)) == 430_500
+    assert model_macs(converted) == model_macs(loaded)
     assert_shrinks(converted, rng)
     densities = {"conv1": 0.8, "conv2": 0.3, "fc1": 0.1, "fc2": 0.5}
     sparse = random_model(converted, densities, 4, seed=0)
@@ -410,7 +418,7 @@ def test_lenet(batch: int | str, tmp_path: Path, rng: Rng) -> None:
     )
     if batch == "N":
         values = feeds(loaded, rng, batch=3)
-        again = run(converted.with_dynamic_batch().serialize(), values)
+        again = run(serialize(converted.with_dynamic_batch()), values)
         assert_same(again, run(tmp_path / "model.onnx", values))
 
 
@@ -433,7 +441,7 @@ def test_torch_network(name: str, tmp_path: Path, rng: Rng) -> None:
     loaded = load_model(path)
     converted = convert(loaded, rng)
     assert not counts(converted).keys() & {"Gemm", "MatMul"}
-    assert len(converted.conv_layers) > len(loaded.conv_layers)
+    assert len(conv_layers(converted)) > len(conv_layers(loaded))
 
 
 @pytest.mark.parametrize("name", SHARED)
@@ -443,11 +451,11 @@ def test_shared_model(name: str, shared: Path, rng: Rng) -> None:
         pytest.skip(f"{path} is not there")
     loaded = load_model(path)
     converted = convert(loaded, rng)
-    assert len(converted.conv_layers) == len(loaded.conv_layers) + SHARED[name]
+    assert len(conv_layers(converted)) == len(conv_layers(loaded)) + SHARED[name]
     assert not counts(converted).keys() & {"Gemm", "MatMul"}
     assert_same(
-        run(rewrite(converted).model.serialize(), values := feeds(loaded, rng)),
-        run(loaded.serialize(), values),
+        run(serialize(rewrite(converted).model), values := feeds(loaded, rng)),
+        run(serialize(loaded), values),
     )
 
 
@@ -496,5 +504,5 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], rng: R
     assert main([*arguments, "-o", str(out), *quick]) in (0, 1)
     assert "logits" in capsys.readouterr().out
     written, loaded = load_model(out), load_model(network)
-    assert written.conv_layer("logits").weight_shape == (4, 32, 1, 1)
+    assert conv_layer(written, "logits").weight_shape == (4, 32, 1, 1)
     assert written.outputs == loaded.outputs

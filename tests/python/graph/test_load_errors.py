@@ -12,7 +12,7 @@ from graph_helpers import conv_weight, model, op, run, store
 from onnx import TensorProto, helper
 
 from alcs_onnx.errors import AlcsError, ModelError, UnsupportedError
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import conv_layers, load_model, save_model, serialize, skipped_convs
 
 
 def simple(shape: Sequence[int | str] = (1, 3, 8, 8), **kwargs: object) -> onnx.ModelProto:
@@ -129,7 +129,7 @@ def test_missing_and_truncated_external_data(tmp_path: Path) -> None:
     proto = simple()
     onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.bin",
               size_threshold=0)  # fmt: skip
-    assert load_model(tmp_path / "m.onnx").conv_layers
+    assert conv_layers(load_model(tmp_path / "m.onnx"))
     data = (tmp_path / "m.bin").read_bytes()
     (tmp_path / "m.bin").write_bytes(data[:-8])
     fails(tmp_path / "m.onnx", "'m.bin'", "initializer 'w'")
@@ -164,11 +164,11 @@ def test_custom_domain_is_kept_and_convs_behind_are_skipped(tmp_path: Path) -> N
     ]
     proto = model(nodes, {"w": weight}, domains={"com.example": 1})
     loaded = load_model(store(proto, tmp_path))
-    assert [layer.name for layer in loaded.conv_layers] == ["first"]
-    assert "not known" in loaded.skipped_convs["second"]
+    assert [layer.name for layer in conv_layers(loaded)] == ["first"]
+    assert "not known" in skipped_convs(loaded)["second"]
     odd = loaded.node("odd")
     assert (odd.domain, odd.op_type, odd.attributes["power"]) == ("com.example", "Odd", 2)
-    loaded.save(tmp_path / "again.onnx")
+    save_model(loaded, tmp_path / "again.onnx")
     assert load_model(tmp_path / "again.onnx").node("odd").domain == "com.example"
 
 
@@ -181,7 +181,7 @@ def test_shapes_declared_behind_a_custom_operator_are_used(tmp_path: Path) -> No
     )
     assert load_model(store(proto, tmp_path)).shapes["y"] == (1, 3, 6, 6)
     # For another input the declaration says nothing.
-    assert load_model(store(proto, tmp_path), {"x": (2, 3, 8, 8)}).skipped_convs
+    assert skipped_convs(load_model(store(proto, tmp_path), {"x": (2, 3, 8, 8)}))
 
 
 def test_dangling_tensor_and_cycle(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_tensor_produced_twice(tmp_path: Path) -> None:
 def test_shapes_that_do_not_fit(tmp_path: Path) -> None:
     weight = conv_weight(np.random.default_rng(0), 4, 5, 3, 3)
     path = store(model([op("Conv", "x w", "y", "conv")], {"w": weight}), tmp_path)
-    assert load_model(path).skipped_convs == {
+    assert skipped_convs(load_model(path)) == {
         "conv": "its weights expect 5 input channels, the input has 3"
     }
 
@@ -213,7 +213,7 @@ def test_shapes_that_do_not_fit(tmp_path: Path) -> None:
 def test_weights_that_are_not_finite(tmp_path: Path) -> None:
     weight = np.full((4, 3, 1, 1), np.nan, np.float32)
     path = store(model([op("Conv", "x w", "y", "conv")], {"w": weight}), tmp_path)
-    assert "NaN" in load_model(path).skipped_convs["conv"]
+    assert "NaN" in skipped_convs(load_model(path))["conv"]
 
 
 def test_invalid_attribute(tmp_path: Path) -> None:
@@ -263,4 +263,4 @@ def test_default_batch_is_told(tmp_path: Path) -> None:
 def test_plain_model_runs_after_loading(tmp_path: Path, rng: np.random.Generator) -> None:
     path = store(simple(), tmp_path)
     x = {"x": rng.standard_normal((1, 3, 8, 8)).astype(np.float32)}
-    np.testing.assert_array_equal(run(load_model(path).serialize(), x), run(path, x))
+    np.testing.assert_array_equal(run(serialize(load_model(path)), x), run(path, x))

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from graph_helpers import assert_same, conv_weight, feed, model, op, run, store, vector
 
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import conv_layers, load_model, serialize
 from alcs_onnx.rewrite import rewrite
 
 Rng = np.random.Generator
@@ -103,15 +103,15 @@ def test_every_opset_loads_and_means_the_same(tmp_path: Path, rng: Rng, opset: i
     assert loaded.opset == max(13, opset)
     operators = [node.op_type for node in loaded.nodes]
     assert not {"BatchNormalization", "Dropout", "Pad", "Upsample"} & set(operators)
-    assert [layer.name for layer in loaded.conv_layers] == ["stem", "depthwise", "residual"]
+    assert [layer.name for layer in conv_layers(loaded)] == ["stem", "depthwise", "residual"]
     x = feed((1, 3, 12, 12), rng)
     expected = run(path, x, optimise=False)
-    assert_same(run(loaded.serialize(), x), expected)
+    assert_same(run(serialize(loaded), x), expected)
     result = rewrite(loaded)
     assert [row.fused for row in result.layers] == [
         ("Clip",), ("LeakyRelu",), ("residual", "Relu"),
     ]  # fmt: skip
-    written = result.model.serialize()
+    written = serialize(result.model)
     onnx.checker.check_model(written, full_check=True)
     assert_same(run(written, x), expected)
 
@@ -121,7 +121,7 @@ def test_softmax_of_old_opsets_flattens(tmp_path: Path, rng: Rng) -> None:
     nodes = [op("Conv", "x w", "a", "conv"), op("Softmax", "a", "y", axis=1)]
     path = store(model(nodes, {"w": conv_weight(rng, 4, 3, 3, 3)}, opset=11), tmp_path)
     x = feed((1, 3, 8, 8), rng)
-    assert_same(run(load_model(path).serialize(), x), run(path, x))
+    assert_same(run(serialize(load_model(path)), x), run(path, x))
 
 
 def test_large_weights_survive_the_upgrade(tmp_path: Path, rng: Rng) -> None:
@@ -129,7 +129,7 @@ def test_large_weights_survive_the_upgrade(tmp_path: Path, rng: Rng) -> None:
     weight = conv_weight(rng, 64, 3, 7, 7)
     path = store(model([op("Conv", "x w", "y", "conv")], {"w": weight}, opset=8), tmp_path)
     loaded = load_model(path)
-    np.testing.assert_array_equal(loaded.initializers[loaded.conv_layers[0].weight], weight)
+    np.testing.assert_array_equal(loaded.initializers[conv_layers(loaded)[0].weight], weight)
 
 
 def test_weights_listed_as_inputs(tmp_path: Path, rng: Rng) -> None:
@@ -142,4 +142,4 @@ def test_weights_listed_as_inputs(tmp_path: Path, rng: Rng) -> None:
     loaded = load_model(store(proto, tmp_path))
     assert [info.name for info in loaded.inputs] == ["x"]
     assert loaded.ir_version >= 8
-    assert len(loaded.conv_layers) == 1
+    assert len(conv_layers(loaded)) == 1

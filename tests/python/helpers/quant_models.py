@@ -8,7 +8,7 @@ import numpy as np
 from graph_helpers import conv_weight, op, vector
 from rewrite_helpers import load
 
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layer, conv_layers
 from alcs_onnx.levels import get_level_set, quantize
 from alcs_onnx.sparse_format import group_mask_to_weight_mask, largest_fitting
 from alcs_onnx.types import PruningPlan, QuantizedWeight
@@ -39,7 +39,7 @@ def pruned(
 ) -> tuple[PruningPlan, dict[str, QuantizedWeight]]:
     """Random groups kept, and what is kept of the weights quantized."""
     keep, levels = {}, {}
-    for layer in loaded.conv_layers:
+    for layer in conv_layers(loaded):
         size = largest_fitting(layer.rows_per_group, g)
         groups = (layer.group * layer.blocks_per_group(size), layer.columns)
         mask = rng.random(groups) < density
@@ -56,5 +56,5 @@ def pruned(
 def with_values(loaded: Model, levels: dict[str, QuantizedWeight]) -> Model:
     """The model whose weights are what the levels stand for."""
     return loaded.with_initializers(
-        {loaded.conv_layer(name).weight: weight.values() for name, weight in levels.items()}
+        {conv_layer(loaded, name).weight: weight.values() for name, weight in levels.items()}
     )

@@ -15,7 +15,7 @@ from graph_helpers import (
     store,
 )
 
-from alcs_onnx.graph import Model, Node, load_model
+from alcs_onnx.graph import Model, Node, load_model, save_model, serialize
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN
 from alcs_onnx.types import Activation, Gate
 
@@ -29,10 +29,10 @@ def load(tmp_path: Path, nodes: list, weights: dict, shape=(1, 8, 9, 9), **kwarg
 
 def same(result: Model, loaded: Model, rng: Rng, shape=(1, 8, 9, 9)) -> None:
     """The written file is valid and runs, without the library, like the loaded model."""
-    written = result.serialize()
+    written = serialize(result)
     onnx.checker.check_model(written, full_check=True)
     x = feed(shape, rng)
-    assert_same(run(written, x), run(loaded.serialize(), x, optimise=False))
+    assert_same(run(written, x), run(serialize(loaded), x, optimise=False))
 
 
 def op_types(result: Model) -> list[str]:
@@ -66,5 +66,5 @@ def golden_model(case: dict, residual: bool) -> onnx.ModelProto:
 
 
 def load_again(result: Model, folder: Path) -> Model:
-    result.save(folder / "again.onnx")
+    save_model(result, folder / "again.onnx")
     return load_model(folder / "again.onnx")

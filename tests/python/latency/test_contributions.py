@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reporters import Recorder
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import load_model, serialize
 from alcs_onnx.latency import (
     ChannelEstimator,
     contribution,
@@ -246,7 +246,7 @@ def test_a_profile_of_other_layers_predicts_nothing(model):
 
 def test_a_real_model_is_predicted_from_its_profile(model):
     target = get_target("local")
-    [times] = target.node_times([model.serialize()], iterations=4, library=False)
+    [times] = target.node_times([serialize(model)], iterations=4, library=False)
     table = predict_contributions(
         build, GROUPS, target, model=model, times=times, iterations=2, warmup=0, samples=2
     )

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 from reporters import Recorder
 
 from alcs_onnx.errors import AlcsError, OutputError, TargetError
-from alcs_onnx.graph import load_model, read_file
+from alcs_onnx.graph import load_model, read_file, serialize
 from alcs_onnx.latency import (
     Estimator,
     LayerEstimate,
@@ -194,7 +194,7 @@ class KnownTarget:
 
     def node_times(self, models, *, reporter, **_):
         dense, *sparse = models
-        assert dense == self.model.serialize()
+        assert dense == serialize(self.model)
         result = []
         for text in sparse:
             times = {n: self.layer_ms(n, k) for n, k in json.loads(text).items()}
@@ -318,7 +318,7 @@ def test_a_layer_left_alone_later_counts_with_the_dense_time(model):
 
 
 def test_real_dense_nodes_are_found_in_a_real_profile(model):
-    [times] = get_target("local").node_times([model.serialize()], iterations=4, library=False)
+    [times] = get_target("local").node_times([serialize(model)], iterations=4, library=False)
     found = dense_times(model, times.profile)
     assert set(found) == set(GROUPS)
     assert all(0 < time < 1e4 for time in found.values())
@@ -348,7 +348,7 @@ def test_unfused_gates_count_as_their_layers(tmp_path, rng):
     )
     assert dense_times(gated, made_up) == {"one": 3.0, "two": 28.0, "three": 96.0}
 
-    [times] = get_target("local").node_times([gated.serialize()], iterations=4, library=False)
+    [times] = get_target("local").node_times([serialize(gated)], iterations=4, library=False)
     rest = [t for n, t in times.profile.nodes.items() if "Reorder" in n or n == "two_a"]
     found = sum(dense_times(gated, times.profile).values())
     assert found == pytest.approx(sum(times.profile.nodes.values()) - sum(rest))
@@ -434,7 +434,7 @@ def test_a_real_model_is_profiled_with_the_real_library(model, threads):
     _library_or_skip()
     table = profile(
         model,
-        lambda densities, seed: random_model(model, densities, 4, seed).model.serialize(),
+        lambda densities, seed: serialize(random_model(model, densities, 4, seed).model),
         get_target("local"),
         4,
         threads=threads,
@@ -455,7 +455,7 @@ def test_without_the_library_profiling_says_so(model):
 
 
 def _random_bytes(model, densities, seed):
-    return random_model(model, densities, 4, seed).model.serialize()
+    return serialize(random_model(model, densities, 4, seed).model)
 
 
 # --- files

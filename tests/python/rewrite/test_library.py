@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from graph_helpers import GOLDEN, assert_same, conv_weight, model, op, run, store, vector
 
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import conv_layers, load_model, serialize
 from alcs_onnx.graph.functions import sparse_conv_function
 from alcs_onnx.rewrite import compile_sparse, random_model, rewrite
 
@@ -80,8 +80,8 @@ def test_library_and_function_body_agree(
         "lo": np.float32(-0.5), "hi": np.float32(0.75),
     }  # fmt: skip
     loaded = load_model(store(model(nodes, weights, x_shape), tmp_path))
-    densities = {layer.name: density for layer in loaded.conv_layers}
-    written = random_model(loaded, densities, g, seed=5).model.serialize()
+    densities = {layer.name: density for layer in conv_layers(loaded)}
+    written = serialize(random_model(loaded, densities, g, seed=5).model)
     feeds = {"x": rng.standard_normal(x_shape).astype(np.float32)}
     outputs, names = run_with(library, written, feeds, tmp_path / "profile")
     assert sorted(names) == ["SimdSparseConv", "SimdSparseConv", "SimdSparseConvAdd"]
@@ -105,13 +105,13 @@ def test_gates_agree(library: Path, tmp_path: Path, rng: Rng, gate: str, opset: 
     weights = {"w": conv_weight(rng, 8, 8, 3, 3) * 5, "d": conv_weight(rng, 8, 1, 3, 3) * 5}
     shape = (2, 8, 19, 23)
     loaded = load_model(store(model(nodes, weights, shape, opset=opset), tmp_path))
-    written = random_model(loaded, {"c1": 0.5}, 4, seed=5).model.serialize()
+    written = serialize(random_model(loaded, {"c1": 0.5}, 4, seed=5).model)
     feeds = {"x": rng.standard_normal(shape).astype(np.float32)}
     outputs, names = run_with(library, written, feeds, tmp_path / "profile")
     assert sorted(names) == ["SimdSparseConv", "SimdSparseConvAdd"]
     assert_same(outputs, run(written, feeds), relative=1e-5)
     (tmp_path / "written.onnx").write_bytes(written)
-    assert_same(outputs, run(load_model(tmp_path / "written.onnx").serialize(), feeds), 1e-5)
+    assert_same(outputs, run(serialize(load_model(tmp_path / "written.onnx")), feeds), 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_runtime_folds_the_choice_of_activation(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    written = rewrite(loaded).model.serialize()
+    written = serialize(rewrite(loaded).model)
     onnxruntime.InferenceSession(written, options, providers=["CPUExecutionProvider"])
     found = {node.op_type for node in onnx.load_model(tmp_path / "optimized.onnx").graph.node}
     layout = {"Conv", "FusedConv", "ReorderInput", "ReorderOutput"}
@@ -154,8 +154,8 @@ def test_file_written_before_there_were_gates(library: Path, tmp_path: Path, rng
     assert_same(outputs, run(written, feeds))
     loaded = load_model(GOLDEN.with_name("before_gate.onnx"))
     assert [n.op_type for n in loaded.nodes] == ["Conv", "Relu", "Conv", "Add", "LeakyRelu"]
-    assert_same(outputs, run(loaded.serialize(), feeds))
-    again = compile_sparse(loaded).model.serialize()
+    assert_same(outputs, run(serialize(loaded), feeds))
+    again = serialize(compile_sparse(loaded).model)
     assert b"gate" in again
     outputs_again, _ = run_with(library, again, feeds, tmp_path / "profile")
     assert_same(outputs, outputs_again)
@@ -184,10 +184,10 @@ def test_real_models_agree(
 ) -> None:
     loaded = load_model(shared / "models" / f"{name}.onnx")
     feeds = {i.name: rng.standard_normal(i.shape).astype(np.float32) for i in loaded.inputs}
-    densities = {layer.name: density for layer in loaded.conv_layers if not layer.depthwise}
+    densities = {layer.name: density for layer in conv_layers(loaded) if not layer.depthwise}
     written = random_model(loaded, densities, 8, seed=1) if density < 1 else rewrite(loaded)
-    data = written.model.serialize()
+    data = serialize(written.model)
     outputs, names = run_with(library, data, feeds, tmp_path / "profile")
     assert names.count("Conv") == 0
-    assert sum(n.startswith("SimdSparseConv") for n in names) == len(loaded.conv_layers)
+    assert sum(n.startswith("SimdSparseConv") for n in names) == len(conv_layers(loaded))
     assert_same(outputs, run(data, feeds))

@@ -12,7 +12,7 @@ from graph_helpers import assert_same, conv_weight, feed, model, op, run, store
 
 from alcs_onnx import ort
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import load_model, serialize
 from alcs_onnx.rewrite import rewrite
 from alcs_onnx.rewrite.pooling import WINDOWS
 from alcs_onnx.sparse_format import OP_CONV, OP_MAX_POOL
@@ -47,10 +47,10 @@ def test_pools_are_replaced(tmp_path: Path, rng: Rng, pool: dict, size: int) -> 
     loaded, shape = pooled(tmp_path, rng, size, **pool)
     result = rewrite(loaded).model
     assert [node.op_type for node in result.nodes] == [OP_CONV, OP_MAX_POOL]
-    written = result.serialize()
+    written = serialize(result)
     onnx.checker.check_model(written, full_check=True)
     x = feed(shape, rng)
-    expected = run(loaded.serialize(), x, optimise=False)
+    expected = run(serialize(loaded), x, optimise=False)
     assert_same(run(written, x), expected)  # by the function body
     with_library = ort.run(ort.create_session(written), x)
     assert_same(list(with_library.values()), expected)
@@ -106,10 +106,10 @@ def test_pools_behind_a_conv_left_alone_stay(
 
 def test_a_written_pool_is_read_back(tmp_path: Path, rng: Rng) -> None:
     loaded, shape = pooled(tmp_path, rng, **POOL)
-    again = load_model(store(onnx.load_from_string(rewrite(loaded).model.serialize()), tmp_path))
+    again = load_model(store(onnx.load_from_string(serialize(rewrite(loaded).model)), tmp_path))
     assert again.nodes[-1].is_op("MaxPool")
     x = feed(shape, rng)
-    assert_same(run(again.serialize(), x), run(loaded.serialize(), x))
+    assert_same(run(serialize(again), x), run(serialize(loaded), x))
 
 
 def pool_model(shape: tuple, **attributes: object) -> bytes:

@@ -12,7 +12,7 @@ from zoo.builder import Builder
 
 from alcs_onnx.coupling import RULES, ZERO_RULES, analyse, zero_channels
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model, load_model
+from alcs_onnx.graph import Model, conv_layer, conv_layers, load_model, model_macs
 from alcs_onnx.rewrite import WithoutZeros, remove_zero_channels, zero_filters
 
 
@@ -20,7 +20,7 @@ def gone(model: Model, filters: Mapping[str, list[int]]) -> dict[str, np.ndarray
     """Keep masks without these filters, by layer."""
     keep = {}
     for name, removed in filters.items():
-        keep[name] = np.ones(model.conv_layer(name).out_channels, bool)
+        keep[name] = np.ones(conv_layer(model, name).out_channels, bool)
         keep[name][removed] = False
     return keep
 
@@ -31,13 +31,13 @@ def shrunk(model: Model, filters: Mapping[str, list[int]]) -> WithoutZeros:
     small = remove_zero_channels(zeroed)
     values = feeds(model, np.random.default_rng(1))
     assert_close(run(small.model, values), run(zeroed, values), "smaller")
-    for layer in small.model.conv_layers:
+    for layer in conv_layers(small.model):
         assert layer.out_channels == int(small.rows[layer.name].sum())
     return small
 
 
 def width(small: WithoutZeros, layer: str) -> tuple[int, int]:
-    found = small.model.conv_layer(layer)
+    found = conv_layer(small.model, layer)
     return found.in_channels, found.out_channels
 
 
@@ -95,7 +95,7 @@ def test_a_residual_sum_loses_what_both_operands_lost(tmp_path: Path) -> None:
     assert width(small, "second") == (7, 6)
     # Filters that went on one side only are zeros still, in a channel that stays.
     np.testing.assert_array_equal(np.flatnonzero(~small.rows["stem"]), [2, 3])
-    weight = small.model.initializers[small.model.conv_layer("stem").weight]
+    weight = small.model.initializers[conv_layer(small.model, "stem").weight]
     assert list(weight.any(axis=(1, 2, 3))) == [True, False, True, True, True, True]
 
 
@@ -106,7 +106,7 @@ def test_zeros_pass_through_depthwise_layers_with_their_biases(tmp_path: Path) -
     model = b.load(tmp_path, b.head(b.conv("b", y, 8, 6, 1), 6))
     small = shrunk(model, {"a": [0, 5]})
     assert width(small, "dw") == (6, 6)
-    assert small.model.conv_layer("dw").group == 6
+    assert conv_layer(small.model, "dw").group == 6
     assert width(small, "b") == (6, 6)
     # The bias of a depthwise layer alone would be a constant that the next layer reads.
     weights = {"a.w": model.initializers["a.w"].copy(), "a.b": model.initializers["a.b"].copy()}
@@ -179,14 +179,14 @@ def test_resnet20(shared: Path) -> None:
     rng = np.random.default_rng(0)
     filters = {
         x.name: rng.choice(x.out_channels, x.out_channels // 3, replace=False).tolist()
-        for x in model.conv_layers
+        for x in conv_layers(model)
     }
     small = shrunk(model, filters)
     inside = [g for g in analyse(model).prunable if sum(s.role == "out" for s in g.slots) == 1]
     assert len(inside) >= 9  # between the two layers of each block
     for group in inside:
         assert small.removed[group.name] == group.channels // 3
-    assert small.model.macs < 0.75 * model.macs
+    assert model_macs(small.model) < 0.75 * model_macs(model)
 
 
 def test_nothing_is_redundant_in_a_dense_model(shared: Path) -> None:

@@ -24,7 +24,7 @@ from alcs_onnx.train import (  # noqa: E402
     evaluate,
     load_data,
 )
-from alcs_onnx.train.data import held_out  # noqa: E402
+from alcs_onnx.train.data.split import held_out  # noqa: E402
 
 CLASSES = ("ant", "bee", "cat", "dog")
 

@@ -15,7 +15,7 @@ from train_models import PRUNABLE, classifier, run_onnx, save  # noqa: E402
 
 from alcs_onnx.differences import relative_difference  # noqa: E402
 from alcs_onnx.errors import AlcsError, ModelError, UnsupportedError  # noqa: E402
-from alcs_onnx.graph import load_model  # noqa: E402
+from alcs_onnx.graph import conv_layers, load_model  # noqa: E402
 from alcs_onnx.train import OnnxModule, verify  # noqa: E402
 from alcs_onnx.train.module import escape, unescape  # noqa: E402
 from alcs_onnx.train.operators import find, registered  # noqa: E402
@@ -357,5 +357,5 @@ def test_verify_names_the_first_node_that_differs(tmp_path: Path) -> None:
 
 
 def test_prunable_layers_are_the_conv_layers(tmp_path: Path) -> None:
-    layers = {layer.name: layer.weight for layer in classifier(tmp_path).conv_layers}
+    layers = {layer.name: layer.weight for layer in conv_layers(classifier(tmp_path))}
     assert layers == PRUNABLE

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from alcs_onnx.errors import TargetError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, model_macs, save_model, serialize
 from alcs_onnx.ort import Feeds, Runner, create_session, interleave, random_feeds
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.target import NodeTimes
@@ -115,7 +115,7 @@ def bench_model(
         rates = {threads: peak.median() for threads, peak in peaks.items()}
         return ModelReport(
             name,
-            model.macs,
+            model_macs(model),
             rates,
             compare(timed),
             *_nodes(model, entries, timed, rates),
@@ -132,7 +132,7 @@ class _Gathering:
         self._stack, self._scratch = stack, scratch
         self._model, self._settings = model, settings
         self._feeds: Feeds = random_feeds(
-            create_session(model.serialize(), library=False), settings.seed
+            create_session(serialize(model), library=False), settings.seed
         )
 
     def add(
@@ -141,12 +141,12 @@ class _Gathering:
         """The dense model (None) or a pruned one, in all engines that are to run it."""
         loader = Loader(self._stack, self._scratch, max(self._settings.threads) > 1, pause)
         plain = pruned.zeros if pruned else self._model
-        expected = create_session(plain.serialize(), library=False).run(self._feeds)
+        expected = create_session(serialize(plain), library=False).run(self._feeds)
         mine = pruned.sparse if pruned else self._model
         library = pruned is not None
         difference = None
         if pruned:
-            outputs = create_session(mine.serialize()).run(self._feeds)
+            outputs = create_session(serialize(mine)).run(self._feeds)
             difference = largest_difference(outputs, expected)
         self.entries.append(
             _Entry(
@@ -164,7 +164,7 @@ class _Gathering:
         if not wanted:
             return
         path = self._scratch / "plain.onnx"
-        plain.save(path)
+        save_model(plain, path)
         for rival in wanted:
             self._add_rival(rival, path, pruned, threads, pause, expected)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from statistics import median
 
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.graph.macs import node_macs
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.target import NodeTimes
@@ -109,7 +109,7 @@ def layer_times(
     the layers' names; None reads a run of the dense model, whose nodes the runtime renames.
     `peak` is in multiply-adds per millisecond.
     """
-    first = model.conv_layers[0].name
+    first = conv_layers(model)[0].name
     if densities is None:
         found = dense_times(model, times)
         durations = {name: ms for name, ms in found.items() if ms == ms}
@@ -118,7 +118,7 @@ def layer_times(
         durations = {name: times.nodes[name] for name in densities if name in times.nodes}
         taken = set(durations)
     rows = []
-    for layer in model.conv_layers:
+    for layer in conv_layers(model):
         if layer.name not in durations:
             continue
         kind = classify(layer, layer.name == first)
@@ -178,7 +178,7 @@ def depthwise_pairs(
             if row.kind == "depthwise":
                 mine.setdefault(row.name, []).append(row.ms)
     pairs = []
-    for layer in model.conv_layers:
+    for layer in conv_layers(model):
         if layer.name not in theirs or layer.name not in mine:
             continue
         ms = median(mine[layer.name])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from alcs_onnx.errors import TargetError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, save_model, serialize
 from alcs_onnx.ort import Feeds, Samples, SessionRunner, create_session
 from alcs_onnx.target import NodeTimes
 from alcs_onnx.target.profile_log import read_profile
@@ -53,10 +53,10 @@ class Loader:
         self._count += 1
         prefix = self._scratch / f"profile{self._count}" if profiled else None
         if not self._own_process:
-            session = create_session(model.serialize(), threads, library, prefix)
+            session = create_session(serialize(model), threads, library, prefix)
             return ProfiledSession(session, feeds, LEAD_IN, self._pause)
         path = self._scratch / "model.onnx"
-        model.save(path)
+        save_model(model, path)
         worker = self._stack.enter_context(Worker())
         worker.load(
             path,

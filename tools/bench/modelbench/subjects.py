@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alcs_onnx.errors import ModelError
-from alcs_onnx.graph import Model, load_model
+from alcs_onnx.graph import Model, conv_layers, load_model
 from alcs_onnx.rewrite import random_model
 from alcs_onnx.types import Shape
 
@@ -56,14 +56,14 @@ def load(name: str, seed: int, input_shapes: dict[str, Shape] | None = None) -> 
 
 def stem(model: Model) -> str:
     """Name of the first convolution."""
-    return model.conv_layers[0].name
+    return conv_layers(model)[0].name
 
 
 def prune(model: Model, density: float, group_size: int, seed: int) -> Pruned:
     """The variants of `model` at `density`, from one random choice of groups."""
     densities = {
         layer.name: 1.0 if layer.name == stem(model) or layer.depthwise else density
-        for layer in model.conv_layers
+        for layer in conv_layers(model)
     }
     result = random_model(model, densities, group_size, seed)
     zeros = random_model(model, densities, group_size, seed, leave_alone=list(densities))

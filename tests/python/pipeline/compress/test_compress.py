@@ -21,7 +21,7 @@ from small_models import labelled_images, residual_net
 
 from alcs_onnx.cli import main
 from alcs_onnx.errors import DivergedError
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import conv_layers, load_model
 from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.common.training import Training, open_trainer
 from alcs_onnx.pipeline.compare_structures import SearchOptions
@@ -55,11 +55,11 @@ def test_every_structure_is_pruned_quantized_and_written(network, images, tmp_pa
     assert row["latency_ms"] > 0
     before, after = load_model(network), load_model(tmp_path / "out.onnx")
     left = 0
-    for written in after.conv_layers:
+    for written in conv_layers(after):
         weight = after.initializers[written.weight]
         assert np.unique(np.abs(weight[weight != 0]).round(6)).size <= 3
         left += np.count_nonzero(weight)
-    total = sum(layer.weight_count for layer in before.conv_layers)
+    total = sum(layer.weight_count for layer in conv_layers(before))
     assert left <= row["kept_weights"] <= total / 3.5
     # The file holds no float weights of the convolutions: packed streams are bytes.
     graph = onnx.load(tmp_path / "out.onnx").graph
@@ -83,7 +83,7 @@ def test_a_combination_removes_the_channels_that_nobody_makes(network, images, t
     before, after = load_model(network), load_model(tmp_path / "out.onnx")
     narrower = [
         b.out_channels > a.out_channels
-        for b, a in zip(before.conv_layers, after.conv_layers, strict=True)
+        for b, a in zip(conv_layers(before), conv_layers(after), strict=True)
     ]
     assert any(narrower)
 
@@ -147,7 +147,7 @@ def untrained(network: Path, images: Path) -> Compressor:
     model = load_model(network)
     config = {"admm_epochs": 0, "finetune_epochs": 0, "threads": 1}
     trainer = open_trainer(model, Training(str(images), config=config), 0, SILENT)
-    return Compressor(model, model.conv_layers, trainer)
+    return Compressor(model, conv_layers(model), trainer)
 
 
 @pytest.mark.parametrize(

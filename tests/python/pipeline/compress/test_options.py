@@ -13,7 +13,7 @@ from small_models import labelled_images, residual_net
 
 from alcs_onnx.cli import main
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import conv_layers, load_model
 from alcs_onnx.pipeline.compare_structures import ComparisonOptions, SearchOptions
 from alcs_onnx.pipeline.compress import CompressOptions
 from alcs_onnx.solve import KeepTarget
@@ -166,7 +166,7 @@ def test_a_tolerance_is_refused_in_the_points_that_were_written(network, images,
 
 
 def test_targets_of_run_time_need_the_table_of_the_structure(network, images, tmp_path, capsys):
-    layer = load_model(network).conv_layers[1].name
+    layer = conv_layers(load_model(network))[1].name
     table = tmp_path / "table.json"
     assert main(["profile", str(network), "-o", str(table), *QUICK[:4]]) == 0
     time = ["--keep", f"{layer}=50%time", "--profile", str(table)]

@@ -19,7 +19,7 @@ from train_models import InterruptedRunError, StopAfter
 from zoo.builder import Builder
 
 from alcs_onnx import get_library_path
-from alcs_onnx.graph import load_model
+from alcs_onnx.graph import conv_layer, conv_layers, load_model, save_model
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.compress import ComparisonResult, CompressOptions
@@ -153,7 +153,7 @@ def test_depthwise_layers_stay_whole(separable, images, tmp_path, structure):
     assert {layer["layer"] for layer in row["layers"]} == {"stem", "wide", "narrow"}
     before, after = load_model(separable), load_model(tmp_path / "out.onnx")
     [old], [new] = (
-        [layer for layer in model.conv_layers if layer.depthwise] for model in (before, after)
+        [layer for layer in conv_layers(model) if layer.depthwise] for model in (before, after)
     )
     weight, left = before.initializers[old.weight], after.initializers[new.weight]
     if structure == "simd":
@@ -170,9 +170,9 @@ def test_what_a_model_has_pruned_stays_pruned(network, images, tmp_path, structu
     """A sparse file quantized, and then pruned further: shares are of all weights."""
     model = load_model(network)
     rng = np.random.default_rng(3)
-    weights = {x.weight: model.initializers[x.weight] for x in model.conv_layers}
+    weights = {x.weight: model.initializers[x.weight] for x in conv_layers(model)}
     sparse = {n: np.where(rng.random(w.shape) < 0.4, 0, w) for n, w in weights.items()}
-    model.with_initializers(sparse).save(tmp_path / "sparse.onnx")
+    save_model(model.with_initializers(sparse), tmp_path / "sparse.onnx")
     for number, flags in enumerate([[], ["--keep", "30%"]]):
         out = tmp_path / f"{number}.onnx"
         result = compress(
@@ -180,8 +180,8 @@ def test_what_a_model_has_pruned_stays_pruned(network, images, tmp_path, structu
             "--structure", structure, "--quantize", "3bit", *flags,
         )  # fmt: skip
         written = load_model(out)
-        for layer in model.conv_layers:
-            found = written.initializers[written.conv_layer(layer.name).weight]
+        for layer in conv_layers(model):
+            found = written.initializers[conv_layer(written, layer.name).weight]
             assert not found[sparse[layer.weight] == 0].any()
         kept = result["rows"][0]["kept_weights"]
         total = sum(w.size for w in weights.values())

@@ -16,7 +16,7 @@ from small_models import residual_net
 
 from alcs_onnx import inspect
 from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph import load_model, self_contained
+from alcs_onnx.graph import conv_layers, load_model, save_model, self_contained
 from alcs_onnx.levels import get_level_set, quantize
 from alcs_onnx.pipeline.common.workload import Measuring, open_workload
 from alcs_onnx.reporter import SILENT
@@ -43,7 +43,7 @@ def test_macs_and_parameters_are_those_that_torch_counts(
     assert facts.unknown_macs == 0
     assert facts.macs == pytest.approx(counter.get_total_flops() / 2, rel=0.005)
 
-    loaded.save(tmp_path / "normalised.onnx")
+    save_model(loaded, tmp_path / "normalised.onnx")
     normalised = inspect(tmp_path / "normalised.onnx").model
     tensors = (*network.parameters(), *network.buffers())
     floats = sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
@@ -233,7 +233,7 @@ def half_zero(tmp_path: Path) -> Path:
 
 def test_an_optimized_file_explains_itself(half_zero: Path, tmp_path: Path) -> None:
     loaded = load_model(half_zero)
-    compile_sparse(loaded, 4).model.with_dynamic_batch().save(tmp_path / "sparse.onnx")
+    save_model(compile_sparse(loaded, 4).model.with_dynamic_batch(), tmp_path / "sparse.onnx")
     before, after = inspect(half_zero), inspect(tmp_path / "sparse.onnx", everything=True)
     assert not before.model.optimized
     assert after.model.optimized
@@ -264,9 +264,9 @@ def test_quantized_layers_have_bits(half_zero: Path, tmp_path: Path) -> None:
             get_level_set("4bit"),
             keep=loaded.initializers[layer.weight] != 0,
         )
-        for layer in loaded.conv_layers
+        for layer in conv_layers(loaded)
     }
-    compile_sparse(loaded, 4, quantized=levels).model.save(tmp_path / "packed.onnx")
+    save_model(compile_sparse(loaded, 4, quantized=levels).model, tmp_path / "packed.onnx")
     found = inspect(tmp_path / "packed.onnx", "sparsity")
     assert {layer.op for layer in found.model.layers if layer.node in levels} == {
         "QuantSparseConv", "QuantSparseConvAdd",
@@ -276,7 +276,7 @@ def test_quantized_layers_have_bits(half_zero: Path, tmp_path: Path) -> None:
     assert rows["c"].stored == pytest.approx(0.5, abs=0.05)
     assert rows["c"].stored_bytes < loaded.initializers["c.w"].nbytes / 12
 
-    quantize_weights(loaded, levels).save(tmp_path / "plain.onnx")
+    save_model(quantize_weights(loaded, levels), tmp_path / "plain.onnx")
     plain = {x.layer: x for x in inspect(tmp_path / "plain.onnx", "sparsity").sparsity.layers}
     assert plain["c"].bits in (4, 8)
     assert plain["c"].nonzero == rows["c"].nonzero == np.count_nonzero(levels["c"].levels)

@@ -20,7 +20,7 @@ from small_models import residual_net
 
 from alcs_onnx import inspect
 from alcs_onnx.cli import main
-from alcs_onnx.graph import load_model, read_file
+from alcs_onnx.graph import load_model, read_file, save_model
 from alcs_onnx.latency import attribute
 from alcs_onnx.pipeline.common.noise import noise_warnings
 from alcs_onnx.pipeline.common.workload import Measuring
@@ -120,7 +120,7 @@ def test_a_model_that_cannot_be_normalised_shows_what_is_known(
 def test_json_of_an_optimized_file_and_of_one_that_cannot_be(
     network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compile_sparse(load_model(network)).model.save(tmp_path / "sparse.onnx")
+    save_model(compile_sparse(load_model(network)).model, tmp_path / "sparse.onnx")
     out = tmp_path / "sparse.json"
     arguments = ["inspect", "sparsity", str(tmp_path / "sparse.onnx"), "--format", "json"]
     assert main([*arguments, "-o", str(out)]) == 0
@@ -137,7 +137,7 @@ def test_json_of_an_optimized_file_and_of_one_that_cannot_be(
 def test_latency_of_every_node(network: Path, tmp_path: Path) -> None:
     for path in (network, tmp_path / "sparse.onnx"):
         if path != network:
-            compile_sparse(load_model(network)).model.save(path)
+            save_model(compile_sparse(load_model(network)).model, path)
         found = inspect(path, "latency", measuring=QUICK)
         latency, names = found.latency, [node.name for node in found.model.nodes]
         assert latency is not None

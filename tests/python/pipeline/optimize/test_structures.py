@@ -15,7 +15,7 @@ from small_models import labelled_images, residual_net
 from alcs_onnx import get_library_path
 from alcs_onnx.cli import main
 from alcs_onnx.errors import ModelError
-from alcs_onnx.graph import Model, load_model
+from alcs_onnx.graph import Model, conv_layers, load_model, model_macs, serialize
 from alcs_onnx.pipeline.common.layers import layer_reports
 from alcs_onnx.pipeline.common.pruned import initializer_masks, masked_model, sparse_model
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, load_plan, save_plan
@@ -58,7 +58,7 @@ def plan_for(model: Model, structure: str, share: float = 0.4) -> PruningPlan:
             layer,
             max(1, round(share * prod(grouping.mask_shape(layer)))),
         )
-        for layer in model.conv_layers[1:]
+        for layer in conv_layers(model)[1:]
     }
     return PruningPlan(model.digest, 4, keep, {}, 0.0, structure)
 
@@ -68,17 +68,17 @@ def test_a_rewritten_plan_computes_what_the_projected_weights_do(
     model: Model, structure: str
 ) -> None:
     plan, grouping = plan_for(model, structure), get_structure(structure, 4)
-    layers = {layer.name: layer for layer in model.conv_layers}
+    layers = {layer.name: layer for layer in conv_layers(model)}
     projected = {
         layers[name].weight: project(
             grouping, model.initializers[layers[name].weight], keep, layers[name]
         )
         for name, keep in plan.keep.items()
     }
-    expected = run(model.with_initializers(projected).serialize(), library=False)
+    expected = run(serialize(model.with_initializers(projected)), library=False)
     result = rewrite(model, plan)
     for library in (True, False):
-        found = run(result.model.serialize(), library=library)
+        found = run(serialize(result.model), library=library)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     rows = {row.layer: row for row in result.layers}
     for name, keep in plan.keep.items():
@@ -92,9 +92,9 @@ def test_exactly_the_kept_groups_are_stored_whatever_the_weights_are(
 ) -> None:
     """A kept weight of zero is stored, too: it may have been trained to zero."""
     plan, grouping = plan_for(model, structure), get_structure(structure, 4)
-    zeros = {x.weight: np.zeros_like(model.initializers[x.weight]) for x in model.conv_layers[1:]}
+    zeros = {x.weight: np.zeros_like(model.initializers[x.weight]) for x in conv_layers(model)[1:]}
     result = rewrite(model.with_initializers(zeros), plan).model
-    for layer in model.conv_layers[1:]:
+    for layer in conv_layers(model)[1:]:
         mask = grouping.weight_mask(plan.keep[layer.name], layer)
         ones = pack(mask.astype(np.float32), layer.group, grouping.storage_group(layer))
         positions = result.initializers[f"{layer.name}.positions"]
@@ -119,7 +119,7 @@ def test_random_models_keep_exactly_the_share_of_each_structure(
     again = random_model(model, {"a": 0.3, "d": 0.0}, 4, seed=1, structure=structure)
     assert made.model.digest == again.model.digest
     rows = {row.layer: row for row in made.layers}
-    [layer] = [x for x in model.conv_layers if x.name == "a"]
+    [layer] = [x for x in conv_layers(model) if x.name == "a"]
     groups = prod(grouping.mask_shape(layer))
     assert rows["a"].density == pytest.approx(round(0.3 * groups) / groups)
     assert rows["d"].stored_groups == 0
@@ -135,12 +135,12 @@ def test_a_mask_of_another_structure_is_refused_by_name(model: Model) -> None:
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_the_sparse_model_is_the_masked_one(model: Model, structure: str) -> None:
     plan = plan_for(model, structure)
-    expected = run(masked_model(model, plan).serialize(), library=False)
+    expected = run(serialize(masked_model(model, plan)), library=False)
     sparse = sparse_model(model, plan, {"c": "as asked"}, 4)
     for library in (True, False):
-        found = run(sparse.model.serialize(), library=library)
+        found = run(serialize(sparse.model), library=library)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    assert [row.layer for row in sparse.layers] == [x.name for x in model.conv_layers]
+    assert [row.layer for row in sparse.layers] == [x.name for x in conv_layers(model)]
 
 
 def test_removed_filters_take_their_biases_and_the_columns_that_read_them(model: Model) -> None:
@@ -160,9 +160,9 @@ def test_removed_filters_take_their_biases_and_the_columns_that_read_them(model:
     assert reports["stem"].density == 1.0
     kept = sum(row.density * row.macs for row in reports.values())
     dense = sum(row.macs for row in reports.values())
-    convs = dense / model.macs  # the rest is the Gemm, which reads fewer channels
-    ratio = sparse.mac_ratio * sparse.dense_macs / model.macs
-    assert kept / model.macs <= ratio <= kept / model.macs + (1 - convs)
+    convs = dense / model_macs(model)  # the rest is the Gemm, which reads fewer channels
+    ratio = sparse.mac_ratio * sparse.dense_macs / model_macs(model)
+    assert kept / model_macs(model) <= ratio <= kept / model_macs(model) + (1 - convs)
 
 
 def test_other_structures_leave_biases_alone(model: Model) -> None:
@@ -212,7 +212,7 @@ def test_profile_and_plan_and_optimize_by_structure(
     assert written["structure"] == method
     grouping = get_structure(method, 4)
     assert {c["layer"]: c["groups"][-1] for c in written["curves"]} == {
-        layer.name: prod(grouping.mask_shape(layer)) for layer in model.conv_layers
+        layer.name: prod(grouping.mask_shape(layer)) for layer in conv_layers(model)
     }
 
     common = [str(network), "--method", method, "--profile", str(table), "--budget", "60%", *QUICK]
@@ -232,7 +232,7 @@ def test_profile_and_plan_and_optimize_by_structure(
     result = json.loads(report.read_text())
     assert result["check"]["with_library"] <= 1e-4
     assert result["check"]["without_library"] <= 1e-4
-    assert {row["layer"] for row in result["layers"]} == {x.name for x in model.conv_layers}
+    assert {row["layer"] for row in result["layers"]} == {x.name for x in conv_layers(model)}
     assert any(row["density"] < 1 for row in result["layers"])
     assert run(out.read_bytes(), library=True) == pytest.approx(
         run(out.read_bytes(), library=False), abs=1e-4
@@ -251,7 +251,7 @@ def test_removed_filters_stay_gone_through_training(network: Path, tmp_path: Pat
     before, after = load_model(network), load_model(output)
     channels = [
         (old.out_channels, new.out_channels)
-        for old, new in zip(before.conv_layers, after.conv_layers, strict=True)
+        for old, new in zip(conv_layers(before), conv_layers(after), strict=True)
     ]
     assert all(new <= old for old, new in channels)
     assert sum(new for _, new in channels) < sum(old for old, _ in channels)

@@ -10,21 +10,18 @@ import numpy as np
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.train.data import (
-    ArrayStore,
-    Data,
-    DataOptions,
-    ImageInput,
-    ImageSamples,
-    check_images,
-    check_labels,
-    class_count,
-    source,
-    split_samples,
-)
+from alcs_onnx.train.data.checks import ImageInput, check_images, check_labels, class_count
+from alcs_onnx.train.data.images import ArrayStore, ImageSamples
+from alcs_onnx.train.data.options import DataOptions
+from alcs_onnx.train.data.samples import Data
+from alcs_onnx.train.data.split import split_samples
 
 
-@source(lambda spec: spec.lower().endswith(".npz"))
+def matches(spec: str) -> bool:
+    """A name that ends in .npz, whether the file exists or not."""
+    return spec.lower().endswith(".npz")
+
+
 def load(spec: str, model: Model, options: DataOptions) -> Data:
     """`x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y`, which are split with the seed.
 

@@ -15,18 +15,11 @@ from torch import Tensor
 
 from alcs_onnx.errors import AlcsError, DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.train.data import (
-    ArrayStore,
-    Data,
-    DataOptions,
-    ImageInput,
-    ImageSamples,
-    ImageStore,
-    check_labels,
-    class_count,
-    source,
-    split_samples,
-)
+from alcs_onnx.train.data.checks import ImageInput, check_labels, class_count
+from alcs_onnx.train.data.images import ArrayStore, ImageSamples, ImageStore
+from alcs_onnx.train.data.options import DataOptions
+from alcs_onnx.train.data.samples import Data
+from alcs_onnx.train.data.split import split_samples
 from alcs_onnx.types import IntArray
 
 SUFFIXES = frozenset(
@@ -106,7 +99,11 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-@source(lambda spec: Path(spec).is_dir())
+def matches(spec: str) -> bool:
+    """A folder that exists."""
+    return Path(spec).is_dir()
+
+
 def load(spec: str, model: Model, options: DataOptions) -> Data:
     """`train/<class>/*.jpg` and `test/<class>/*.jpg` (or val, validation).
 

@@ -6,17 +6,19 @@ import importlib
 import random
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from alcs_onnx.errors import AlcsError, DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.train.data import Batch, Data, DataOptions, source, to_inputs
+from alcs_onnx.train.data.options import DataOptions
+from alcs_onnx.train.data.samples import Batch, Data
 from alcs_onnx.types import Shape
 
 _SPEC = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
@@ -54,7 +56,7 @@ class LoaderSamples:
             where = f"{self.where}, batch {index}"
             pair = self.labelled
             value, targets = (item[0], item[1]) if pair else (_only(item), None)
-            inputs = to_inputs(value, self.names, where)
+            inputs = _to_inputs(value, self.names, where)
             for name, tensor, shape in zip(self.names, inputs, self.shapes, strict=True):
                 if tuple(tensor.shape[1:]) != shape[1:]:
                     raise DataError(
@@ -68,6 +70,22 @@ class LoaderSamples:
             yield Batch(inputs, targets)
 
 
+def _to_inputs(value: Any, names: Sequence[str], where: str) -> tuple[Tensor, ...]:
+    """Tensors in graph order from a tensor, array, sequence, or mapping by input name."""
+    if isinstance(value, Mapping):
+        missing = [name for name in names if name not in value]
+        if missing:
+            raise DataError(f"{where}: no value for model input '{missing[0]}'")
+        values = [value[name] for name in names]
+    elif isinstance(value, (list, tuple)) and len(names) > 1:
+        values = list(value)
+    else:
+        values = [value]
+    if len(values) != len(names):
+        raise DataError(f"{where}: the model has {len(names)} inputs, found {len(values)}")
+    return tuple(torch.as_tensor(v) for v in values)
+
+
 def _only(item: Any) -> Any:
     """Inputs of an unlabelled batch, written alone, as (inputs,) or as (inputs, None)."""
     if isinstance(item, (list, tuple)) and (len(item) == 1 or (len(item) == 2 and item[1] is None)):
@@ -79,7 +97,11 @@ def _is_pair(item: Any) -> bool:
     return isinstance(item, (list, tuple)) and len(item) == 2 and item[1] is not None
 
 
-@source(lambda spec: bool(_SPEC.match(spec)))
+def matches(spec: str) -> bool:
+    """`module:function`."""
+    return bool(_SPEC.match(spec))
+
+
 def load(spec: str, model: Model, options: DataOptions) -> Data:
     """`module:function`, called without arguments; the current folder is importable.
 

@@ -1,0 +1,44 @@
+"""The kinds of data that can be loaded, in the order in which they are tried.
+
+A source is one file with two functions: `matches(spec)`, whether the specification is one of its
+kind, and `load(spec, model, options)`. To add a source, write the file and add it to `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from alcs_onnx.errors import DataError
+from alcs_onnx.graph import Model
+from alcs_onnx.train.data.options import DataOptions
+from alcs_onnx.train.data.samples import Data
+from alcs_onnx.train.data.sources import folder, function, npz
+
+
+class Source(Protocol):
+    """One kind of data."""
+
+    def matches(self, spec: str) -> bool:
+        """Whether `spec` is of this kind."""
+        ...
+
+    def load(self, spec: str, model: Model, options: DataOptions) -> Data:
+        """Load `spec` for `model`; raises `DataError` where it does not fit."""
+        ...
+
+
+#: The first that matches wins.
+SOURCES: tuple[Source, ...] = (folder, function, npz)
+
+
+def load_data(spec: str, model: Model, options: DataOptions | None = None) -> Data:
+    """Open `spec`: a folder of images, an .npz file, or `module:function`.
+
+    Raises `DataError` where it is missing, malformed, or does not fit the model.
+    """
+    for source in SOURCES:
+        if source.matches(spec):
+            return source.load(spec, model, options or DataOptions())
+    raise DataError(
+        f"data '{spec}' not found: give a folder of images, an .npz file or module:function"
+    )
