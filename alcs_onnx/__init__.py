@@ -7,8 +7,9 @@ on first use, and torch only when training or reading data.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from alcs_onnx.lazy import exports
 
 if TYPE_CHECKING:
     from alcs_onnx.ort import get_library_path
@@ -27,26 +28,29 @@ if TYPE_CHECKING:
     from alcs_onnx.pipeline.optimize import ChannelOptions, optimize
     from alcs_onnx.pipeline.profile import profile
     from alcs_onnx.pipeline.sweep import sweep
+else:
+    __getattr__ = exports(
+        __name__,
+        {
+            "ort": ["get_library_path"],
+            "pipeline.bench": ["bench"],
+            "pipeline.common.training": ["Training"],
+            "pipeline.common.workload": ["Measuring"],
+            "pipeline.compare": ["compare"],
+            "pipeline.compare_structures": [
+                "ComparisonOptions",
+                "SearchOptions",
+                "compare_structures",
+            ],
+            "pipeline.compile": ["compile_model"],
+            "pipeline.compress": ["CompressOptions", "compress"],
+            "pipeline.inspect.command": ["inspect"],
+            "pipeline.optimize": ["ChannelOptions", "optimize"],
+            "pipeline.profile": ["profile"],
+            "pipeline.sweep": ["sweep"],
+        },
+    )
 
-#: name -> the module that defines it.
-_MODULES = {
-    "ChannelOptions": "alcs_onnx.pipeline.optimize",
-    "ComparisonOptions": "alcs_onnx.pipeline.compare_structures",
-    "CompressOptions": "alcs_onnx.pipeline.compress",
-    "Measuring": "alcs_onnx.pipeline.common.workload",
-    "SearchOptions": "alcs_onnx.pipeline.compare_structures",
-    "Training": "alcs_onnx.pipeline.common.training",
-    "bench": "alcs_onnx.pipeline.bench",
-    "compare": "alcs_onnx.pipeline.compare",
-    "compare_structures": "alcs_onnx.pipeline.compare_structures",
-    "compile_model": "alcs_onnx.pipeline.compile",
-    "compress": "alcs_onnx.pipeline.compress",
-    "get_library_path": "alcs_onnx.ort",
-    "inspect": "alcs_onnx.pipeline.inspect.command",
-    "optimize": "alcs_onnx.pipeline.optimize",
-    "profile": "alcs_onnx.pipeline.profile",
-    "sweep": "alcs_onnx.pipeline.sweep",
-}
 __all__ = [
     "ChannelOptions",
     "ComparisonOptions",
@@ -65,9 +69,3 @@ __all__ = [
     "profile",
     "sweep",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'alcs_onnx' has no attribute '{name}'")
-    return getattr(import_module(_MODULES[name]), name)

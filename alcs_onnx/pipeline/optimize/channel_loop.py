@@ -8,10 +8,10 @@ from math import inf
 
 import numpy as np
 
-from alcs_onnx.channel_importance import channel_scores
 from alcs_onnx.coupling import Coupling
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.graph import Model
+from alcs_onnx.importance import channel_scores
 from alcs_onnx.latency import ChannelEstimator
 from alcs_onnx.pipeline.common.workload import Note, Workload
 from alcs_onnx.pipeline.optimize.measured import AIM, ATTEMPTS, NARROW, Measured

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-
 from alcs_onnx.channel_importance import CHANNEL_SCORES
+
 from alcs_onnx.cli import choices
 from alcs_onnx.levels import LEVEL_SETS
 from alcs_onnx.pipeline.common.workload import GROUP_METHODS

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.importance import l2, scores
+from alcs_onnx.importance import scores
+from alcs_onnx.importance.groups import l2
 from alcs_onnx.sparse_format import pack
 from alcs_onnx.structures import (
     STRUCTURES,
