@@ -59,5 +59,5 @@ class SimdStructure:
         return group_mask_to_weight_mask(keep, layer.weight_shape, layer.group, self.members(layer))
 
 
-#: In the group size that is the default everywhere.
+#: What is registered; `get_structure` gives it the group size that is asked for.
 SIMD = SimdStructure(4)

@@ -21,9 +21,6 @@ from alcs_onnx.types import ConvLayer, Shape, Timing
 #: Told one line about what happens.
 Note = Callable[[str], None]
 
-#: Methods of `optimize` that remove groups of weights: each the structure of the same name.
-GROUP_METHODS = ("simd", "filter", "shape", "unstructured")
-
 #: Sessions of each model that a comparison with the dense model is made of.
 SESSIONS = 3
 #: Seconds that each measured model runs at least, so that quick models get many samples.

@@ -16,14 +16,12 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.pipeline.common.training import Progress, Training
 from alcs_onnx.pipeline.common.workload import Measuring, Note
+from alcs_onnx.pipeline.compare_structures import defaults
 from alcs_onnx.pipeline.compare_structures.search import SearchOptions, search
 from alcs_onnx.pipeline.compress.result import ComparisonResult
 from alcs_onnx.pipeline.compress.run import CompressionRun, LayerOptions
 from alcs_onnx.structures import structure_sequence
 from alcs_onnx.types import Shape
-
-#: Structures that are compared where none are named.
-DEFAULT_STRUCTURES = ("unstructured", "simd", "filter", "shape", "shape+filter")
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class ComparisonOptions(LayerOptions):
     fully_connected, rule: as in `LayerOptions`.
     """
 
-    structures: tuple[str, ...] = DEFAULT_STRUCTURES
+    structures: tuple[str, ...] = defaults.STRUCTURES
     tolerance: float = 0.005
     search: SearchOptions = field(default_factory=SearchOptions)
 

@@ -14,6 +14,7 @@ from functools import partial
 from alcs_onnx.errors import AlcsError, DivergedError
 from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.common.workload import Note
+from alcs_onnx.pipeline.compare_structures import defaults
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
 from alcs_onnx.solve import KeepTarget
 from alcs_onnx.structures import Structure
@@ -34,7 +35,7 @@ class SearchOptions:
     rounds: int = 8
     factor: float = 2.0
     smallest_factor: float = 1.15
-    levels: tuple[str, ...] = ("3bit", "4bit", "5bit", "8bit")
+    levels: tuple[str, ...] = defaults.LEVELS
     per_channel: bool = False
 
     def __post_init__(self) -> None:

@@ -1,7 +1,24 @@
 """`optimize`: make a model meet a latency budget."""
 
-from alcs_onnx.pipeline.common.results import OptimizeResult
-from alcs_onnx.pipeline.optimize.channel_loop import ChannelOptions
-from alcs_onnx.pipeline.optimize.command import METHODS, optimize
+from __future__ import annotations
 
-__all__ = ["METHODS", "ChannelOptions", "OptimizeResult", "optimize"]
+from typing import TYPE_CHECKING
+
+from alcs_onnx.lazy import exports
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS, METHODS
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline.common.results import OptimizeResult
+    from alcs_onnx.pipeline.optimize.channel_loop import ChannelOptions
+    from alcs_onnx.pipeline.optimize.command import optimize
+else:
+    __getattr__ = exports(
+        "alcs_onnx.pipeline",
+        {
+            "common.results": ["OptimizeResult"],
+            "optimize.channel_loop": ["ChannelOptions"],
+            "optimize.command": ["optimize"],
+        },
+    )
+
+__all__ = ["GROUP_METHODS", "METHODS", "ChannelOptions", "OptimizeResult", "optimize"]

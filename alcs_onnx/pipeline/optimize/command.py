@@ -7,7 +7,7 @@ write. What is removed, and so all between loading and writing, is the method's 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from alcs_onnx.errors import AlcsError
@@ -15,23 +15,14 @@ from alcs_onnx.files import check_writable
 from alcs_onnx.pipeline.common.results import OptimizeResult
 from alcs_onnx.pipeline.common.tables import Tables
 from alcs_onnx.pipeline.common.training import Progress, Trainer, Training
-from alcs_onnx.pipeline.common.workload import GROUP_METHODS, Measuring, Note, open_workload
+from alcs_onnx.pipeline.common.workload import Measuring, Note, open_workload
 from alcs_onnx.pipeline.optimize.channel_loop import ChannelOptions
-from alcs_onnx.pipeline.optimize.channels import prune_channels
 from alcs_onnx.pipeline.optimize.checkpoint import RunState
 from alcs_onnx.pipeline.optimize.finishing import finish
-from alcs_onnx.pipeline.optimize.groups import prune_groups
-from alcs_onnx.pipeline.optimize.hybrid import prune_both
+from alcs_onnx.pipeline.optimize.methods import METHODS, structure_of
 from alcs_onnx.pipeline.optimize.plan_file import load_plan, masks_path, save_plan
-from alcs_onnx.pipeline.optimize.request import Outcome, Request
+from alcs_onnx.pipeline.optimize.request import Request
 from alcs_onnx.types import Budget, Shape
-
-#: name -> what makes a model that fits the budget. THE registration of methods.
-METHODS: Mapping[str, Callable[[Request], Outcome]] = {
-    **dict.fromkeys(GROUP_METHODS, prune_groups),
-    "channel": prune_channels,
-    "hybrid": prune_both,
-}
 
 
 def optimize(
@@ -77,8 +68,7 @@ def optimize(
     another child of `AlcsError` for bad input; no file is written or changed then.
     """
     began, note = time.monotonic(), on_note or (lambda text: None)
-    if method not in METHODS:
-        raise AlcsError(f"method '{method}' is not known: use {', '.join(METHODS)}")
+    METHODS.check(method)
     wanted = Budget.parse(budget) if isinstance(budget, str) else budget
     inputs = [Path(path) for path in (model, table, plan) if path is not None]
     if output is not None:
@@ -94,7 +84,7 @@ def optimize(
         measuring=measuring or Measuring(),
         seed=seed,
         on_note=note,
-        structure=method if method in GROUP_METHODS else "simd",
+        structure=structure_of(method),
     )
     saved = None if plan is None else load_plan(Path(plan), workload.model)
     if saved is not None and saved.method != method:

@@ -9,12 +9,8 @@ from alcs_onnx import latency
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.pipeline.common.tables import contributions, coupling_of, measure_table
-from alcs_onnx.pipeline.common.workload import (
-    GROUP_METHODS,
-    Measuring,
-    Note,
-    open_workload,
-)
+from alcs_onnx.pipeline.common.workload import Measuring, Note, open_workload
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS
 from alcs_onnx.types import ChannelTable, LatencyTable, Shape
 
 

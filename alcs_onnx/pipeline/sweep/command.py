@@ -22,14 +22,14 @@ from alcs_onnx.pipeline.common.results import OptimizeResult
 from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Progress, Trainer, Training
 from alcs_onnx.pipeline.common.workload import (
-    GROUP_METHODS,
     Measuring,
     Note,
     Workload,
     open_workload,
 )
 from alcs_onnx.pipeline.optimize.channel_loop import ChannelOptions
-from alcs_onnx.pipeline.optimize.command import METHODS, optimize
+from alcs_onnx.pipeline.optimize.command import optimize
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS, METHODS
 from alcs_onnx.pipeline.sweep.folder import SweepFolder
 from alcs_onnx.pipeline.sweep.result import DensePoint, SweepPoint, SweepResult
 from alcs_onnx.types import Budget, Machine, Shape, Timing
@@ -198,8 +198,7 @@ def _check_methods(methods: Sequence[str]) -> None:
     if not methods:
         raise AlcsError(f"a sweep needs methods: {', '.join(METHODS)}")
     for index, method in enumerate(methods):
-        if method not in METHODS:
-            raise AlcsError(f"method '{method}' is not known: use {', '.join(METHODS)}")
+        METHODS.check(method)
         if method in methods[:index]:
             raise AlcsError(f"the method {method} is there twice")
 

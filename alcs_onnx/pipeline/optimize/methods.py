@@ -1,0 +1,35 @@
+"""Methods of `optimize` by name. Each structure of weights is one; others are one row here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from alcs_onnx.registry import Registry, Row
+from alcs_onnx.structures import STRUCTURES
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline.optimize.request import Outcome, Request
+
+_OTHERS = {
+    "channel": Row("channels:prune_channels", "whole channels with all that is coupled to them"),
+    "hybrid": Row("hybrid:prune_both", "channels, then SIMD groups of what is left"),
+}
+
+#: Methods that remove groups of weights: each the structure of the same name.
+GROUP_METHODS = tuple(name for name in STRUCTURES if name not in _OTHERS)
+
+#: What makes a model that fits the budget.
+METHODS: Registry[Callable[[Request], Outcome]] = Registry(
+    "method",
+    __name__,
+    {
+        **{name: Row("groups:prune_groups", STRUCTURES.summary(name)) for name in GROUP_METHODS},
+        **_OTHERS,
+    },
+)
+
+
+def structure_of(method: str) -> str:
+    """The structure of the weights that `method` removes; the default one beside channels."""
+    return method if method in GROUP_METHODS else STRUCTURES.default
