@@ -9,9 +9,12 @@ from typing import Any
 
 
 def load(package: str, where: str) -> Any:
-    """The object that `where`, as `module:attribute`, names in `package`."""
+    """The object that `where`, as `module:attribute`, names in `package`.
+
+    A dot before the module leads to the package above.
+    """
     module, _, attribute = where.partition(":")
-    return attrgetter(attribute)(import_module(f"{package}.{module}"))
+    return attrgetter(attribute)(import_module(f".{module}", package))
 
 
 def exports(package: str, modules: Mapping[str, Iterable[str]]) -> Callable[[str], Any]:

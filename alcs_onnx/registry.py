@@ -59,8 +59,8 @@ class Registry(Mapping[str, _Choice]):
 
     @property
     def help(self) -> str:
-        """All names with their summaries: `a = this, b = that`."""
-        return ", ".join(f"{name} = {row.summary}" for name, row in self._rows.items())
+        """All names with their summaries: `a = this; b = that`."""
+        return "; ".join(f"{name} = {row.summary}" for name, row in self._rows.items())
 
     def summary(self, name: str) -> str:
         """What the choice of that name is, in a few words."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from alcs_onnx.cli import arguments, choices
+from alcs_onnx.cli import arguments
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS, METHODS, has_group_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=[*choices.GROUP_METHODS, "channel"],
-        default="simd",
-        help="the method of `optimize` that the table is for (simd)",
+        choices=[*GROUP_METHODS, "channel"],
+        default=METHODS.default,
+        help=f"the method of `optimize` that the table is for ({METHODS.default})",
     )
     arguments.add_fully_connected(parser)
     arguments.add_measuring(parser, iterations=60)
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline.profile import profile, profile_channels
 
-    if options.group_size is not None and options.method != "simd":
+    if options.group_size is not None and not has_group_size(options.method):
         raise AlcsError(f"--group-size has no effect with --method {options.method}")
     if options.method == "channel":
         with report.progress() as progress:

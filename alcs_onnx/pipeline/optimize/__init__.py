@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alcs_onnx.lazy import exports
-from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS, METHODS
+from alcs_onnx.pipeline.optimize.methods import METHODS
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.common.results import OptimizeResult
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from alcs_onnx.pipeline.optimize.command import optimize
 else:
     __getattr__ = exports(
-        "alcs_onnx.pipeline",
+        __name__,
         {
-            "common.results": ["OptimizeResult"],
-            "optimize.channel_loop": ["ChannelOptions"],
-            "optimize.command": ["optimize"],
+            ".common.results": ["OptimizeResult"],
+            "channel_loop": ["ChannelOptions"],
+            "command": ["optimize"],
         },
     )
 
-__all__ = ["GROUP_METHODS", "METHODS", "ChannelOptions", "OptimizeResult", "optimize"]
+__all__ = ["METHODS", "ChannelOptions", "OptimizeResult", "optimize"]

@@ -22,6 +22,7 @@ from alcs_onnx.pipeline.optimize.finishing import finish
 from alcs_onnx.pipeline.optimize.methods import METHODS, structure_of
 from alcs_onnx.pipeline.optimize.plan_file import load_plan, masks_path, save_plan
 from alcs_onnx.pipeline.optimize.request import Request
+from alcs_onnx.structures import STRUCTURES
 from alcs_onnx.types import Budget, Shape
 
 
@@ -84,7 +85,7 @@ def optimize(
         measuring=measuring or Measuring(),
         seed=seed,
         on_note=note,
-        structure=structure_of(method),
+        structure=structure_of(method) or STRUCTURES.default,
     )
     saved = None if plan is None else load_plan(Path(plan), workload.model)
     if saved is not None and saved.method != method:

@@ -30,6 +30,14 @@ METHODS: Registry[Callable[[Request], Outcome]] = Registry(
 )
 
 
-def structure_of(method: str) -> str:
-    """The structure of the weights that `method` removes; the default one beside channels."""
-    return method if method in GROUP_METHODS else STRUCTURES.default
+def structure_of(method: str) -> str | None:
+    """The structure of the groups of weights that `method` removes; None where it removes none."""
+    if method in GROUP_METHODS:
+        return method
+    return STRUCTURES.default if method == "hybrid" else None
+
+
+def has_group_size(method: str) -> bool:
+    """Whether the SIMD group size matters to `method`."""
+    structure = structure_of(method)
+    return structure is not None and STRUCTURES[structure].has_group_size

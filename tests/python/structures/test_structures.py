@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.importance import scores
+from alcs_onnx.importance import SCORES, scores
 from alcs_onnx.importance.groups import l2
 from alcs_onnx.sparse_format import pack
 from alcs_onnx.structures import (
@@ -60,6 +60,27 @@ def test_the_scores_hold_the_energy_of_the_weight(layer, simd_group):
     assert np.square(score, dtype=float).sum() == pytest.approx(
         np.square(weight, dtype=float).sum(), rel=1e-5
     )
+
+
+@given(layers(), st.sampled_from([1, 2, 4, 8]))
+def test_the_sum_of_magnitudes(layer, simd_group):
+    structure, weight = SimdStructure(simd_group), weight_of(layer)
+    [score] = scores({"conv": weight}, {"conv": layer}, structure, "l1").values()
+    assert score.shape == structure.mask_shape(layer)
+    assert score.dtype == np.float32
+    assert score.sum(dtype=float) == pytest.approx(np.abs(weight).sum(dtype=float), rel=1e-5)
+
+
+@given(layers(), st.sampled_from(sorted(SCORES)), st.sampled_from(sorted(STRUCTURES)))
+def test_every_score_is_what_solvers_take(layer, score, name):
+    structure, weight = get_structure(name, 4), weight_of(layer)
+    [found] = scores({"conv": weight}, {"conv": layer}, structure, score).values()
+    assert found.shape == structure.mask_shape(layer)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert (found >= 0).all()
+    [larger] = scores({"conv": 2 * weight}, {"conv": layer}, structure, score).values()
+    assert (larger >= found).all()
 
 
 def test_the_projection_is_the_nearest_point():
@@ -146,7 +167,7 @@ def test_unknown_names_and_sizes_are_refused():
         get_structure("knit", 4)
     with pytest.raises(AlcsError, match="0 weights is not possible"):
         get_structure("simd", 0)
-    with pytest.raises(AlcsError, match="score 'beauty' is not known: use l2"):
+    with pytest.raises(AlcsError, match="score 'beauty' is not known: use l1, l2"):
         scores({}, {}, SimdStructure(4), "beauty")
     with pytest.raises(AlcsError, match="keep mask has shape"):
         project(
