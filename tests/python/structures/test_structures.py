@@ -137,10 +137,22 @@ def test_what_the_axes_mean():
     weight = np.zeros((4, 3, 2, 2), np.float32)
     weight[1] = 1
     layer = conv(4, 3, kernel=(2, 2))
-    count = {
-        name: get_structure(name, 2).grouped(weight, layer).any(-1).sum() for name in STRUCTURES
-    }
-    assert count == {"simd": 12, "unstructured": 12, "filter": 1, "channel": 3, "shape": 12}
+    expected = {"simd": 12, "unstructured": 12, "filter": 1, "channel": 3, "shape": 12}
+    count = {name: get_structure(name, 2).grouped(weight, layer).any(-1).sum() for name in expected}
+    assert count == expected
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_what_structures_say_of_themselves(name):
+    structure, layer = get_structure(name, 8), conv(16, 4, group=2)
+    resized = structure.sized(2).mask_shape(layer) != structure.mask_shape(layer)
+    assert resized == structure.has_group_size
+    keep = np.ones(structure.mask_shape(layer), np.bool_)
+    keep.reshape(-1)[0] = False
+    [first, *rest] = structure.weight_mask(keep, layer)
+    assert structure.removes_filters == (not first.any() and all(row.all() for row in rest))
+    if structure.removes_filters:
+        assert keep.shape == (2, 8)
 
 
 def test_combinations_are_sequences():
