@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 
 from alcs_onnx.cli import arguments, optimize, training
-from alcs_onnx.pipeline.optimize import METHODS
+from alcs_onnx.pipeline.optimize.methods import METHODS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 SCHEMES: Registry[Callable[[str], Target]] = Registry(
     "target",
     __name__,
-    {"local": Row("local:LocalTarget.from_url", "this machine")},
+    {
+        "local": Row("local:LocalTarget.from_url", "this machine"),
+    },
     error=TargetError,
 )
 
