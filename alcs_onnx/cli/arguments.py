@@ -8,6 +8,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alcs_onnx.target import SCHEMES
+
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.common.workload import Measuring
     from alcs_onnx.types import Shape
@@ -148,9 +150,9 @@ def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> argparse.
     )
     group.add_argument(
         "--target",
-        default="local",
-        metavar="local",
-        help="machine on which latency is measured: this one, the default",
+        default=SCHEMES.default,
+        metavar="|".join(SCHEMES),
+        help=f"machine on which latency is measured: {SCHEMES.help} ({SCHEMES.default})",
     )
     return group
 

@@ -13,7 +13,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from alcs_onnx.cli import arguments, choices, comparison
+from alcs_onnx.cli import arguments, comparison
+from alcs_onnx.levels import LEVEL_SETS
+from alcs_onnx.pipeline.compare_structures import defaults
+from alcs_onnx.structures import STRUCTURES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--structures",
         nargs="+",
-        default=choices.DEFAULT_STRUCTURES,
+        default=defaults.STRUCTURES,
         metavar="NAME",
-        help=f"any of {', '.join(choices.STRUCTURES)} (columns), or several joined by + that are "
-        f"pruned in turn ({' '.join(choices.DEFAULT_STRUCTURES)})",
+        help=f"any of {', '.join(STRUCTURES)}, or several joined by + that are "
+        f"pruned in turn ({' '.join(defaults.STRUCTURES)})",
     )
     parser.add_argument(
         "--tolerance",
@@ -60,10 +63,10 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--quantize",
         nargs="*",
-        default=choices.DEFAULT_LEVELS,
+        default=defaults.LEVELS,
         metavar="LEVELS",
-        help=f"quantizations to try, fewest levels first, of {', '.join(choices.LEVELS)}; nothing "
-        f"leaves float32 ({' '.join(choices.DEFAULT_LEVELS)})",
+        help=f"quantizations to try, fewest levels first, of {', '.join(LEVEL_SETS)}; nothing "
+        f"leaves float32 ({' '.join(defaults.LEVELS)})",
     )
     comparison.add_per_channel(group)
 
@@ -80,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
     training = comparison.schedule(options, "what is compared is accuracy")
     comparison.check_exports(options, options.model)
-    comparison.check_group_size(options, " ".join(options.structures))
+    comparison.check_group_size(options, options.structures)
     wanted = ComparisonOptions(
         structures=tuple(options.structures),
         tolerance=options.tolerance / 100,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alcs_onnx.cli import arguments, choices, training
+from alcs_onnx.cli import arguments, training
+from alcs_onnx.solve import RULES
+from alcs_onnx.structures import structure_sequence
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.common.training import Training
@@ -46,9 +49,9 @@ def add_rule(parser: argparse._ActionsContainer) -> None:
     """How a target of the network is shared out."""
     parser.add_argument(
         "--rule",
-        choices=choices.RULES,
+        choices=tuple(RULES),
         default=None,
-        help="how weights are shared out over the layers (lamp)",
+        help=f"how weights are shared out over the layers ({RULES.default})",
     )
 
 
@@ -86,12 +89,17 @@ def schedule(options: argparse.Namespace, reason: str) -> Training:
     return found
 
 
-def check_group_size(options: argparse.Namespace, structures: str) -> None:
-    """Refuse `--group-size` where none of `structures`, joined by + or blanks, has SIMD groups."""
+def check_group_size(options: argparse.Namespace, structures: Sequence[str]) -> None:
+    """Refuse `--group-size` where none of `structures` (or combinations) has groups of a size."""
     from alcs_onnx.errors import AlcsError
 
-    if options.group_size is not None and "simd" not in structures.replace("+", " ").split():
-        raise AlcsError(f"--group-size has no effect on {structures}: only simd has groups")
+    if options.group_size is None:
+        return
+    parts = [part for text in structures for part in structure_sequence(text, 1)]
+    if not any(part.has_group_size for part in parts):
+        raise AlcsError(
+            f"--group-size has no effect on {' '.join(structures)}: its groups have no such size"
+        )
 
 
 def check_exports(options: argparse.Namespace, *inputs: Path) -> None:

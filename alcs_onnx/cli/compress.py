@@ -16,7 +16,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alcs_onnx.cli import arguments, choices, comparison
+from alcs_onnx.cli import arguments, comparison
+from alcs_onnx.levels import LEVEL_SETS
+from alcs_onnx.structures import STRUCTURES
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.compress import CompressOptions
@@ -28,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the ONNX file to write")
     parser.add_argument(
         "--structure",
-        default="simd",
+        default=STRUCTURES.default,
         metavar="NAME",
-        help=f"one of {', '.join(choices.STRUCTURES)} (columns), or several joined by + that are "
-        "pruned in turn (simd)",
+        help=f"what is pruned: {STRUCTURES.help}. Or several joined by + that are pruned in turn "
+        f"({STRUCTURES.default})",
     )
     parser.add_argument(
         "--keep", nargs="+", default=[], metavar="TARGET", help="what is kept (everything)"
@@ -54,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quantize",
         default="",
         metavar="LEVELS",
-        help=f"one of {', '.join(choices.LEVELS)} (weights stay float32)",
+        help=f"one of {', '.join(LEVEL_SETS)} (weights stay float32)",
     )
     comparison.add_per_channel(parser)
     parser.add_argument(
@@ -101,7 +103,7 @@ def _check_heeded(options: argparse.Namespace, wanted: CompressOptions) -> None:
     """Refuse flags that no target heeds."""
     from alcs_onnx.errors import AlcsError
 
-    comparison.check_group_size(options, options.structure)
+    comparison.check_group_size(options, [options.structure])
     targets = [target for _, target in wanted.named_targets()]
     if options.profile is not None and all(target.unit != "%time" for target in targets):
         raise AlcsError("--profile has no effect without a target of run time: LAYER=30%time")

@@ -15,13 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alcs_onnx.cli import arguments, choices, training
-
-METHODS_HELP = (
-    "simd = groups of weights of adjacent output channels, filter = rows of a layer's weight "
-    "matrix, shape = its columns, unstructured = single weights, channel = whole channels with "
-    "all that is coupled to them, hybrid = channels, then SIMD groups of what is left"
+from alcs_onnx.cli import arguments, training
+from alcs_onnx.importance import CHANNEL_SCORES, SCORES
+from alcs_onnx.pipeline.optimize.methods import (
+    GROUP_METHODS,
+    METHODS,
+    has_group_size,
+    structure_of,
 )
+from alcs_onnx.solve import CHANNEL_SOLVERS, SOLVERS
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.optimize import ChannelOptions
@@ -65,9 +67,9 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=choices.METHODS,
-        default="simd",
-        help=f"what is removed: {METHODS_HELP} (simd)",
+        choices=tuple(METHODS),
+        default=METHODS.default,
+        help=f"what is removed: {METHODS.help} ({METHODS.default})",
     )
     add_groups(parser)
     parser.add_argument(
@@ -85,22 +87,20 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--projection",
-        choices=choices.PROJECTIONS,
+        choices=tuple(SOLVERS),
         default=None,
-        help="how groups are chosen: most kept energy under the budget, of each layer relative to "
-        "its own (default) or absolute, or the largest norms by bisection as in the ALCS paper",
+        help=f"how groups are chosen under the budget: {SOLVERS.help} ({SOLVERS.default})",
     )
     arguments.add_fully_connected(parser)
 
 
-#: Flags about groups of weights, with the methods that heed them.
+#: Flags about groups of weights, and which methods heed them.
 _GROUP_FLAGS = {
-    "group_size": ("--group-size", ("simd", "hybrid")),
-    "projection": ("--projection", (*choices.GROUP_METHODS, "hybrid")),
+    "group_size": ("--group-size", has_group_size),
+    "projection": ("--projection", structure_of),
 }
-#: Fields of `ChannelOptions` and their flags. Passed on only where given.
+#: Fields of `ChannelOptions` and their flags, besides the score. Passed on only where given.
 _CHANNEL_FLAGS = {
-    "score": "--score",
     "solver": "--channel-solver",
     "stages": "--stages",
     "contributions": "--contributions",
@@ -113,17 +113,17 @@ def add_channels(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("channels: SP-LAMP (defaults)")
     group.add_argument(
         "--score",
-        choices=choices.CHANNEL_SCORES,
-        default=argparse.SUPPRESS,
-        help="importance of a channel; taylor needs --data (sp-lamp)",
+        choices=tuple(dict.fromkeys((*CHANNEL_SCORES, *SCORES))),
+        default=None,
+        help=f"importance of a channel: {CHANNEL_SCORES.help} ({CHANNEL_SCORES.default}); of a "
+        f"group of weights: {SCORES.help} ({SCORES.default})",
     )
     group.add_argument(
         "--channel-solver",
-        choices=choices.CHANNEL_SOLVERS,
+        choices=tuple(CHANNEL_SOLVERS),
         dest="solver",
         default=argparse.SUPPRESS,
-        help="most score under the budget, one threshold on the score, or the same share of "
-        "every group (knapsack)",
+        help=f"how channels are chosen: {CHANNEL_SOLVERS.help} ({CHANNEL_SOLVERS.default})",
     )
     group.add_argument(
         "--stages",
@@ -166,6 +166,8 @@ def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, A
     """
     channels = _channel_options(options, methods)
     groups = {"simd_group": options.group_size, "projection": options.projection}
+    if set(methods) & set(GROUP_METHODS):
+        groups["score"] = options.score
     return {
         "input_shapes": dict(options.input_shapes),
         "fully_connected": options.fully_connected,
@@ -182,18 +184,22 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
     from alcs_onnx.pipeline.optimize import ChannelOptions
 
     given = {name: getattr(options, name) for name in _CHANNEL_FLAGS if hasattr(options, name)}
-    groups_alone = set(methods) <= set(choices.GROUP_METHODS)
+    groups_alone = set(methods) <= set(GROUP_METHODS)
     unheeded = [_CHANNEL_FLAGS[name] for name in given] if groups_alone else []
     unheeded += [
         flag
-        for name, (flag, heeding) in _GROUP_FLAGS.items()
-        if not set(methods) & set(heeding) and getattr(options, name) is not None
+        for name, (flag, heeds) in _GROUP_FLAGS.items()
+        if getattr(options, name) is not None and not any(map(heeds, methods))
     ]
     if set(methods) == {"channel"}:
         admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]
     if unheeded:
         raise AlcsError(f"{unheeded[0]} has no effect with --method {', '.join(methods)}")
+    for method in methods if options.score is not None else ():
+        (SCORES if method in GROUP_METHODS else CHANNEL_SCORES).check(options.score)
+    if options.score is not None and not groups_alone:
+        given["score"] = options.score
     return ChannelOptions(**given)
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from alcs_onnx.cli import arguments, choices
+from alcs_onnx.cli import arguments
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS, METHODS, has_group_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=[*choices.GROUP_METHODS, "channel"],
-        default="simd",
-        help="the method of `optimize` that the table is for (simd)",
+        choices=[*GROUP_METHODS, "channel"],
+        default=METHODS.default,
+        help=f"the method of `optimize` that the table is for ({METHODS.default})",
     )
     arguments.add_fully_connected(parser)
     arguments.add_measuring(parser, iterations=60)
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.pipeline.profile import ProfileRequest, profile
     from alcs_onnx.types import ChannelTable
 
-    if options.group_size is not None and options.method != "simd":
+    if options.group_size is not None and not has_group_size(options.method):
         raise AlcsError(f"--group-size has no effect with --method {options.method}")
     request = ProfileRequest(
         model=options.model,

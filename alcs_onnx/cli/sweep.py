@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 
 from alcs_onnx.cli import arguments, optimize, training
+from alcs_onnx.pipeline.optimize.methods import METHODS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         nargs="+",
-        default=["simd"],
+        default=[METHODS.default],
         metavar="METHOD",
-        help=f"what is removed: {optimize.METHODS_HELP} (simd)",
+        help=f"what is removed: {METHODS.help} ({METHODS.default})",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="for all results"

@@ -6,31 +6,29 @@ in each layer, the groups of largest norm, and they differ in how many each laye
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from math import isfinite
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+from alcs_onnx.lazy import exports
+from alcs_onnx.solve.registry import CHANNEL_SOLVERS, RULES, SOLVERS
 
-from alcs_onnx.errors import AlcsError, BudgetError
-from alcs_onnx.latency import Estimator
-from alcs_onnx.solve.bisection import bisection
-from alcs_onnx.solve.channels import (
-    CHANNEL_SOLVERS,
-    best_channels,
-    solve_channels,
-    stage_budgets,
-)
-from alcs_onnx.solve.counts import RULES, KeepTarget, kept_counts
-from alcs_onnx.solve.energy import energy
-from alcs_onnx.solve.knapsack import group_knapsack
-from alcs_onnx.solve.problem import Solver, floor_groups, make_problem
-from alcs_onnx.types import BoolArray
+if TYPE_CHECKING:
+    from alcs_onnx.solve.channels import best_channels, solve_channels, stage_budgets
+    from alcs_onnx.solve.counts import KeepTarget, kept_counts
+    from alcs_onnx.solve.knapsack import group_knapsack
+    from alcs_onnx.solve.projection import MIN_DENSITY, project, reachable_range
+else:
+    __getattr__ = exports(
+        __name__,
+        {
+            "channels": ["best_channels", "solve_channels", "stage_budgets"],
+            "counts": ["KeepTarget", "kept_counts"],
+            "knapsack": ["group_knapsack"],
+            "projection": ["MIN_DENSITY", "project", "reachable_range"],
+        },
+    )
 
 __all__ = [
     "CHANNEL_SOLVERS",
-    "DEFAULT_METHOD",
     "MIN_DENSITY",
     "RULES",
     "SOLVERS",
@@ -43,85 +41,3 @@ __all__ = [
     "solve_channels",
     "stage_budgets",
 ]
-
-#: name -> solver. THE registration of solvers.
-SOLVERS: dict[str, Solver] = {
-    "bisection": bisection,
-    "energy": partial(energy, normalise=False),
-    "energy-normalised": partial(energy, normalise=True),
-}
-DEFAULT_METHOD = "energy-normalised"
-
-#: Share of a layer's groups that is never removed. A layer without weights would cut the
-#: network in two, and one left with a handful cannot be trained back; the latency that the
-#: last two percent take is mostly the layer's fixed cost.
-MIN_DENSITY = 0.02
-
-
-def project(
-    norms: Mapping[str, npt.NDArray[np.floating]],
-    estimator: Estimator,
-    budget_ms: float,
-    *,
-    method: str = DEFAULT_METHOD,
-    tolerance_ms: float | None = None,
-    min_density: float = MIN_DENSITY,
-) -> dict[str, BoolArray]:
-    """Masks (True: kept) in the shapes of `norms`, whose estimated latency is <= the budget.
-
-    The U-step of ALCS eq. 9b.
-
-    `norms[layer]` are L2 norms of the groups, [blocks, columns]. Layers of the estimator
-    that `norms` does not name stay at full density. Each layer keeps at least one group and
-    `min_density` of them. The latency ends within `tolerance_ms` (default: budget / 10000)
-    below the budget wherever single groups allow it.
-
-    Raises `BudgetError`, giving the reachable range, if the budget is below it; a budget
-    above it keeps everything. Raises `AlcsError` for norms that are not finite, or that do
-    not fit the estimator.
-    """
-    if method not in SOLVERS:
-        raise AlcsError(f"solver '{method}' is not known: use {', '.join(sorted(SOLVERS))}")
-    if not (isfinite(budget_ms) and budget_ms > 0):
-        raise BudgetError(f"a latency budget of {budget_ms} ms cannot be met")
-    sizes = {name: array.size for name, array in norms.items()}
-    _check_layers(sizes, estimator)
-    low, high = reachable_range(estimator, sizes, min_density)
-    if budget_ms >= high:
-        return {name: np.ones(array.shape, dtype=bool) for name, array in norms.items()}
-    if budget_ms < low:
-        raise BudgetError(
-            f"a latency of {budget_ms:.4g} ms cannot be reached: "
-            f"this model can take {low:.4g} to {high:.4g} ms"
-        )
-    tolerance = budget_ms / 1e4 if tolerance_ms is None else tolerance_ms
-    problem = make_problem(norms, estimator, budget_ms, tolerance, min_density)
-    counts = SOLVERS[method](problem)
-    return {
-        name: ranking.keep_mask(int(count))
-        for name, ranking, count in zip(norms, problem.rankings, counts, strict=True)
-    }
-
-
-def reachable_range(
-    estimator: Estimator, layers: Mapping[str, int], min_density: float = MIN_DENSITY
-) -> tuple[float, float]:
-    """Lowest and highest latency (ms) when `layers` (name -> groups) may be pruned.
-
-    From `min_density` everywhere to full density; layers not named stay at full density.
-    """
-    floors = {name: floor_groups(groups, min_density) for name, groups in layers.items()}
-    return estimator.model_ms(floors), estimator.model_ms({})
-
-
-def _check_layers(sizes: Mapping[str, int], estimator: Estimator) -> None:
-    """Raise `AlcsError` unless the estimator knows every layer, at its number of groups."""
-    for name, size in sizes.items():
-        if name not in estimator.layers:
-            raise AlcsError(f"layer '{name}' has no latency curve")
-        known = estimator.layers[name].groups
-        if known != size:
-            raise AlcsError(
-                f"layer '{name}' has {size} groups, its latency was measured for {known}: "
-                "another model or group size"
-            )

@@ -5,8 +5,7 @@ Every solver keeps the channels of highest score in each group; they differ in h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from math import isfinite
 
 import numpy as np
@@ -14,91 +13,9 @@ import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.latency import DEFAULT_COMPOSITION, ChannelEstimator
-from alcs_onnx.solve.knapsack import group_knapsack
+from alcs_onnx.solve.channel_problem import ChannelProblem
+from alcs_onnx.solve.registry import CHANNEL_SOLVERS
 from alcs_onnx.types import BoolArray, ChannelGroup, ChannelTable, IntArray
-
-_Doubles = npt.NDArray[np.float64]
-
-#: A budget that only rounding exceeds is met: parts of it that sums may be off by.
-_ROUNDING = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class ChannelProblem:
-    """SP-LAMP eq. 5 by options: one of each group, saving at least `needed_ms` together.
-
-    `counts[g]` are the numbers of channels that group g may keep, ascending, all of them last;
-    `scores[g]` its scores in descending order, and `saved[g]` what each option saves (ms),
-    never rising. The first options together save enough, the last ones do not.
-    """
-
-    counts: tuple[IntArray, ...]
-    scores: tuple[_Doubles, ...]
-    saved: tuple[_Doubles, ...]
-    needed_ms: float
-    scale: float
-
-    def fits(self, options: Sequence[int] | IntArray) -> bool:
-        """Whether these options, one of each group, save enough."""
-        saved = sum(float(row[option]) for row, option in zip(self.saved, options, strict=True))
-        return saved >= self.needed_ms - _ROUNDING * abs(self.needed_ms)
-
-    def at_least(self, counts: Sequence[int] | IntArray) -> IntArray:
-        """The options that keep the fewest channels, but at least `counts`."""
-        pairs = zip(self.counts, counts, strict=True)
-        return np.array([np.searchsorted(row, min(count, row[-1])) for row, count in pairs])
-
-
-#: Returns the number of the option of each group.
-ChannelSolver = Callable[[ChannelProblem], IntArray]
-
-
-def knapsack(problem: ChannelProblem) -> IntArray:
-    """Most score within the budget: Algorithm 1, one item for each further option.
-
-    The first option is always kept: with single channels that is the filter of score 1.
-    """
-    scores, latencies = [], []
-    for counts, ranked, saved in zip(problem.counts, problem.scores, problem.saved, strict=True):
-        upto = np.cumsum(ranked)[counts - 1]
-        scores.append(upto[1:] - upto[0])
-        latencies.append(saved[0] - saved[1:])
-    spare = sum(float(saved[0]) for saved in problem.saved) - problem.needed_ms
-    return group_knapsack(scores, latencies, max(0.0, spare), problem.scale)
-
-
-def greedy(problem: ChannelProblem) -> IntArray:
-    """One threshold on the score over all groups, as low as the budget allows.
-
-    Between two thresholds, equal scores are taken in the order of the groups.
-    """
-    owners = np.repeat(np.arange(len(problem.scores)), [row.size for row in problem.scores])
-    order = np.argsort(-np.concatenate(problem.scores), kind="stable")
-    owners = owners[order]
-
-    def options(number: int) -> IntArray:
-        return problem.at_least(np.bincount(owners[:number], minlength=len(problem.scores)))
-
-    return _most(problem, owners.size, options)
-
-
-def uniform(problem: ChannelProblem) -> IntArray:
-    """The same share of every group, as large as the budget allows."""
-    sizes = np.array([row[-1] for row in problem.counts])
-    parts = int(sizes.max(initial=1)) * 8
-
-    def options(number: int) -> IntArray:
-        return problem.at_least(np.round(sizes * (number / parts)).astype(np.int64))
-
-    return _most(problem, parts, options)
-
-
-#: name -> solver. THE registration of channel solvers.
-CHANNEL_SOLVERS: dict[str, ChannelSolver] = {
-    "knapsack": knapsack,
-    "greedy": greedy,
-    "uniform": uniform,
-}
 
 
 def solve_channels(
@@ -107,7 +24,7 @@ def solve_channels(
     table: ChannelTable,
     budget_ms: float,
     *,
-    method: str = "knapsack",
+    method: str = CHANNEL_SOLVERS.default,
     composition: str = DEFAULT_COMPOSITION,
     scale: float = 10_000,
     min_channels: int | Mapping[str, int] = 1,
@@ -128,9 +45,7 @@ def solve_channels(
     reachable range, for one that is too low; `AlcsError` for scores that are missing, negative,
     not finite or of another size, and for a group without a curve.
     """
-    if method not in CHANNEL_SOLVERS:
-        known = ", ".join(sorted(CHANNEL_SOLVERS))
-        raise AlcsError(f"channel solver '{method}' is not known: use {known}")
+    CHANNEL_SOLVERS.check(method)
     every = min_channels if isinstance(min_channels, int) else min(min_channels.values(), default=1)
     if every < 1 or multiple < 1:
         raise AlcsError(f"at least {every} channels in multiples of {multiple} cannot be kept")
@@ -189,18 +104,6 @@ def stage_budgets(dense_ms: float, budget_ms: float, stages: int) -> tuple[float
         return (budget_ms,)
     step = (dense_ms - budget_ms) / stages
     return (*(dense_ms - step * stage for stage in range(1, stages)), budget_ms)
-
-
-def _most(problem: ChannelProblem, largest: int, options: Callable[[int], IntArray]) -> IntArray:
-    """`options(n)` of the largest n <= `largest` that fits; 0 does."""
-    low, high = 0, largest
-    while low < high:
-        middle = (low + high + 1) // 2
-        if problem.fits(options(middle)):
-            low = middle
-        else:
-            high = middle - 1
-    return options(low)
 
 
 def _allowed(channels: int, least: int, multiple: int) -> IntArray:

@@ -8,7 +8,7 @@ by the share of the layer's run time; one target for the whole network is shared
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.latency import Estimator
+from alcs_onnx.solve.registry import RULES
 
 Energies = Mapping[str, npt.NDArray[np.float64]]
 
@@ -68,7 +69,7 @@ def kept_counts(
     energies: Energies,
     members: Mapping[str, float],
     *,
-    rule: str = "lamp",
+    rule: str = RULES.default,
     estimator: Estimator | None = None,
     progress: float = 1.0,
     groups: Mapping[str, int] | None = None,
@@ -126,42 +127,6 @@ def _own_count(target: KeepTarget, groups: int, measured: int, estimator: Estima
     return max(1, int(layer.groups_within(float(layer.times[-1]) * target.value / 100)))
 
 
-def _energy(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return energy
-
-
-def _normalised(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    total = energy.sum()
-    return energy / total if total > 0 else energy
-
-
-def _lamp(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Each energy over the sum of all that are not smaller (LAMP, cited in SP-LAMP eq. 1)."""
-    order = np.argsort(-energy, kind="stable")
-    sums = np.cumsum(energy[order])
-    score = np.empty_like(energy)
-    score[order] = np.divide(energy[order], sums, out=np.zeros_like(sums), where=sums > 0)
-    return score
-
-
-def _uniform(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    score = np.empty_like(energy)
-    score[np.argsort(-energy, kind="stable")] = 1 - np.arange(energy.size) / energy.size
-    return score
-
-
-#: name -> the worth of each group of a layer, from the groups' energies; it falls with the
-#: energy. THE registration of rules that share a number of weights out. Where all groups are
-#: equally large, "energy" is the Euclidean projection onto the networks with so many weights and
-#: a group in every layer.
-RULES: Mapping[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
-    "lamp": _lamp,
-    "energy": _energy,
-    "energy-normalised": _normalised,
-    "uniform": _uniform,
-}
-
-
 def share_out(
     energies: Energies, members: Mapping[str, float], weights: float, rule: str
 ) -> dict[str, int]:
@@ -169,20 +134,17 @@ def share_out(
 
     Groups are taken by worth per weight, the best first; those that no longer fit are passed
     over. Each layer's best group comes first of all: a layer without weights would cut the
-    network in two. Under "uniform" worth does not depend on the number of members.
+    network in two.
     """
-    if rule not in RULES:
-        raise AlcsError(f"rule '{rule}' is not known: use {', '.join(RULES)}")
+    worth_of = RULES.named(rule)
     names = list(energies)
     worth, layer, size = [], [], []
     for index, name in enumerate(names):
-        score = RULES[rule](energies[name].reshape(-1))
-        if rule != "uniform":
-            score = score / members[name]
-        score[int(np.argmax(score))] = np.inf
-        worth.append(score)
-        layer.append(np.full(score.size, index))
-        size.append(np.full(score.size, members[name]))
+        of_layer = worth_of(energies[name].reshape(-1), members[name])
+        of_layer[int(np.argmax(of_layer))] = np.inf
+        worth.append(of_layer)
+        layer.append(np.full(of_layer.size, index))
+        size.append(np.full(of_layer.size, members[name]))
     order = np.argsort(-np.concatenate(worth), kind="stable")
     owners, costs = np.concatenate(layer)[order], np.concatenate(size)[order]
     fits = np.cumsum(costs) <= weights

@@ -22,12 +22,20 @@ _STEPS = 60
 _LOWEST_PRICE, _HIGHEST_PRICE = 1e-200, 1e200
 
 
-def energy(problem: Problem, *, normalise: bool = False) -> IntArray:
-    """Kept groups per layer that maximise the kept energy within the budget.
+def energy(problem: Problem) -> IntArray:
+    """Kept groups per layer that maximise the kept energy within the budget."""
+    return _most_energy(problem, normalise=False)
 
-    With `normalise` a layer's energy counts relative to the energy of all its weights: the
-    scale of a layer's weights says little where a normalisation was folded into them.
+
+def energy_normalised(problem: Problem) -> IntArray:
+    """The same with a layer's energy relative to the energy of all its weights.
+
+    The scale of a layer's weights says little where a normalisation was folded into them.
     """
+    return _most_energy(problem, normalise=True)
+
+
+def _most_energy(problem: Problem, *, normalise: bool) -> IntArray:
     sweep = _Sweep(problem, normalise)
     low, high = sweep.bracket()
     if high > _HIGHEST_PRICE:  # the budget is that of the floors, give or take rounding

@@ -36,6 +36,16 @@ class AxisStructure:
     name: str
     axes: tuple[int, ...]
     tall: bool = False
+    has_group_size = False
+
+    @property
+    def removes_filters(self) -> bool:
+        """Where filters alone number the groups."""
+        return self.axes == (_GROUPS, _FILTERS)
+
+    def sized(self, simd_group: int) -> AxisStructure:
+        """The same: these groups are as large as the layer makes them."""
+        return self
 
     @property
     def full_matrix(self) -> bool:

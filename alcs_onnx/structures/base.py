@@ -31,6 +31,24 @@ class Structure(Protocol):
         """
         ...
 
+    @property
+    def has_group_size(self) -> bool:
+        """Whether groups have the SIMD group size, and `sized` makes a difference."""
+        ...
+
+    @property
+    def removes_filters(self) -> bool:
+        """Whether each group is a whole filter.
+
+        Then the filter's bias goes with its weights, and so does what only its channel feeds
+        (ADMM-NN-S section 3.2). Masks of such a structure are [conv groups, filters].
+        """
+        ...
+
+    def sized(self, simd_group: int) -> Structure:
+        """This structure for groups of `simd_group`; itself where groups have no such size."""
+        ...
+
     def mask_shape(self, layer: ConvLayer) -> Shape:
         """Shape of a keep mask of `layer`."""
         ...

@@ -26,11 +26,17 @@ class SimdStructure:
 
     name = "simd"
     full_matrix = False
+    has_group_size = True
+    removes_filters = False
 
     def __init__(self, simd_group: int) -> None:
         if simd_group < 1:
             raise AlcsError(f"a SIMD group of {simd_group} weights is not possible")
         self.simd_group = simd_group
+
+    def sized(self, simd_group: int) -> SimdStructure:
+        """The structure of groups of `simd_group`."""
+        return SimdStructure(simd_group)
 
     def members(self, layer: ConvLayer) -> int:
         """Weights in a group of `layer`."""
@@ -51,3 +57,7 @@ class SimdStructure:
     def weight_mask(self, keep: BoolArray, layer: ConvLayer) -> BoolArray:
         """`keep` spread to the shape of the weight; `AlcsError` if it has another shape."""
         return group_mask_to_weight_mask(keep, layer.weight_shape, layer.group, self.members(layer))
+
+
+#: What is registered; `get_structure` gives it the group size that is asked for.
+SIMD = SimdStructure(4)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alcs_onnx.channel_importance import CHANNEL_SCORES, channel_scores
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.importance import CHANNEL_SCORES, channel_scores
 from alcs_onnx.types import ChannelGroup, ChannelSlot
 
 

@@ -21,7 +21,7 @@ def test_the_sets():
     assert get_level_set("3bit").levels == (-3, -2, -1, 0, 1, 2, 3)
     assert len(get_level_set("8bit").levels) == 255
     assert all(len(s.levels) == s.count <= 2**s.bits for s in LEVEL_SETS.values())
-    with pytest.raises(AlcsError, match="quantization '2bit' is not known: use binary, ternary"):
+    with pytest.raises(AlcsError, match="quantization '2bit' is not known: use 3bit, 4bit, 5bit"):
         get_level_set("2bit")
 
 
@@ -80,7 +80,7 @@ def test_large_layers_are_refined_to_nearly_the_same(monkeypatch):
     weight = np.random.default_rng(0).standard_normal((20_000, 1)).astype(np.float32)
     levels = get_level_set("8bit")
     exact = np.square(quantize(weight, levels).values() - weight).sum()
-    monkeypatch.setattr("alcs_onnx.levels._EXACT", 1 << 16)
+    monkeypatch.setattr("alcs_onnx.levels.projection._EXACT", 1 << 16)
     refined = np.square(quantize(weight, levels).values() - weight).sum()
     assert exact <= refined <= 1.1 * exact
 

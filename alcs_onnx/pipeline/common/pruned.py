@@ -24,14 +24,12 @@ from alcs_onnx.rewrite import (
 from alcs_onnx.structures import get_structure
 from alcs_onnx.types import BoolArray, PruningPlan
 
-_FILTER = "filter"
-
 
 def initializer_masks(model: Model, plan: PruningPlan) -> Mapping[str, BoolArray]:
     """Masks in the shapes of the initializers that `plan` prunes, by name, True where kept."""
-    if plan.structure == _FILTER:
-        return filter_masks(model, plan.keep)
     structure = get_structure(plan.structure, plan.simd_group)
+    if structure.removes_filters:
+        return filter_masks(model, plan.keep)
     layers = {layer.name: layer for layer in conv_layers(model)}
     return {
         layers[name].weight: structure.weight_mask(keep, layers[name])
@@ -58,7 +56,7 @@ def sparse_model(
     The rows of the result and its `dense_macs` are those of the model without the channels
     that went.
     """
-    if plan.structure == _FILTER:
+    if get_structure(plan.structure, plan.simd_group).removes_filters:
         model, plan = _without_filters(model, plan)
     return rewrite(model, plan, left_alone, simd_group)
 

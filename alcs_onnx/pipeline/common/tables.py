@@ -52,14 +52,14 @@ class Tables:
             table = measure_table(workload, self.reporter)
             return table if dense is None else replace(table, dense=dense())
 
-        sized = f"{workload.structure}{workload.simd_group}"
-        name = sized if workload.structure == "simd" else workload.structure
+        sized = workload.grouping.has_group_size
+        name = f"{workload.structure}{workload.simd_group}" if sized else workload.structure
         path, table = self._find(workload, name, latency.load_table, measure)
         if table.structure != workload.structure:
             raise AlcsError(
                 f"{path}: measured for --method {table.structure}, not {workload.structure}"
             )
-        if workload.structure == "simd" and table.simd_group != workload.simd_group:
+        if sized and table.simd_group != workload.simd_group:
             raise AlcsError(
                 f"{path}: measured with groups of {table.simd_group}, not "
                 f"{workload.simd_group}: use --group-size {table.simd_group} or measure again"

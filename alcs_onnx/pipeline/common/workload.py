@@ -19,9 +19,6 @@ from alcs_onnx.structures import Structure, get_structure, reason_dense
 from alcs_onnx.target import ModelTimes, Target, get_target
 from alcs_onnx.types import ConvLayer, Shape, Timing
 
-#: Methods of `optimize` that remove groups of weights: each the structure of the same name.
-GROUP_METHODS = ("simd", "filter", "shape", "unstructured")
-
 #: Sessions of each model that a comparison with the dense model is made of.
 SESSIONS = 3
 #: Seconds that each measured model runs at least, so that quick models get many samples.

@@ -10,11 +10,9 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
+from alcs_onnx.pipeline.compare_structures import defaults
 from alcs_onnx.pipeline.compress.request import LayerOptions
 from alcs_onnx.types import Shape
-
-#: Structures that are compared where none are named.
-DEFAULT_STRUCTURES = ("unstructured", "simd", "filter", "shape", "shape+filter")
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class SearchOptions:
     rounds: int = 8
     factor: float = 2.0
     smallest_factor: float = 1.15
-    levels: tuple[str, ...] = ("3bit", "4bit", "5bit", "8bit")
+    levels: tuple[str, ...] = defaults.LEVELS
     per_channel: bool = False
 
     def __post_init__(self) -> None:
@@ -58,7 +56,7 @@ class ComparisonOptions(LayerOptions):
     fully_connected, rule: as in `LayerOptions`.
     """
 
-    structures: tuple[str, ...] = DEFAULT_STRUCTURES
+    structures: tuple[str, ...] = defaults.STRUCTURES
     tolerance: float = 0.005
     search: SearchOptions = field(default_factory=SearchOptions)
 

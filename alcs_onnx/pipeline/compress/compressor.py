@@ -240,7 +240,7 @@ class Compressor:
         self, structure: Structure, keep: Mapping[str, BoolArray]
     ) -> dict[str, BoolArray]:
         """Masks of the biases that go with removed filters, by initializer."""
-        if structure.name != "filter":
+        if not structure.removes_filters:
             return {}
         filters = {name: _filters_left(mask) for name, mask in keep.items()}
         weights = set(self._initializers.values())

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from alcs_onnx.channel_importance import channel_scores
 from alcs_onnx.coupling import Coupling
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.graph import Model, conv_layers, model_macs
+from alcs_onnx.importance import channel_scores
 from alcs_onnx.latency import ChannelEstimator
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.tables import coupling_of

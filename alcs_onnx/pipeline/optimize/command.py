@@ -6,32 +6,22 @@ removed is the method's business (`METHODS`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import save_model, serialize
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.training import TrainingRecord
-from alcs_onnx.pipeline.common.workload import GROUP_METHODS
-from alcs_onnx.pipeline.optimize.channels import open_channels
-from alcs_onnx.pipeline.optimize.groups import open_groups
-from alcs_onnx.pipeline.optimize.hybrid import open_hybrid
 from alcs_onnx.pipeline.optimize.measured import measure_finally
-from alcs_onnx.pipeline.optimize.method import Method, Rewritten
+from alcs_onnx.pipeline.optimize.method import Pruning, Rewritten
+from alcs_onnx.pipeline.optimize.methods import METHODS
 from alcs_onnx.pipeline.optimize.outcome import summary, tell_range, unchanged
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.pipeline.optimize.run import Run, open_run
 from alcs_onnx.pipeline.optimize.search import choose_again, first_choice, save_choice
 from alcs_onnx.reporter import SILENT, Reporter
-
-#: name -> what opens the method for a run. THE registration of methods.
-METHODS: Mapping[str, Method] = {
-    **dict.fromkeys(GROUP_METHODS, open_groups),
-    "channel": open_channels,
-    "hybrid": open_hybrid,
-}
 
 
 def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeResult:
@@ -46,10 +36,9 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     of the model. Raises `BudgetError` when the budget cannot be reached, before anything is
     trained, and another child of `AlcsError` for bad input; no file is written or changed then.
     """
-    if request.method not in METHODS:
-        raise AlcsError(f"method '{request.method}' is not known: use {', '.join(METHODS)}")
     run = open_run(request, reporter)
-    pruning = METHODS[request.method](run)  # the table: ALCS section III-C, SP-LAMP section 3.2
+    # The latency table: ALCS section III-C, SP-LAMP section 3.2.
+    pruning: Pruning[Any] = METHODS[request.method](run)
     tell_range(run, pruning)
     if pruning.budget_ms >= pruning.dense.median:
         return unchanged(run, pruning)

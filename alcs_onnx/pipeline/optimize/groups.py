@@ -15,7 +15,7 @@ import numpy as np
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, conv_layers, model_macs
-from alcs_onnx.importance import scores
+from alcs_onnx.importance import SCORES, scores
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.layers import layer_reports
 from alcs_onnx.pipeline.common.pruned import initializer_masks, masked_model, sparse_model
@@ -55,13 +55,21 @@ class GroupPruning:
     table: LatencyTable
     budget: Budget
     solver: str
+    score: str = SCORES.default
     excluded: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def by_table(cls, run: Run, workload: Workload, table: LatencyTable) -> GroupPruning:
         """The groups of `workload`, whose model may have lost channels before."""
         request = run.request
-        return cls(workload, table, request.budget, request.projection, dict(table.left_alone))
+        return cls(
+            workload,
+            table,
+            request.budget,
+            request.projection,
+            request.score,
+            dict(table.left_alone),
+        )
 
     @property
     def dense(self) -> Timing:
@@ -99,7 +107,8 @@ class GroupPruning:
 
     def norms(self, weights: Mapping[str, FloatArray] | None = None) -> Mapping[str, FloatArray]:
         """The scores of all groups by layer, in the shape of group masks."""
-        return scores(self._weights if weights is None else weights, self.layers, self._structure)
+        found = self._weights if weights is None else weights
+        return scores(found, self.layers, self._structure, self.score)
 
     def is_smallest(self, plan: PruningPlan) -> bool:
         """Whether no plan has a lower estimate."""
@@ -120,7 +129,7 @@ class GroupPruning:
             raise AlcsError(
                 f"the plan keeps groups of structure '{plan.structure}', not '{wanted.structure}'"
             )
-        if wanted.structure == "simd" and plan.simd_group != wanted.simd_group:
+        if wanted.grouping.has_group_size and plan.simd_group != wanted.simd_group:
             raise AlcsError(
                 f"the plan is for groups of {plan.simd_group}, not {wanted.simd_group}: "
                 f"use --group-size {plan.simd_group}"
@@ -184,8 +193,9 @@ class GroupPruning:
     def decided(self, plan: PruningPlan | None) -> Decided:
         """The solver, the group size where there is one, and the curves."""
         workload = self.workload
-        size = {"simd_group": workload.simd_group} if workload.structure == "simd" else {}
-        return Decided({"projection": self.solver, **size}, curves=self.table.curves)
+        size = {"simd_group": workload.simd_group} if workload.grouping.has_group_size else {}
+        settings = {"projection": self.solver, "group_score": self.score, **size}
+        return Decided(settings, curves=self.table.curves)
 
     @cached_property
     def _structure(self) -> Structure:

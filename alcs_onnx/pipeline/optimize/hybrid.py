@@ -145,10 +145,10 @@ def _energy_left(
     groups = GroupPruning.by_table(run, left, curves)
     if TARGET_FRACTION * groups.budget_ms < groups.range_ms()[0]:
         return None
-    keep = groups.plan(TARGET_FRACTION).keep
-    norms = groups.norms()
+    masks = groups.weight_masks(groups.plan(TARGET_FRACTION))
     parts = [
-        _energy(norms[name][keep[name]]) / max(_energy(model.initializers[layer.weight]), 1e-30)
+        _energy(smaller.initializers[layer.weight][masks[name]])
+        / max(_energy(model.initializers[layer.weight]), 1e-30)
         for name, layer in groups.layers.items()
     ]
     return float(np.mean(parts))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.common.layers import LayerReport
@@ -166,7 +166,3 @@ class Pruning(Protocol[Plan]):
     def decided(self, plan: Plan | None) -> Decided:
         """What the report says of the decision; None where nothing had to be decided."""
         ...
-
-
-#: Opens a method for a run: measures or finds the latency table.
-Method = Callable[["Run"], Pruning[Any]]

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.importance import SCORES
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
+from alcs_onnx.pipeline.optimize.methods import METHODS
+from alcs_onnx.solve import SOLVERS
 from alcs_onnx.types import Budget, Shape
 
 
@@ -47,6 +50,7 @@ class OptimizeRequest:
         convolutions (ADAM-ADMM section 5.1); they are convolutions in the written model.
     simd_group: output channels per SIMD group, for the methods that have such groups.
     projection: a name of `solve.SOLVERS`, for the methods that remove groups of weights.
+    score: a name of `importance.SCORES`, likewise; channels have scores of their own.
     channels: for the methods that remove channels.
     table: a saved latency table of the method, to use instead of measuring one.
     tables: a folder where tables are kept and those of earlier runs found.
@@ -62,7 +66,8 @@ class OptimizeRequest:
     input_shapes: Mapping[str, Shape] = field(default_factory=dict)
     fully_connected: bool = False
     simd_group: int = 4
-    projection: str = "energy-normalised"
+    projection: str = SOLVERS.default
+    score: str = SCORES.default
     channels: ChannelOptions = field(default_factory=ChannelOptions)
     table: Path | None = None
     tables: Path | None = None
@@ -71,3 +76,8 @@ class OptimizeRequest:
     measuring: Measuring = field(default_factory=Measuring)
     training: Training | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        METHODS.check(self.method)
+        SOLVERS.check(self.projection)
+        SCORES.check(self.score)

@@ -10,11 +10,13 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.pipeline.common.tables import Tables
 from alcs_onnx.pipeline.common.training import Trainer, open_trainer
-from alcs_onnx.pipeline.common.workload import GROUP_METHODS, Workload, open_workload
+from alcs_onnx.pipeline.common.workload import Workload, open_workload
 from alcs_onnx.pipeline.optimize.checkpoint import Checkpoint
+from alcs_onnx.pipeline.optimize.methods import structure_of
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, load_plan, masks_path
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.reporter import Reporter
+from alcs_onnx.structures import STRUCTURES
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
         measuring=request.measuring,
         seed=request.seed,
         reporter=reporter,
-        structure=request.method if request.method in GROUP_METHODS else "simd",
+        structure=structure_of(request.method) or STRUCTURES.default,
     )
     given = None if request.plan is None else load_plan(request.plan, workload.model)
     if given is not None and given.method != request.method:

@@ -6,9 +6,11 @@ from alcs_onnx import latency
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.pipeline.common.tables import contributions, coupling_of, measure_table
-from alcs_onnx.pipeline.common.workload import GROUP_METHODS, open_workload
+from alcs_onnx.pipeline.common.workload import open_workload
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS, structure_of
 from alcs_onnx.pipeline.profile.request import ProfileRequest
 from alcs_onnx.reporter import SILENT, Reporter
+from alcs_onnx.structures import STRUCTURES
 from alcs_onnx.types import ChannelTable, LatencyTable
 
 #: The methods that have a table of their own.
@@ -34,7 +36,7 @@ def profile(request: ProfileRequest, reporter: Reporter = SILENT) -> LatencyTabl
         measuring=request.measuring,
         seed=request.seed,
         reporter=reporter,
-        structure=method if method in GROUP_METHODS else "simd",
+        structure=structure_of(method) or STRUCTURES.default,
     )
     table: LatencyTable | ChannelTable
     if method == "channel":

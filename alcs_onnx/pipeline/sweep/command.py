@@ -15,10 +15,12 @@ from typing import Any
 
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.files import check_folder
+from alcs_onnx.importance import SCORES
 from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Trainer, open_trainer
-from alcs_onnx.pipeline.common.workload import GROUP_METHODS, Workload, open_workload
+from alcs_onnx.pipeline.common.workload import Workload, open_workload
 from alcs_onnx.pipeline.optimize import optimize
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS
 from alcs_onnx.pipeline.sweep.folder import SweepFolder
 from alcs_onnx.pipeline.sweep.request import SweepRequest
 from alcs_onnx.pipeline.sweep.result import DensePoint, SweepPoint, SweepResult
@@ -139,6 +141,7 @@ def _settings(
         "fully_connected": request.fully_connected,
         "simd_group": request.simd_group,
         "projection": request.projection,
+        **({} if request.score == SCORES.default else {"score": request.score}),
         "channels": asdict(request.channels),
         "measuring": asdict(request.measuring),
         "training": None if trainer is None else _training_settings(trainer),

@@ -9,9 +9,11 @@ from math import isclose
 from pathlib import Path
 
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.importance import SCORES
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.optimize import METHODS, ChannelOptions, OptimizeRequest
+from alcs_onnx.solve import SOLVERS
 from alcs_onnx.types import Budget, Shape
 
 
@@ -38,7 +40,8 @@ class SweepRequest:
     input_shapes: Mapping[str, Shape] = field(default_factory=dict)
     fully_connected: bool = False
     simd_group: int = 4
-    projection: str = "energy-normalised"
+    projection: str = SOLVERS.default
+    score: str = SCORES.default
     channels: ChannelOptions = field(default_factory=ChannelOptions)
     measuring: Measuring = field(default_factory=Measuring)
     training: Training | None = None
@@ -48,8 +51,7 @@ class SweepRequest:
         if not self.methods:
             raise AlcsError(f"a sweep needs methods: {', '.join(METHODS)}")
         for index, method in enumerate(self.methods):
-            if method not in METHODS:
-                raise AlcsError(f"method '{method}' is not known: use {', '.join(METHODS)}")
+            METHODS.check(method)
             if method in self.methods[:index]:
                 raise AlcsError(f"the method {method} is there twice")
 

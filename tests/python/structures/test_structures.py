@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.importance import l2, scores
+from alcs_onnx.importance import SCORES, scores
+from alcs_onnx.importance.groups import l2
 from alcs_onnx.sparse_format import pack
 from alcs_onnx.structures import (
     STRUCTURES,
@@ -59,6 +60,27 @@ def test_the_scores_hold_the_energy_of_the_weight(layer, simd_group):
     assert np.square(score, dtype=float).sum() == pytest.approx(
         np.square(weight, dtype=float).sum(), rel=1e-5
     )
+
+
+@given(layers(), st.sampled_from([1, 2, 4, 8]))
+def test_the_sum_of_magnitudes(layer, simd_group):
+    structure, weight = SimdStructure(simd_group), weight_of(layer)
+    [score] = scores({"conv": weight}, {"conv": layer}, structure, "l1").values()
+    assert score.shape == structure.mask_shape(layer)
+    assert score.dtype == np.float32
+    assert score.sum(dtype=float) == pytest.approx(np.abs(weight).sum(dtype=float), rel=1e-5)
+
+
+@given(layers(), st.sampled_from(sorted(SCORES)), st.sampled_from(sorted(STRUCTURES)))
+def test_every_score_is_what_solvers_take(layer, score, name):
+    structure, weight = get_structure(name, 4), weight_of(layer)
+    [found] = scores({"conv": weight}, {"conv": layer}, structure, score).values()
+    assert found.shape == structure.mask_shape(layer)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert (found >= 0).all()
+    [larger] = scores({"conv": 2 * weight}, {"conv": layer}, structure, score).values()
+    assert (larger >= found).all()
 
 
 def test_the_projection_is_the_nearest_point():
@@ -115,10 +137,22 @@ def test_what_the_axes_mean():
     weight = np.zeros((4, 3, 2, 2), np.float32)
     weight[1] = 1
     layer = conv(4, 3, kernel=(2, 2))
-    count = {
-        name: get_structure(name, 2).grouped(weight, layer).any(-1).sum() for name in STRUCTURES
-    }
-    assert count == {"simd": 12, "unstructured": 12, "filter": 1, "channel": 3, "shape": 12}
+    expected = {"simd": 12, "unstructured": 12, "filter": 1, "channel": 3, "shape": 12}
+    count = {name: get_structure(name, 2).grouped(weight, layer).any(-1).sum() for name in expected}
+    assert count == expected
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_what_structures_say_of_themselves(name):
+    structure, layer = get_structure(name, 8), conv(16, 4, group=2)
+    resized = structure.sized(2).mask_shape(layer) != structure.mask_shape(layer)
+    assert resized == structure.has_group_size
+    keep = np.ones(structure.mask_shape(layer), np.bool_)
+    keep.reshape(-1)[0] = False
+    [first, *rest] = structure.weight_mask(keep, layer)
+    assert structure.removes_filters == (not first.any() and all(row.all() for row in rest))
+    if structure.removes_filters:
+        assert keep.shape == (2, 8)
 
 
 def test_combinations_are_sequences():
@@ -145,7 +179,7 @@ def test_unknown_names_and_sizes_are_refused():
         get_structure("knit", 4)
     with pytest.raises(AlcsError, match="0 weights is not possible"):
         get_structure("simd", 0)
-    with pytest.raises(AlcsError, match="score 'beauty' is not known: use l2"):
+    with pytest.raises(AlcsError, match="score 'beauty' is not known: use l1, l2"):
         scores({}, {}, SimdStructure(4), "beauty")
     with pytest.raises(AlcsError, match="keep mask has shape"):
         project(

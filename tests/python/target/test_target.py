@@ -55,7 +55,7 @@ def alive(pid: int) -> bool:
 
 
 def test_unknown_targets_are_refused_in_one_line():
-    with pytest.raises(TargetError, match="over ssh is not supported yet, use local"):
+    with pytest.raises(TargetError, match="'ssh://user@host' is not known: use local"):
         get_target("ssh://user@host")
     with pytest.raises(TargetError, match="'cloud://x' is not known: use local"):
         get_target("cloud://x")

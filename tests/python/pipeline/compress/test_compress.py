@@ -29,7 +29,7 @@ from alcs_onnx.pipeline.compare_structures.search import search
 from alcs_onnx.pipeline.compress import CompressOptions
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor
 from alcs_onnx.solve import KeepTarget
-from alcs_onnx.structures import structure_sequence
+from alcs_onnx.structures import STRUCTURES, structure_sequence
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return labelled_images(tmp_path_factory.mktemp("data") / "images.npz", size=24)
 
 
-@pytest.mark.parametrize("structure", ["unstructured", "simd", "shape", "channel", "filter"])
+@pytest.mark.parametrize("structure", STRUCTURES)
 def test_every_structure_is_pruned_quantized_and_written(network, images, tmp_path, structure):
     result = compress(
         network, images, tmp_path / "out.onnx",

@@ -18,14 +18,14 @@ from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import Model, conv_layers, load_model, model_macs, serialize
 from alcs_onnx.pipeline.common.layers import layer_reports
 from alcs_onnx.pipeline.common.pruned import initializer_masks, masked_model, sparse_model
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, load_plan, save_plan
 from alcs_onnx.rewrite import random_model, rewrite
 from alcs_onnx.sparse_format import pack
-from alcs_onnx.structures import get_structure, largest_groups, project
+from alcs_onnx.structures import STRUCTURES, get_structure, largest_groups, project
 from alcs_onnx.types import PruningPlan
 
 QUICK = ["--iterations", "10", "--warmup", "1"]
-STRUCTURES = ["simd", "filter", "channel", "shape", "unstructured"]
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_flags_of_channels_are_refused(
     assert "--stages has no effect with --method filter" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("method", ["filter", "shape", "unstructured"])
+@pytest.mark.parametrize("method", [name for name in GROUP_METHODS if name != "simd"])
 def test_profile_and_plan_and_optimize_by_structure(
     network: Path,
     model: Model,

@@ -17,8 +17,6 @@ no other q can do better: the assignment of an optimal q is among those walked o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 
@@ -28,27 +26,6 @@ from alcs_onnx.types import BoolArray, FloatArray, LevelSet, QuantizedWeight
 #: Breakpoints up to this many are all looked at; beyond, q starts from a sample and is refined.
 _EXACT = 1 << 23
 _REFINEMENTS = 20
-
-
-def _equal_distance(bits: int) -> LevelSet:
-    highest = 2 ** (bits - 1) - 1
-    return LevelSet(f"{bits}bit", bits, 2 * highest + 1, -highest, 1)
-
-
-#: name -> levels. THE registration of quantizers: {-1, 1}, {-1, 0, 1}, and k bits with 0 in the
-#: middle, -(2^(k-1) - 1) ... 2^(k-1) - 1, so that pruned weights are a level too.
-LEVEL_SETS: Mapping[str, LevelSet] = {
-    "binary": LevelSet("binary", 1, 2, -1, 2),
-    "ternary": LevelSet("ternary", 2, 3, -1, 1),
-    **{f"{bits}bit": _equal_distance(bits) for bits in range(3, 9)},
-}
-
-
-def get_level_set(name: str) -> LevelSet:
-    """The levels of that name; raises `AlcsError` for an unknown one."""
-    if name not in LEVEL_SETS:
-        raise AlcsError(f"quantization '{name}' is not known: use {', '.join(LEVEL_SETS)}")
-    return LEVEL_SETS[name]
 
 
 def fit_scale(weights: npt.NDArray[np.floating], levels: LevelSet) -> float:

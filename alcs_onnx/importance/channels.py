@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import ChannelGroup, ChannelSlot, FloatArray
+from alcs_onnx.types import ChannelGroup, ChannelSlot
 
 _Doubles = npt.NDArray[np.float64]
 #: Weights that are multiplied by their own channel's values, not summed over others.
@@ -80,26 +80,8 @@ class GroupWeights:
         return array
 
 
-#: One score per channel, [channels].
+#: One score per channel, [channels], never negative.
 ChannelScore = Callable[[GroupWeights], _Doubles]
-
-
-def channel_scores(
-    weights: Mapping[str, npt.NDArray[Any]],
-    group: ChannelGroup,
-    score: str = "sp-lamp",
-    gradients: Mapping[str, npt.NDArray[Any]] | None = None,
-) -> FloatArray:
-    """The score of every channel of `group`, float32 [channels], never negative.
-
-    `weights` and `gradients` (of the loss, for "taylor") are keyed by initializer. Of equal
-    channels the first counts as the larger. Raises `AlcsError` for an unknown score, and for
-    weights or gradients that are missing or not finite.
-    """
-    if score not in CHANNEL_SCORES:
-        known = ", ".join(sorted(CHANNEL_SCORES))
-        raise AlcsError(f"channel score '{score}' is not known: use {known}")
-    return CHANNEL_SCORES[score](GroupWeights(group, weights, gradients)).astype(np.float32)
 
 
 def sp_lamp(group: GroupWeights) -> _Doubles:
@@ -174,17 +156,6 @@ def uniform(group: GroupWeights) -> _Doubles:
     ranks = np.empty(group.group.channels)
     ranks[_ascending(group.energy(group.own))] = np.arange(1, ranks.size + 1)
     return ranks / ranks.size
-
-
-#: name -> score. THE registration of channel scores.
-CHANNEL_SCORES: dict[str, ChannelScore] = {
-    "sp-lamp": sp_lamp,
-    "lamp": lamp,
-    "l2": l2,
-    "l1": l1,
-    "taylor": taylor,
-    "uniform": uniform,
-}
 
 
 def _relative(values: _Doubles) -> _Doubles:

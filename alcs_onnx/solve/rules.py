@@ -1,0 +1,46 @@
+"""Rules that share a number of weights out over the layers: the worth of a layer's groups.
+
+A rule is given the energies of the groups of one layer (sums of squares of their weights,
+[groups]) and how many weights a group has, and returns what each group is worth per weight. In a
+layer, groups of more energy are worth more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+_Doubles = npt.NDArray[np.float64]
+Rule = Callable[[_Doubles, float], _Doubles]
+
+
+def energy(energies: _Doubles, members: float) -> _Doubles:
+    """Where all groups are equally large, the Euclidean projection.
+
+    Onto the networks with so many weights and a group in every layer.
+    """
+    return energies / members
+
+
+def energy_normalised(energies: _Doubles, members: float) -> _Doubles:
+    """Energies relative to that of the whole layer."""
+    total = energies.sum()
+    return (energies / total if total > 0 else energies) / members
+
+
+def lamp(energies: _Doubles, members: float) -> _Doubles:
+    """Each energy over the sum of all that are not smaller (LAMP, cited in SP-LAMP eq. 1)."""
+    order = np.argsort(-energies, kind="stable")
+    sums = np.cumsum(energies[order])
+    worth = np.empty_like(energies)
+    worth[order] = np.divide(energies[order], sums, out=np.zeros_like(sums), where=sums > 0)
+    return worth / members
+
+
+def uniform(energies: _Doubles, members: float) -> _Doubles:
+    """The rank in the layer, whatever the number of weights: each layer keeps the same share."""
+    worth = np.empty_like(energies)
+    worth[np.argsort(-energies, kind="stable")] = 1 - np.arange(energies.size) / energies.size
+    return worth
