@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import isotonic_regression
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.latency.fused import dense_times
-from alcs_onnx.latency.isotonic import non_decreasing
 from alcs_onnx.latency.overhead import without_overhead
 from alcs_onnx.latency.profile import Progress
 from alcs_onnx.ort import Feeds, Samples
@@ -168,7 +168,7 @@ def contribution(curve: ChannelCurve) -> _Doubles:
     channels that seemed to make the model faster cost nothing; the solver never keeps one
     because it is thought to save time.
     """
-    times = non_decreasing(curve.times_ms)
+    times = isotonic_regression(curve.times_ms).x
     return np.asarray(np.interp(np.arange(curve.channels + 1), curve.kept, times))
 
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import isotonic_regression
 
 from alcs_onnx.errors import TargetError
 from alcs_onnx.graph import Model
 from alcs_onnx.latency.estimator import Estimator
 from alcs_onnx.latency.fused import dense_times
-from alcs_onnx.latency.isotonic import non_decreasing
 from alcs_onnx.latency.overhead import profiler_overhead
 from alcs_onnx.ort import Feeds
 from alcs_onnx.sparse_format import block_count, largest_fitting
@@ -132,8 +132,8 @@ def _curve(
             )
         time = max(item.profile.nodes[layer] - overhead, 0.0)
         measured.setdefault(kept_groups(density, groups), []).append(time)
-    times = non_decreasing([float(np.mean(group)) for group in measured.values()])
-    return LayerCurve(layer, tuple(measured), tuple(times), dense_ms)
+    times = isotonic_regression([np.mean(group) for group in measured.values()]).x
+    return LayerCurve(layer, tuple(measured), tuple(times.tolist()), dense_ms)
 
 
 def _calibrated(table: LatencyTable, sparse: Sequence[ModelTimes]) -> LatencyTable:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import pairwise
 from math import isnan, nan
 
 import numpy as np
@@ -30,7 +29,6 @@ from alcs_onnx.latency import (
     without_overhead,
 )
 from alcs_onnx.latency.fused import dense_times
-from alcs_onnx.latency.isotonic import non_decreasing
 from alcs_onnx.ort import get_library_path
 from alcs_onnx.rewrite import random_model
 from alcs_onnx.target import ModelTimes, NodeTimes, get_target
@@ -129,36 +127,6 @@ def test_a_correction_multiplies_everything():
 def test_unusable_curves_are_refused(curve):
     with pytest.raises(AlcsError, match="layer 'a': its latency curve"):
         Estimator.from_curves(0.0, [curve])
-
-
-# --- the rising fit
-
-
-@given(st.lists(st.floats(-100, 100), max_size=12))
-def test_the_rising_fit_is_rising_and_keeps_the_mean(values):
-    fit = non_decreasing(values)
-    assert len(fit) == len(values)
-    assert all(b >= a for a, b in pairwise(fit))
-    assert sum(fit) == pytest.approx(sum(values), abs=1e-6)
-    assert non_decreasing(sorted(values)) == pytest.approx(sorted(values))
-
-
-def test_the_rising_fit_is_the_closest_one():
-    values = [1.0, 3.0, 2.0, 2.5, 0.0, 5.0]
-    fit = np.array(non_decreasing(values))
-    distance = np.square(fit - values).sum()
-    grid = np.arange(0, 5.01, 0.25)
-    best = min(np.square(np.array(other) - values).sum() for other in _rising(grid, len(values)))
-    assert distance <= best + 1e-9
-
-
-def _rising(grid, length, start=0):
-    if length == 0:
-        yield []
-        return
-    for index in range(start, len(grid), 2):
-        for rest in _rising(grid, length - 1, index):
-            yield [grid[index], *rest]
 
 
 # --- profiling
