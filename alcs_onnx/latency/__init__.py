@@ -2,8 +2,6 @@
 
 from alcs_onnx.latency.attribution import Breakdown, NodeRun, attribute, break_down
 from alcs_onnx.latency.contributions import (
-    COMPOSITIONS,
-    DEFAULT_COMPOSITION,
     ChannelEstimator,
     contribution,
     measure_contributions,
@@ -16,8 +14,6 @@ from alcs_onnx.latency.profile import Progress, kept_groups, profile
 from alcs_onnx.latency.store import check_table, load_channel_table, load_table, save_table
 
 __all__ = [
-    "COMPOSITIONS",
-    "DEFAULT_COMPOSITION",
     "Breakdown",
     "ChannelEstimator",
     "Estimator",
