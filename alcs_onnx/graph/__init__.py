@@ -1,7 +1,7 @@
 """ONNX graphs: load, normalise, shape-infer, edit, save. The only user of `onnx`."""
 
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.file import FileTensor, ModelFile, read_file
+from alcs_onnx.graph.file import ModelFile, read_file
 from alcs_onnx.graph.fully_connected import as_convolutions, reason_no_convolution
 from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model, require_conv
@@ -17,7 +17,6 @@ from alcs_onnx.graph.tensors import (
 __all__ = [
     "AttributeValue",
     "ComputedTensor",
-    "FileTensor",
     "GraphEditor",
     "Model",
     "ModelFile",

@@ -51,29 +51,23 @@ def profile(
     iterations: int = 40,
     warmup: int = 3,
     seed: int = 0,
-    left_alone: Mapping[str, str] | None = None,
     feeds: Feeds | None = None,
-    library: bool = True,
     progress: Progress | None = None,
     structure: str = "simd",
     groups: Mapping[str, int] | None = None,
 ) -> LatencyTable:
     """The latency table of `model` on `target`, with `threads` threads.
 
-    `build` makes the sparse models; a node that replaces a layer has its name. Layers in
-    `left_alone` (name -> reason) stay the runtime's own Conv there and get no curve: they
-    are part of tau. `iterations` are the recorded runs per model. `structure` names what a
-    group is, and `groups` gives their number for each layer by name; the default counts SIMD
-    groups.
+    `build` makes the sparse models; a node that replaces a layer has its name. `iterations` are
+    the recorded runs per model. `structure` names what a group is, and `groups` gives their
+    number for each layer by name; the default counts SIMD groups.
 
     Raises `TargetError` if the target cannot measure, or does not run a layer as a node
     of the layer's name (the custom-op library was not used).
     """
-    left_alone = dict(left_alone or {})
     layers = {
         layer.name: _group_count(layer, simd_group) if groups is None else groups[layer.name]
         for layer in model.conv_layers
-        if layer.name not in left_alone
     }
     tell = progress or (lambda stage, share: None)
     models = [model.serialize()]
@@ -87,7 +81,6 @@ def profile(
         iterations=iterations,
         warmup=warmup,
         feeds=feeds,
-        library=library,
         progress=lambda share: tell("measuring", share),
     )
     dense_ms = dense_times(model, dense.profile)
@@ -104,7 +97,6 @@ def profile(
         dense=Timing.from_samples(dense.wall),
         curves=curves,
         input_shapes={value.name: value.shape for value in model.inputs},
-        left_alone=left_alone,
         structure=structure,
     )
     return _calibrated(table, sparse)

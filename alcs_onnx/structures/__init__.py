@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.structures.axes import CHANNEL, FILTER, SHAPE, UNSTRUCTURED, AxisStructure
+from alcs_onnx.structures.axes import CHANNEL, FILTER, SHAPE, UNSTRUCTURED
 from alcs_onnx.structures.base import Structure, largest_groups, project
 from alcs_onnx.structures.prunable import reason_dense
 from alcs_onnx.structures.simd import SimdStructure
 
 __all__ = [
     "STRUCTURES",
-    "AxisStructure",
     "SimdStructure",
     "Structure",
     "get_structure",

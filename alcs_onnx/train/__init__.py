@@ -15,7 +15,7 @@ except ImportError as error:
         f"training and reading data need torch ({error}): pip install alcs-onnx[train]"
     ) from None
 
-from alcs_onnx.train.admm import admm, initial_dual
+from alcs_onnx.train.admm import admm
 from alcs_onnx.train.config import (
     EpochRecord,
     Evaluation,
@@ -25,21 +25,19 @@ from alcs_onnx.train.config import (
     TrainHistory,
     TrainResult,
 )
-from alcs_onnx.train.data import Batch, Data, DataOptions, ImageSamples, Samples, load_data, subset
+from alcs_onnx.train.data import Data, DataOptions, ImageSamples, Samples, load_data, subset
 from alcs_onnx.train.evaluation import evaluate
 from alcs_onnx.train.finetune import finetune
 from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.penalty import limited_rho
 from alcs_onnx.train.preprocess import Augment, Preprocess
-from alcs_onnx.train.progress import Progress, Silent
-from alcs_onnx.train.quantize import EPSILONS, QuantizeResult, quantize_weights
-from alcs_onnx.train.verify import Reference, verify
+from alcs_onnx.train.progress import Silent
+from alcs_onnx.train.quantize import quantize_weights
+from alcs_onnx.train.verify import verify
 
 __all__ = [
-    "EPSILONS",
     "Augment",
-    "Batch",
     "Data",
     "DataOptions",
     "EpochRecord",
@@ -47,11 +45,8 @@ __all__ = [
     "ImageSamples",
     "OnnxModule",
     "Preprocess",
-    "Progress",
     "Project",
     "Projection",
-    "QuantizeResult",
-    "Reference",
     "Samples",
     "Silent",
     "TrainConfig",
@@ -60,7 +55,6 @@ __all__ = [
     "admm",
     "evaluate",
     "finetune",
-    "initial_dual",
     "limited_rho",
     "load_data",
     "mean_gradients",

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from zoo.builder import Builder
 
-from alcs_onnx import coupling, ort
+from alcs_onnx import coupling
 from alcs_onnx.graph import Model, Node
 from alcs_onnx.rewrite.shrink import masked, shrink
 from alcs_onnx.types import ChannelGroup
@@ -48,8 +49,14 @@ def run(model: Model, values: Mapping[str, Array]) -> list[Array]:
     steps that depend on the largest of them: there it is left out.
     """
     quantized = any(node.is_op("QuantizeLinear") for node in model.nodes)
-    session = ort.create_session(model.serialize(), library=False, disable_optimisations=quantized)
-    return session.run(values)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if quantized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        model.serialize(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, dict(values))
 
 
 def assert_close(actual: Iterable[Array], expected: Iterable[Array], what: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from functools import partial
 from math import isnan, nan
 
 import numpy as np
@@ -32,6 +31,7 @@ from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.ort import get_library_path
 from alcs_onnx.rewrite import random_model
 from alcs_onnx.target import ModelTimes, NodeTimes, get_target
+from alcs_onnx.target.local import LocalTarget
 from alcs_onnx.types import DENSITIES, LatencyTable, LayerCurve, Machine, Timing
 
 MACHINE = Machine("Some CPU", "avx2", 1, "1.31.1", "lib 0123", "performance", 0.5)
@@ -258,14 +258,6 @@ def test_noise_is_smoothed_into_a_rising_curve(model):
     assert all(len(set(curve.times)) < len(curve.times) for curve in table.curves)
 
 
-def test_layers_left_alone_have_no_curve(model):
-    target = KnownTarget(model, GROUPS)
-    table = profile(model, target.build, target, 4, left_alone={"stem": "it is faster dense"})
-    assert "stem" not in target.built[0]
-    assert [c.layer for c in table.curves] == ["first", "second", "head"]
-    assert table.left_alone == {"stem": "it is faster dense"}
-
-
 def test_a_layer_that_did_not_run_is_named(model):
     target = KnownTarget(model, GROUPS, drop="second")
     with pytest.raises(TargetError, match="'second' did not run as one node at density 0"):
@@ -417,13 +409,16 @@ def test_a_real_model_is_profiled_with_the_real_library(model, threads):
 
 def test_without_the_library_profiling_says_so(model):
     """The same file runs by its function body, whose nodes have other names."""
-    build = partial(_random_bytes, model)
+
+    class WithoutLibrary(LocalTarget):
+        def node_times(self, models, **options):
+            return super().node_times(models, **{**options, "library": False})
+
+    def build(densities, seed):
+        return random_model(model, densities, 4, seed).model.serialize()
+
     with pytest.raises(TargetError, match="was the custom-op library used"):
-        profile(model, build, get_target("local"), 4, iterations=2, warmup=0, library=False)
-
-
-def _random_bytes(model, densities, seed):
-    return random_model(model, densities, 4, seed).model.serialize()
+        profile(model, build, WithoutLibrary(), 4, iterations=2, warmup=0)
 
 
 # --- files
