@@ -38,7 +38,6 @@ SIMD_GROUPS: tuple[int, ...] = (16, 8, 4, 2, 1)
 RELATIVE_COST: Mapping[int, float] = {16: 1.0, 8: 1.0, 4: 1.06, 2: 1.45, 1: 2.2}
 
 Int32Array = npt.NDArray[np.int32]
-ScoreArray = npt.NDArray[np.float64]
 
 _MAX_POSITIONS = 2**31 - 1
 

@@ -1,8 +1,8 @@
 """Structures of sparsity: which weights are kept or removed together.
 
-Each comes with the grouping that importance scores need; `project` and `largest_groups` give
-the Euclidean projections onto the weights that have only some groups. Weights are
-[M, C/group, *kernel] throughout.
+Each comes with the grouping that importance scores need; `largest_groups` gives the Euclidean
+projection onto the weights that have only some groups. Weights are [M, C/group, *kernel]
+throughout.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.structures.axes import CHANNEL, FILTER, SHAPE, UNSTRUCTURED
-from alcs_onnx.structures.base import Structure, largest_groups, project
+from alcs_onnx.structures.base import Structure, largest_groups
 from alcs_onnx.structures.prunable import reason_dense
 from alcs_onnx.structures.simd import SimdStructure
 
@@ -21,7 +21,6 @@ __all__ = [
     "Structure",
     "get_structure",
     "largest_groups",
-    "project",
     "reason_dense",
     "structure_sequence",
 ]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import graph_helpers
 import numpy as np
 import onnx
-import onnxruntime
 from zoo.builder import Builder
 
 from alcs_onnx import coupling
@@ -49,14 +49,7 @@ def run(model: Model, values: Mapping[str, Array]) -> list[Array]:
     steps that depend on the largest of them: there it is left out.
     """
     quantized = any(node.is_op("QuantizeLinear") for node in model.nodes)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if quantized:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        model.serialize(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, dict(values))
+    return graph_helpers.run(model.serialize(), values, optimise=not quantized)
 
 
 def assert_close(actual: Iterable[Array], expected: Iterable[Array], what: str) -> None:

@@ -367,7 +367,7 @@ def test_function_inputs_by_name(module: str, model: Model) -> None:
 def test_function_refusals(function: str, message: str, module: str, model: Model) -> None:
     def use() -> None:
         data = load_data(f"{module}:{function}", model)
-        list(data.train.batches(12, training=False))
+        mean_gradients(model, data)
 
     with pytest.raises(DataError, match=message):
         use()
