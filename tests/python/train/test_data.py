@@ -23,6 +23,7 @@ from alcs_onnx.train import (  # noqa: E402
     TrainConfig,
     evaluate,
     load_data,
+    mean_gradients,
 )
 from alcs_onnx.train.data import held_out  # noqa: E402
 
