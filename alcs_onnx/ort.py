@@ -83,9 +83,9 @@ def runtime_version() -> str:
     return str(onnxruntime.__version__)
 
 
-def check_runtime(version: str | None = None) -> None:
-    """Raise `TargetError` if ONNX Runtime `version` (default: the imported one) is too old."""
-    found = version or runtime_version()
+def check_runtime() -> None:
+    """Raise `TargetError` if the imported ONNX Runtime is too old."""
+    found = runtime_version()
     numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
     if numbers < MINIMUM_VERSION:
         needed = ".".join(map(str, MINIMUM_VERSION))
@@ -146,7 +146,6 @@ def create_session(
     threads: int = 1,
     library: bool = True,
     profile_prefix: Path | None = None,
-    disable_optimisations: bool = False,
     name: str = "",
 ) -> Session:
     """Load `model` with `threads` intra-op threads and all of the runtime's optimisations.
@@ -171,8 +170,6 @@ def create_session(
     options.log_severity_level = _LOG_FATAL_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    if disable_optimisations:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile_prefix)
@@ -334,18 +331,6 @@ def interleave(
         if collecting:
             gc.enable()
     return [np.concatenate(row) for row in rows]
-
-
-def time_interleaved(
-    sessions: Sequence[Session],
-    feeds: Sequence[Feeds],
-    iterations: int = 50,
-    warmup: int = 5,
-    min_seconds: float = 0.0,
-) -> list[Samples]:
-    """Time sessions of this process one run each in rotation: A, B, A, B, ... (ms)."""
-    runners = [SessionRunner(*pair) for pair in zip(sessions, feeds, strict=True)]
-    return interleave(runners, iterations, warmup, min_seconds)
 
 
 def _resolve_shape(value: Value, given: Shape | None) -> Shape:

@@ -20,7 +20,6 @@ pad the last block of a conv group mean nothing: they hold level 0 where it exis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, prod
 
@@ -131,16 +130,10 @@ def dummy_groups(positions: npt.NDArray[np.integer]) -> tuple[int, ...]:
     return tuple(int((gaps >> width).sum()) for width in INDEX_WIDTHS)
 
 
-def best_index_bits(streams: Sequence[IndexedGroups]) -> int:
-    """The one width of an index at which all these groups together take the least.
-
-    Of equals it is the one with fewer dummies.
-    """
-
-    def cost(width: int) -> tuple[int, int]:
-        return sum(x.bits(width) for x in streams), sum(x.dummies[width] for x in streams)
-
-    return min((w for w in INDEX_WIDTHS if all(x.possible(w) for x in streams)), key=cost)
+def best_index_bits(stream: IndexedGroups) -> int:
+    """The width of an index at which these groups take the least; of equals fewer dummies."""
+    possible = (width for width in INDEX_WIDTHS if stream.possible(width))
+    return min(possible, key=lambda width: (stream.bits(width), stream.dummies[width]))
 
 
 def _gaps(positions: npt.NDArray[np.integer]) -> IntArray:
@@ -169,7 +162,7 @@ def pack_quantized(
     codes = _codes(lanes, _real_lanes(sparse, positions), levels)
     zero = _zero_code(levels)
     stream = IndexedGroups.at(positions, simd_group * levels.bits, zero_level=zero is not None)
-    index_bits = best_index_bits([stream])
+    index_bits = best_index_bits(stream)
     gaps, owners = _bridged(positions, index_bits)
     stored = np.full((gaps.size, simd_group), 0 if zero is None else zero, dtype=np.uint8)
     stored[owners] = codes

@@ -38,7 +38,6 @@ SIMD_GROUPS: tuple[int, ...] = (16, 8, 4, 2, 1)
 RELATIVE_COST: Mapping[int, float] = {16: 1.0, 8: 1.0, 4: 1.06, 2: 1.45, 1: 2.2}
 
 Int32Array = npt.NDArray[np.int32]
-ScoreArray = npt.NDArray[np.float64]
 
 _MAX_POSITIONS = 2**31 - 1
 
@@ -197,13 +196,6 @@ def validate(sparse: SparseWeights) -> None:
         raise AlcsError(f"stored weights: a position lies outside 0..{sparse.group_count - 1}")
 
 
-def group_norms(weight: FloatArray, group: int, simd_group: int) -> ScoreArray:
-    """L2 norm of every SIMD group, [blocks, columns] float64 (ALCS section III-D)."""
-    blocks = blocks_view(weight, group, simd_group)
-    norms: ScoreArray = np.sqrt(np.einsum("bkg,bkg->bk", blocks, blocks, dtype=np.float64))
-    return norms
-
-
 def group_mask_to_weight_mask(
     keep: BoolArray, weight_shape: Shape, group: int, simd_group: int
 ) -> BoolArray:
@@ -219,12 +211,7 @@ def group_mask_to_weight_mask(
     return mask
 
 
-def find_simd_group(
-    weight: FloatArray,
-    group: int,
-    candidates: Sequence[int] = SIMD_GROUPS,
-    cost: Mapping[int, float] = RELATIVE_COST,
-) -> int:
+def find_simd_group(weight: FloatArray, group: int, candidates: Sequence[int] = SIMD_GROUPS) -> int:
     """The group size that runs a weight's zeros fastest, to take up another tool's sparsity.
 
     Minimises stored weights * relative cost, padding included: a pattern made in groups of g
@@ -236,7 +223,7 @@ def find_simd_group(
     for g in sorted({g for g in candidates if g <= rows}, reverse=True):
         stored = np.count_nonzero(np.any(blocks_view(weight, group, g) != 0, axis=2)) * g
         # Taller than the table's blocks are cut into such.
-        relative = cost.get(g, min(cost.values()))
+        relative = RELATIVE_COST.get(g, min(RELATIVE_COST.values()))
         if stored * relative < best_cost:
             best, best_cost = g, stored * relative
     return best

@@ -131,7 +131,7 @@ class LayerStorage:
     @property
     def index_bits(self) -> int | None:
         """The width of a relative index that takes the least; None for a full matrix."""
-        return best_index_bits([self.stream]) if self.indexed else None
+        return best_index_bits(self.stream) if self.indexed else None
 
     @property
     def relative_bits(self) -> int:
@@ -163,11 +163,6 @@ class ModelStorage:
         return sum(layer.kept_weights for layer in self.layers)
 
     @property
-    def dense_bytes(self) -> int:
-        """All layers before pruning and quantization, in float32."""
-        return _bytes(layer.dense_bits for layer in self.layers)
-
-    @property
     def weight_bytes(self) -> int:
         """Stored weights alone ("CONV Weight Store")."""
         return _bytes(layer.weight_bits for layer in self.layers)
@@ -191,15 +186,6 @@ class ModelStorage:
     def scale_bytes(self) -> int:
         """Scales of the quantized layers; in no other number."""
         return _bytes(layer.scale_bits for layer in self.layers)
-
-    @property
-    def common_index_bits(self) -> int | None:
-        """The one width for all layers that takes the least, as the paper's tables have it.
-
-        None where no layer has indices.
-        """
-        streams = [layer.stream for layer in self.layers if layer.indexed]
-        return best_index_bits(streams) if streams else None
 
 
 def layer_storage(

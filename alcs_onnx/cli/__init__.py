@@ -8,6 +8,7 @@ import sys
 from collections.abc import Collection, Sequence
 from importlib import import_module, metadata
 
+from alcs_onnx.cli.completable import CompletableStore
 from alcs_onnx.errors import AlcsError
 
 #: Sub-commands in the order `--help` lists them: module name -> one-line summary.
@@ -65,6 +66,7 @@ def build_parser(filled: Collection[str]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if module is not None:
+            sub.register("action", None, CompletableStore)
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return parser

@@ -26,9 +26,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the script."""
-    from alcs_onnx.cli import COMMANDS, build_parser
-    from alcs_onnx.cli.completion_scripts import SCRIPTS
-    from alcs_onnx.cli.completion_words import read_program
+    import shtab
 
-    print(SCRIPTS[options.shell](read_program(build_parser(COMMANDS))), end="")
+    from alcs_onnx.cli import COMMANDS, build_parser
+
+    script = shtab.complete(build_parser(COMMANDS), options.shell)
+    if options.shell == "bash":
+        script += _BASH_WORDS
+    elif options.shell == "zsh":
+        # "(*):" ends the list after the first of several models; "*:" goes on.
+        script = script.replace('"(*):', '"*:')
+    print(script, end="")
     return 0
+
+
+#: bash splits words at "=" and ":", which shtab's script takes for values of their own; and after
+#: an unknown command there is nothing to offer.
+_BASH_WORDS = """
+
+_alcs_onnx() {
+  local i words=()
+  for ((i = 0; i <= COMP_CWORD; i++)); do
+    case "${COMP_WORDS[i]}" in
+    [=:]) if ((i == COMP_CWORD)); then words+=("")
+          elif [[ ${COMP_WORDS[i]} == ":" ]] && ((i + 1 < COMP_CWORD)); then ((i++)); fi ;;
+    *) words+=("${COMP_WORDS[i]}") ;;
+    esac
+  done
+  local COMP_WORDS=("${words[@]}") COMP_CWORD=$((${#words[@]} - 1))
+  COMPREPLY=()
+  ((COMP_CWORD == 1)) || [[ " ${_shtab_alcs_onnx_subparsers[*]} " == *" ${words[1]} "* ]] || return
+  _shtab_alcs_onnx
+}
+complete -o bashdefault -F _alcs_onnx alcs-onnx
+"""

@@ -1,7 +1,7 @@
 """Which channels live and die together: one rule for each operator, resolved over the graph."""
 
 from alcs_onnx.coupling.analysis import Coupling, analyse
-from alcs_onnx.coupling.rules import RULES, Changes, Kept, Rule
+from alcs_onnx.coupling.rules import RULES, Changes
 from alcs_onnx.coupling.zeros import ZERO_RULES, zero_channels
 
 __all__ = [
@@ -9,8 +9,6 @@ __all__ = [
     "ZERO_RULES",
     "Changes",
     "Coupling",
-    "Kept",
-    "Rule",
     "analyse",
     "zero_channels",
 ]

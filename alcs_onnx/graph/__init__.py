@@ -2,7 +2,7 @@
 
 from alcs_onnx.graph.convs import conv_layer, conv_layers, skipped_convs
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.file import FileTensor, ModelFile, read_file
+from alcs_onnx.graph.file import ModelFile, read_file
 from alcs_onnx.graph.fully_connected import as_convolutions, reason_no_convolution
 from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model, require_conv
@@ -20,7 +20,6 @@ from alcs_onnx.graph.tensors import (
 __all__ = [
     "AttributeValue",
     "ComputedTensor",
-    "FileTensor",
     "GraphEditor",
     "Model",
     "ModelFile",

@@ -1,9 +1,7 @@
 """Measured latency tables, the estimators made from them, and their files."""
 
-from alcs_onnx.latency.attribution import Breakdown, NodeRun, attribute, break_down
+from alcs_onnx.latency.attribution import attribute, break_down
 from alcs_onnx.latency.contributions import (
-    COMPOSITIONS,
-    DEFAULT_COMPOSITION,
     ChannelEstimator,
     contribution,
     measure_contributions,
@@ -13,19 +11,14 @@ from alcs_onnx.latency.contributions import (
 from alcs_onnx.latency.estimator import Estimator, LayerEstimate, restricted
 from alcs_onnx.latency.overhead import without_overhead
 from alcs_onnx.latency.profile import kept_groups, profile
-from alcs_onnx.latency.store import check_table, load_channel_table, load_table, save_table
+from alcs_onnx.latency.store import load_channel_table, load_table, save_table
 
 __all__ = [
-    "COMPOSITIONS",
-    "DEFAULT_COMPOSITION",
-    "Breakdown",
     "ChannelEstimator",
     "Estimator",
     "LayerEstimate",
-    "NodeRun",
     "attribute",
     "break_down",
-    "check_table",
     "contribution",
     "kept_groups",
     "load_channel_table",

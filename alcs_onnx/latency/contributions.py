@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import isotonic_regression
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.latency.fused import dense_times
-from alcs_onnx.latency.isotonic import non_decreasing
 from alcs_onnx.latency.overhead import without_overhead
 from alcs_onnx.ort import Feeds, Samples
 from alcs_onnx.reporter import SILENT, Reporter
@@ -35,6 +35,8 @@ _BATCH = 6
 #: Seconds that each model runs at least: one group saves a few per cent of the whole, and of
 #: noise the solver would choose what happened to look quick.
 MIN_SECONDS = 0.4
+#: About how many numbers of its channels a group is measured at (`step_counts`).
+STEPS = 8
 
 
 def step_counts(channels: int, steps: int) -> tuple[int, ...]:
@@ -60,10 +62,9 @@ def measure_contributions(
     threads: int = 1,
     iterations: int = 30,
     warmup: int = 5,
-    steps: int = 8,
+    steps: int = STEPS,
     feeds: Feeds | None = None,
     reporter: Reporter = SILENT,
-    library: bool = False,
 ) -> ChannelTable:
     """Steps 1 to 3 of section 3.2: a measured curve for each group that is not frozen.
 
@@ -88,7 +89,6 @@ def measure_contributions(
         iterations=iterations,
         warmup=warmup,
         feeds=feeds,
-        library=library,
     )
     times = {point: Timing.from_samples(row) for point, row in samples.items()}
     times |= {(name, steps_[-1]): dense for name, steps_ in counts.items()}
@@ -109,12 +109,9 @@ def predict_contributions(
     threads: int = 1,
     iterations: int = 30,
     warmup: int = 5,
-    steps: int = 8,
     samples: int = 8,
-    seed: int = 0,
     feeds: Feeds | None = None,
     reporter: Reporter = SILENT,
-    library: bool = False,
 ) -> ChannelTable:
     """The table without measuring every group, as the paper has it from nn-Meter.
 
@@ -129,12 +126,12 @@ def predict_contributions(
     wanted = [group for group in groups if not group.frozen]
     dense = Timing.from_samples(times.wall)
     layers = _layer_times(model, times)
-    curves = [_predicted(group, model, layers, dense.median, steps) for group in wanted]
+    curves = [_predicted(group, model, layers, dense.median) for group in wanted]
     if wanted and all(curve.times_ms[0] >= dense.median for curve in curves):
         raise AlcsError("the profile of the dense model has no layer of any channel group")
     table = replace(_table(model, target.machine(threads), dense, curves), predicted=True)
     points = [(curve.group, kept) for curve in curves for kept in curve.kept[:-1]]
-    chosen = np.random.default_rng(seed).permutation(len(points))[:samples]
+    chosen = np.random.default_rng(0).permutation(len(points))[:samples]
     if not chosen.size:
         return table
     now, measured = _measure(
@@ -146,7 +143,6 @@ def predict_contributions(
         iterations=iterations,
         warmup=warmup,
         feeds=feeds,
-        library=library,
     )
     saved = np.array([1 - float(np.median(row)) / now.median for row in measured.values()])
     expected = np.array(
@@ -168,34 +164,8 @@ def contribution(curve: ChannelCurve) -> _Doubles:
     channels that seemed to make the model faster cost nothing; the solver never keeps one
     because it is thought to save time.
     """
-    times = non_decreasing(curve.times_ms)
+    times = isotonic_regression(curve.times_ms).x
     return np.asarray(np.interp(np.arange(curve.channels + 1), curve.kept, times))
-
-
-@dataclass(frozen=True)
-class Composition:
-    """How the savings of single groups make the latency of a model that saves on several.
-
-    Both ways are in units of the dense latency: `left(s)` is what a sum s of savings leaves,
-    and `saving(t)` the sum that leaves t.
-    """
-
-    left: Callable[[float], float]
-    saving: Callable[[float], float]
-
-
-#: name -> composition. THE registration of compositions. "additive" is eq. 6 as it stands: each
-#: group saves what it saves alone. But a layer between two groups shrinks on both axes, and
-#: both were credited with the whole of it: with half of every group gone the sum of all
-#: savings is the whole model, while a quarter of it is left. "paired" takes every layer to be
-#: such a one: what is left is the product of two axes, (1 - s / 2)^2. To first order they agree.
-COMPOSITIONS: dict[str, Composition] = {
-    "additive": Composition(lambda s: 1.0 - s, lambda t: 1.0 - t),
-    "paired": Composition(
-        lambda s: max(0.0, 1.0 - s / 2) ** 2, lambda t: 2.0 * (1.0 - max(0.0, t) ** 0.5)
-    ),
-}
-DEFAULT_COMPOSITION = "paired"
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,30 +174,26 @@ class ChannelEstimator:
 
     `saved[group][k]` is what the model gains (ms, >= 0) when that group alone keeps k
     channels; `dense_ms` is what it takes with all.
+
+    Eq. 6 as it stands leaves 1 - s of the dense latency, s the sum of all savings in its units.
+    But a layer between two groups shrinks on both axes, and both are credited with the whole of
+    it: with half of every group gone the sum is the whole model, while a quarter of it is left.
+    Here every layer is such a one: what is left is the product of two axes, (1 - s / 2)^2. To
+    first order the two agree.
     """
 
     dense_ms: float
     saved: Mapping[str, _Doubles]
-    composition: str = DEFAULT_COMPOSITION
-
-    def __post_init__(self) -> None:
-        if self.composition not in COMPOSITIONS:
-            known = ", ".join(sorted(COMPOSITIONS))
-            raise AlcsError(f"composition '{self.composition}' is not known: use {known}")
 
     @classmethod
-    def from_table(
-        cls,
-        table: ChannelTable,
-        composition: str = DEFAULT_COMPOSITION,
-    ) -> ChannelEstimator:
+    def from_table(cls, table: ChannelTable) -> ChannelEstimator:
         """The estimator of a table; raises `AlcsError` for an unusable one."""
         saved = {}
         for curve in table.curves:
             _check(curve)
             times = contribution(curve)
             saved[curve.group] = times[-1] - times
-        return cls(table.dense.median, saved, composition)
+        return cls(table.dense.median, saved)
 
     def latency(self, kept: Mapping[str, int]) -> float:
         """Latency (ms) when the groups keep so many channels; those not named keep all.
@@ -251,11 +217,12 @@ class ChannelEstimator:
 
     def after(self, saving_ms: float) -> float:
         """The latency (ms) that a sum of savings leaves."""
-        return self.dense_ms * COMPOSITIONS[self.composition].left(saving_ms / self.dense_ms)
+        return self.dense_ms * max(0.0, 1.0 - saving_ms / self.dense_ms / 2) ** 2
 
     def needed(self, latency_ms: float) -> float:
         """The sum of savings (ms) that leaves `latency_ms`: the inverse of `after`."""
-        return self.dense_ms * COMPOSITIONS[self.composition].saving(latency_ms / self.dense_ms)
+        left = float(max(0.0, latency_ms / self.dense_ms) ** 0.5)
+        return self.dense_ms * (2.0 * (1.0 - left))
 
 
 def _measure(
@@ -268,7 +235,6 @@ def _measure(
     iterations: int,
     warmup: int,
     feeds: Feeds | None,
-    library: bool,
 ) -> tuple[Timing, dict[_Point, Samples]]:
     """The dense model, and the runs (ms) of the model at each point, free of drift."""
     dense_model = build({})
@@ -284,7 +250,7 @@ def _measure(
             warmup=warmup,
             min_seconds=MIN_SECONDS,
             feeds=feeds,
-            library=library,
+            library=False,
         )
         batches.append((dense, batch, rows))
     reporter.stage("measuring channel groups", 1.0)
@@ -328,10 +294,10 @@ def _layer_times(model: Model, times: ModelTimes) -> dict[str, float]:
 
 
 def _predicted(
-    group: ChannelGroup, model: Model, layers: Mapping[str, float], dense_ms: float, steps: int
+    group: ChannelGroup, model: Model, layers: Mapping[str, float], dense_ms: float
 ) -> ChannelCurve:
     """The curve of a group from the times of the layers whose weights its slots name."""
-    kept = step_counts(group.channels, steps)
+    kept = step_counts(group.channels, STEPS)
     left = np.asarray(kept) / group.channels
     # By tensor and axis: slots of one axis are different parts of it, inputs of a concatenation.
     parts: dict[tuple[str, int], float] = {}

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import isotonic_regression
 
 from alcs_onnx.errors import TargetError
 from alcs_onnx.graph import Model, conv_layers, serialize
 from alcs_onnx.latency.estimator import Estimator
 from alcs_onnx.latency.fused import dense_times
-from alcs_onnx.latency.isotonic import non_decreasing
 from alcs_onnx.latency.overhead import profiler_overhead
 from alcs_onnx.ort import Feeds
 from alcs_onnx.reporter import SILENT, Reporter
@@ -50,29 +50,23 @@ def profile(
     iterations: int = 40,
     warmup: int = 3,
     seed: int = 0,
-    left_alone: Mapping[str, str] | None = None,
     feeds: Feeds | None = None,
-    library: bool = True,
     reporter: Reporter = SILENT,
     structure: str = "simd",
     groups: Mapping[str, int] | None = None,
 ) -> LatencyTable:
     """The latency table of `model` on `target`, with `threads` threads.
 
-    `build` makes the sparse models; a node that replaces a layer has its name. Layers in
-    `left_alone` (name -> reason) stay the runtime's own Conv there and get no curve: they
-    are part of tau. `iterations` are the recorded runs per model. `structure` names what a
-    group is, and `groups` gives their number for each layer by name; the default counts SIMD
-    groups.
+    `build` makes the sparse models; a node that replaces a layer has its name. `iterations` are
+    the recorded runs per model. `structure` names what a group is, and `groups` gives their
+    number for each layer by name; the default counts SIMD groups.
 
     Raises `TargetError` if the target cannot measure, or does not run a layer as a node
     of the layer's name (the custom-op library was not used).
     """
-    left_alone = dict(left_alone or {})
     layers = {
         layer.name: _group_count(layer, simd_group) if groups is None else groups[layer.name]
         for layer in conv_layers(model)
-        if layer.name not in left_alone
     }
     models = [serialize(model)]
     for index, density in enumerate(DENSITIES):
@@ -86,7 +80,6 @@ def profile(
         iterations=iterations,
         warmup=warmup,
         feeds=feeds,
-        library=library,
         reporter=reporter,
     )
     dense_ms = dense_times(model, dense.profile)
@@ -103,7 +96,6 @@ def profile(
         dense=Timing.from_samples(dense.wall),
         curves=curves,
         input_shapes={value.name: value.shape for value in model.inputs},
-        left_alone=left_alone,
         structure=structure,
     )
     return _calibrated(table, sparse)
@@ -131,8 +123,8 @@ def _curve(
             )
         time = max(item.profile.nodes[layer] - overhead, 0.0)
         measured.setdefault(kept_groups(density, groups), []).append(time)
-    times = non_decreasing([float(np.mean(group)) for group in measured.values()])
-    return LayerCurve(layer, tuple(measured), tuple(times), dense_ms)
+    times = isotonic_regression([np.mean(group) for group in measured.values()]).x
+    return LayerCurve(layer, tuple(measured), tuple(times.tolist()), dense_ms)
 
 
 def _calibrated(table: LatencyTable, sparse: Sequence[ModelTimes]) -> LatencyTable:

@@ -8,16 +8,10 @@ from alcs_onnx.rewrite.redundant import (
     zero_filters,
 )
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
-from alcs_onnx.rewrite.rewriter import (
-    DEFAULT_SIMD_GROUP,
-    compile_sparse,
-    random_model,
-    rewrite,
-)
+from alcs_onnx.rewrite.rewriter import compile_sparse, random_model, rewrite
 from alcs_onnx.rewrite.shrink import masked, shrink
 
 __all__ = [
-    "DEFAULT_SIMD_GROUP",
     "LayerRewrite",
     "RewriteResult",
     "WithoutZeros",

@@ -34,7 +34,7 @@ from alcs_onnx.structures import Structure, get_structure
 from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, PruningPlan, QuantizedWeight
 
 #: Group size where neither a plan nor the caller asks for another.
-DEFAULT_SIMD_GROUP = 8
+_DEFAULT_SIMD_GROUP = 8
 #: Group sizes looked for in a model that another tool made sparse.
 _COMPILE_GROUPS = (8, 4, 2, 1)
 
@@ -65,7 +65,7 @@ def rewrite(
     are not all zero are stored. Raises `ModelError` for a name that is no conv layer or a mask
     or weight of the wrong shape.
     """
-    default = simd_group or (plan.simd_group if plan else DEFAULT_SIMD_GROUP)
+    default = simd_group or (plan.simd_group if plan else _DEFAULT_SIMD_GROUP)
     keep = plan.keep if plan else {}
     _check_names(model, keep, "plan")
     structure = get_structure(plan.structure, plan.simd_group) if plan else None
@@ -83,7 +83,6 @@ def rewrite(
 def compile_sparse(
     model: Model,
     simd_group: int | None = None,
-    leave_alone: Collection[str] = (),
     quantized: Mapping[str, QuantizedWeight] | None = None,
     simd_groups: Mapping[str, int] | None = None,
 ) -> RewriteResult:
@@ -103,7 +102,7 @@ def compile_sparse(
         candidates = (layer.rows_per_group, *_COMPILE_GROUPS)
         return _Storage(find_simd_group(weight, layer.group, candidates), None)
 
-    return _rewrite(model, storage, leave_alone, quantized or {})
+    return _rewrite(model, storage, (), quantized or {})
 
 
 def random_model(

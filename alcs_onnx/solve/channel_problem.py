@@ -29,7 +29,6 @@ class ChannelProblem:
     scores: tuple[_Doubles, ...]
     saved: tuple[_Doubles, ...]
     needed_ms: float
-    scale: float
 
     def fits(self, options: Sequence[int] | IntArray) -> bool:
         """Whether these options, one of each group, save enough."""

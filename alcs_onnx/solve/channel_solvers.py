@@ -22,7 +22,7 @@ def knapsack(problem: ChannelProblem) -> IntArray:
         scores.append(upto[1:] - upto[0])
         latencies.append(saved[0] - saved[1:])
     spare = sum(float(saved[0]) for saved in problem.saved) - problem.needed_ms
-    return group_knapsack(scores, latencies, max(0.0, spare), problem.scale)
+    return group_knapsack(scores, latencies, max(0.0, spare))
 
 
 def greedy(problem: ChannelProblem) -> IntArray:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError, BudgetError
-from alcs_onnx.latency import DEFAULT_COMPOSITION, ChannelEstimator
+from alcs_onnx.latency import ChannelEstimator
 from alcs_onnx.solve.channel_problem import ChannelProblem
 from alcs_onnx.solve.registry import CHANNEL_SOLVERS
 from alcs_onnx.types import BoolArray, ChannelGroup, ChannelTable, IntArray
@@ -25,21 +25,16 @@ def solve_channels(
     budget_ms: float,
     *,
     method: str = CHANNEL_SOLVERS.default,
-    composition: str = DEFAULT_COMPOSITION,
-    scale: float = 10_000,
     min_channels: int | Mapping[str, int] = 1,
-    multiple: int = 1,
     measured_only: bool = False,
 ) -> dict[str, BoolArray]:
     """Masks [channels] (True: kept) of the groups that are not frozen, within the budget.
 
     `scores` are by group name, [channels], from `channel_scores`; `table` are the measured
-    contributions, put together by `composition` (`latency.COMPOSITIONS`). `scale` is the
-    knapsack's units per millisecond. Each group keeps at least `min_channels` (of all or by
-    group), and a multiple of `multiple` or all of them; with `measured_only` one of the numbers
-    that its curve was measured at, since between those the run time need not be a straight line
-    (a runtime that pads channels to vectors has steps there). The estimate of the result is at
-    most `budget_ms`.
+    contributions. Each group keeps at least `min_channels` (of all or by group), and with
+    `measured_only` one of the numbers that its curve was measured at, since between those the
+    run time need not be a straight line (a runtime that pads channels to vectors has steps
+    there). The estimate of the result is at most `budget_ms`.
 
     A budget of the dense latency and above keeps everything. Raises `BudgetError`, giving the
     reachable range, for one that is too low; `AlcsError` for scores that are missing, negative,
@@ -47,11 +42,11 @@ def solve_channels(
     """
     CHANNEL_SOLVERS.check(method)
     every = min_channels if isinstance(min_channels, int) else min(min_channels.values(), default=1)
-    if every < 1 or multiple < 1:
-        raise AlcsError(f"at least {every} channels in multiples of {multiple} cannot be kept")
+    if every < 1:
+        raise AlcsError(f"a group cannot keep at least {every} channels: one is the least")
     if not (isfinite(budget_ms) and budget_ms > 0):
         raise BudgetError(f"a latency budget of {budget_ms} ms cannot be met")
-    estimator = ChannelEstimator.from_table(table, composition)
+    estimator = ChannelEstimator.from_table(table)
     wanted = [group for group in groups if not group.frozen]
     ranked = {group.name: _checked(group, scores, estimator) for group in wanted}
     if budget_ms >= estimator.dense_ms:
@@ -60,7 +55,7 @@ def solve_channels(
         group.name: min_channels if isinstance(min_channels, int) else min_channels[group.name]
         for group in wanted
     }
-    counts = [_allowed(group.channels, least[group.name], multiple) for group in wanted]
+    counts = [_allowed(group.channels, least[group.name]) for group in wanted]
     if measured_only:
         counts = [
             row[np.isin(row, [*table.curve(group.name).kept, group.channels])]
@@ -71,7 +66,6 @@ def solve_channels(
         tuple(np.sort(row.astype(np.float64))[::-1] for row in ranked.values()),
         tuple(estimator.saved[group.name][row] for group, row in zip(wanted, counts, strict=True)),
         estimator.needed(budget_ms),
-        scale,
     )
     fewest = np.zeros(len(wanted), dtype=np.int64)
     if not problem.fits(fewest):
@@ -106,10 +100,9 @@ def stage_budgets(dense_ms: float, budget_ms: float, stages: int) -> tuple[float
     return (*(dense_ms - step * stage for stage in range(1, stages)), budget_ms)
 
 
-def _allowed(channels: int, least: int, multiple: int) -> IntArray:
+def _allowed(channels: int, least: int) -> IntArray:
     """The counts that a group of so many channels may keep, all of them last."""
-    first = min(-(-least // multiple) * multiple, channels)
-    return np.append(np.arange(first, channels, multiple, dtype=np.int64), channels)
+    return np.arange(min(least, channels), channels + 1, dtype=np.int64)
 
 
 def best_channels(scores: npt.NDArray[np.floating], count: int) -> BoolArray:

@@ -69,25 +69,14 @@ class Structure(Protocol):
         ...
 
 
-def project(
-    structure: Structure, weight: FloatArray, keep: BoolArray, layer: ConvLayer
-) -> FloatArray:
-    """The nearest weight (least squares) that has only the kept groups.
-
-    What is lost is the sum of squares of the removed weights, and no other values of the kept
-    ones lower it.
-    """
-    return np.where(structure.weight_mask(keep, layer), weight, np.float32(0))
-
-
 def largest_groups(
     structure: Structure, weight: FloatArray, layer: ConvLayer, count: int
 ) -> BoolArray:
     """The mask of the Euclidean projection onto the weights with at most `count` groups.
 
     Keeps the groups of largest Frobenius norm, among equals the first (ADAM-ADMM eq. 5 with
-    sections 4.1 to 4.4; ADMM-NN-S section 4.2, the solution of eq. 3). `project` with it gives
-    the projection itself. Raises `AlcsError` for a negative count.
+    sections 4.1 to 4.4; ADMM-NN-S section 4.2, the solution of eq. 3). The
+    weights masked by it are the projection itself. Raises `AlcsError` for a negative count.
     """
     if count < 0:
         raise AlcsError(f"layer '{layer.name}': {count} groups cannot be kept")

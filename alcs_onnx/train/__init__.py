@@ -15,7 +15,7 @@ except ImportError as error:
         f"training and reading data need torch ({error}): pip install alcs-onnx[train]"
     ) from None
 
-from alcs_onnx.train.admm import admm, initial_dual
+from alcs_onnx.train.admm import admm
 from alcs_onnx.train.config import (
     EpochRecord,
     Evaluation,
@@ -27,7 +27,6 @@ from alcs_onnx.train.config import (
 )
 from alcs_onnx.train.data import (
     Augment,
-    Batch,
     Data,
     DataOptions,
     ImageSamples,
@@ -41,13 +40,11 @@ from alcs_onnx.train.finetune import finetune
 from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.penalty import limited_rho
-from alcs_onnx.train.quantize import EPSILONS, QuantizeResult, quantize_weights
-from alcs_onnx.train.verify import Reference, verify
+from alcs_onnx.train.quantize import quantize_weights
+from alcs_onnx.train.verify import verify
 
 __all__ = [
-    "EPSILONS",
     "Augment",
-    "Batch",
     "Data",
     "DataOptions",
     "EpochRecord",
@@ -57,8 +54,6 @@ __all__ = [
     "Preprocess",
     "Project",
     "Projection",
-    "QuantizeResult",
-    "Reference",
     "Samples",
     "TrainConfig",
     "TrainHistory",
@@ -66,7 +61,6 @@ __all__ = [
     "admm",
     "evaluate",
     "finetune",
-    "initial_dual",
     "limited_rho",
     "load_data",
     "mean_gradients",

@@ -8,7 +8,7 @@ from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
 from alcs_onnx.reporter import SILENT
 from alcs_onnx.train.config import Evaluation, TrainConfig
-from alcs_onnx.train.data import Data, Samples
+from alcs_onnx.train.data import Data
 from alcs_onnx.train.loop import Trainer, torch_threads
 from alcs_onnx.types import FloatArray
 
@@ -19,16 +19,15 @@ def evaluate(
     weights: Mapping[str, FloatArray] | None = None,
     config: TrainConfig | None = None,
     *,
-    samples: Samples | None = None,
     teacher: Model | None = None,
 ) -> Evaluation:
     """The metric of `model` with `weights` in place of its own, on the test samples.
 
     Data without labels gives the agreement with `teacher`, by default `model` as it is. Raises
-    `DataError` where there are no test samples; `samples` may name others.
+    `DataError` where there are no test samples.
     """
     config = config or TrainConfig()
-    if samples is None and data.test is None:
+    if data.test is None:
         raise DataError("the data has no test samples to evaluate on")
     with torch_threads(config.threads):
         trainer = Trainer(
@@ -43,6 +42,6 @@ def evaluate(
             optimizer=config.optimizer,
             teacher=teacher,
         )
-        found = trainer.measure(samples)
+        found = trainer.measure()
     assert found is not None
     return found

@@ -13,9 +13,12 @@ from alcs_onnx.train.loop import Trainer, epoch_seed, gradient, torch_threads
 from alcs_onnx.train.module import to_array
 from alcs_onnx.types import FloatArray
 
+#: Training batches that gradients are averaged over.
+_BATCHES = 16
+
 
 def mean_gradients(
-    model: Model, data: Data, config: TrainConfig | None = None, *, batches: int = 16
+    model: Model, data: Data, config: TrainConfig | None = None
 ) -> dict[str, FloatArray]:
     """The mean over some training batches of d loss / d weight, by initializer.
 
@@ -35,7 +38,7 @@ def mean_gradients(
         )
         seed = epoch_seed(config.seed, "gradients", 0)
         found = data.train.batches(config.batch_size, training=True, seed=seed)
-        count = trainer.accumulate(islice(found, batches))
+        count = trainer.accumulate(islice(found, _BATCHES))
         if count == 0:
             raise DataError("the training data gave no batches to take gradients from")
         return {

@@ -17,7 +17,7 @@ from alcs_onnx.errors import AlcsError, DivergedError, UnsupportedError
 from alcs_onnx.graph import Model
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.train.config import Evaluation, TrainConfig
-from alcs_onnx.train.data import Batch, Data, Samples
+from alcs_onnx.train.data import Batch, Data
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.objective import Objective
 from alcs_onnx.train.recalibrate import match_moments
@@ -199,14 +199,13 @@ class Trainer:
                 break
         return tuple(torch.cat(parts)[:wanted] for parts in zip(*found, strict=True))
 
-    def measure(self, samples: Samples | None = None) -> Evaluation | None:
-        """The metric of the module as it is, on the test samples unless others are given."""
-        samples = samples or self.data.test
-        if samples is None:
+    def measure(self) -> Evaluation | None:
+        """The metric of the module as it is on the test samples, None where there are none."""
+        if self.data.test is None:
             return None
         total, count = 0.0, 0
         with torch.no_grad():
-            for found in samples.batches(self.config.batch_size, training=False):
+            for found in self.data.test.batches(self.config.batch_size, training=False):
                 batch = self._on_device(found)
                 total += self.objective.metric(self.module(*batch.inputs), batch) * batch.size
                 count += batch.size

@@ -9,7 +9,7 @@ last of which maps all. The distances q are those that ADMM ended with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from alcs_onnx.types import BoolArray, FloatArray, LevelSet, QuantizedWeight
 STAGE = "quantize"
 
 #: Thresholds of masked mapping, as shares of half the distance between levels: 1 maps all.
-EPSILONS = (0.3, 0.6, 0.85, 1.0)
+_EPSILONS = (0.3, 0.6, 0.85, 1.0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,6 @@ def quantize_weights(
     keep: Mapping[str, BoolArray] | None = None,
     keep_vectors: Mapping[str, BoolArray] | None = None,
     per_channel: bool = False,
-    epsilons: Sequence[float] = EPSILONS,
     reporter: Reporter = SILENT,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -64,14 +63,12 @@ def quantize_weights(
     """Train the layers of `levels` until every weight is one of its levels.
 
     Runs `config.admm_epochs` iterations of ADMM, then `config.finetune_epochs` of retraining
-    after each threshold of `epsilons`; after the last only what is not quantized trains: the
+    after each threshold of the mapping; after the last only what is not quantized trains: the
     biases. Where `keep[layer]` is False weights are and stay 0: pruned weights are no part of
     the levels. `per_channel` gives each output channel a distance of its own. Other arguments
-    are as for `admm` and `finetune`. Raises `AlcsError` for thresholds that do not rise to 1.
+    are as for `admm` and `finetune`. Raises `AlcsError` for levels of a layer that is not there.
     """
     config, keep = config or TrainConfig(), keep or {}
-    if not epsilons or list(epsilons) != sorted(set(epsilons)) or epsilons[-1] != 1:
-        raise AlcsError(f"the mapping thresholds {list(epsilons)} do not rise to 1")
     unknown = set(levels) - set(prunable)
     if unknown:
         raise AlcsError(f"levels are given for '{min(unknown)}', which is no prunable layer")
@@ -114,7 +111,7 @@ def quantize_weights(
         layer: nearest(layer, result.weights[name]).scale for layer, name in quantizable.items()
     }
     quantized: dict[str, QuantizedWeight] = {}
-    for number, epsilon in enumerate(epsilons, 1):
+    for number, epsilon in enumerate(_EPSILONS, 1):
         fixed = {}
         for layer, name in quantizable.items():
             quantized[layer] = nearest(layer, arrays[name], scales[layer])

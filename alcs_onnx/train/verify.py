@@ -48,17 +48,15 @@ def verify(
     model: Model,
     reference: Reference = runtime_reference,
     *,
-    feeds: Feeds | None = None,
-    tolerance: float = TOLERANCE,
     seed: int = 0,
 ) -> float:
     """Compare torch with `reference` and return the largest relative difference of an output.
 
     Raises `AlcsError` naming the first node, in topological order, whose output differs by
-    more than `tolerance` relative to its largest absolute value. Intermediate tensors are
+    more than `TOLERANCE` relative to its largest absolute value. Intermediate tensors are
     only looked at when an output differs.
     """
-    inputs = random_feeds(model, seed) if feeds is None else dict(feeds)
+    inputs = random_feeds(model, seed)
     arguments = [torch.from_numpy(np.array(inputs[info.name])) for info in model.inputs]
     names = [info.name for info in model.outputs]
     with torch.no_grad():
@@ -68,9 +66,9 @@ def verify(
         relative_difference(tensor.numpy(), np.asarray(expected[name]))
         for name, tensor in zip(names, outputs, strict=True)
     )
-    if worst <= tolerance:
+    if worst <= TOLERANCE:
         return worst
-    raise AlcsError(_first_difference(model, reference, inputs, arguments, tolerance, worst))
+    raise AlcsError(_first_difference(model, reference, inputs, arguments, worst))
 
 
 def _first_difference(
@@ -78,7 +76,6 @@ def _first_difference(
     reference: Reference,
     inputs: Feeds,
     arguments: Sequence[torch.Tensor],
-    tolerance: float,
     worst: float,
 ) -> str:
     known = {info.name for info in model.outputs} | (set(model.shapes) & set(model.dtypes))
@@ -90,10 +87,10 @@ def _first_difference(
             if name not in expected:
                 continue
             gap = relative_difference(actual[name].numpy(), np.asarray(expected[name]))
-            if gap > tolerance:
+            if gap > TOLERANCE:
                 return (
                     f"torch and the runtime first differ at node '{node.name}' "
                     f"({node.op_type}): relative difference {gap:.2g} of '{name}', "
-                    f"allowed {tolerance:.2g}"
+                    f"allowed {TOLERANCE:.2g}"
                 )
-    return f"torch and the runtime differ by {worst:.2g} at the outputs, allowed {tolerance:.2g}"
+    return f"torch and the runtime differ by {worst:.2g} at the outputs, allowed {TOLERANCE:.2g}"

@@ -34,23 +34,13 @@ def test_a_model_is_loaded_from_a_path(tmp_path):
     assert ort.create_session(path, library=False).outputs[0].name == "t3"
 
 
-@pytest.mark.parametrize("optimised", [True, False])
-def test_optimisations_can_be_switched_off(optimised, tmp_path):
-    session = ort.create_session(
-        timing_models.small_network(),
-        library=False,
-        profile_prefix=tmp_path / "p",
-        disable_optimisations=not optimised,
-    )
-    session.run(ort.random_feeds(session))
-    assert ("stem_relu" in session.end_profiling().read_text()) is not optimised
-
-
-def test_an_old_runtime_is_refused_with_both_versions():
+def test_an_old_runtime_is_refused_with_both_versions(monkeypatch):
+    monkeypatch.setattr(ort, "runtime_version", lambda: "1.17.3")
     with pytest.raises(TargetError, match=r"1\.17\.3 is too old.* 1\.18 or newer"):
-        ort.check_runtime("1.17.3")
+        ort.check_runtime()
     for version in ("1.18.0", "1.31.1", "2.0.0"):
-        ort.check_runtime(version)
+        monkeypatch.setattr(ort, "runtime_version", lambda found=version: found)
+        ort.check_runtime()
 
 
 def test_a_missing_library_is_one_line(monkeypatch, tmp_path):
@@ -174,8 +164,8 @@ def test_zero_iterations_are_refused():
 
 def test_real_sessions_are_timed_in_rotation(session):
     other = ort.create_session(timing_models.chain(side=8), library=False)
-    feeds = [ort.random_feeds(session), ort.random_feeds(other)]
-    samples = ort.time_interleaved([session, other], feeds, iterations=7, warmup=1)
+    runners = [ort.SessionRunner(each, ort.random_feeds(each)) for each in (session, other)]
+    samples = ort.interleave(runners, iterations=7, warmup=1)
     assert [row.shape for row in samples] == [(7,), (7,)]
     assert all((row > 0).all() for row in samples)
 

@@ -120,8 +120,8 @@ def test_index_bits_are_the_best_there_are(steps: list[int], group_bits: int) ->
         return stored * (group_bits + bits)
 
     groups = IndexedGroups.at(positions, group_bits)
-    assert size(best_index_bits([groups])) == min(map(size, range(12)))
-    without = best_index_bits([IndexedGroups.at(positions, group_bits, zero_level=False)])
+    assert size(best_index_bits(groups)) == min(map(size, range(12)))
+    without = best_index_bits(IndexedGroups.at(positions, group_bits, zero_level=False))
     largest = max((step - 1 for step in steps), default=0)
     assert 2**without > largest
     assert without == 0 or 2 ** (without - 1) <= largest

@@ -16,7 +16,6 @@ from alcs_onnx.sparse_format import (
     block_count,
     find_simd_group,
     group_mask_to_weight_mask,
-    group_norms,
     largest_fitting,
     pack,
     unpack,
@@ -75,23 +74,6 @@ def test_keep_decides_exactly_what_is_stored(
     np.testing.assert_array_equal(sparse.positions, np.flatnonzero(keep))
     mask = group_mask_to_weight_mask(keep, weight.shape, group, g)
     np.testing.assert_array_equal(unpack(sparse, weight.shape), np.where(mask, weight, 0))
-
-
-@given(weights())
-def test_group_norms_are_the_energy_of_the_weight(case: tuple[np.ndarray, int, int]) -> None:
-    weight, group, g = case
-    norms = group_norms(weight, group, g)
-    assert norms.dtype == np.float64
-    wide = weight.astype(np.float64)
-    np.testing.assert_allclose((norms**2).sum(), (wide**2).sum(), rtol=1e-12)
-    np.testing.assert_array_equal(norms > 0, unpacked_any(weight, group, g))
-
-
-def unpacked_any(weight: np.ndarray, group: int, g: int) -> np.ndarray:
-    sparse = pack(weight, group, g)
-    stored = np.zeros(sparse.group_count, dtype=bool)
-    stored[sparse.positions] = True
-    return stored.reshape(sparse.blocks, sparse.columns)
 
 
 def valid() -> SparseWeights:

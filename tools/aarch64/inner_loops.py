@@ -24,6 +24,8 @@ OBJDUMP = "aarch64-linux-gnu-objdump"
 # LLVM has no model of its own for the Apple M1: it uses that of an older core, Cyclone.
 PROCESSORS = ("neoverse-n1", "cortex-a53", "cortex-a55", "apple-m1")
 MODES = ("full", "tail", "rows")
+#: Of a loop, simulated.
+ITERATIONS = 200
 
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
 _INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*([^/]*)")
@@ -147,13 +149,6 @@ def find_loops(path: Path) -> list[Loop]:
     return sorted(loops, key=lambda i: (i.kind != "tile", i.mode, -i.rows, -i.vectors))
 
 
-def main_tiles(loops: list[Loop]) -> list[Loop]:
-    """The tiles that nearly all work is done in: whole vectors, at the full width of each height
-    that is no makeshift (4 rows and more)."""
-    tiles = [i for i in loops if i.kind == "tile" and i.mode == "full" and i.rows >= 4]
-    return [i for i in tiles if i.vectors == max(j.vectors for j in tiles if j.rows == i.rows)]
-
-
 def find_mca() -> str | None:
     for name in ("llvm-mca-19", "llvm-mca"):
         if path := shutil.which(name):
@@ -161,7 +156,7 @@ def find_mca() -> str | None:
     return None
 
 
-def analyse(mca: str, loop: Loop, processor: str, iterations: int = 200) -> dict[str, float]:
+def analyse(mca: str, loop: Loop, processor: str) -> dict[str, float]:
     """Cycles per iteration of `loop`, data in cache, and the FMA pipes' busy share."""
     lines = ["start:"]
     for i in loop.body:
@@ -169,7 +164,7 @@ def analyse(mca: str, loop: Loop, processor: str, iterations: int = 200) -> dict
         lines.append(f"{i.mnemonic} {operands}")
     command = [mca, "-mtriple=aarch64-linux-gnu", f"-mcpu={processor}", "-json"]
     done = subprocess.run(
-        [*command, f"-iterations={iterations}"],
+        [*command, f"-iterations={ITERATIONS}"],
         input="\n".join(lines) + "\n",
         check=True,
         capture_output=True,
@@ -177,7 +172,7 @@ def analyse(mca: str, loop: Loop, processor: str, iterations: int = 200) -> dict
     )
     described = json.loads(done.stdout)
     report = described["CodeRegions"][0]
-    cycles = report["SummaryView"]["TotalCycles"] / iterations
+    cycles = report["SummaryView"]["TotalCycles"] / ITERATIONS
     # The units on which multiply-adds run, and for how many cycles they are taken by them. A group
     # of equal units is written NAME.0, NAME.1, ...; with too few multiply-adds to need them all,
     # some do not appear among those taken.

@@ -10,12 +10,11 @@ from alcs_onnx.coupling.rules import (
     reshaping,
     spatial,
 )
-from alcs_onnx.coupling.rules.registry import RULES, Changes, Kept, Rule
+from alcs_onnx.coupling.rules.registry import RULES, Changes, Rule
 
 __all__ = [
     "RULES",
     "Changes",
-    "Kept",
     "Rule",
     "convolution",
     "elementwise",

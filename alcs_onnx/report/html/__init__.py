@@ -14,7 +14,7 @@ Blocks escape all text they are given. What is `Markup` is taken as it is.
 
 from alcs_onnx.report.html.blocks import Link, facts, text, warning
 from alcs_onnx.report.html.charts import Series, line_chart, scatter_chart
-from alcs_onnx.report.html.colouring import Colouring, by_amount, by_kind
+from alcs_onnx.report.html.colouring import by_amount, by_kind
 from alcs_onnx.report.html.document import Section, page
 from alcs_onnx.report.html.graph import GraphNode, graph, node_href
 from alcs_onnx.report.html.inspection import inspection_page
@@ -22,7 +22,6 @@ from alcs_onnx.report.html.markup import Markup
 from alcs_onnx.report.html.tables import Column, table
 
 __all__ = [
-    "Colouring",
     "Column",
     "GraphNode",
     "Link",

@@ -61,19 +61,10 @@ def line_chart(
     return _chart(series, x_label, y_label, title, size, from_zero, values)
 
 
-def scatter_chart(
-    series: Sequence[Series],
-    x_label: str,
-    y_label: str,
-    *,
-    title: str = "",
-    size: tuple[int, int] = (640, 320),
-    from_zero: bool = False,
-    values: bool = True,
-) -> Markup:
+def scatter_chart(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
     """As `line_chart` for series that are clouds of points: style "points" unless "dashed"."""
     points = [one if one.style == "dashed" else replace(one, style="points") for one in series]
-    return _chart(points, x_label, y_label, title, size, from_zero, values)
+    return line_chart(points, x_label, y_label, from_zero=False)
 
 
 def _chart(

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import graph_helpers
 import numpy as np
 import onnx
 from zoo.builder import Builder
 
-from alcs_onnx import coupling, ort
+from alcs_onnx import coupling
 from alcs_onnx.graph import Model, Node, model_macs, serialize
 from alcs_onnx.rewrite.shrink import masked, shrink
 from alcs_onnx.types import ChannelGroup
@@ -48,8 +49,7 @@ def run(model: Model, values: Mapping[str, Array]) -> list[Array]:
     steps that depend on the largest of them: there it is left out.
     """
     quantized = any(node.is_op("QuantizeLinear") for node in model.nodes)
-    session = ort.create_session(serialize(model), library=False, disable_optimisations=quantized)
-    return session.run(values)
+    return graph_helpers.run(serialize(model), values, optimise=not quantized)
 
 
 def assert_close(actual: Iterable[Array], expected: Iterable[Array], what: str) -> None:

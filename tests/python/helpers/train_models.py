@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from alcs_onnx.graph import Model, load_model
 from alcs_onnx.reporter import Silent
-from alcs_onnx.sparse_format import group_mask_to_weight_mask, group_norms
+from alcs_onnx.sparse_format import blocks_view, group_mask_to_weight_mask
 from alcs_onnx.train import (
     Data,
     DataOptions,
@@ -151,7 +151,7 @@ def keep_largest(share: float, simd_group: int = 4) -> Any:
     def project(weights: Mapping[str, np.ndarray]) -> Projection:
         masks = {}
         for layer, weight in weights.items():
-            norms = group_norms(weight, 1, simd_group)
+            norms = np.linalg.norm(blocks_view(weight, 1, simd_group), axis=2)
             kept = norms >= np.quantile(norms, 1 - share)
             masks[layer] = group_mask_to_weight_mask(kept, weight.shape, 1, simd_group)
         return Projection(masks, 1.25)

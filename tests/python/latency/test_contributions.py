@@ -289,14 +289,14 @@ def table():
 
 
 def test_savings_add_up_in_equation_6(table):
-    estimator = ChannelEstimator.from_table(table, "additive")
-    assert estimator.latency({}) == 6.0
-    assert estimator.latency({"a": 4}) == pytest.approx(2.0)
-    assert estimator.latency({"a": 8, "b": 2}) == pytest.approx(4.5)
-    assert estimator.latency({"a": 4, "b": 1}) == pytest.approx(0.0)
+    estimator = ChannelEstimator.from_table(table)
+    assert estimator.saving({}) == 0.0
+    assert estimator.saving({"a": 4}) == pytest.approx(4.0)
+    assert estimator.saving({"a": 8, "b": 2}) == pytest.approx(1.5)
+    assert estimator.saving({"a": 4, "b": 1}) == pytest.approx(6.0)
 
 
-def test_paired_savings_are_a_product_of_two_axes(table):
+def test_what_is_left_is_a_product_of_two_axes(table):
     estimator = ChannelEstimator.from_table(table)
     assert estimator.latency({}) == 6.0
     assert estimator.latency({"a": 4, "b": 1}) == pytest.approx(6 * (1 - 0.5) ** 2)
@@ -305,7 +305,7 @@ def test_paired_savings_are_a_product_of_two_axes(table):
     assert estimator.after(100.0) == 0.0
 
 
-def test_a_chain_of_equal_layers_is_what_paired_says():
+def test_a_chain_of_equal_layers_is_estimated_exactly():
     """Each layer lies between two groups: half of all channels leave a quarter of the time."""
     groups, kept = 50, (5, 10)
     ones = tuple(
@@ -315,7 +315,6 @@ def test_a_chain_of_equal_layers_is_what_paired_says():
     table = ChannelTable("", MACHINE, Timing(50, 50, 50, 50, 0, 9), ones)
     half = {f"g{index}": 5 for index in range(groups)}
     assert ChannelEstimator.from_table(table).latency(half) == pytest.approx(50 / 4)
-    assert ChannelEstimator.from_table(table, "additive").latency(half) == pytest.approx(0)
 
 
 def test_what_was_not_measured_is_not_estimated(table):
@@ -324,8 +323,6 @@ def test_what_was_not_measured_is_not_estimated(table):
         estimator.latency({"c": 1})
     with pytest.raises(AlcsError, match="group 'b' has 5 channels, not 6"):
         estimator.latency({"b": 6})
-    with pytest.raises(AlcsError, match="composition 'odd' is not known"):
-        ChannelEstimator.from_table(table, "odd")
 
 
 UNUSABLE = [

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from functools import partial
-from itertools import pairwise
 from math import isnan, nan
 
 import numpy as np
@@ -31,10 +29,10 @@ from alcs_onnx.latency import (
     without_overhead,
 )
 from alcs_onnx.latency.fused import dense_times
-from alcs_onnx.latency.isotonic import non_decreasing
 from alcs_onnx.ort import get_library_path
 from alcs_onnx.rewrite import random_model
 from alcs_onnx.target import ModelTimes, NodeTimes, get_target
+from alcs_onnx.target.local import LocalTarget
 from alcs_onnx.types import DENSITIES, LatencyTable, LayerCurve, Machine, Timing
 
 MACHINE = Machine("Some CPU", "avx2", 1, "1.31.1", "lib 0123", "performance", 0.5)
@@ -130,36 +128,6 @@ def test_a_correction_multiplies_everything():
 def test_unusable_curves_are_refused(curve):
     with pytest.raises(AlcsError, match="layer 'a': its latency curve"):
         Estimator.from_curves(0.0, [curve])
-
-
-# --- the rising fit
-
-
-@given(st.lists(st.floats(-100, 100), max_size=12))
-def test_the_rising_fit_is_rising_and_keeps_the_mean(values):
-    fit = non_decreasing(values)
-    assert len(fit) == len(values)
-    assert all(b >= a for a, b in pairwise(fit))
-    assert sum(fit) == pytest.approx(sum(values), abs=1e-6)
-    assert non_decreasing(sorted(values)) == pytest.approx(sorted(values))
-
-
-def test_the_rising_fit_is_the_closest_one():
-    values = [1.0, 3.0, 2.0, 2.5, 0.0, 5.0]
-    fit = np.array(non_decreasing(values))
-    distance = np.square(fit - values).sum()
-    grid = np.arange(0, 5.01, 0.25)
-    best = min(np.square(np.array(other) - values).sum() for other in _rising(grid, len(values)))
-    assert distance <= best + 1e-9
-
-
-def _rising(grid, length, start=0):
-    if length == 0:
-        yield []
-        return
-    for index in range(start, len(grid), 2):
-        for rest in _rising(grid, length - 1, index):
-            yield [grid[index], *rest]
 
 
 # --- profiling
@@ -288,14 +256,6 @@ def test_noise_is_smoothed_into_a_rising_curve(model):
     Estimator.from_table(table)  # refuses a falling one
     # What was measured did fall, so that neighbours were pooled.
     assert all(len(set(curve.times)) < len(curve.times) for curve in table.curves)
-
-
-def test_layers_left_alone_have_no_curve(model):
-    target = KnownTarget(model, GROUPS)
-    table = profile(model, target.build, target, 4, left_alone={"stem": "it is faster dense"})
-    assert "stem" not in target.built[0]
-    assert [c.layer for c in table.curves] == ["first", "second", "head"]
-    assert table.left_alone == {"stem": "it is faster dense"}
 
 
 def test_a_layer_that_did_not_run_is_named(model):
@@ -449,13 +409,16 @@ def test_a_real_model_is_profiled_with_the_real_library(model, threads):
 
 def test_without_the_library_profiling_says_so(model):
     """The same file runs by its function body, whose nodes have other names."""
-    build = partial(_random_bytes, model)
+
+    class WithoutLibrary(LocalTarget):
+        def node_times(self, models, **options):
+            return super().node_times(models, **{**options, "library": False})
+
+    def build(densities, seed):
+        return serialize(random_model(model, densities, 4, seed).model)
+
     with pytest.raises(TargetError, match="was the custom-op library used"):
-        profile(model, build, get_target("local"), 4, iterations=2, warmup=0, library=False)
-
-
-def _random_bytes(model, densities, seed):
-    return serialize(random_model(model, densities, 4, seed).model)
+        profile(model, build, WithoutLibrary(), 4, iterations=2, warmup=0)
 
 
 # --- files

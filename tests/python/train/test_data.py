@@ -23,6 +23,7 @@ from alcs_onnx.train import (  # noqa: E402
     TrainConfig,
     evaluate,
     load_data,
+    mean_gradients,
 )
 from alcs_onnx.train.data.split import held_out  # noqa: E402
 
@@ -367,7 +368,7 @@ def test_function_inputs_by_name(module: str, model: Model) -> None:
 def test_function_refusals(function: str, message: str, module: str, model: Model) -> None:
     def use() -> None:
         data = load_data(f"{module}:{function}", model)
-        evaluate(model, data, samples=data.train)
+        mean_gradients(model, data)
 
     with pytest.raises(DataError, match=message):
         use()

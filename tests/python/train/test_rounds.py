@@ -238,10 +238,6 @@ def test_weights_close_to_their_level_are_mapped_first():
     assert within(weight, quantized, 1.0).all()
 
 
-def test_thresholds_and_layers_are_checked(model, data):
-    levels = dict.fromkeys(PRUNABLE, LEVEL_SETS["3bit"])
-    for epsilons in ([], [0.5], [0.5, 0.2, 1.0], [0.5, 0.5, 1.0]):
-        with pytest.raises(AlcsError, match="do not rise to 1"):
-            quantize_weights(model, PRUNABLE, levels, data, CONFIG, epsilons=epsilons)
+def test_layers_are_checked(model, data):
     with pytest.raises(AlcsError, match="levels are given for 'z'"):
         quantize_weights(model, PRUNABLE, {"z": LEVEL_SETS["3bit"]}, data, CONFIG)

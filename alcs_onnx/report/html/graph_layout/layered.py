@@ -16,6 +16,10 @@ Point = tuple[float, float]
 
 #: Width over height at which separate parts begin another line.
 _ASPECT = 1.6
+#: Least distances of nodes within a row, and of rows.
+_GAP_WITHIN, _GAP_BETWEEN = 24.0, 40.0
+#: The room of an edge that passes through a row.
+_BEND_WIDTH = 8.0
 
 
 @dataclass(frozen=True)
@@ -37,23 +41,17 @@ class Layout:
 def layered_layout(
     sizes: Sequence[tuple[float, float]],
     edges: Sequence[Edge],
-    *,
-    gap: tuple[float, float] = (24.0, 40.0),
-    bend_width: float = 8.0,
 ) -> Layout:
     """Lay out nodes of `sizes` (width, height), and `edges` from one node to another.
 
-    `gap` is the least distance within a row and between rows, `bend_width` the room of a long
-    edge. Equal graphs get equal drawings. Raises `ValueError` for a cycle.
+    Equal graphs get equal drawings. Raises `ValueError` for a cycle.
     """
-    parts = [
-        _Part(nodes, sizes, links, gap, bend_width) for nodes, links in _separate(len(sizes), edges)
-    ]
+    parts = [_Part(nodes, sizes, links) for nodes, links in _separate(len(sizes), edges)]
     centres: list[Point] = [(0.0, 0.0)] * len(sizes)
     ranks = [0] * len(sizes)
     routes: dict[Edge, tuple[Point, ...]] = {}
     width = height = 0.0
-    for part, (left, top) in zip(parts, _arrange(parts, gap), strict=True):
+    for part, (left, top) in zip(parts, _arrange(parts), strict=True):
         for node, rank, (x, y) in zip(part.nodes, part.graph.ranks, part.centres, strict=False):
             centres[node], ranks[node] = (x + left, y + top), rank
         for edge, route in part.routes().items():
@@ -76,19 +74,17 @@ class _Part:
         nodes: Sequence[int],
         sizes: Sequence[tuple[float, float]],
         edges: Sequence[Edge],
-        gap: tuple[float, float],
-        bend_width: float,
     ) -> None:
         inner = {node: i for i, node in enumerate(nodes)}
         links = [(inner[source], inner[target]) for source, target in dict.fromkeys(edges)]
         self.nodes, self._edges = nodes, links
         self.graph: Rows = with_bends(assign_ranks(len(nodes), links), links)
         bends = len(self.graph.ranks) - len(nodes)
-        widths = [sizes[node][0] for node in nodes] + [bend_width] * bends
+        widths = [sizes[node][0] for node in nodes] + [_BEND_WIDTH] * bends
         self._heights = [sizes[node][1] for node in nodes]
         rows = order_rows(self.graph)
-        x = assign_x(self.graph, rows, widths, gap[0])
-        self._tops, self._bottoms = self._levels(rows, gap[1])
+        x = assign_x(self.graph, rows, widths, _GAP_WITHIN)
+        self._tops, self._bottoms = self._levels(rows)
         self.centres: list[Point] = [
             (x[v], (self._tops[rank] + self._bottoms[rank]) / 2)
             for v, rank in enumerate(self.graph.ranks)
@@ -96,13 +92,13 @@ class _Part:
         self.width = max(v + width / 2 for v, width in zip(x, widths, strict=True))
         self.height = self._bottoms[-1]
 
-    def _levels(self, rows: Sequence[Sequence[int]], gap: float) -> tuple[list[float], list[float]]:
+    def _levels(self, rows: Sequence[Sequence[int]]) -> tuple[list[float], list[float]]:
         tops, bottoms, y = [], [], 0.0
         for row in rows:
             tops.append(y)
             y += max((self._heights[v] for v in row if not self.graph.is_bend(v)), default=0.0)
             bottoms.append(y)
-            y += gap
+            y += _GAP_BETWEEN
         return tops, bottoms
 
     def routes(self) -> dict[Edge, tuple[Point, ...]]:
@@ -155,17 +151,17 @@ def _separate(count: int, edges: Sequence[Edge]) -> list[tuple[list[int], list[E
     return [(members, links[name]) for name, members in nodes.items()]
 
 
-def _arrange(parts: Sequence[_Part], gap: tuple[float, float]) -> list[Point]:
+def _arrange(parts: Sequence[_Part]) -> list[Point]:
     """Top left corners: parts side by side in lines, the tallest first."""
-    area = sum((part.width + gap[0]) * (part.height + gap[1]) for part in parts)
+    area = sum((part.width + _GAP_WITHIN) * (part.height + _GAP_BETWEEN) for part in parts)
     limit = max([math.sqrt(area * _ASPECT), *(part.width for part in parts)])
     corners: list[Point] = [(0.0, 0.0)] * len(parts)
     left = top = lowest = 0.0
     for index in sorted(range(len(parts)), key=lambda i: -parts[i].height):
         part = parts[index]
         if left and left + part.width > limit:
-            left, top = 0.0, lowest + gap[1]
+            left, top = 0.0, lowest + _GAP_BETWEEN
         corners[index] = (left, top)
-        left += part.width + 2 * gap[0]
+        left += part.width + 2 * _GAP_WITHIN
         lowest = max(lowest, top + part.height)
     return corners

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from modelbench.engines.api import Engine
 from modelbench.engines.deepsparse import DeepSparse
-from modelbench.engines.litert import LiteRt
 from modelbench.engines.openvino import OpenVino
 
-ENGINES: tuple[Engine, ...] = (OpenVino(), DeepSparse(), LiteRt())
+ENGINES: tuple[Engine, ...] = (OpenVino(), DeepSparse())
 
 __all__ = ["ENGINES", "Engine"]
