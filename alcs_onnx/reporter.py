@@ -52,3 +52,16 @@ class Silent:
 
 
 SILENT: Reporter = Silent()
+
+
+class NoteKeeper(Silent):
+    """Remembers the notes, and passes them on to the reporter behind it."""
+
+    def __init__(self, behind: Reporter = SILENT) -> None:
+        self.notes: list[str] = []
+        self._behind = behind
+
+    def note(self, text: str) -> None:
+        """Keep the line, and tell it."""
+        self.notes.append(text)
+        self._behind.note(text)

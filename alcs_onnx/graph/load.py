@@ -12,6 +12,7 @@ from alcs_onnx.graph.model import Model
 from alcs_onnx.graph.parse import read_model
 from alcs_onnx.graph.passes import PASSES
 from alcs_onnx.graph.shapes import Declared, infer
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.types import Shape
 
 #: Passes enable one another; real models settle within three rounds.
@@ -25,30 +26,29 @@ Note = Callable[[str], None]
 def load_model(
     path: str | Path,
     input_shapes: Mapping[str, Shape] | None = None,
-    on_note: Note | None = None,
+    reporter: Reporter = SILENT,
     *,
     needs_conv: bool = True,
 ) -> Model:
     """Read, check and normalise the ONNX file at `path`.
 
     `input_shapes` gives static shapes to inputs with dynamic dimensions. A batch (first
-    dimension) that alone is dynamic becomes 1. `on_note` receives one line for each thing
-    worth telling. Raises `ModelError` for a file that is missing, not ONNX, damaged, invalid,
+    dimension) that alone is dynamic becomes 1. `reporter` is told each thing worth
+    telling. Raises `ModelError` for a file that is missing, not ONNX, damaged, invalid,
     or without a Conv node (unless `needs_conv` is False), and `UnsupportedError` for what is
     valid but not handled.
     """
-    note = on_note or (lambda _: None)
     try:
         given = {name: tuple(shape) for name, shape in (input_shapes or {}).items()}
         raw = read_model(Path(path))
-        model = resolve_inputs(raw.model, raw.input_dims, given, note)
+        model = resolve_inputs(raw.model, raw.input_dims, given, reporter.note)
         # Declared shapes hold only for the inputs they were declared for.
         same = all(raw.input_dims[name] == shape for name, shape in given.items())
         declared = {
             name: (dtype, shape if same else None) for name, (dtype, shape) in raw.declared.items()
         }
         model = GraphEditor(model).snapshot()  # refuses dangling tensors and cycles
-        model = normalise(infer(model, declared), declared, note)
+        model = normalise(infer(model, declared), declared, reporter.note)
     except AlcsError as error:
         # Names from the file may hold anything, line breaks included.
         raise type(error)(" ".join(f"{path}: {error}".split())) from error

@@ -131,9 +131,9 @@ def open_workload(
     leaves no convolution at all.
     """
     target = get_target(measuring.target)
-    model = load_model(path, input_shapes, reporter.note, needs_conv=False)
+    model = load_model(path, input_shapes, reporter, needs_conv=False)
     if fully_connected:
-        model = as_convolutions(model, reporter.note)
+        model = as_convolutions(model, reporter)
     require_conv(path, model)
     session = ort.create_session(serialize(model), library=False)
     return Workload(

@@ -20,7 +20,7 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
     `AlcsError`.
     """
     check_writable(request.output, request.model)
-    loaded = load_model(request.model, request.input_shapes, reporter.note)
+    loaded = load_model(request.model, request.input_shapes, reporter)
     rewritten = compile_sparse(loaded, request.simd_group)
     written = written_form(rewritten.model)
     check = numeric_check(written, loaded, request.seed)

@@ -31,7 +31,7 @@ def inspect(request: InspectRequest, reporter: Reporter = SILENT) -> Inspection:
         request.model,
         request.input_shapes,
         fully_connected=request.fully_connected,
-        on_note=reporter.note,
+        reporter=reporter,
     )
     coupled = request.everything or view == "coupling"
     if view == "coupling" and subject.model is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from alcs_onnx.graph import (
     require_conv,
 )
 from alcs_onnx.pipeline.inspect.weights import FileWeight, find_weights
+from alcs_onnx.reporter import SILENT, NoteKeeper, Reporter
 from alcs_onnx.types import Shape
 
 
@@ -77,27 +78,22 @@ def open_subject(
     input_shapes: Mapping[str, Shape],
     *,
     fully_connected: bool = False,
-    on_note: Callable[[str], None],
+    reporter: Reporter = SILENT,
 ) -> Subject:
     """Read the file at `path`; raises a child of `AlcsError` only if it cannot be read at all.
 
     `fully_connected` as for `optimize`.
     """
-    notes: list[str] = []
-
-    def note(text: str) -> None:
-        notes.append(text)
-        on_note(text)
-
+    keeper = NoteKeeper(reporter)
     file = read_file(path, input_shapes)
     for text in file.notes:
-        note(text)
+        keeper.note(text)
     model, problem = None, ""
     try:
-        model = load_model(path, input_shapes, note, needs_conv=False)
+        model = load_model(path, input_shapes, keeper, needs_conv=False)
         if fully_connected:
-            model = as_convolutions(model, note)
+            model = as_convolutions(model, keeper)
         require_conv(path, model)
     except AlcsError as error:
         problem = str(error).removeprefix(f"{path}: ")
-    return Subject(path, file, model, problem, tuple(dict.fromkeys(notes)))
+    return Subject(path, file, model, problem, tuple(dict.fromkeys(keeper.notes)))

@@ -24,6 +24,7 @@ from alcs_onnx.graph import (
     model_macs,
     serialize,
 )
+from alcs_onnx.reporter import NoteKeeper
 from alcs_onnx.rewrite import random_model, rewrite
 from alcs_onnx.sparse_format import OP_DOMAIN
 
@@ -355,11 +356,11 @@ def test_left_alone_with_a_reason(name: str, tmp_path: Path, rng: Rng) -> None:
         "batch": normal(rng, 2, 5), "samples": normal(rng, 2, 6),
     }  # fmt: skip
     loaded = load(tmp_path, nodes, weights, (2, 3, 8, 8))
-    notes: list[str] = []
-    assert as_convolutions(loaded, notes.append) is loaded
-    assert len(notes) == sum(node.is_op("Gemm", "MatMul") for node in loaded.nodes)
-    assert "node 'fc'" in notes[0]
-    assert reason in notes[0]
+    told = NoteKeeper()
+    assert as_convolutions(loaded, told) is loaded
+    assert len(told.notes) == sum(node.is_op("Gemm", "MatMul") for node in loaded.nodes)
+    assert "node 'fc'" in told.notes[0]
+    assert reason in told.notes[0]
 
 
 def test_neighbours_of_a_layer_left_alone(tmp_path: Path, rng: Rng) -> None:

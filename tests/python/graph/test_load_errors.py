@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from alcs_onnx.errors import AlcsError, ModelError, UnsupportedError
 from alcs_onnx.graph import conv_layers, load_model, save_model, serialize, skipped_convs
+from alcs_onnx.reporter import NoteKeeper
 
 
 def simple(shape: Sequence[int | str] = (1, 3, 8, 8), **kwargs: object) -> onnx.ModelProto:
@@ -253,11 +254,11 @@ def test_symbolic_name_is_settled_for_every_input(tmp_path: Path) -> None:
 
 
 def test_default_batch_is_told(tmp_path: Path) -> None:
-    notes: list[str] = []
-    loaded = load_model(store(simple(("batch", 3, 8, 8)), tmp_path), on_note=notes.append)
+    told = NoteKeeper()
+    loaded = load_model(store(simple(("batch", 3, 8, 8)), tmp_path), reporter=told)
     assert loaded.inputs[0].shape == (1, 3, 8, 8)
     assert loaded.batch_axis_name == "batch"
-    assert any("'x'" in note and "batch" in note for note in notes)
+    assert any("'x'" in note and "batch" in note for note in told.notes)
 
 
 def test_plain_model_runs_after_loading(tmp_path: Path, rng: np.random.Generator) -> None:
