@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cost_rule.h"
-#include "slots.h"
+#include "workspace.h"
 
 namespace alcs {
 namespace {
@@ -408,7 +408,7 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
   }
   if (!direct) {
     const int64_t floats = spec.in_channels * channel_stride + 2 * any_kernel.lanes;
-    bands.slot_floats = CeilDiv(floats, 16) * 16;
+    bands.workspace_floats = CeilDiv(floats, 16) * 16;
     plan->prepare_tasks = SplitEvenly(spec.in_channels, floats / cost::kMinTaskFloats);
   }
 
@@ -472,11 +472,12 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
       for (const Tile& tile : plan->rows[i].all.tiles) vectors += RegistersPerRow(tile);
       ops += static_cast<double>(vectors) * static_cast<double>(packed[i].values.size());
     }
-    const bool alone = banded || cost::PrepareAlone(bands.slot_floats, ops);
+    const bool alone = banded || cost::PrepareAlone(bands.workspace_floats, ops);
     const int64_t users = banded ? static_cast<int64_t>(bands.tasks.size()) : tasks;
-    const int64_t slots = alone ? std::clamp<int64_t>(users, 1, Slots::Most()) : 1;
-    plan->slots = static_cast<int>(slots);
-    plan->scratch_bytes = static_cast<std::size_t>(slots * bands.slot_floats) * sizeof(float) + 64;
+    const int64_t workspaces = alone ? std::clamp<int64_t>(users, 1, WorkspacePool::Most()) : 1;
+    plan->workspaces = static_cast<int>(workspaces);
+    plan->scratch_bytes =
+        static_cast<std::size_t>(workspaces * bands.workspace_floats) * sizeof(float) + 64;
   }
   return Status();
 }
