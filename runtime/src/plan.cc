@@ -228,14 +228,16 @@ void AppendTileTasks(const PackedRows& packed, const RowsPlan& rows, int rows_in
 }
 
 // Cuts the columns of each block by input channel, as the cost rule says.
-void CutColumns(const PackedRows& packed, int64_t taps, int64_t channel_bytes, RowsPlan* rows) {
+void CutColumns(const PackedRows& packed, Isa isa, int64_t taps, int64_t channel_bytes,
+                RowsPlan* rows) {
   const auto blocks = static_cast<int64_t>(packed.blocks.size());
   const auto columns = static_cast<int64_t>(packed.columns.size());
   int64_t channels = 0;
   for (const int32_t column : packed.columns) {
     channels = std::max<int64_t>(channels, column / taps + 1);
   }
-  rows->parts = cost::InputParts(*packed.kernel.kernel, channels, channel_bytes, columns / blocks);
+  rows->parts =
+      cost::InputParts(KernelsOf(isa).input_parts, channels, channel_bytes, columns / blocks);
   for (int64_t part = 0; part <= rows->parts; ++part) {
     const int64_t end = channels * part / rows->parts * taps;
     for (const PackedBlock& block : packed.blocks) {
@@ -448,7 +450,7 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     const int64_t run = kernel.max_vectors * kernel.lanes + vertical.max_shift * width;
     const int64_t planes =
         direct ? 1 : static_cast<int64_t>(vertical.start.size() * horizontal.start.size());
-    CutColumns(packed[i], kh * kw, planes * (run * 4 + 64), &rows);
+    CutColumns(packed[i], isa, kh * kw, planes * (run * 4 + 64), &rows);
     const int64_t tile_bytes = planes * kernel.max_vectors * kernel.lanes * 4;
     const int64_t halo_bytes = planes * vertical.max_shift * width * 4;
     rows.tiles_at_once = cost::TilesAtOnce(static_cast<int64_t>(rows.all.tiles.size()), rows.parts,
