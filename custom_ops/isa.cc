@@ -7,7 +7,7 @@
 // refused, with the reason. The text belongs to the library.
 extern "C" __attribute__((visibility("default"))) const char* alcs_isa() noexcept {
   try {
-    alcs::Isa isa;
+    alcs::Isa isa = alcs::Isa::kReference;
     return alcs::SelectIsa(&isa).ok() ? alcs::IsaName(isa) : nullptr;
   } catch (...) {  // no memory for the text of a failure
     return nullptr;
