@@ -17,6 +17,13 @@ file(READ "${alcs_isa_table}" alcs_isa_text)
 set(alcs_isa_row
     "\nALCS_ISA\\(([a-z0-9_]+),[ \n]+k[A-Za-z0-9]+,[ \n]+([a-z0-9_]+),[ \n]+\"([^\"]+)\",[ \n]+\"([^\"]*)\",")
 string(REGEX MATCHALL "${alcs_isa_row}" alcs_isa_rows "${alcs_isa_text}")
+string(REGEX MATCHALL "\nALCS_ISA\\(" alcs_isa_starts "${alcs_isa_text}")
+list(LENGTH alcs_isa_rows alcs_isa_read)
+list(LENGTH alcs_isa_starts alcs_isa_written)
+if(NOT alcs_isa_read EQUAL alcs_isa_written)
+  message(FATAL_ERROR "${alcs_isa_table}: ${alcs_isa_written} rows, of which ${alcs_isa_read} "
+                      "begin as they should: name, id, architecture, \"kernels\", \"flags\"")
+endif()
 set(ALCS_ISAS "")
 foreach(row ${alcs_isa_rows})
   string(REGEX MATCH "${alcs_isa_row}" row "${row}")
