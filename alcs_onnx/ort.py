@@ -6,6 +6,7 @@ unsuitable runtime is a child of `AlcsError` with a one-line text.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import platform
@@ -76,6 +77,28 @@ def get_library_path() -> Path:
             "reinstall alcs-onnx, or build it and set ALCS_LIBRARY to its path"
         )
     return path
+
+
+def library_isa() -> str | None:
+    """Name of the instruction set whose kernels the custom-op library runs in this process.
+
+    "avx512", "avx2", "neon" or "scalar", or what the environment variable ALCS_FORCE_ISA says;
+    the library decides. `None` where there is no library that can tell. Raises `TargetError`
+    when ALCS_FORCE_ISA names a set that the library refuses.
+    """
+    try:
+        ask = ctypes.CDLL(str(get_library_path().resolve())).alcs_isa
+    except (AttributeError, OSError, TargetError):
+        return None
+    ask.argtypes = ()
+    ask.restype = ctypes.c_char_p
+    name: bytes | None = ask()
+    if name is None:
+        forced = os.environ.get("ALCS_FORCE_ISA", "")
+        raise TargetError(
+            f"ALCS_FORCE_ISA={forced}: the instruction set is unknown or not supported here"
+        )
+    return name.decode()
 
 
 def runtime_version() -> str:

@@ -1,4 +1,4 @@
-// The one exported symbol: ONNX Runtime calls it when a session registers the library.
+// What ONNX Runtime calls when a session registers the library.
 
 #include <memory>
 #include <mutex>

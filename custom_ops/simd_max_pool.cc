@@ -20,7 +20,7 @@ class MaxPoolKernel {
       : api_(api), where_(DescribeNode(api, info, kName)) {
     NameErrors(where_, [&] {
       const NodeAttributes node = ReadPoolAttributes(KernelAttributes(api, info));
-      Isa isa;
+      Isa isa = Isa::kReference;
       Status status = SelectIsa(&isa);
       if (status.ok()) status = MaxPool::Create(node.spec, isa, &pool_);
       if (!status.ok()) throw Error(status.message());

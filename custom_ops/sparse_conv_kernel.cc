@@ -34,7 +34,7 @@ SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info,
 void SparseConvKernel::CreateConv(const OrtKernelInfo* info) {
   ConvWeights weights;
   form_.read_weights(api_, info, attributes_, &weights);
-  Isa isa;
+  Isa isa = Isa::kReference;
   Status status = SelectIsa(&isa);
   if (status.ok()) status = Conv::Create(attributes_.spec, weights.view, isa, &conv_);
   if (!status.ok()) throw Error(status.message());

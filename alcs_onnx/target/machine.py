@@ -9,24 +9,22 @@ import subprocess
 from pathlib import Path
 
 from alcs_onnx.errors import TargetError
-from alcs_onnx.ort import get_library_path, runtime_version
+from alcs_onnx.ort import get_library_path, library_isa, runtime_version
 from alcs_onnx.types import Machine
 
 _CPUINFO = Path("/proc/cpuinfo")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-#: Most wanted first: the instruction sets that have kernels, and the CPU flags they need.
-_ISAS = (
-    ("avx512", {"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
-    ("avx2", {"avx2", "fma"}),
-)
 
 
 def describe(threads: int) -> Machine:
-    """This machine, with a model to be run by `threads` threads."""
-    info = _cpuinfo()
+    """This machine, with a model to be run by `threads` threads.
+
+    The instruction set is the one that the custom-op library runs, "unknown" without a library.
+    Raises `TargetError` if the environment forces one that the library refuses.
+    """
     return Machine(
-        cpu=_cpu(info),
-        isa=os.environ.get("ALCS_FORCE_ISA") or _isa(info),
+        cpu=_cpu(_cpuinfo()),
+        isa=library_isa() or "unknown",
         threads=threads,
         onnxruntime=runtime_version(),
         library=_library(),
@@ -63,22 +61,6 @@ def _cpu(info: dict[str, str]) -> str:
         except (OSError, subprocess.SubprocessError):
             return platform.machine()
     return platform.processor() or platform.machine() or "unknown"
-
-
-def _isa(info: dict[str, str]) -> str:
-    """The best instruction set among those that have kernels.
-
-    Without /proc/cpuinfo (macOS, Windows) an x86 machine is taken to have AVX2.
-    """
-    machine = platform.machine().lower()
-    if machine in ("aarch64", "arm64"):
-        return "neon"
-    if machine not in ("x86_64", "amd64"):
-        return "scalar"
-    if not info:
-        return "avx2"
-    flags = set(info.get("flags", "").split())
-    return next((name for name, needed in _ISAS if needed <= flags), "scalar")
 
 
 def _library() -> str:

@@ -1,6 +1,6 @@
 // Prints the multiply-add peak of this machine in GMAC/s, for benchmarks that are no C++ programs.
 //
-//   fma_peak ISA [SECONDS [THREADS]]      ISA: avx512, avx2 or neon
+//   fma_peak ISA [SECONDS [THREADS]]      ISA: a name of alcs/isas.inc
 //
 // With several threads all run at once and their rates are added up.
 #include <cstdio>
@@ -15,7 +15,12 @@ int main(int argc, char** argv) {
   const int count = argc > 3 ? std::atoi(argv[3]) : 1;
   if (argc < 2 || argc > 4 || seconds <= 0 || count < 1 ||
       alcs::bench::MeasurePeak(argv[1], 0) == 0) {
-    std::fprintf(stderr, "usage: fma_peak avx512|avx2|neon [SECONDS [THREADS]]\n");
+    std::fputs(
+        "usage: fma_peak ISA [SECONDS [THREADS]], where ISA is one of"
+#define ALCS_ISA_HERE(name, ...) " " #name
+#include "alcs/isas.inc"
+        "\n",
+        stderr);
     return 2;
   }
   std::vector<double> rates(static_cast<std::size_t>(count));

@@ -50,7 +50,10 @@ Status ParseOption(std::string_view flag, const std::string& value, Options* opt
 }  // namespace
 
 const char kUsage[] =
-    "  --isa=NAME               avx512, avx2, neon, scalar (default: ALCS_FORCE_ISA or the best)\n"
+    "  --isa=NAME               default: ALCS_FORCE_ISA, or the best of"
+#define ALCS_ISA_HERE(name, ...) " " #name
+#include "alcs/isas.inc"
+    "\n"
     "  --simd-group=4,8,whole   SIMD-group sizes (default: 4,8, and all for some layers)\n"
     "  --density=1,0.3,0.1      kept shares of the groups (layers that pruning leaves alone: 1)\n"
     "  --cold-runs=25           runs of a cold benchmark\n";

@@ -10,8 +10,8 @@ namespace bench {
 // Processor time of this thread in seconds, so that neighbours on a shared machine disturb less.
 double ThreadSeconds();
 
-// Multiply-adds per second of this thread with everything in registers, in the widest vectors of
-// the instruction set (an IsaName), measured for about `seconds`. 0 for a set without vectors.
+// Multiply-adds per second of this thread with everything in registers, in the vectors of the
+// instruction set (an IsaName), measured for about `seconds`. 0 for a name without kernels here.
 double MeasurePeak(std::string_view isa, double seconds);
 
 }  // namespace bench

@@ -12,7 +12,7 @@
 #include "plan.h"
 #include "reference.h"
 #include "registry.h"
-#include "slots.h"
+#include "workspace.h"
 
 namespace alcs {
 namespace {
@@ -166,7 +166,7 @@ class EngineConv final : public Conv {
     CountRun(p.prepare.row);
     auto* planes = AlignToLine<float>(scratch);
     if (p.bands.count > 0) return RunBands(p, x, residual, y, planes, parallel);
-    if (p.slots > 1) return RunSlots(p, x, residual, y, planes, parallel);
+    if (p.workspaces > 1) return RunApart(p, x, residual, y, planes, parallel);
     ForEach(p.prepare_tasks.size(), parallel,
             [&](std::size_t i) { Prepare(p, p.prepare_tasks[i], 0, x, planes); });
     RunTasks(p, planes, residual, y, parallel);
@@ -185,29 +185,29 @@ class EngineConv final : public Conv {
   }
 
   // Each thread prepares the input for itself.
-  void RunSlots(const EnginePlan& p, const float* x, const float* residual, float* y,
+  void RunApart(const EnginePlan& p, const float* x, const float* residual, float* y,
                 float* scratch, const ParallelFor& parallel) const noexcept {
-    Slots slots(p.slots);
-    bool prepared[Slots::kLimit] = {};  // each touched only by who has the slot
+    WorkspacePool workspaces(p.workspaces);
+    bool prepared[WorkspacePool::kLimit] = {};  // each touched only by who has the workspace
     ForEach(p.tile_tasks.size(), parallel, [&](std::size_t i) {
-      const int slot = slots.Take();
-      float* const planes = scratch + slot * p.bands.slot_floats;
-      if (!prepared[slot]) {
+      const int workspace = workspaces.Acquire();
+      float* const planes = scratch + workspace * p.bands.workspace_floats;
+      if (!prepared[workspace]) {
         Prepare(p, {0, spec_.in_channels}, 0, x, planes);
-        prepared[slot] = true;
+        prepared[workspace] = true;
       }
       RunTask(p, p.tile_tasks[i], planes, residual, y);
-      slots.Give(slot);
+      workspaces.Release(workspace);
     });
   }
 
   void RunBands(const EnginePlan& p, const float* x, const float* residual, float* y,
                 float* scratch, const ParallelFor& parallel) const noexcept {
     const Bands& bands = p.bands;
-    Slots slots(p.slots);
+    WorkspacePool workspaces(p.workspaces);
     ForEach(bands.tasks.size(), parallel, [&](std::size_t i) {
-      const int slot = slots.Take();
-      float* const planes = scratch + slot * bands.slot_floats;
+      const int workspace = workspaces.Acquire();
+      float* const planes = scratch + workspace * bands.workspace_floats;
       for (int64_t band = bands.tasks[i].first; band < bands.tasks[i].last; ++band) {
         Prepare(p, {0, spec_.in_channels}, band * bands.rows, x, planes);
         const int64_t at = band * bands.rows * p.out_width;
@@ -221,7 +221,7 @@ class EngineConv final : public Conv {
                     residual != nullptr ? residual + at : nullptr, y + at);
         }
       }
-      slots.Give(slot);
+      workspaces.Release(workspace);
     });
   }
 

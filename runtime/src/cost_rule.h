@@ -65,17 +65,16 @@ inline bool PrepareAlone(int64_t floats, double ops) {
 
 // Into how many parts to cut the input channels, each part used by all blocks before the next. A
 // tile of few pixels asks more of the second-level cache than it gives when its input on all
-// channels, `channel_bytes` each, is not in the first (AVX2, 3x3 at 56 x 56: 73 -> 82 % of the
-// peak; NEON, with 4 lanes, was not measured). A part of few columns spends its time on loading and
-// storing sums (at 14 x 14: 73 -> 67 %), and wide tiles never gain (AVX-512: 3 to 10 % slower).
-inline int64_t InputParts(const TileKernel& tile, int64_t channels, int64_t channel_bytes,
+// channels, `channel_bytes` each, is not in the first. A part of few columns spends its time on
+// loading and storing sums (at 14 x 14: 73 -> 67 %). `most` is a property of the instruction set
+// (alcs/isas.inc): 4 on AVX2 (3x3 at 56 x 56: 73 -> 82 % of the peak), 1 on AVX-512, whose wide
+// tiles never gain (3 to 10 % slower), and 1 on NEON, where it was not measured.
+inline int64_t InputParts(int64_t most, int64_t channels, int64_t channel_bytes,
                           int64_t columns_per_block) {
   constexpr int64_t kFirstCache = 24 * 1024;
   constexpr int64_t kMinColumns = 64;
-  constexpr int64_t kMaxParts = 4;
-  if (tile.lanes != 8) return 1;
   const int64_t wanted = (channels * channel_bytes + kFirstCache - 1) / kFirstCache;
-  if (wanted > kMaxParts) return 1;
+  if (wanted > most) return 1;
   return std::max<int64_t>(1, std::min(wanted, columns_per_block / kMinColumns));
 }
 

@@ -1,25 +1,46 @@
 #include "alcs/cpu.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 
+#include "registry.h"
+
 #if defined(__x86_64__)
-#define ALCS_CPU_X86 1
 #include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
-#include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
 
 namespace alcs {
 namespace {
 
-#ifdef ALCS_CPU_X86
+// Where CPUs tell what they can do. Those of other architectures are zero.
+enum Word : int { kCpuid1Ecx, kCpuid7Ebx, kHwcap, kWords };
+
+struct Feature {
+  Word word;
+  unsigned bit;
+  uint64_t state;  // registers that the operating system must save
+};
+
+struct Cpu {
+  uint64_t words[kWords] = {};
+  uint64_t state = 0;
+
+  bool Has(const Feature& feature) const {
+    return (words[feature.word] >> feature.bit & 1) != 0 &&
+           (state & feature.state) == feature.state;
+  }
+};
+
+#if defined(__x86_64__)
 
 struct CpuidRegisters {
   unsigned eax, ebx, ecx, edx;
 };
 
+// All zero for a leaf that the CPU does not have.
 CpuidRegisters Cpuid(unsigned leaf, unsigned subleaf) {
   CpuidRegisters r{};
   __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
@@ -27,46 +48,46 @@ CpuidRegisters Cpuid(unsigned leaf, unsigned subleaf) {
 }
 
 // The register state that the operating system saves: a CPU flag alone does not make AVX usable.
-unsigned long long EnabledState() {
+uint64_t EnabledState() {
   unsigned low = 0;
   unsigned high = 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return (static_cast<unsigned long long>(high) << 32) | low;
+  return (uint64_t{high} << 32) | low;
 }
 
-void AppendX86(std::vector<Isa>* isas) {
-  constexpr unsigned kFma = 1U << 12;
+Cpu ReadCpu() {
   constexpr unsigned kOsxsave = 1U << 27;
-  constexpr unsigned kAvx2 = 1U << 5;
-  constexpr unsigned kAvx512 = (1U << 16) | (1U << 17) | (1U << 30) | (1U << 31);  // F DQ BW VL
-  constexpr unsigned long long kYmmState = 0x6;
-  constexpr unsigned long long kZmmState = 0xe6;
-
-  const CpuidRegisters one = Cpuid(1, 0);
-  if ((one.ecx & kFma) == 0 || (one.ecx & kOsxsave) == 0 || Cpuid(0, 0).eax < 7) return;
-  const CpuidRegisters seven = Cpuid(7, 0);
-  const unsigned long long state = EnabledState();
-  if ((seven.ebx & kAvx2) == 0 || (state & kYmmState) != kYmmState) return;
-  isas->push_back(Isa::kAvx2);
-  if ((seven.ebx & kAvx512) == kAvx512 && (state & kZmmState) == kZmmState) {
-    isas->push_back(Isa::kAvx512);
-  }
+  Cpu cpu;
+  cpu.words[kCpuid1Ecx] = Cpuid(1, 0).ecx;
+  cpu.words[kCpuid7Ebx] = Cpuid(7, 0).ebx;
+  if ((cpu.words[kCpuid1Ecx] & kOsxsave) != 0) cpu.state = EnabledState();
+  return cpu;
 }
 
-#endif  // ALCS_CPU_X86
+#else
+
+Cpu ReadCpu() {
+  Cpu cpu;
+#if defined(__aarch64__) && defined(__linux__)
+  cpu.words[kHwcap] = getauxval(AT_HWCAP);
+#elif defined(__aarch64__)
+  cpu.words[kHwcap] = 1U << 1;  // asimd is part of the architecture
+#endif
+  return cpu;
+}
+
+#endif
 
 std::vector<Isa> FindSupported() {
-  std::vector<Isa> isas = {Isa::kReference, Isa::kScalar};
-#if defined(ALCS_CPU_X86) && defined(ALCS_HAVE_X86_KERNELS)
-  AppendX86(&isas);
-#elif defined(__aarch64__) && defined(ALCS_HAVE_NEON_KERNELS)
-#ifdef __linux__
-  const bool neon = (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
-#else
-  const bool neon = true;  // part of the architecture
-#endif
-  if (neon) isas.push_back(Isa::kNeon);
-#endif
+#define ALCS_CPU_FEATURE(name, word, bit, state) constexpr Feature name = {word, bit, state};
+#include "alcs/isas.inc"
+  const Cpu cpu = ReadCpu();
+  std::vector<Isa> isas = {Isa::kReference};
+#define ALCS_CPU_HAS(feature) cpu.Has(feature)
+#define ALCS_ISA(name, id, architecture, kernels, flags, lanes, input_parts, needs) \
+  if (!KernelsOf(Isa::id).tile.empty() && (needs)) isas.push_back(Isa::id);
+#include "alcs/isas.inc"
+#undef ALCS_CPU_HAS
   return isas;
 }
 
@@ -76,14 +97,10 @@ const char* IsaName(Isa isa) {
   switch (isa) {
     case Isa::kReference:
       return "reference";
-    case Isa::kScalar:
-      return "scalar";
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kAvx512:
-      return "avx512";
-    case Isa::kNeon:
-      return "neon";
+#define ALCS_ISA(name, id, ...) \
+  case Isa::id:                 \
+    return #name;
+#include "alcs/isas.inc"
   }
   return "unknown";
 }

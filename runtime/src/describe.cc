@@ -45,7 +45,7 @@ std::string DescribePlan(const EnginePlan& plan, const std::vector<PackedRows>& 
         tasks = plan.bands.tasks.size();
       } else {
         tasks = plan.tile_tasks.size();
-        text << (plan.slots > 1 ? " for each thread" : "");
+        text << (plan.workspaces > 1 ? " for each thread" : "");
       }
       break;
   }

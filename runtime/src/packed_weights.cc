@@ -98,7 +98,7 @@ Status UnpackWeights(const ConvSpec& spec, const PackedWeightsView& packed,
   values->clear();
   positions->clear();
   WeightGeometry geometry;
-  const Status status = Check(spec, packed, &geometry);
+  Status status = Check(spec, packed, &geometry);
   if (!status.ok()) return status;
 
   const int64_t limit = geometry.blocks * geometry.columns;

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cost_rule.h"
-#include "slots.h"
+#include "workspace.h"
 
 namespace alcs {
 namespace {
@@ -228,14 +228,16 @@ void AppendTileTasks(const PackedRows& packed, const RowsPlan& rows, int rows_in
 }
 
 // Cuts the columns of each block by input channel, as the cost rule says.
-void CutColumns(const PackedRows& packed, int64_t taps, int64_t channel_bytes, RowsPlan* rows) {
+void CutColumns(const PackedRows& packed, Isa isa, int64_t taps, int64_t channel_bytes,
+                RowsPlan* rows) {
   const auto blocks = static_cast<int64_t>(packed.blocks.size());
   const auto columns = static_cast<int64_t>(packed.columns.size());
   int64_t channels = 0;
   for (const int32_t column : packed.columns) {
     channels = std::max<int64_t>(channels, column / taps + 1);
   }
-  rows->parts = cost::InputParts(*packed.kernel.kernel, channels, channel_bytes, columns / blocks);
+  rows->parts =
+      cost::InputParts(KernelsOf(isa).input_parts, channels, channel_bytes, columns / blocks);
   for (int64_t part = 0; part <= rows->parts; ++part) {
     const int64_t end = channels * part / rows->parts * taps;
     for (const PackedBlock& block : packed.blocks) {
@@ -408,7 +410,7 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
   }
   if (!direct) {
     const int64_t floats = spec.in_channels * channel_stride + 2 * any_kernel.lanes;
-    bands.slot_floats = CeilDiv(floats, 16) * 16;
+    bands.workspace_floats = CeilDiv(floats, 16) * 16;
     plan->prepare_tasks = SplitEvenly(spec.in_channels, floats / cost::kMinTaskFloats);
   }
 
@@ -448,7 +450,7 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
     const int64_t run = kernel.max_vectors * kernel.lanes + vertical.max_shift * width;
     const int64_t planes =
         direct ? 1 : static_cast<int64_t>(vertical.start.size() * horizontal.start.size());
-    CutColumns(packed[i], kh * kw, planes * (run * 4 + 64), &rows);
+    CutColumns(packed[i], isa, kh * kw, planes * (run * 4 + 64), &rows);
     const int64_t tile_bytes = planes * kernel.max_vectors * kernel.lanes * 4;
     const int64_t halo_bytes = planes * vertical.max_shift * width * 4;
     rows.tiles_at_once = cost::TilesAtOnce(static_cast<int64_t>(rows.all.tiles.size()), rows.parts,
@@ -472,11 +474,12 @@ Status PlanTiles(const ConvSpec& spec, const std::vector<PackedRows>& packed, Is
       for (const Tile& tile : plan->rows[i].all.tiles) vectors += RegistersPerRow(tile);
       ops += static_cast<double>(vectors) * static_cast<double>(packed[i].values.size());
     }
-    const bool alone = banded || cost::PrepareAlone(bands.slot_floats, ops);
+    const bool alone = banded || cost::PrepareAlone(bands.workspace_floats, ops);
     const int64_t users = banded ? static_cast<int64_t>(bands.tasks.size()) : tasks;
-    const int64_t slots = alone ? std::clamp<int64_t>(users, 1, Slots::Most()) : 1;
-    plan->slots = static_cast<int>(slots);
-    plan->scratch_bytes = static_cast<std::size_t>(slots * bands.slot_floats) * sizeof(float) + 64;
+    const int64_t workspaces = alone ? std::clamp<int64_t>(users, 1, WorkspacePool::Most()) : 1;
+    plan->workspaces = static_cast<int>(workspaces);
+    plan->scratch_bytes =
+        static_cast<std::size_t>(workspaces * bands.workspace_floats) * sizeof(float) + 64;
   }
   return Status();
 }

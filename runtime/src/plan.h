@@ -48,10 +48,10 @@ struct RowsPlan {
 // Bands of output rows, each of whose inputs is prepared just before it is used, in little memory.
 // For layers whose whole prepared input would not stay in the second-level cache.
 struct Bands {
-  int64_t count = 0;         // 0: the whole input is prepared first
-  int64_t rows = 0;          // output rows of all but the last
-  std::vector<Range> tasks;  // ranges of bands
-  int64_t slot_floats = 0;   // prepared input of one task, or all of it
+  int64_t count = 0;             // 0: the whole input is prepared first
+  int64_t rows = 0;              // output rows of all but the last
+  std::vector<Range> tasks;      // ranges of bands
+  int64_t workspace_floats = 0;  // prepared input of one task, or all of it
 };
 
 struct EnginePlan final : ConvPlan {
@@ -67,7 +67,7 @@ struct EnginePlan final : ConvPlan {
   std::vector<int64_t> row_start, column_start;
   // Without bands: how many threads each prepare the whole input for themselves; 1 if all share
   // one, prepared by prepare_tasks.
-  int slots = 1;
+  int workspaces = 1;
   std::vector<Range> prepare_tasks;
   Bands bands;
 

@@ -4,14 +4,7 @@
 
 #include "alcs/conv.h"
 
-#define ALCS_ROWS_SCALAR
-#ifdef ALCS_HAVE_X86_KERNELS
-#define ALCS_ROWS_AVX2
-#define ALCS_ROWS_AVX512
-#endif
-#ifdef ALCS_HAVE_NEON_KERNELS
-#define ALCS_ROWS_NEON
-#endif
+// The build defines ALCS_ROWS_... for each instruction set whose kernels it compiles.
 
 // Each kind of row: its member of KernelSet and what follows the instruction set in its name. The
 // four expansions of kernels.inc below differ only in what they make of that, ALCS_ROW.
@@ -38,10 +31,8 @@ struct KernelOf<Rows<Kernel>> {
 
 namespace {
 
-constexpr Isa k_scalar = Isa::kScalar;
-[[maybe_unused]] constexpr Isa k_avx2 = Isa::kAvx2;
-[[maybe_unused]] constexpr Isa k_avx512 = Isa::kAvx512;
-[[maybe_unused]] constexpr Isa k_neon = Isa::kNeon;
+#define ALCS_ISA(name, id, ...) [[maybe_unused]] constexpr Isa k_##name = Isa::id;
+#include "alcs/isas.inc"
 
 enum Row : int {
   kReferenceRow,
@@ -64,8 +55,9 @@ constexpr struct {
 
 std::atomic<uint64_t> run_counts[kRowCount];
 
-KernelSet Collect(Isa isa) {
+KernelSet Collect(Isa isa, int input_parts) {
   KernelSet set;
+  set.input_parts = input_parts;
 #define ALCS_ROW(kind, of, name) \
   if (isa == k_##of) set.kind.push_back({&kernels::of##_##name, k_##of##_##name});
 #include "kernels/kernels.inc"
@@ -76,8 +68,12 @@ KernelSet Collect(Isa isa) {
 }  // namespace
 
 const KernelSet& KernelsOf(Isa isa) {
-  static const KernelSet sets[] = {Collect(Isa::kReference), Collect(Isa::kScalar),
-                                   Collect(Isa::kAvx2), Collect(Isa::kAvx512), Collect(Isa::kNeon)};
+  static const KernelSet sets[] = {
+      Collect(Isa::kReference, 1),
+#define ALCS_ISA(name, id, architecture, kernels, flags, lanes, input_parts, needs) \
+  Collect(Isa::id, input_parts),
+#include "alcs/isas.inc"
+  };
   return sets[static_cast<int>(isa)];
 }
 

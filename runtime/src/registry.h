@@ -31,9 +31,10 @@ struct KernelSet {
   Rows<WindowKernel> depthwise;
   Rows<WindowKernel> max_pool;
   Rows<GateKernel> gate;
+  int input_parts = 1;  // see alcs/isas.inc
 };
 
-// Empty for Isa::kReference.
+// Without kernels for Isa::kReference and for what this build does not compile.
 const KernelSet& KernelsOf(Isa isa);
 
 // The row for a square window of that size and stride, or null.

@@ -27,14 +27,15 @@ Isa isa_under_test = Isa::kReference;
 
 // Whether the CPU claims an instruction set, asked without the code under test.
 bool Claimed(const std::string& isa) {
-#if defined(__x86_64__) && defined(__GNUC__)
-  if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (isa == "avx512") {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  }
+#if defined(__x86_64__)
+#define ALCS_CPU_HAS(feature) __builtin_cpu_supports(#feature)
+#else
+#define ALCS_CPU_HAS(feature) true
 #endif
-  return isa == "scalar" || isa == "reference" || isa == "neon";
+#define ALCS_ISA_HERE(set, id, architecture, kernels, flags, lanes, input_parts, needs) \
+  if (isa == #set) return needs;
+#include "alcs/isas.inc"
+  return isa == "reference";
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include "registry.h"
+
 #include "alcs/conv.h"
 #include "conv_case.h"
 #include "harness.h"
@@ -5,6 +7,17 @@
 namespace alcs {
 namespace test {
 namespace {
+
+// What the table says of vectors is true of the kernels.
+TEST(LanesOfTheTable) {
+#define ALCS_ISA(set, id, architecture, kernels, flags, count, ...) \
+  if (IsaUnderTest() == Isa::id) {                                  \
+    for (const auto& row : KernelsOf(Isa::id).tile) {               \
+      EXPECT(row.kernel->lanes == (count), row.kernel->name);       \
+    }                                                               \
+  }
+#include "alcs/isas.inc"
+}
 
 // The last test: no row of the instruction set may have been left out by the others.
 TEST(EveryRowRan) {

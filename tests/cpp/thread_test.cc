@@ -7,7 +7,7 @@
 #include "alcs/max_pool.h"
 #include "conv_case.h"
 #include "harness.h"
-#include "slots.h"
+#include "workspace.h"
 
 namespace alcs {
 namespace test {
@@ -142,16 +142,16 @@ TEST(MaxPoolThreadsDoNotChangeTheResult) {
   }
 }
 
-TEST(SlotsBelongToOneThread) {
-  Slots slots(2);
-  int users[2] = {0, 0};  // each only touched by who has the slot
+TEST(WorkspacesBelongToOneThread) {
+  WorkspacePool workspaces(2);
+  int users[2] = {0, 0};  // each only touched by who has the workspace
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 500; ++i) {
-        const int slot = slots.Take();
-        ++users[slot];
-        slots.Give(slot);
+        const int workspace = workspaces.Acquire();
+        ++users[workspace];
+        workspaces.Release(workspace);
       }
     });
   }

@@ -164,7 +164,10 @@ TEST(ForcedIsa) {
 
 TEST(UnsupportedIsaIsRefused) {
   Random random(Seed());
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kNeon}) {
+#define ALCS_ISA(name, id, ...) Isa::id,
+  for (const Isa isa : {
+#include "alcs/isas.inc"
+       }) {
     const auto& supported = SupportedIsas();
     if (std::find(supported.begin(), supported.end(), isa) != supported.end()) continue;
     std::unique_ptr<Conv> conv;

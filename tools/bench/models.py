@@ -86,8 +86,6 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
              "--target fma_peak makes the tool that measures it")  # fmt: skip
     if machine.load > _BUSY:
         note(f"this machine is busy (load {machine.load:.1f}): node times are wall time and suffer")
-    if machine.isa == "scalar":
-        tool = None
     settings = Settings(
         densities=tuple(options.density),
         group_sizes=tuple(options.group_size),

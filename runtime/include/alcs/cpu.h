@@ -9,15 +9,14 @@
 
 namespace alcs {
 
+// The rows of isas.inc, and one more.
 enum class Isa {
   kReference,  // plain loops with double accumulation: slow, the yardstick of the tests
-  kScalar,     // the vector kernels over a portable 4-lane type: runs everywhere
-  kAvx2,       // x86-64 with AVX2 and FMA
-  kAvx512,     // x86-64 with AVX-512 F, VL, BW and DQ
-  kNeon,       // 64-bit Arm
+#define ALCS_ISA(name, id, ...) id,
+#include "alcs/isas.inc"
 };
 
-// "reference", "scalar", "avx2", "avx512" or "neon".
+// The name in the table, or "reference".
 const char* IsaName(Isa isa);
 
 // Everything that is both compiled in and supported by this CPU and its operating system,

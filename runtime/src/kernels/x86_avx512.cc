@@ -1,3 +1,8 @@
+#ifndef __clang__
+// GCC's own avx512fintrin.h starts from deliberately undefined registers.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include "kernels/vec_avx512.h"
 
 #define ALCS_VEC Avx512F32

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "python"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "python/helpers"))
 from op_models import Case, dense_twin, make_model, random_tensors
 
 

@@ -1,6 +1,6 @@
-// Pieces of scratch memory, one for each thread at work.
-#ifndef ALCS_SRC_SLOTS_H_
-#define ALCS_SRC_SLOTS_H_
+// Workspaces: pieces of a run's scratch memory, one for each thread at work.
+#ifndef ALCS_SRC_WORKSPACE_H_
+#define ALCS_SRC_WORKSPACE_H_
 
 #include <atomic>
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace alcs {
 
 // A thread gets the same one every time unless another thread has just got it: what
 // it wrote there last is in its own cache, and nowhere else.
-class Slots {
+class WorkspacePool {
  public:
   // As many as this machine runs threads, within reason: scratch memory has its price.
   static int Most() noexcept {
@@ -19,26 +19,27 @@ class Slots {
   }
   static constexpr int kLimit = 16;
 
-  explicit Slots(int count) : count_(count) {}
+  explicit WorkspacePool(int count) : count_(count) {}
 
-  // Lets others run while all are taken, which takes more threads than slots.
-  int Take() noexcept {
+  // The number of a free one. Lets others run while all are taken, which takes more threads than
+  // workspaces.
+  int Acquire() noexcept {
     for (;;) {
       const int first = Preferred();
       for (int i = 0; i < count_; ++i) {
-        const int slot = (first + i) % count_;
-        const uint32_t bit = uint32_t{1} << slot;
+        const int workspace = (first + i) % count_;
+        const uint32_t bit = uint32_t{1} << workspace;
         if ((taken_.load(std::memory_order_relaxed) & bit) == 0 &&
             (taken_.fetch_or(bit, std::memory_order_acquire) & bit) == 0) {
-          return slot;
+          return workspace;
         }
       }
       std::this_thread::yield();
     }
   }
 
-  void Give(int slot) noexcept {
-    taken_.fetch_and(~(uint32_t{1} << slot), std::memory_order_release);
+  void Release(int workspace) noexcept {
+    taken_.fetch_and(~(uint32_t{1} << workspace), std::memory_order_release);
   }
 
  private:
@@ -55,4 +56,4 @@ class Slots {
 
 }  // namespace alcs
 
-#endif  // ALCS_SRC_SLOTS_H_
+#endif  // ALCS_SRC_WORKSPACE_H_
