@@ -1,45 +1,93 @@
-"""Writing files so that a reader never sees half of one, and results as JSON."""
+"""Writing files so that a reader never sees half of one.
+
+Everything that this package writes goes through `replacing`: one rule for where the temporary
+file lies, for who may read the result, and for what an interruption leaves behind (nothing).
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import os
+import secrets
+import stat
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from alcs_onnx.errors import OutputError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without error.
+    """A temporary file beside `path` that takes its place when the block ends without error.
 
-    The folder must exist. Raises `OutputError` when it cannot be written; an existing file
-    at `path` stays as it was in every case but success.
+    Permissions are those that a plain `open(path, "w")` leaves: of a new file what the umask
+    allows, of an existing one its own, so that a private file stays private and a shared one
+    shared. Where `path` is a symbolic link, the file that it points to is replaced.
+
+    In every case but success, Ctrl-C included, an existing file stays as it was and no temporary
+    file is left. The folder must exist. Raises `OutputError` when it cannot be written.
     """
-    check_writable(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with _temporary(path) as (temporary, target, mode):
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        if mode is not None:
+            temporary.chmod(mode)
+        temporary.replace(target)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` through `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def check_writable(path: Path, *inputs: Path) -> None:
+    """Raise `OutputError` if a file at `path` could not be made or replaced.
+
+    `inputs` are files that are still needed, so `path` must be none of them.
+    """
+    if any(path.resolve() == other.resolve() for other in inputs):
+        raise OutputError(f"cannot write {path}: it is an input of this command")
+    with _temporary(path):
+        pass
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[tuple[Path, Path, int | None]]:
+    """A new file beside the one that `path` means, that one, and its permissions if it is there.
+
+    The temporary file is gone after the block, unless it was renamed.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = _mode(path)
+        if not target.parent.is_dir():
+            raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
+        # The name is short whatever the file's is, since names have a longest length.
+        temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(4)}.tmp")
+        try:
+            # Within the block that removes it: an interruption may come right after it is made.
+            # Nobody else may read what is to be private before it has its permissions.
+            access = 0o666 if mode is None else 0o600
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, access))
+            yield temporary, target, mode
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _mode(path: Path) -> int | None:
+    """Permissions of the file at `path`, None where there is none yet."""
+    try:
+        found = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(found):
+        kind = "a folder" if stat.S_ISDIR(found) else "not a regular file"
+        raise OutputError(f"cannot write {path}: it is {kind}")
+    return stat.S_IMODE(found) & 0o777
 
 
 def make_folder(path: Path) -> None:
@@ -63,64 +111,3 @@ def check_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def to_jsonable(value: Any) -> Any:
-    """Dataclasses to objects, tuples to lists, paths to text, and non-finite numbers to null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict) or hasattr(value, "items"):
-        return {str(key): to_jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_jsonable(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, (str, int, float, bool)) or value is None:
-        return value
-    return str(value)
-
-
-def document(kind: str, schema: int, content: Any) -> dict[str, Any]:
-    """What a JSON file holds: its kind, the number of its layout, and then `content`'s entries.
-
-    Every file of results begins so. `content` is a mapping or a dataclass.
-    """
-    return {"kind": kind, "schema": schema, **to_jsonable(content)}
-
-
-def with_derived(value: Any, names: Iterable[str]) -> dict[str, Any]:
-    """The fields of a dataclass, and its properties `names`, for readers in other languages."""
-    return {**to_jsonable(value), **{name: to_jsonable(getattr(value, name)) for name in names}}
-
-
-def write_json(path: Path, result: Any) -> None:
-    """Write a result value as JSON; raises `OutputError` when `path` cannot be written."""
-    text = json.dumps(to_jsonable(result), indent=2) + "\n"
-    write_atomically(path, text.encode())
-
-
-def check_writable(path: Path, *inputs: Path) -> None:
-    """Raise `OutputError` if a file at `path` could not be made or replaced.
-
-    `inputs` are files that are still needed, so `path` must be none of them.
-    """
-    if any(path.resolve() == other.resolve() for other in inputs):
-        raise OutputError(f"cannot write {path}: it is an input of this command")
-    folder = path.parent
-    if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "not a regular file"
-        raise OutputError(f"cannot write {path}: it is {kind}")
-    if not folder.is_dir():
-        raise OutputError(f"cannot write {path}: there is no folder {folder}")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    os.close(handle)
-    Path(name).unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from math import isfinite, prod
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.formats import CHANNEL_LATENCY_TABLE, LATENCY_TABLE, Format
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -177,6 +179,8 @@ class LatencyTable:
     `structure` names what a group is: one of `alcs_onnx.structures.STRUCTURES`.
     """
 
+    format: ClassVar[Format] = LATENCY_TABLE
+
     model_digest: str
     simd_group: int
     machine: Machine
@@ -294,6 +298,8 @@ class ChannelTable:
     `predicted` curves come from the times of the dense model's nodes; `error` is then their
     error where it was measured, relative to what was saved, and None otherwise.
     """
+
+    format: ClassVar[Format] = CHANNEL_LATENCY_TABLE
 
     model_digest: str
     machine: Machine

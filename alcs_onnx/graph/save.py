@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import onnx
 from onnx import numpy_helper
 
-from alcs_onnx.errors import ModelError, OutputError
+from alcs_onnx.errors import ModelError
+from alcs_onnx.files import replacing, write_atomically
 from alcs_onnx.graph.functions import used_functions
 from alcs_onnx.graph.model import Model
 from alcs_onnx.graph.proto import ONNX_ERRORS, element_type, value_info, write_proto
@@ -77,55 +73,23 @@ def serialize(model: Model) -> bytes:
 
 
 def save_model(model: Model, path: str | Path) -> None:
-    """Write `model` to `path` through a temporary file in the same folder and a rename.
+    """Write `model` to `path` through `files.replacing`.
 
     Beyond 2 GB the weights go to `<name>.data` beside it. Raises `OutputError`, leaving an
     existing file as it was.
     """
     path = Path(path)
-    try:
-        if model.weight_bytes > _LIMIT:
-            _save_external(model, path)
-        else:
-            replace_file(path, serialize(model))
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that it is either the old one or the whole new one; `OSError`."""
-    with _replacing(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A temporary file beside `path` that takes its place when the block ends well."""
-    if path.is_dir():
-        raise IsADirectoryError(0, "it is a directory")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    if model.weight_bytes > _LIMIT:
+        _save_external(model, path)
+    else:
+        write_atomically(path, serialize(model))
 
 
 def _save_external(model: Model, path: Path) -> None:
     """Large initializers in one raw file beside the model, each aligned to 64 bytes.
 
-    The model file is renamed last, so that it never speaks of weights that are not there.
+    Both files are whole before either takes its place, and the model does last, so that it never
+    speaks of weights that are not there.
     """
     proto = _finished_proto(model, declare_large=True)
     declared = {info.name for info in proto.graph.input}
@@ -134,8 +98,8 @@ def _save_external(model: Model, path: Path) -> None:
     del proto.graph.input[:]
     proto.graph.input.extend(kept)
     location = f"{path.name}.data"
-    with _replacing(path) as model_file:
-        with _replacing(path.with_name(location)) as file:
+    with replacing(path) as model_file, replacing(path.with_name(location)) as data_file:
+        with data_file.open("wb") as file:
             for name, array in large.items():
                 file.write(b"\0" * (-file.tell() % 64))
                 tensor = proto.graph.initializer.add(name=name, dims=array.shape)
@@ -147,4 +111,4 @@ def _save_external(model: Model, path: Path) -> None:
                 for key, value in place.items():
                     tensor.external_data.add(key=key, value=str(value))
                 file.write(data)
-        model_file.write(proto.SerializeToString(deterministic=True))
+        model_file.write_bytes(proto.SerializeToString(deterministic=True))

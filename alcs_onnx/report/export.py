@@ -1,30 +1,14 @@
 """Results as files."""
 
 from pathlib import Path
-from typing import Protocol
 
-from alcs_onnx.files import document, write_atomically, write_json
-
-__all__ = ["Result", "write_page", "write_result"]
+from alcs_onnx.documents import Document, write_document
+from alcs_onnx.files import write_atomically
 
 
-class Result(Protocol):
-    """A dataclass that says what its JSON form is, and of which version."""
-
-    @property
-    def kind(self) -> str:
-        """`alcs-onnx bench`, for one."""
-        ...
-
-    @property
-    def schema(self) -> int:
-        """Number of the layout."""
-        ...
-
-
-def write_result(path: Path, result: Result) -> None:
+def write_result(path: Path, result: Document) -> None:
     """Write a result as JSON; raises `OutputError` when `path` cannot be written."""
-    write_json(path, document(result.kind, result.schema, result))
+    write_document(path, result)
 
 
 def write_page(path: Path, page: str) -> None:

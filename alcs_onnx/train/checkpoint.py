@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alcs_onnx.documents import from_plain, plain
 from alcs_onnx.errors import AlcsError, OutputError
+from alcs_onnx.files import make_folder, replacing
 from alcs_onnx.graph import Model
 from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory
 from alcs_onnx.types import BoolArray, FloatArray
@@ -38,6 +39,16 @@ class State:
     tensors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Meta:
+    """What a checkpoint says of itself, as JSON beside its tensors."""
+
+    identity: Mapping[str, Any]
+    epoch: int
+    predicted_ms: float | None
+    records: tuple[EpochRecord, ...]
+
+
 class Checkpoint:
     """The checkpoint file of one stage in a folder, tied to what is being trained."""
 
@@ -52,32 +63,21 @@ class Checkpoint:
 
     def save(self, state: State) -> None:
         """Write `state` beside the file and move it into place; raises `OutputError`."""
-        meta = {
-            "identity": self._identity,
-            "epoch": state.epoch,
-            "predicted_ms": state.predicted_ms,
-            "records": [asdict(record) for record in state.history.records],
-        }
+        meta = _Meta(self._identity, state.epoch, state.predicted_ms, state.history.records)
         value = {
-            "meta": json.dumps(meta),
+            "meta": json.dumps(plain(meta)),
             "tensors": {
                 kind: {name: tensor.detach().cpu() for name, tensor in tensors.items()}
                 for kind, tensors in state.tensors.items()
             },
         }
-        temporary = None
+        make_folder(self.path.parent)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=self.path.parent, prefix=self.path.name, delete=False
-            ) as file:
-                temporary = file.name
+            # Not by its name: torch writes that into the file.
+            with replacing(self.path) as temporary, temporary.open("wb") as file:
                 torch.save(value, file)
-            Path(temporary).replace(self.path)
-        except (OSError, RuntimeError) as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            raise OutputError(f"checkpoint '{self.path}' cannot be written: {error}") from None
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise OutputError(f"cannot write {self.path}: {error}") from None
 
     def load(self) -> State | None:
         """The saved state; None where there is no file.
@@ -88,13 +88,11 @@ class Checkpoint:
             return None
         try:
             value = torch.load(self.path, map_location="cpu", weights_only=True)
-            meta = json.loads(value["meta"])
-            records = tuple(EpochRecord(**record) for record in meta["records"])
-            state = State(
-                meta["epoch"], TrainHistory(records), meta["predicted_ms"], value["tensors"]
-            )
-            found = meta["identity"]
+            meta = from_plain(json.loads(value["meta"]), _Meta)
+            history = TrainHistory(meta.records)
+            state = State(meta.epoch, history, meta.predicted_ms, value["tensors"])
         except (
+            AlcsError,
             OSError,
             RuntimeError,
             EOFError,
@@ -106,7 +104,7 @@ class Checkpoint:
             raise AlcsError(
                 f"checkpoint '{self.path}' cannot be read: {' '.join(str(error).split())[:200]}"
             ) from None
-        expected = json.loads(json.dumps(self._identity))
+        found, expected = meta.identity, json.loads(json.dumps(plain(self._identity)))
         for key in sorted(expected.keys() | found.keys()):
             if expected.get(key) != found.get(key):
                 raise AlcsError(

@@ -24,8 +24,9 @@ from modelbench.engines import ENGINES
 from modelbench.results import ModelReport
 
 from alcs_onnx.cli import arguments
+from alcs_onnx.documents import write_json
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.files import check_writable, write_json
+from alcs_onnx.files import check_writable
 from alcs_onnx.report.console import note, out, progress
 from alcs_onnx.report.tables import describe_machine
 from alcs_onnx.target import get_target

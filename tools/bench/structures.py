@@ -20,7 +20,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from rich.table import Table
 
-from alcs_onnx.files import check_writable, write_json
+from alcs_onnx.documents import write_json
+from alcs_onnx.files import check_writable
 from alcs_onnx.graph import Model, conv_layers, load_model, serialize
 from alcs_onnx.report.console import out
 from alcs_onnx.rewrite import random_model, rewrite

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from alcs_onnx.files import to_jsonable
+from alcs_onnx.documents import write_json
 from alcs_onnx.target import get_target
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,6 +29,6 @@ def write_result(name: str, arguments: dict[str, Any], figures: Any, threads: in
         "machine": get_target("local").machine(threads),
         "figures": figures,
     }
-    path.write_text(json.dumps(to_jsonable(record), indent=2) + "\n")
+    write_json(path, record)
     print(f"wrote {path.name}")
     return path

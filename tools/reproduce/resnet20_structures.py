@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from alcs_onnx import train
-from alcs_onnx.files import write_json
+from alcs_onnx.documents import write_json
 from alcs_onnx.graph import load_model
 from alcs_onnx.pipeline.bench import bench
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy

@@ -1,20 +1,21 @@
 """What `bench` returns: frozen values, written as JSON field by field.
 
-Times are milliseconds. A field that is added, renamed or removed is a new `SCHEMA`.
+Times are milliseconds. A field that is added, renamed or removed is a new version
+of `formats.BENCH`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from alcs_onnx.formats import BENCH, Format
 from alcs_onnx.ort import Samples
 from alcs_onnx.types import Machine, Shape, Timing
 
-#: Version of the JSON form.
-SCHEMA = 1
 #: Percentiles that are always there.
 PERCENTILES = (90.0, 95.0, 99.0)
 
@@ -91,11 +92,11 @@ class BenchResult:
     `warnings` are about noise.
     """
 
+    format: ClassVar[Format] = BENCH
+
     machine: Machine
     rows: tuple[BenchRow, ...]
     warmup: int
     iterations: int
     min_seconds: float
     warnings: tuple[str, ...] = ()
-    kind: str = field(default="alcs-onnx bench", init=False)
-    schema: int = field(default=SCHEMA, init=False)

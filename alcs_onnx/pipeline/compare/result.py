@@ -1,17 +1,17 @@
 """What `compare` returns: frozen values, written as JSON field by field.
 
-`a` is the reference throughout. A field that is added, renamed or removed is a new `SCHEMA`.
+`a` is the reference throughout. A field that is added, renamed or removed is a new
+version of `formats.MODEL_COMPARISON`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 from alcs_onnx.differences import Difference
+from alcs_onnx.formats import MODEL_COMPARISON, Format
 from alcs_onnx.types import Machine, Shape
-
-#: Version of the JSON form.
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class ModelComparison:
     whose difference is beyond the tolerance. `notes` say what could not be compared, and why.
     """
 
+    format: ClassVar[Format] = MODEL_COMPARISON
+
     model_a: str
     model_b: str
     data: str
@@ -86,5 +88,3 @@ class ModelComparison:
     parted: TensorComparison | None
     machine: Machine
     notes: tuple[str, ...] = ()
-    kind: str = field(default="alcs-onnx comparison of models", init=False)
-    schema: int = field(default=SCHEMA, init=False)

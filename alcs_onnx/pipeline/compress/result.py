@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from alcs_onnx.formats import STRUCTURE_COMPARISON, Format
 from alcs_onnx.storage import FLOAT_BITS, LayerStorage, ModelStorage
 from alcs_onnx.types import Machine
 
@@ -198,6 +199,8 @@ class ComparisonResult:
 
     `measure` says what the accuracy is of: top-1 on `data`, or agreement with the dense model.
     """
+
+    format: ClassVar[Format] = STRUCTURE_COMPARISON
 
     model: str
     data: str

@@ -2,7 +2,6 @@
 
 from alcs_onnx.pipeline.inspect.request import VIEWS, InspectRequest
 from alcs_onnx.pipeline.inspect.result import (
-    SCHEMA,
     CouplingFacts,
     CurveFacts,
     GroupFacts,
@@ -19,7 +18,6 @@ from alcs_onnx.pipeline.inspect.result import (
 )
 
 __all__ = [
-    "SCHEMA",
     "VIEWS",
     "CouplingFacts",
     "CurveFacts",

@@ -1,19 +1,18 @@
 """What an inspection finds: frozen values, one per thing that a person looks at.
 
 They are written as JSON field by field (`schema.json` beside this file), so a field that is
-added, renamed or removed is a new `SCHEMA`. Times are milliseconds, shares are in [0, 1], and
-None means that something is not known or does not apply.
+added, renamed or removed is a new version of `formats.INSPECTION`. Times are milliseconds, shares
+are in [0, 1], and None means that something is not known or does not apply.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
+from alcs_onnx.formats import INSPECTION, Format
 from alcs_onnx.types import Machine, PartialShape, Shape, Timing
-
-#: Version of the JSON form.
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -256,9 +255,9 @@ class Inspection:
     `coupling` needs a model that can be normalised, and is None for others: see `model.problem`.
     """
 
+    format: ClassVar[Format] = INSPECTION
+
     model: ModelFacts
     coupling: CouplingFacts | None = None
     sparsity: SparsityFacts | None = None
     latency: LatencyFacts | None = None
-    kind: str = field(default="alcs-onnx inspection", init=False)
-    schema: int = field(default=SCHEMA, init=False)

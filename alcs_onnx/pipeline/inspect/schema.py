@@ -9,12 +9,13 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from alcs_onnx.pipeline.inspect.result import SCHEMA, Inspection
+from alcs_onnx.files import write_atomically
+from alcs_onnx.pipeline.inspect.result import Inspection
 
 #: Where the schema lies.
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -29,9 +30,12 @@ def inspection_schema() -> dict[str, Any]:
     found: dict[str, Any] = {}
     _describe(Inspection, found)
     top = found.pop(Inspection.__name__)
+    form = Inspection.format
+    top["properties"] |= {"kind": {"const": form.kind}, "schema": {"const": form.version}}
+    top["required"] += ["kind", "schema"]
     return {
         "$schema": _DIALECT,
-        "title": f"alcs-onnx inspection, version {SCHEMA}",
+        "title": f"{form.kind}, version {form.version}",
         **top,
         "$defs": dict(sorted(found.items())),
     }
@@ -47,8 +51,6 @@ def _describe(kind: type[Any], found: dict[str, Any]) -> None:
         schema = _schema(hints[item.name], found)
         if (kind.__name__, item.name) in _MAYBE_NAN:
             schema = {"anyOf": [schema, {"type": "null"}]}
-        if not item.init and item.default is not MISSING:
-            schema = {"const": item.default}
         about = _sentence(text, item.name)
         properties[item.name] = {**schema, **({"description": about} if about else {})}
     found[kind.__name__] = {
@@ -90,4 +92,4 @@ def schema_text() -> str:
 
 
 if __name__ == "__main__":
-    SCHEMA_FILE.write_text(schema_text())
+    write_atomically(SCHEMA_FILE, schema_text().encode())

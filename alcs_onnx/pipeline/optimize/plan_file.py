@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from io import BytesIO
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
+from alcs_onnx.documents import document_text, plain, read_document
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.files import write_atomically
+from alcs_onnx.files import replacing
+from alcs_onnx.formats import PRUNING_PLAN, Format
 from alcs_onnx.graph import Model
 from alcs_onnx.types import BoolArray, ChannelPlan, PruningPlan
 
-_KIND = "alcs-onnx pruning plan"
-_SCHEMA = 1
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error)
 
 
@@ -58,96 +56,128 @@ def masks_path(path: Path) -> Path:
     return path.with_suffix(path.suffix + ".npz")
 
 
+@dataclass(frozen=True)
+class _Mask:
+    """A mask in the .npz: its name there, and how many of its entries are True."""
+
+    mask: str
+    kept: int
+    of: int
+
+
+@dataclass(frozen=True)
+class _Channels:
+    """A `ChannelPlan` without its masks."""
+
+    model_digest: str
+    predicted_ms: float
+    keep: Mapping[str, _Mask]
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Groups(_Channels):
+    """A `PruningPlan` without its masks; the first files had no other structure than "simd"."""
+
+    simd_group: int
+    structure: str | None = None
+
+
+@dataclass(frozen=True)
+class _PlanFile:
+    """A `SavedPlan` without its masks; what is None is not in the file."""
+
+    format: ClassVar[Format] = PRUNING_PLAN
+
+    method: str
+    settings: Mapping[str, object] | None = None
+    calibration: Calibration | None = None
+    channels: _Channels | None = None
+    groups: _Groups | None = None
+
+
 def save_plan(plan: SavedPlan, path: Path) -> None:
     """Write the plan to `path`, its masks to `path`.npz; `OutputError` if that cannot be."""
-    arrays: dict[str, BoolArray] = {}
-    content: dict[str, Any] = {"kind": _KIND, "schema": _SCHEMA, "method": plan.method}
-    content["settings"] = dict(plan.settings)
-    if plan.calibration is not None:
-        content["calibration"] = asdict(plan.calibration)
-    for part, found in (("channels", plan.channels), ("groups", plan.groups)):
-        if found is None:
-            continue
-        kept = {}
-        for index, (name, mask) in enumerate(found.keep.items()):
-            key = f"{part}/{index}"
-            arrays[key] = mask
-            kept[name] = {"mask": key, "kept": int(mask.sum()), "of": int(mask.size)}
-        content[part] = {
-            "model_digest": found.model_digest,
-            "predicted_ms": found.predicted_ms,
-            "keep": kept,
-            "reasons": dict(found.reasons),
-        }
-        if isinstance(found, PruningPlan):
-            content[part]["simd_group"] = found.simd_group
-            content[part]["structure"] = found.structure
-    buffer = BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(masks_path(path), buffer.getvalue())
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    masks: dict[str, BoolArray] = {}
+    content = _PlanFile(
+        plan.method,
+        plan.settings,
+        plan.calibration,
+        None if plan.channels is None else _channels_part(plan.channels, masks),
+        None if plan.groups is None else _groups_part(plan.groups, masks),
+    )
+    there = {name: part for name, part in plain(content).items() if part is not None}
+    # Both are whole before either takes its place, and the file that names the masks does last.
+    with replacing(path) as file, replacing(masks_path(path)) as masks_file:
+        with masks_file.open("wb") as opened:
+            np.savez_compressed(opened, **masks)  # type: ignore[arg-type]
+        file.write_text(document_text(content, there), encoding="utf-8")
 
 
 def load_plan(path: Path, model: Model) -> SavedPlan:
     """Read the plan at `path`; raises `AlcsError` if it is damaged or of another model."""
+    content = read_document(path, _PlanFile)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         with np.load(masks_path(path), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        if content.get("kind") != _KIND:
-            raise AlcsError(f"{path}: this is no pruning plan")
-        if content.get("schema") != _SCHEMA:
-            raise AlcsError(f"{path}: written by another version (schema {content.get('schema')})")
-        channels = _channels(content["channels"], arrays) if "channels" in content else None
-        groups = _groups(content["groups"], arrays) if "groups" in content else None
-        settings = dict(content.get("settings", {}))
-        calibration = _calibration(content["calibration"]) if "calibration" in content else None
-        plan = SavedPlan(str(content["method"]), channels, groups, settings, calibration)
+            masks = {name: file[name] for name in file.files}
+        channels = None if content.channels is None else _channel_plan(content.channels, masks)
+        groups = None if content.groups is None else _group_plan(content.groups, masks)
     except OSError as error:
-        raise AlcsError(f"{error.filename or path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, *_BAD_ZIP) as error:
-        raise AlcsError(f"{path}: damaged, or no pruning plan ({error})") from error
-    first = plan.channels or plan.groups
+        raise AlcsError(f"cannot read {masks_path(path)}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, EOFError, *_BAD_ZIP) as error:
+        raise AlcsError(f"{masks_path(path)}: damaged ({error})") from error
+    first = channels or groups
     if first is None:
         raise AlcsError(f"{path}: the plan is empty")
     if first.model_digest != model.digest:
         raise AlcsError(f"{path}: made for another model, or for other weights of this one")
-    return plan
+    settings = content.settings or {}
+    return SavedPlan(content.method, channels, groups, settings, content.calibration)
 
 
-def _masks(content: Any, arrays: dict[str, BoolArray]) -> dict[str, BoolArray]:
-    masks = {}
-    for name, entry in content["keep"].items():
-        mask = arrays[entry["mask"]]
-        if mask.dtype != np.bool_ or int(mask.sum()) != entry["kept"] or mask.size != entry["of"]:
+def _channels_part(plan: ChannelPlan, masks: dict[str, BoolArray]) -> _Channels:
+    keep = _stored(plan.keep, "channels", masks)
+    return _Channels(plan.model_digest, plan.predicted_ms, keep, plan.reasons)
+
+
+def _groups_part(plan: PruningPlan, masks: dict[str, BoolArray]) -> _Groups:
+    keep = _stored(plan.keep, "groups", masks)
+    facts = (plan.model_digest, plan.predicted_ms, keep, plan.reasons)
+    return _Groups(*facts, plan.simd_group, plan.structure)
+
+
+def _stored(
+    keep: Mapping[str, BoolArray], part: str, masks: dict[str, BoolArray]
+) -> dict[str, _Mask]:
+    """What the file says of the masks of one part, which are put into `masks`."""
+    stored = {}
+    for index, (name, mask) in enumerate(keep.items()):
+        key = f"{part}/{index}"
+        masks[key] = mask
+        stored[name] = _Mask(key, int(mask.sum()), int(mask.size))
+    return stored
+
+
+def _kept(part: _Channels, masks: Mapping[str, BoolArray]) -> dict[str, BoolArray]:
+    keep = {}
+    for name, entry in part.keep.items():
+        mask = masks[entry.mask]
+        if mask.dtype != np.bool_ or int(mask.sum()) != entry.kept or mask.size != entry.of:
             raise ValueError(f"the mask of '{name}' is not the one that was saved")
-        masks[str(name)] = mask
-    return masks
+        keep[name] = mask
+    return keep
 
 
-def _calibration(content: Any) -> Calibration:
-    return Calibration(
-        float(content["correction"]),
-        float(content["dense_ms"]),
-        {str(name): str(reason) for name, reason in content["left_alone"].items()},
-    )
+def _channel_plan(part: _Channels, masks: Mapping[str, BoolArray]) -> ChannelPlan:
+    return ChannelPlan(part.model_digest, _kept(part, masks), part.reasons, part.predicted_ms)
 
 
-def _channels(content: Any, arrays: dict[str, BoolArray]) -> ChannelPlan:
-    return ChannelPlan(
-        str(content["model_digest"]),
-        _masks(content, arrays),
-        dict(content["reasons"]),
-        float(content["predicted_ms"]),
-    )
-
-
-def _groups(content: Any, arrays: dict[str, BoolArray]) -> PruningPlan:
+def _group_plan(part: _Groups, masks: Mapping[str, BoolArray]) -> PruningPlan:
     return PruningPlan(
-        str(content["model_digest"]),
-        int(content["simd_group"]),
-        _masks(content, arrays),
-        dict(content["reasons"]),
-        float(content["predicted_ms"]),
-        str(content.get("structure", "simd")),
+        part.model_digest,
+        part.simd_group,
+        _kept(part, masks),
+        part.reasons,
+        part.predicted_ms,
+        part.structure or "simd",
     )

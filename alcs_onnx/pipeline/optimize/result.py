@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
+from alcs_onnx.formats import OPTIMIZATION, Format
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.training import Accuracy
 from alcs_onnx.pipeline.common.verification import NumericCheck
 from alcs_onnx.types import ChannelCurve, LayerCurve, Machine, Timing
-
-#: Version of the JSON form.
-SCHEMA = 1
 
 #: How a run ended. "unchanged": the dense model is within the budget already.
 Status = Literal["met", "missed", "unchanged", "dry run"]
@@ -43,6 +41,8 @@ class OptimizeResult:
     channel groups.
     """
 
+    format: ClassVar[Format] = OPTIMIZATION
+
     status: Status
     message: str
     model: str
@@ -66,8 +66,6 @@ class OptimizeResult:
     model_digest: str = ""
     curves: tuple[LayerCurve, ...] = ()
     channel_curves: tuple[ChannelCurve, ...] = ()
-    kind: str = field(default="alcs-onnx optimization", init=False)
-    schema: int = field(default=SCHEMA, init=False)
 
     @property
     def exit_status(self) -> int:

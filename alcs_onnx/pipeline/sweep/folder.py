@@ -16,29 +16,46 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from alcs_onnx.errors import AlcsError, OutputError
-from alcs_onnx.files import (
-    check_folder,
+from alcs_onnx.documents import (
     document,
-    make_folder,
-    to_jsonable,
+    plain,
+    read_document,
     with_derived,
-    write_json,
+    write_document,
 )
+from alcs_onnx.errors import AlcsError, OutputError
+from alcs_onnx.files import check_folder, make_folder
+from alcs_onnx.formats import SWEEP_POINT, SWEEP_SETTINGS, Format
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.pipeline.sweep.result import DensePoint, SweepPoint, SweepResult
-from alcs_onnx.types import Machine, Timing
 
-#: Of all the files' layouts; files of another one are refused.
-SCHEMA = 1
-_SWEEP, _POINT = "alcs-onnx sweep", "alcs-onnx sweep point"
-_SETTINGS = "alcs-onnx sweep settings"
 #: What follows from the fields of a point, written for readers that are not this package.
 _DERIVED = ("share", "speedup", "latency", "predicted_ms")
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What `settings.json` holds."""
+
+    format: ClassVar[Format] = SWEEP_SETTINGS
+
+    settings: Mapping[str, object]
+    dense: DensePoint
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What the file of a point holds; `result` is that of `optimize`, where there is one."""
+
+    format: ClassVar[Format] = SWEEP_POINT
+
+    settings: Mapping[str, object]
+    point: SweepPoint
+    result: Mapping[str, object] | None = None
 
 
 class SweepFolder:
@@ -87,55 +104,47 @@ class SweepFolder:
 
         Raises `AlcsError` that names what differs when that has other settings.
         """
-        self._settings = json.loads(json.dumps(to_jsonable(settings)))
+        self._settings = json.loads(json.dumps(plain(settings)))
         if not self._file.is_file():
             return None
-        content = _read(self._file, _SETTINGS)
-        told = differences(_entry(self._file, content, "settings"), self._settings)
+        begun = read_document(self._file, _Begun)
+        told = differences(begun.settings, self._settings)
         if told:
             raise AlcsError(f"{self.path}: the sweep was begun with other settings: {told}")
-        try:
-            return _dense(content["dense"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise AlcsError(f"{self._file}: damaged ({error!r})") from error
+        return begun.dense
 
     def begin(self, dense: DensePoint) -> None:
         """Make the folder and write what the sweep is; after `begun` found none."""
         for folder in (self.path / "points", self.path / "plans"):
             make_folder(folder)
-        content = {"settings": self._settings, "dense": dense}
-        write_json(self._file, document(_SETTINGS, SCHEMA, content))
+        write_document(self._file, _Begun(self._settings, dense))
 
     def read_point(self, point: str) -> SweepPoint | None:
         """The point if it is finished, with the model that it wrote."""
         path = self._point(point)
         if not path.is_file():
             return None
-        content = _read(path, _POINT)
-        told = differences(_entry(path, content, "settings"), self._settings)
+        finished = read_document(path, _Finished)
+        told = differences(finished.settings, self._settings)
         if told:
             raise AlcsError(f"{path}: the point was made with other settings: {told}")
-        try:
-            found = _sweep_point(content["point"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise AlcsError(f"{path}: damaged ({error!r})") from error
+        found = finished.point
         written = found.output is None or (self.path / found.output).is_file()
         return found if written else None
 
     def write_point(self, name: str, point: SweepPoint, result: OptimizeResult | None) -> None:
         """Finish the point: from here on it is not made again. Its checkpoints are removed."""
-        content = {"settings": self._settings, "point": point, "result": result}
-        write_json(self._point(name), document(_POINT, SCHEMA, content))
+        whole = None if result is None else document(result)
+        write_document(self._point(name), _Finished(self._settings, point, whole))
         shutil.rmtree(self.checkpoint(name), ignore_errors=True)
 
     def write_result(self, result: SweepResult) -> None:
         """Write the whole table."""
-        content = document(_SWEEP, SCHEMA, result)
-        content["points"] = [
+        points = [
             {**with_derived(point, _DERIVED), "on_front": result.on_front(point)}
             for point in result.points
         ]
-        write_json(self.path / "sweep.json", content)
+        write_document(self.path / "sweep.json", result, {**plain(result), "points": points})
 
     @property
     def _file(self) -> Path:
@@ -181,47 +190,3 @@ def _text(values: Mapping[str, Any], key: str) -> str:
         return "not given"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def _read(path: Path, kind: str) -> dict[str, Any]:
-    """The content of a JSON file of this kind; raises `AlcsError` for any other."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AlcsError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise AlcsError(f"{path}: damaged ({error})") from error
-    if not isinstance(content, dict) or content.get("kind") != kind:
-        raise AlcsError(f"{path}: not a file of the kind '{kind}' that this version writes")
-    if content.get("schema") != SCHEMA:
-        raise AlcsError(f"{path}: schema {content.get('schema')}, this version reads {SCHEMA}")
-    return content
-
-
-def _entry(path: Path, content: Mapping[str, Any], name: str) -> Any:
-    if name not in content:
-        raise AlcsError(f"{path}: damaged ('{name}' is missing)")
-    return content[name]
-
-
-def _timing(content: Any) -> Timing | None:
-    return None if content is None else Timing(**content)
-
-
-def _dense(content: Mapping[str, Any]) -> DensePoint:
-    machine = content["machine"]
-    # The load of a machine that does not tell is NaN, which JSON does not have.
-    load = float("nan") if machine["load"] is None else machine["load"]
-    return DensePoint(
-        **{
-            **content,
-            "timing": Timing(**content["timing"]),
-            "machine": Machine(**{**machine, "load": load}),
-        }
-    )
-
-
-def _sweep_point(content: Mapping[str, Any]) -> SweepPoint:
-    known = {field.name: content[field.name] for field in fields(SweepPoint)}
-    timings = {name: _timing(content[name]) for name in ("dense", "measured")}
-    return SweepPoint(**{**known, **timings})

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
+from alcs_onnx.formats import SWEEP, Format
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.types import Machine, Timing
 
@@ -110,6 +111,8 @@ class DensePoint:
 @dataclass(frozen=True)
 class SweepResult:
     """All points of a sweep, in the order of methods, then budgets."""
+
+    format: ClassVar[Format] = SWEEP
 
     model: str
     model_digest: str

@@ -184,14 +184,7 @@ def test_failed_save_keeps_the_old_file(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    real = os.fdopen
-
-    def open_full(handle: int, mode: str):
-        file = real(handle, mode)
-        return type("Full", (), {"__enter__": lambda s: s, "write": full,
-                                 "__exit__": lambda s, *_: file.close()})()  # fmt: skip
-
-    monkeypatch.setattr(save_module.os, "fdopen", open_full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left"):
         save_model(loaded, path)
     assert path.read_bytes() == b"old"

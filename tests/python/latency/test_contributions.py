@@ -366,7 +366,7 @@ def test_tables_of_another_kind_model_or_machine_are_refused(table, tmp_path):
     ("change", "text"),
     [
         (lambda c: c.pop("curves"), "damaged channel latency table .'curves' is missing"),
-        (lambda c: c.update(schema=99), "of schema 99"),
+        (lambda c: c.update(schema=99), "schema 99"),
         (lambda c: c.update(kind="other"), "not a channel latency table"),
         (lambda c: c["curves"][0].update(kept=[1, 1, 2]), "its latency curve is not a usable one"),
         (lambda c: c["curves"][0]["times_ms"].append("x"), "damaged channel latency table"),

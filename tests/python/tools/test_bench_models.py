@@ -16,8 +16,8 @@ from modelbench.bench import Settings, bench_model
 from modelbench.engines import ENGINES
 from rich.console import Console
 
+from alcs_onnx.documents import plain
 from alcs_onnx.errors import ModelError, TargetError
-from alcs_onnx.files import to_jsonable
 from alcs_onnx.graph import load_model, model_macs, serialize
 from alcs_onnx.ort import create_session
 from alcs_onnx.target import NodeTimes
@@ -323,7 +323,7 @@ def test_everything_takes_its_turns_and_is_reported(model, halves, threads):
     for node in report.nodes:
         kinds = {item.kind for item in node.classes}
         assert {"stem", "kxk s1", "1x1 <= 28x28", "depthwise", "pools"} <= kinds
-    assert json.loads(json.dumps(to_jsonable(report)))["model"] == "small"
+    assert json.loads(json.dumps(plain(report)))["model"] == "small"
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     tables.print_report(console, report, every_node=True)
     text = console.export_text()

@@ -234,7 +234,7 @@ def test_plans_of_something_else(
     ("text", "words"),
     [
         ("no json", "damaged"),
-        ("{}", "no pruning plan"),
+        ("{}", "not a pruning plan"),
         ('{"kind": "alcs-onnx pruning plan", "schema": 99}', "another version"),
         ('{"kind": "alcs-onnx pruning plan", "schema": 1, "method": "channel"}', "empty"),
         ("[]", "damaged"),

@@ -227,9 +227,9 @@ def test_results_without_epochs_are_read_too():
     [
         ("{", "not a comparison"),
         ("[]", "not a comparison"),
-        ('{"schema": 1}', "not a comparison"),
+        ('{"schema": 1}', "'model' is missing"),
         ('{"kind": "alcs-onnx bench", "schema": 1}', "it is an alcs-onnx bench"),
-        ('{"schema": 99}', "has schema 99, this version reads 1 to 2"),
+        ('{"schema": 99}', "schema 99, this version reads 1 to 2"),
     ],
 )
 def test_other_files_are_refused(text, message, tmp_path):
