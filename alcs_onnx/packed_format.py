@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.sparse_format import Int32Array, SparseWeights, block_count, pack
-from alcs_onnx.types import BoolArray, FloatArray, IntArray, LevelSet, QuantizedWeight
+from alcs_onnx.types import BoolArray, FloatArray, GroupMask, IntArray, LevelSet, QuantizedWeight
 
 OP_QUANT_CONV = "QuantSparseConv"
 OP_QUANT_CONV_ADD = "QuantSparseConvAdd"
@@ -141,7 +141,7 @@ def _gaps(positions: npt.NDArray[np.integer]) -> IntArray:
 
 
 def pack_quantized(
-    weight: QuantizedWeight, group: int, simd_group: int, keep: BoolArray | None = None
+    weight: QuantizedWeight, group: int, simd_group: int, keep: GroupMask | None = None
 ) -> PackedWeights:
     """Store the groups that are not all zero, and of those the ones that `keep` allows.
 

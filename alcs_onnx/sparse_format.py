@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import BoolArray, FloatArray, Shape
+from alcs_onnx.types import FloatArray, GroupMask, Shape, WeightMask
 
 OP_DOMAIN = "ai.alcs"
 OP_CONV = "SimdSparseConv"
@@ -38,6 +39,8 @@ SIMD_GROUPS: tuple[int, ...] = (16, 8, 4, 2, 1)
 RELATIVE_COST: Mapping[int, float] = {16: 1.0, 8: 1.0, 4: 1.06, 2: 1.45, 1: 2.2}
 
 Int32Array = npt.NDArray[np.int32]
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _MAX_POSITIONS = 2**31 - 1
 
@@ -101,7 +104,7 @@ def _check_geometry(shape: Shape, group: int, simd_group: int) -> None:
         raise AlcsError(f"a weight of shape {list(shape)} has too many positions for int32")
 
 
-def blocks_view(weight: npt.NDArray[np.generic], group: int, simd_group: int) -> np.ndarray:
+def blocks_view(weight: npt.NDArray[_Scalar], group: int, simd_group: int) -> npt.NDArray[_Scalar]:
     """The weight as [blocks, columns, simd_group], missing rows padded with zeros.
 
     `weight` is [M, C/group, *kernel] of any element type; the result is a view when no row
@@ -117,7 +120,9 @@ def blocks_view(weight: npt.NDArray[np.generic], group: int, simd_group: int) ->
     return matrix.reshape(-1, simd_group, columns).transpose(0, 2, 1)
 
 
-def _from_blocks(blocks: npt.NDArray[np.generic], weight_shape: Shape, group: int) -> np.ndarray:
+def _from_blocks(
+    blocks: npt.NDArray[_Scalar], weight_shape: Shape, group: int
+) -> npt.NDArray[_Scalar]:
     """Inverse of `blocks_view`: drop the padded rows and restore [M, C/group, *kernel]."""
     _, columns, _ = blocks.shape
     rows = weight_shape[0] // group
@@ -126,17 +131,20 @@ def _from_blocks(blocks: npt.NDArray[np.generic], weight_shape: Shape, group: in
 
 
 def pack(
-    weight: FloatArray, group: int, simd_group: int, keep: BoolArray | None = None
+    weight: FloatArray, group: int, simd_group: int, keep: GroupMask | None = None
 ) -> SparseWeights:
     """Store a weight [M, C/group, *kernel] in groups of `simd_group`.
 
-    With `keep` ([blocks, columns]) exactly the groups where it is True are stored, zeros
+    With the group mask `keep` ([blocks, columns]) exactly its groups are stored, zeros
     included, and weights elsewhere are dropped. Without it a group is stored when any of its
     weights is non-zero. Raises `AlcsError` for an impossible geometry or a `keep` of the
     wrong shape.
     """
     blocks = blocks_view(weight, group, simd_group)
-    stored = np.any(blocks != 0, axis=2) if keep is None else np.asarray(keep, dtype=bool)
+    if keep is None:
+        stored = weight_mask_to_group_mask(np.not_equal(weight, 0), group, simd_group)
+    else:
+        stored = np.asarray(keep, dtype=np.bool_)
     if stored.shape != blocks.shape[:2]:
         raise AlcsError(
             f"the keep mask has shape {list(stored.shape)}, "
@@ -197,8 +205,8 @@ def validate(sparse: SparseWeights) -> None:
 
 
 def group_mask_to_weight_mask(
-    keep: BoolArray, weight_shape: Shape, group: int, simd_group: int
-) -> BoolArray:
+    keep: GroupMask, weight_shape: Shape, group: int, simd_group: int
+) -> WeightMask:
     """Spread a mask over groups [blocks, columns] to the weights [M, C/group, *kernel]."""
     _check_geometry(tuple(weight_shape), group, simd_group)
     expected = (block_count(weight_shape[0], group, simd_group), prod(weight_shape[1:]))
@@ -207,8 +215,12 @@ def group_mask_to_weight_mask(
             f"the keep mask has shape {list(keep.shape)}, the weight needs {list(expected)}"
         )
     blocks = np.broadcast_to(keep[:, :, None], (*expected, simd_group))
-    mask: BoolArray = _from_blocks(blocks, tuple(weight_shape), group)
-    return mask
+    return _from_blocks(blocks, tuple(weight_shape), group)
+
+
+def weight_mask_to_group_mask(keep: WeightMask, group: int, simd_group: int) -> GroupMask:
+    """The groups [blocks, columns] in which a mask over weights has any."""
+    return np.asarray(blocks_view(keep, group, simd_group).any(axis=2), np.bool_)
 
 
 def find_simd_group(weight: FloatArray, group: int, candidates: Sequence[int] = SIMD_GROUPS) -> int:
@@ -221,7 +233,7 @@ def find_simd_group(weight: FloatArray, group: int, candidates: Sequence[int] = 
     rows = weight.shape[0] // group
     best, best_cost = 1, float("inf")
     for g in sorted({g for g in candidates if g <= rows}, reverse=True):
-        stored = np.count_nonzero(np.any(blocks_view(weight, group, g) != 0, axis=2)) * g
+        stored = np.count_nonzero(weight_mask_to_group_mask(weight != 0, group, g)) * g
         # Taller than the table's blocks are cut into such.
         relative = RELATIVE_COST.get(g, min(RELATIVE_COST.values()))
         if stored * relative < best_cost:

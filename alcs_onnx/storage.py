@@ -51,9 +51,9 @@ import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.packed_format import INDEX_WIDTHS, IndexedGroups, best_index_bits, dummy_groups
-from alcs_onnx.sparse_format import block_count, blocks_view
+from alcs_onnx.sparse_format import block_count, weight_mask_to_group_mask
 from alcs_onnx.structures import Structure
-from alcs_onnx.types import BoolArray, ConvLayer
+from alcs_onnx.types import ConvLayer, WeightMask
 
 #: Bits of a weight and of a scale that are not quantized.
 FLOAT_BITS = 32
@@ -191,7 +191,7 @@ class ModelStorage:
 def layer_storage(
     layer: ConvLayer,
     structures: Structure | Sequence[Structure],
-    keep: BoolArray | None,
+    keep: WeightMask | None,
     bits: int,
     *,
     scales: int = 0,
@@ -199,10 +199,9 @@ def layer_storage(
 ) -> LayerStorage:
     """The storage of a layer whose weights were pruned by a structure, or by several in turn.
 
-    `keep` has the shape of the weight, or of the mask of a single structure; None keeps all.
-    `bits` are those of a weight and `scales` the number of its float32 scales. `zero_level`
-    False says that no level is 0 (binary), so that no dummies are possible. A weight that was
-    quantized to 0 may be taken out of the mask (section 6). Where all
+    Without `keep` all stay. `bits` are those of a weight and `scales` the number of its float32
+    scales. `zero_level` False says that no level is 0 (binary), so that no dummies are possible.
+    A weight that was quantized to 0 may be taken out of the mask (section 6). Where all
     structures leave full matrices, so does their combination; otherwise the weights are
     stored in the smallest groups that any of the others prunes. Raises `AlcsError` for a mask
     of another shape.
@@ -210,8 +209,6 @@ def layer_storage(
     several = tuple(structures) if isinstance(structures, Sequence) else (structures,)
     if keep is None:
         return matrix_storage(layer, np.ones(layer.weight_shape, dtype=bool), bits, scales=scales)
-    if keep.shape != layer.weight_shape and len(several) == 1:
-        keep = several[0].weight_mask(keep, layer)
     g = indexed_group(layer, several)
     if g is None:
         return matrix_storage(layer, keep, bits, scales=scales)
@@ -225,7 +222,7 @@ def indexed_group(layer: ConvLayer, structures: Sequence[Structure]) -> int | No
 
 
 def matrix_storage(
-    layer: ConvLayer, mask: BoolArray, bits: int, *, scales: int = 0
+    layer: ConvLayer, mask: WeightMask, bits: int, *, scales: int = 0
 ) -> LayerStorage:
     """Kept rows x kept columns of each conv group, without indices.
 
@@ -252,7 +249,7 @@ def matrix_storage(
 
 def indexed_storage(
     layer: ConvLayer,
-    mask: BoolArray,
+    mask: WeightMask,
     bits: int,
     simd_group: int = 1,
     *,
@@ -265,7 +262,7 @@ def indexed_storage(
     The groups are those of `sparse_format.pack`.
     """
     _check(layer, mask, bits)
-    positions = np.flatnonzero(blocks_view(mask, layer.group, simd_group).any(axis=2))
+    positions = np.flatnonzero(weight_mask_to_group_mask(mask, layer.group, simd_group))
     blocks = block_count(layer.out_channels, layer.group, simd_group)
     return LayerStorage(
         layer=layer.name,

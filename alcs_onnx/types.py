@@ -3,6 +3,10 @@
 Times are milliseconds throughout. Densities are kept weights / all weights, in [0, 1].
 A *group* here is what ALCS section III-B calls a SIMD group: `simd_group` vertically
 adjacent weights, one per output channel of a block, at one column of the weight matrix.
+
+All masks are bool and True where something stays. What one is over, and by what names a mapping
+goes, is in its type: a layer and the initializer with its weights have names of their own, and
+equal names need not mean the same thing.
 """
 
 from __future__ import annotations
@@ -23,6 +27,16 @@ from alcs_onnx.formats import CHANNEL_LATENCY_TABLE, LATENCY_TABLE, Format
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+#: A mask over the groups of a structure: `Structure.mask_shape`, for "simd" [blocks, columns].
+GroupMask = BoolArray
+#: A mask over single weights, [M, C/group, *kernel].
+WeightMask = BoolArray
+#: A mask over the channels of a group, or the filters of a layer: [channels].
+ChannelMask = BoolArray
+#: Name of a node with constant weights, unique in its model.
+LayerName = str
+#: Name of a constant tensor; two nodes may share one.
+InitializerName = str
 Shape = tuple[int, ...]
 #: A shape of known rank; None for sizes that are not known.
 PartialShape = tuple[int | None, ...]
@@ -38,9 +52,9 @@ class ConvLayer:
     `pads` follows ONNX: all begins, then all ends. Shapes are static, N first.
     """
 
-    name: str
-    weight: str
-    bias: str | None
+    name: LayerName
+    weight: InitializerName
+    bias: InitializerName | None
     out_channels: int
     in_channels: int
     group: int
@@ -166,7 +180,7 @@ class LayerCurve:
     `dense_time` is what the runtime's own Conv takes in the dense model.
     """
 
-    layer: str
+    layer: LayerName
     groups: tuple[int, ...]
     times: tuple[float, ...]
     dense_time: float
@@ -189,10 +203,10 @@ class LatencyTable:
     curves: tuple[LayerCurve, ...]
     input_shapes: Mapping[str, Shape] = field(default_factory=dict)
     #: Layers that measured faster as the runtime's own Conv, with the reason.
-    left_alone: Mapping[str, str] = field(default_factory=dict)
+    left_alone: Mapping[LayerName, str] = field(default_factory=dict)
     structure: str = "simd"
 
-    def curve(self, layer: str) -> LayerCurve:
+    def curve(self, layer: LayerName) -> LayerCurve:
         """The curve of `layer`; raises `KeyError` when it was not measured."""
         for curve in self.curves:
             if curve.layer == layer:
@@ -204,7 +218,7 @@ class LatencyTable:
 class PruningPlan:
     """Which groups of weights each layer keeps.
 
-    `keep[layer]` is the mask of the structure called `structure`. For "simd" it has shape
+    `keep[layer]` is a group mask of the structure called `structure`. For "simd" it has shape
     [group * blocks_per_group, columns]: True where the group of `simd_group` weights stays. A
     layer whose conv groups have fewer rows uses the largest group that fits them
     (`sparse_format.largest_fitting`). Layers absent from `keep` stay dense, and `reasons` says
@@ -213,12 +227,12 @@ class PruningPlan:
 
     model_digest: str
     simd_group: int
-    keep: Mapping[str, BoolArray]
-    reasons: Mapping[str, str]
+    keep: Mapping[LayerName, GroupMask]
+    reasons: Mapping[LayerName, str]
     predicted_ms: float
     structure: str = "simd"
 
-    def density(self, layer: str) -> float:
+    def density(self, layer: LayerName) -> float:
         """Kept groups / all groups of `layer`; 1.0 for a layer that was left dense."""
         mask = self.keep.get(layer)
         return 1.0 if mask is None else float(mask.mean())
@@ -235,7 +249,7 @@ class ChannelSlot:
     channel (a bias, a mean). `node` is the first node that uses the initializer so.
     """
 
-    tensor: str
+    tensor: InitializerName
     axis: int
     role: str
     node: str
@@ -265,7 +279,7 @@ class ChannelPlan:
     """
 
     model_digest: str
-    keep: Mapping[str, BoolArray]
+    keep: Mapping[str, ChannelMask]
     reasons: Mapping[str, str]
     predicted_ms: float
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import BoolArray, FloatArray, LevelSet, QuantizedWeight
+from alcs_onnx.types import FloatArray, LevelSet, QuantizedWeight, WeightMask
 
 #: Breakpoints up to this many are all looked at; beyond, q starts from a sample and is refined.
 _EXACT = 1 << 23
@@ -92,7 +92,7 @@ def quantize(
     weight: FloatArray,
     levels: LevelSet,
     *,
-    keep: BoolArray | None = None,
+    keep: WeightMask | None = None,
     per_channel: bool = False,
     scale: FloatArray | None = None,
 ) -> QuantizedWeight:

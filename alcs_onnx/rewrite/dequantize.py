@@ -23,13 +23,13 @@ import numpy as np
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph import GraphEditor, Model, Node, TensorInfo, int4_dtype, serialize
 from alcs_onnx.ort import create_session
-from alcs_onnx.types import QuantizedWeight, Shape
+from alcs_onnx.types import LayerName, QuantizedWeight, Shape
 
 #: The opset that brought 4-bit integers.
 _INT4_OPSET = 21
 
 
-def quantize_weights(model: Model, quantized: Mapping[str, QuantizedWeight]) -> Model:
+def quantize_weights(model: Model, quantized: Mapping[LayerName, QuantizedWeight]) -> Model:
     """The model with the second input of some nodes (Conv, Gemm, ...) quantized.
 
     Weights become DequantizeLinear nodes. `quantized` maps names of nodes to weights of the

@@ -10,7 +10,7 @@ import numpy as np
 from alcs_onnx.coupling import Coupling, analyse, zero_channels
 from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.rewrite.shrink import shrink
-from alcs_onnx.types import BoolArray, IntArray
+from alcs_onnx.types import BoolArray, ChannelMask, GroupMask, InitializerName, IntArray, LayerName
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class WithoutZeros:
 
     model: Model
     removed: Mapping[str, int]
-    rows: Mapping[str, BoolArray]
+    rows: Mapping[LayerName, ChannelMask]
 
 
 def remove_zero_channels(model: Model, coupling: Coupling | None = None) -> WithoutZeros:
@@ -48,20 +48,19 @@ def remove_zero_channels(model: Model, coupling: Coupling | None = None) -> With
 
 
 def filter_masks(
-    model: Model, keep: Mapping[str, BoolArray], coupling: Coupling | None = None
-) -> dict[str, BoolArray]:
+    model: Model, keep: Mapping[LayerName, GroupMask], coupling: Coupling | None = None
+) -> dict[InitializerName, BoolArray]:
     """What is left of initializers without some filters: masks in their shapes, True where kept.
 
-    `keep[layer]` has a value for each filter, conv groups after one another, True where it
-    stays. A filter's bias is part of it. Where no filter is left that makes a channel, the
-    biases go, too, that depthwise layers give to this channel. `coupling` as in
-    `remove_zero_channels`.
+    `keep[layer]` is a group mask of the structure "filter": [conv groups, filters], or flat. A
+    filter's bias is part of it. Where no filter is left that makes a channel, the biases go, too,
+    that depthwise layers give to this channel. `coupling` as in `remove_zero_channels`.
     """
     coupling = coupling or analyse(model)
     layers = {layer.name: layer for layer in conv_layers(model)}
-    masks: dict[str, BoolArray] = {}
+    masks: dict[InitializerName, BoolArray] = {}
 
-    def clear(name: str, positions: BoolArray | IntArray) -> None:
+    def clear(name: InitializerName, positions: BoolArray | IntArray) -> None:
         shape = model.initializers[name].shape
         masks.setdefault(name, np.ones(shape, np.bool_))[positions] = False
 
@@ -85,7 +84,7 @@ def filter_masks(
 
 
 def zero_filters(
-    model: Model, keep: Mapping[str, BoolArray], coupling: Coupling | None = None
+    model: Model, keep: Mapping[LayerName, GroupMask], coupling: Coupling | None = None
 ) -> Model:
     """`model` at full size, zero where `filter_masks` says."""
     masks = filter_masks(model, keep, coupling)

@@ -25,13 +25,20 @@ from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.rewrite.stored_weights import store_packed, store_plain
 from alcs_onnx.sparse_format import (
     OP_DOMAIN,
-    blocks_view,
     find_simd_group,
     group_mask_to_weight_mask,
     largest_fitting,
+    weight_mask_to_group_mask,
 )
 from alcs_onnx.structures import Structure, get_structure
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, PruningPlan, QuantizedWeight
+from alcs_onnx.types import (
+    ConvLayer,
+    FloatArray,
+    GroupMask,
+    LayerName,
+    PruningPlan,
+    QuantizedWeight,
+)
 
 #: Group size where neither a plan nor the caller asks for another.
 _DEFAULT_SIMD_GROUP = 8
@@ -44,7 +51,7 @@ class _Storage:
     """How one layer is to be stored: group size, and which groups (None: non-zero ones)."""
 
     simd_group: int
-    keep: BoolArray | None
+    keep: GroupMask | None
 
 
 def rewrite(
@@ -52,7 +59,7 @@ def rewrite(
     plan: PruningPlan | None = None,
     leave_alone: Collection[str] = (),
     simd_group: int | None = None,
-    quantized: Mapping[str, QuantizedWeight] | None = None,
+    quantized: Mapping[LayerName, QuantizedWeight] | None = None,
 ) -> RewriteResult:
     """Turn every conv layer into the sparse op, pruned as `plan` says.
 
@@ -83,8 +90,8 @@ def rewrite(
 def compile_sparse(
     model: Model,
     simd_group: int | None = None,
-    quantized: Mapping[str, QuantizedWeight] | None = None,
-    simd_groups: Mapping[str, int] | None = None,
+    quantized: Mapping[LayerName, QuantizedWeight] | None = None,
+    simd_groups: Mapping[LayerName, int] | None = None,
 ) -> RewriteResult:
     """Take up the zeros of a model that is sparse already.
 
@@ -107,7 +114,7 @@ def compile_sparse(
 
 def random_model(
     model: Model,
-    densities: Mapping[str, float],
+    densities: Mapping[LayerName, float],
     simd_group: int,
     seed: int,
     leave_alone: Collection[str] = (),
@@ -139,7 +146,7 @@ def random_model(
     return _rewrite(model, storage, leave_alone)
 
 
-def _stored(structure: Structure, keep: BoolArray, layer: ConvLayer) -> _Storage:
+def _stored(structure: Structure, keep: GroupMask, layer: ConvLayer) -> _Storage:
     """Every stored group that holds a kept weight.
 
     There are no others in it: the structure's storage group is one that the mask fills or
@@ -150,10 +157,10 @@ def _stored(structure: Structure, keep: BoolArray, layer: ConvLayer) -> _Storage
     except AlcsError as error:
         raise ModelError(f"layer '{layer.name}': {error}") from error
     g = structure.storage_group(layer)
-    return _Storage(g, np.asarray(blocks_view(mask, layer.group, g).any(axis=2), np.bool_))
+    return _Storage(g, weight_mask_to_group_mask(mask, layer.group, g))
 
 
-def _all_groups(layer: ConvLayer, simd_group: int) -> BoolArray:
+def _all_groups(layer: ConvLayer, simd_group: int) -> GroupMask:
     blocks = layer.group * layer.blocks_per_group(simd_group)
     return np.ones((blocks, layer.columns), dtype=np.bool_)
 
@@ -169,7 +176,7 @@ def _rewrite(
     model: Model,
     storage: Callable[[ConvLayer, FloatArray], _Storage],
     leave_alone: Collection[str],
-    quantized: Mapping[str, QuantizedWeight] = MappingProxyType({}),
+    quantized: Mapping[LayerName, QuantizedWeight] = MappingProxyType({}),
 ) -> RewriteResult:
     _check_names(model, leave_alone, "list of layers to leave alone")
     reasons = leave_alone if isinstance(leave_alone, Mapping) else {}

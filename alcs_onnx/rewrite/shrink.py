@@ -15,7 +15,7 @@ from alcs_onnx.coupling import RULES, Changes, Coupling
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import GraphEditor, Model, Node
 from alcs_onnx.graph.model import Array
-from alcs_onnx.types import BoolArray, Shape
+from alcs_onnx.types import BoolArray, ChannelMask, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class _Kept:
         return (*before[:axis], int(mask.sum()), *before[axis + 1 :])
 
 
-def shrink(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> Model:
+def shrink(model: Model, coupling: Coupling, keep: Mapping[str, ChannelMask]) -> Model:
     """The model without the channels that `keep` gives up; shapes are inferred again.
 
     `keep[group]` is [channels] of that group, True where one stays; groups not named stay
@@ -69,7 +69,7 @@ def shrink(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> M
     return editor.build(infer_shapes=True)
 
 
-def masked(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> Model:
+def masked(model: Model, coupling: Coupling, keep: Mapping[str, ChannelMask]) -> Model:
     """The model at full size whose layers ignore the channels that `keep` gives up.
 
     Every weight that reads a removed channel is zero there: what `shrink` makes computes the
@@ -99,7 +99,7 @@ def _zero(model: Model, tensor: str) -> Array:
     return np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
 
-def _kept(model: Model, coupling: Coupling, keep: Mapping[str, BoolArray]) -> _Kept:
+def _kept(model: Model, coupling: Coupling, keep: Mapping[str, ChannelMask]) -> _Kept:
     if coupling.structure_digest != model.structure_digest:
         raise AlcsError("the channel groups are those of another model: analyse this one")
     return _Kept(model, coupling, coupling.kept_classes(keep))

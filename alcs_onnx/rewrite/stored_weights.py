@@ -16,7 +16,7 @@ from alcs_onnx.packed_format import (
     unpack_levels,
 )
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, blocks_view, pack
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, QuantizedWeight
+from alcs_onnx.types import ConvLayer, FloatArray, GroupMask, QuantizedWeight
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class StoredWeights:
 
 
 def store_plain(
-    layer: ConvLayer, weight: FloatArray, simd_group: int, keep: BoolArray | None
+    layer: ConvLayer, weight: FloatArray, simd_group: int, keep: GroupMask | None
 ) -> StoredWeights:
     """Float values and positions; see `sparse_format.pack`."""
     sparse = pack(weight, layer.group, simd_group, keep)
@@ -44,7 +44,7 @@ def store_plain(
 
 
 def store_packed(
-    layer: ConvLayer, weight: QuantizedWeight, simd_group: int, keep: BoolArray | None
+    layer: ConvLayer, weight: QuantizedWeight, simd_group: int, keep: GroupMask | None
 ) -> StoredWeights:
     """Codes and relative indices; see `packed_format.pack_quantized`.
 
@@ -74,7 +74,7 @@ _BINARY = get_level_set("binary")
 
 
 def _zeros_inside_groups(
-    weight: QuantizedWeight, group: int, simd_group: int, keep: BoolArray | None
+    weight: QuantizedWeight, group: int, simd_group: int, keep: GroupMask | None
 ) -> bool:
     """Whether a weight that is no padding is 0 in a group with others that are not."""
     found = blocks_view(weight.levels, group, simd_group) != 0

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, Shape
+from alcs_onnx.structures.base import Scalar
+from alcs_onnx.types import ConvLayer, GroupMask, Shape, WeightMask
 
 _GROUPS, _FILTERS, _CHANNELS, _TAPS = range(4)
 
@@ -29,7 +29,7 @@ _GROUPS, _FILTERS, _CHANNELS, _TAPS = range(4)
 class AxisStructure:
     """Groups numbered by `axes` of [conv groups, filters, channels, taps], conv groups first.
 
-    A mask has the sizes of these axes: [groups, filters] for filters, for example.
+    A group mask has the sizes of these axes: [conv groups, filters] for filters, for example.
     `tall` tells whether the kept weights fill whole columns, which can be stored g = M.
     """
 
@@ -61,13 +61,17 @@ class AxisStructure:
         sizes = _sizes(layer)
         return tuple(sizes[axis] for axis in self.axes)
 
-    def grouped(self, weight: FloatArray, layer: ConvLayer) -> npt.NDArray[Any]:
+    def grouped(self, weight: npt.NDArray[Scalar], layer: ConvLayer) -> npt.NDArray[Scalar]:
         """The weights as [*mask_shape, members]; a view where the layout allows it."""
         others = [axis for axis in range(4) if axis not in self.axes]
         view = weight.reshape(_sizes(layer)).transpose(*self.axes, *others)
         return view.reshape(*self.mask_shape(layer), -1)
 
-    def weight_mask(self, keep: BoolArray, layer: ConvLayer) -> BoolArray:
+    def group_mask(self, keep: WeightMask, layer: ConvLayer) -> GroupMask:
+        """The groups with a weight that `keep` has."""
+        return np.asarray(self.grouped(keep, layer).any(axis=-1), np.bool_)
+
+    def weight_mask(self, keep: GroupMask, layer: ConvLayer) -> WeightMask:
         """`keep` spread to the shape of the weight; `AlcsError` if it has another shape."""
         expected = self.mask_shape(layer)
         if keep.shape != expected:

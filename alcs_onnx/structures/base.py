@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, Shape
+from alcs_onnx.types import ConvLayer, FloatArray, GroupMask, Shape, WeightMask
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Structure(Protocol):
     """One way to group the weights of a layer; each group is kept or removed as a whole.
 
-    Weights are [M, C/group, *kernel]. Masks over groups are bool, True where kept.
+    Weights are [M, C/group, *kernel]. A group mask has a value for each group, a weight mask one
+    for each weight.
     """
 
     @property
@@ -50,15 +53,19 @@ class Structure(Protocol):
         ...
 
     def mask_shape(self, layer: ConvLayer) -> Shape:
-        """Shape of a keep mask of `layer`."""
+        """Shape of a group mask of `layer`."""
         ...
 
-    def grouped(self, weight: FloatArray, layer: ConvLayer) -> npt.NDArray[Any]:
-        """The weights as [*mask_shape, members], missing members as zeros."""
+    def grouped(self, weight: npt.NDArray[Scalar], layer: ConvLayer) -> npt.NDArray[Scalar]:
+        """The weights, or a mask of them, as [*mask_shape, members]; missing members as zeros."""
         ...
 
-    def weight_mask(self, keep: BoolArray, layer: ConvLayer) -> BoolArray:
+    def weight_mask(self, keep: GroupMask, layer: ConvLayer) -> WeightMask:
         """`keep` spread to the shape of the weight; `AlcsError` if it has another shape."""
+        ...
+
+    def group_mask(self, keep: WeightMask, layer: ConvLayer) -> GroupMask:
+        """The groups with a weight that `keep` has; of a `weight_mask` the mask it came from."""
         ...
 
     def storage_group(self, layer: ConvLayer) -> int:
@@ -71,8 +78,8 @@ class Structure(Protocol):
 
 def largest_groups(
     structure: Structure, weight: FloatArray, layer: ConvLayer, count: int
-) -> BoolArray:
-    """The mask of the Euclidean projection onto the weights with at most `count` groups.
+) -> GroupMask:
+    """The group mask of the Euclidean projection onto the weights with at most `count` groups.
 
     Keeps the groups of largest Frobenius norm, among equals the first (ADAM-ADMM eq. 5 with
     sections 4.1 to 4.4; ADMM-NN-S section 4.2, the solution of eq. 3). The

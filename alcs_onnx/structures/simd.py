@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
@@ -12,14 +10,16 @@ from alcs_onnx.sparse_format import (
     blocks_view,
     group_mask_to_weight_mask,
     largest_fitting,
+    weight_mask_to_group_mask,
 )
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, Shape
+from alcs_onnx.structures.base import Scalar
+from alcs_onnx.types import ConvLayer, GroupMask, Shape, WeightMask
 
 
 class SimdStructure:
     """Groups of `simd_group` adjacent output channels at one column (ALCS section III-B).
 
-    A mask is [blocks, columns], the blocks of all conv groups after one another. A layer
+    A group mask is [blocks, columns], the blocks of all conv groups after one another. A layer
     whose conv groups have fewer rows than `simd_group` has smaller groups, as it has when
     it is written: `members`.
     """
@@ -50,11 +50,15 @@ class SimdStructure:
         """(blocks, columns) of `layer`."""
         return block_count(layer.out_channels, layer.group, self.members(layer)), layer.columns
 
-    def grouped(self, weight: FloatArray, layer: ConvLayer) -> npt.NDArray[Any]:
+    def grouped(self, weight: npt.NDArray[Scalar], layer: ConvLayer) -> npt.NDArray[Scalar]:
         """The weights as [blocks, columns, members], missing rows as zeros."""
         return blocks_view(weight, layer.group, self.members(layer))
 
-    def weight_mask(self, keep: BoolArray, layer: ConvLayer) -> BoolArray:
+    def group_mask(self, keep: WeightMask, layer: ConvLayer) -> GroupMask:
+        """The groups with a weight that `keep` has."""
+        return weight_mask_to_group_mask(keep, layer.group, self.members(layer))
+
+    def weight_mask(self, keep: GroupMask, layer: ConvLayer) -> WeightMask:
         """`keep` spread to the shape of the weight; `AlcsError` if it has another shape."""
         return group_mask_to_weight_mask(keep, layer.weight_shape, layer.group, self.members(layer))
 

@@ -41,7 +41,7 @@ from alcs_onnx.train.frozen import Frozen, set_zeros
 from alcs_onnx.train.loop import Trainer, gradient, percent, torch_threads
 from alcs_onnx.train.module import to_array
 from alcs_onnx.train.penalty import Penalty
-from alcs_onnx.types import BoolArray, FloatArray
+from alcs_onnx.types import BoolArray, FloatArray, InitializerName, LayerName, WeightMask
 
 STAGE = "admm"
 
@@ -87,8 +87,8 @@ class _Admm:
         self,
         trainer: Trainer,
         project: Project,
-        support: Mapping[str, BoolArray],
-        keep_vectors: Mapping[str, BoolArray],
+        support: Mapping[LayerName, WeightMask],
+        keep_vectors: Mapping[InitializerName, BoolArray],
         stage: str,
     ) -> None:
         config = trainer.config
@@ -218,14 +218,14 @@ def _state(trainer: Trainer, now: _Variables, epoch: int, history: TrainHistory)
 
 def admm(
     model: Model,
-    prunable: Mapping[str, str],
+    prunable: Mapping[LayerName, InitializerName],
     project: Project,
     data: Data,
     config: TrainConfig | None = None,
     *,
-    weights: Mapping[str, FloatArray] | None = None,
-    support: Mapping[str, BoolArray] | None = None,
-    keep_vectors: Mapping[str, BoolArray] | None = None,
+    weights: Mapping[InitializerName, FloatArray] | None = None,
+    support: Mapping[LayerName, WeightMask] | None = None,
+    keep_vectors: Mapping[InitializerName, BoolArray] | None = None,
     reporter: Reporter = SILENT,
     checkpoint: Path | None = None,
     resume: bool = False,

@@ -19,7 +19,7 @@ from alcs_onnx.errors import AlcsError, OutputError
 from alcs_onnx.files import make_folder, replacing
 from alcs_onnx.graph import Model
 from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory
-from alcs_onnx.types import BoolArray, FloatArray
+from alcs_onnx.types import BoolArray, FloatArray, InitializerName, LayerName
 
 _FORMAT = 1
 #: Settings that do not change what is computed, or only its rounding.
@@ -124,13 +124,14 @@ def _difference(key: str, found: Any, expected: Any) -> str:
 def identity(
     model: Model,
     config: TrainConfig,
-    prunable: Mapping[str, str],
+    prunable: Mapping[LayerName, InitializerName],
     fingerprint: str,
-    arrays: Mapping[str, FloatArray] | None = None,
-    masks: Mapping[str, BoolArray] | None = None,
+    arrays: Mapping[InitializerName, FloatArray] | None = None,
+    masks: Mapping[LayerName | InitializerName, BoolArray] | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint must agree on: model, settings, layers, start, and `fingerprint`,
-    the caller's description of the rest (budget, data).
+    the caller's description of the rest (budget, data). `masks` are those of layers and, by
+    their own names, those of other initializers.
     """
     digest = hashlib.sha256()
     for group in (arrays or {}, masks or {}):

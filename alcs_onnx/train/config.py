@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import BoolArray, FloatArray
+from alcs_onnx.types import FloatArray, InitializerName, LayerName, WeightMask
 
 
 @dataclass(frozen=True)
@@ -124,20 +124,20 @@ DUAL_INITS = ("paper", "scaled", "zero")
 class Projection(NamedTuple):
     """What the U-step's projection decides (ALCS Algorithm 1).
 
-    `masks[layer]` has the shape of the layer's weight, True where it stays; layers left out
-    stay dense. `predicted_ms` is the estimated latency of the model so pruned, None where
-    nothing estimates it. `values[layer]` are the projected weights themselves, where the set
-    says more about them than which are 0: quantization levels.
+    `masks[layer]` is the layer's weight mask; layers left out stay dense. `predicted_ms` is the
+    estimated latency of the model so pruned, None where nothing estimates it. `values[layer]`
+    are the projected weights themselves, where the set says more about them than which are 0:
+    quantization levels.
     """
 
-    masks: Mapping[str, BoolArray]
+    masks: Mapping[LayerName, WeightMask]
     predicted_ms: float | None = None
-    values: Mapping[str, FloatArray] = MappingProxyType({})
+    values: Mapping[LayerName, FloatArray] = MappingProxyType({})
 
 
 #: Projects {layer: weight array} on the set S: the models within a budget, with at most so many
 #: groups in each layer, or with weights of some levels.
-Project = Callable[[Mapping[str, FloatArray]], Projection]
+Project = Callable[[Mapping[LayerName, FloatArray]], Projection]
 
 
 @dataclass(frozen=True)
@@ -181,18 +181,18 @@ class TrainHistory:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Trained weights by initializer name, masks by layer name, and how it went.
+    """Trained weights by initializer, weight masks by layer, and how it went.
 
     `weights` holds every trained initializer, pruned weights exactly zero where their mask
     is False. `predicted_ms` is the projection's estimate for these masks, where it made one.
     `trained` are the weights as ADMM left them, W, where `weights` are their projection U.
     """
 
-    weights: Mapping[str, FloatArray]
-    keep: Mapping[str, BoolArray]
+    weights: Mapping[InitializerName, FloatArray]
+    keep: Mapping[LayerName, WeightMask]
     history: TrainHistory = field(default_factory=TrainHistory)
     predicted_ms: float | None = None
-    trained: Mapping[str, FloatArray] = field(default_factory=dict)
+    trained: Mapping[InitializerName, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from alcs_onnx.reporter import SILENT
 from alcs_onnx.train.config import Evaluation, TrainConfig
 from alcs_onnx.train.data import Data
 from alcs_onnx.train.loop import Trainer, torch_threads
-from alcs_onnx.types import FloatArray
+from alcs_onnx.types import FloatArray, InitializerName
 
 
 def evaluate(
     model: Model,
     data: Data,
-    weights: Mapping[str, FloatArray] | None = None,
+    weights: Mapping[InitializerName, FloatArray] | None = None,
     config: TrainConfig | None = None,
     *,
     teacher: Model | None = None,

@@ -17,7 +17,7 @@ from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory, Train
 from alcs_onnx.train.data import Data
 from alcs_onnx.train.frozen import Frozen, set_zeros
 from alcs_onnx.train.loop import Trainer, percent, torch_threads
-from alcs_onnx.types import BoolArray, FloatArray
+from alcs_onnx.types import BoolArray, FloatArray, InitializerName, LayerName, WeightMask
 
 STAGE = "finetune"
 
@@ -29,14 +29,14 @@ def cosine(start: float, done: float) -> float:
 
 def finetune(
     model: Model,
-    weights: Mapping[str, FloatArray] | None,
-    keep: Mapping[str, BoolArray],
-    prunable: Mapping[str, str],
+    weights: Mapping[InitializerName, FloatArray] | None,
+    keep: Mapping[LayerName, WeightMask],
+    prunable: Mapping[LayerName, InitializerName],
     data: Data,
     config: TrainConfig | None = None,
     *,
-    fixed: Mapping[str, BoolArray] | None = None,
-    keep_vectors: Mapping[str, BoolArray] | None = None,
+    fixed: Mapping[LayerName, WeightMask] | None = None,
+    keep_vectors: Mapping[InitializerName, BoolArray] | None = None,
     reporter: Reporter = SILENT,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -46,7 +46,7 @@ def finetune(
 ) -> TrainResult:
     """Retrain with masks fixed and return the weights of the last epoch.
 
-    `keep[layer]` has the shape of the layer's weight; where it is False the weight is set to
+    `keep[layer]` is the layer's weight mask; where it is False the weight is set to
     and stays exactly zero (masked retraining: ADMM-NN-S section 4.2, ADAM-ADMM section 5.1).
     `keep_vectors` does the same for other initializers, by their own names: the biases of
     removed filters. Where `fixed[layer]` is True the weight keeps the value it starts with.

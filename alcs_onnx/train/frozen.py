@@ -13,7 +13,7 @@ from torch import Tensor
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.train.loop import Trainer, gradient
-from alcs_onnx.types import BoolArray
+from alcs_onnx.types import BoolArray, InitializerName
 
 
 class Frozen:
@@ -25,7 +25,7 @@ class Frozen:
     """
 
     @torch.no_grad()
-    def __init__(self, trainer: Trainer, trainable: Mapping[str, BoolArray]) -> None:
+    def __init__(self, trainer: Trainer, trainable: Mapping[InitializerName, BoolArray]) -> None:
         self._entries: list[tuple[torch.nn.Parameter, Tensor, Tensor]] = []
         for name, array in trainable.items():
             parameter = trainer.module.parameter(name)
@@ -51,7 +51,7 @@ class Frozen:
 
 
 @torch.no_grad()
-def set_zeros(trainer: Trainer, keep: Mapping[str, BoolArray]) -> None:
+def set_zeros(trainer: Trainer, keep: Mapping[InitializerName, BoolArray]) -> None:
     """Zero the initializers' entries where `keep` is False; `AlcsError` for a wrong shape."""
     layers = {name: layer for layer, name in trainer.initializers.items()}
     for name, mask in keep.items():

@@ -21,7 +21,7 @@ from alcs_onnx.train.data import Batch, Data
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.objective import Objective
 from alcs_onnx.train.recalibrate import match_moments
-from alcs_onnx.types import BoolArray, FloatArray
+from alcs_onnx.types import BoolArray, FloatArray, InitializerName, LayerName
 
 
 def epoch_seed(seed: int, stage: str, epoch: int) -> int:
@@ -74,12 +74,12 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        prunable: Mapping[str, str],
+        prunable: Mapping[LayerName, InitializerName],
         data: Data,
         config: TrainConfig,
         reporter: Reporter,
         *,
-        weights: Mapping[str, FloatArray] | None = None,
+        weights: Mapping[InitializerName, FloatArray] | None = None,
         weight_decay: float,
         lr: float,
         optimizer: str,
@@ -238,7 +238,9 @@ class Trainer:
                 self.optimizer.state[parameter][slot] = value
 
 
-def _pruned_parameters(module: OnnxModule, prunable: Mapping[str, str]) -> dict[str, nn.Parameter]:
+def _pruned_parameters(
+    module: OnnxModule, prunable: Mapping[LayerName, InitializerName]
+) -> dict[str, nn.Parameter]:
     owners: dict[str, str] = {}
     for layer, weight in prunable.items():
         if weight in owners:

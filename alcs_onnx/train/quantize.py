@@ -23,7 +23,15 @@ from alcs_onnx.train.admm import admm
 from alcs_onnx.train.config import Projection, TrainConfig, TrainHistory
 from alcs_onnx.train.data import Data
 from alcs_onnx.train.finetune import finetune
-from alcs_onnx.types import BoolArray, FloatArray, LevelSet, QuantizedWeight
+from alcs_onnx.types import (
+    BoolArray,
+    FloatArray,
+    InitializerName,
+    LayerName,
+    LevelSet,
+    QuantizedWeight,
+    WeightMask,
+)
 
 STAGE = "quantize"
 
@@ -38,21 +46,21 @@ class QuantizeResult:
     `weights` of a quantized layer are exactly `quantized[layer].values()`.
     """
 
-    weights: Mapping[str, FloatArray]
-    quantized: Mapping[str, QuantizedWeight]
+    weights: Mapping[InitializerName, FloatArray]
+    quantized: Mapping[LayerName, QuantizedWeight]
     history: TrainHistory
 
 
 def quantize_weights(
     model: Model,
-    prunable: Mapping[str, str],
-    levels: Mapping[str, LevelSet],
+    prunable: Mapping[LayerName, InitializerName],
+    levels: Mapping[LayerName, LevelSet],
     data: Data,
     config: TrainConfig | None = None,
     *,
-    weights: Mapping[str, FloatArray] | None = None,
-    keep: Mapping[str, BoolArray] | None = None,
-    keep_vectors: Mapping[str, BoolArray] | None = None,
+    weights: Mapping[InitializerName, FloatArray] | None = None,
+    keep: Mapping[LayerName, WeightMask] | None = None,
+    keep_vectors: Mapping[InitializerName, BoolArray] | None = None,
     per_channel: bool = False,
     reporter: Reporter = SILENT,
     checkpoint: Path | None = None,
@@ -75,7 +83,7 @@ def quantize_weights(
 
     support = {layer: mask for layer, mask in keep.items() if layer in levels}
 
-    def project(arrays: Mapping[str, FloatArray]) -> Projection:
+    def project(arrays: Mapping[LayerName, FloatArray]) -> Projection:
         found = {layer: nearest(layer, array) for layer, array in arrays.items()}
         values = {layer: item.values() for layer, item in found.items()}
         return Projection(support, None, values)

@@ -135,7 +135,7 @@ def test_full_matrices_are_kept_rows_by_kept_columns(layer, text, data):
     assert found.kept_weights == found.groups == int(mask.sum())
     assert found.relative_bits == found.absolute_bits == found.weight_bits == 5 * int(mask.sum())
     if len(structures) == 1:
-        assert layer_storage(layer, structures[0], keep, 5) == found
+        assert layer_storage(layer, structures[0], mask, 5) == found
 
 
 def test_what_a_full_matrix_does_not_count():
@@ -159,7 +159,7 @@ def test_every_structure_is_stored_somehow():
     kinds = {}
     for name in STRUCTURES:
         structure = get_structure(name, 4)
-        keep = largest_groups(structure, weight, layer, 2)
+        keep = structure.weight_mask(largest_groups(structure, weight, layer, 2), layer)
         kinds[name] = layer_storage(layer, structure, keep, 4)
         assert kinds[name].indexed == (not structure.full_matrix)
     assert kinds["simd"].indexed

@@ -22,11 +22,11 @@ from alcs_onnx.rewrite import (
     zero_filters,
 )
 from alcs_onnx.structures import get_structure
-from alcs_onnx.types import BoolArray, PruningPlan
+from alcs_onnx.types import BoolArray, InitializerName, LayerName, PruningPlan
 
 
-def initializer_masks(model: Model, plan: PruningPlan) -> Mapping[str, BoolArray]:
-    """Masks in the shapes of the initializers that `plan` prunes, by name, True where kept."""
+def initializer_masks(model: Model, plan: PruningPlan) -> Mapping[InitializerName, BoolArray]:
+    """Masks of the initializers that `plan` prunes: weights, and with filters their biases."""
     structure = get_structure(plan.structure, plan.simd_group)
     if structure.removes_filters:
         return filter_masks(model, plan.keep)
@@ -49,7 +49,7 @@ def masked_model(model: Model, plan: PruningPlan) -> Model:
 
 
 def sparse_model(
-    model: Model, plan: PruningPlan, left_alone: Mapping[str, str], simd_group: int
+    model: Model, plan: PruningPlan, left_alone: Mapping[LayerName, str], simd_group: int
 ) -> RewriteResult:
     """`rewrite` with all that the structure of the plan takes along.
 

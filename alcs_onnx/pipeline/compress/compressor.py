@@ -21,25 +21,33 @@ from alcs_onnx.pipeline.compress.result import Epochs
 from alcs_onnx.rewrite import filter_masks
 from alcs_onnx.solve import KeepTarget, kept_counts
 from alcs_onnx.structures import Structure, largest_groups
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, LevelSet, QuantizedWeight
+from alcs_onnx.types import (
+    BoolArray,
+    ConvLayer,
+    FloatArray,
+    InitializerName,
+    LayerName,
+    LevelSet,
+    QuantizedWeight,
+    WeightMask,
+)
 
 
 @dataclass(frozen=True)
 class Compressed:
     """A trained model on its way: what it weighs and how well it does.
 
-    `weights` are by initializer, empty at the start; `keep` by layer in the shape of the
-    weights, True where a weight is left; `vectors` likewise by initializer, for biases that went
-    with their filters; `quantized` by layer. `accuracy` is the metric on the test samples, in
-    [0, 1], and `measure` says of what. `epochs` are the records of the step that led here.
+    `weights` are empty at the start; `keep` are the weights that are left, and `vectors` what is
+    left of the biases that went with their filters. `accuracy` is the metric on the test samples,
+    in [0, 1], and `measure` says of what. `epochs` are the records of the step that led here.
     """
 
     accuracy: float
     measure: str
-    weights: Mapping[str, FloatArray] = field(default_factory=dict)
-    keep: Mapping[str, BoolArray] = field(default_factory=dict)
-    quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict)
-    vectors: Mapping[str, BoolArray] = field(default_factory=dict)
+    weights: Mapping[InitializerName, FloatArray] = field(default_factory=dict)
+    keep: Mapping[LayerName, WeightMask] = field(default_factory=dict)
+    quantized: Mapping[LayerName, QuantizedWeight] = field(default_factory=dict)
+    vectors: Mapping[InitializerName, BoolArray] = field(default_factory=dict)
     epochs: Epochs = ()
 
     @property
@@ -206,10 +214,9 @@ class Compressor:
             weight = self._weight(state, layer) * state.keep[name]
             grouped = structure.grouped(weight, layer)
             energies[name] = np.square(grouped, dtype=np.float64).sum(axis=-1)
-            left = structure.grouped(state.keep[name].astype(np.float32), layer).sum(axis=-1)
+            left = structure.grouped(state.keep[name], layer).sum(axis=-1)
             members[name] = float(left[left > 0].mean()) if left.any() else 1.0
-            before = structure.grouped(base.keep[name].astype(np.float32), layer)
-            groups[name] = int(before.any(axis=-1).sum())
+            groups[name] = int(structure.group_mask(base.keep[name], layer).sum())
         return kept_counts(
             targets,
             energies,
@@ -237,12 +244,14 @@ class Compressor:
         return project
 
     def _dead_biases(
-        self, structure: Structure, keep: Mapping[str, BoolArray]
-    ) -> dict[str, BoolArray]:
+        self, structure: Structure, keep: Mapping[LayerName, WeightMask]
+    ) -> dict[InitializerName, BoolArray]:
         """Masks of the biases that go with removed filters, by initializer."""
         if not structure.removes_filters:
             return {}
-        filters = {name: _filters_left(mask) for name, mask in keep.items()}
+        filters = {
+            name: structure.group_mask(mask, self.layers[name]) for name, mask in keep.items()
+        }
         weights = set(self._initializers.values())
         masks = filter_masks(self.model, filters)
         return {name: mask for name, mask in masks.items() if name not in weights}
@@ -261,8 +270,3 @@ class Compressor:
             **self.trainer.common(f"step {self._steps}: {what}"),
             "checkpoint": self._folder and self._folder / f"step-{self._steps:03d}",
         }
-
-
-def _filters_left(keep: BoolArray) -> BoolArray:
-    """Which output channels have a weight left."""
-    return np.asarray(keep.reshape(keep.shape[0], -1).any(axis=1), dtype=np.bool_)

@@ -24,7 +24,15 @@ from alcs_onnx.storage import (
     layer_storage,
 )
 from alcs_onnx.structures import Structure
-from alcs_onnx.types import BoolArray, FloatArray, QuantizedWeight, Timing
+from alcs_onnx.types import (
+    ChannelMask,
+    FloatArray,
+    InitializerName,
+    LayerName,
+    QuantizedWeight,
+    Timing,
+    WeightMask,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Deployed:
     storage: ModelStorage
     dense: Timing
     sparse: Timing
-    layer_ms: Mapping[str, tuple[float, float]]
+    layer_ms: Mapping[LayerName, tuple[float, float]]
 
 
 def deploy(
@@ -99,7 +107,7 @@ def _rewritten(
     return compile_sparse(smaller.model, quantized=quantized, simd_groups=sizes).model
 
 
-def _smaller(levels: QuantizedWeight, weight: FloatArray, rows: BoolArray) -> QuantizedWeight:
+def _smaller(levels: QuantizedWeight, weight: FloatArray, rows: ChannelMask) -> QuantizedWeight:
     """The levels of what is left of a weight: the same distances, so the same levels."""
     scale = levels.scale if levels.scale.size == 1 else levels.scale[rows]
     return quantize(weight, levels.level_set, keep=weight != 0, scale=scale)
@@ -132,11 +140,11 @@ def _stored(
         )
 
 
-def _channels_read(masked: Model) -> dict[str, BoolArray]:
+def _channels_read(masked: Model) -> dict[InitializerName, WeightMask]:
     """Masks of the weights, by initializer, without the redundant channels of `masked`."""
     coupling = analyse(masked)
     keep = {group: ~zero for group, zero in zero_channels(masked, coupling).items()}
-    masks: dict[str, BoolArray] = {}
+    masks: dict[InitializerName, WeightMask] = {}
     for slot, positions in coupling.removed(keep):
         mask = masks.setdefault(slot.tensor, np.ones(masked.initializers[slot.tensor].shape, bool))
         np.moveaxis(mask, slot.axis, 0)[positions] = False

@@ -43,7 +43,7 @@ def _layer(weight: FileWeight, simd_group: int) -> LayerSparsity:
         zeros = dict.fromkeys((*STRUCTURES, _PATTERN), 0.0)
     else:
         zeros = {
-            name: 1.0 - float(get_structure(name, g).grouped(kept, layer).any(axis=-1).mean())
+            name: 1.0 - float(get_structure(name, g).group_mask(kept, layer).mean())
             for name in STRUCTURES
         }
         zeros[_PATTERN] = _semi_structured(kept)

@@ -55,11 +55,12 @@ FIRST, SECOND = conv("first", 8, 3), conv("second", 16, 8)
 def row(structure, share, **times):
     """`second` keeps every nth of its groups, share = 1 / n; `first` stays float32."""
     pruned = get_structure(structure, 4)
-    keep = np.arange(np.prod(pruned.mask_shape(SECOND))).reshape(pruned.mask_shape(SECOND))
+    groups = np.arange(np.prod(pruned.mask_shape(SECOND))).reshape(pruned.mask_shape(SECOND))
+    keep = groups % round(1 / share) == 0
     storage = ModelStorage(
         (
             layer_storage(FIRST, pruned, None, 32),
-            layer_storage(SECOND, pruned, keep % round(1 / share) == 0, 4, scales=16),
+            layer_storage(SECOND, pruned, pruned.weight_mask(keep, SECOND), 4, scales=16),
         )
     )
     return StructureResult.from_storage(
