@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, get_args, get_origin
 
 import numpy as np
@@ -135,7 +136,7 @@ def _other(value: Any) -> Any:
 def _converter() -> Converter:
     """Made when the first value is read or written: importing cattrs takes 50 ms."""
     from cattrs import Converter
-    from cattrs.cols import homogenous_tuple_structure_factory, is_mapping
+    from cattrs.cols import is_mapping
     from cattrs.gen import make_dict_structure_fn
 
     converter = Converter()
@@ -155,10 +156,14 @@ def _converter() -> Converter:
 
         return hook_for
 
+    def structure_tuple(kind: Any) -> Callable[[Any, Any], Any]:
+        items: Any = GenericAlias(list, get_args(kind)[0])
+        return lambda value, _: tuple(converter.structure(value, items))
+
     for fits, factory, check in (
         (_is_dataclass, lambda kind: make_dict_structure_fn(kind, converter), _complete),
         (is_mapping, converter.gen_structure_mapping, _object),
-        (_is_tuple, lambda kind: homogenous_tuple_structure_factory(kind, converter), _array),
+        (_is_tuple, structure_tuple, _array),
     ):
         converter.register_structure_hook_factory(fits, made(factory, check))
     converter.register_unstructure_hook(float, _finite)

@@ -191,6 +191,26 @@ def test_failed_save_keeps_the_old_file(
     assert list(place.iterdir()) == [path]
 
 
+def test_an_interrupted_save_keeps_the_model_and_its_external_data(
+    loaded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(save_module, "_LIMIT", 1000)
+    monkeypatch.setattr("alcs_onnx.graph.proto.SMALL_TENSOR", 50)
+    names, place = ["m.onnx", "m.onnx.data"], tmp_path / "out"
+    place.mkdir()
+    for name in names:
+        (place / name).write_text("old")
+
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(loaded, place / "m.onnx")
+    assert sorted(path.name for path in place.iterdir()) == names
+    assert [(place / name).read_text() for name in names] == ["old", "old"]
+
+
 def test_large_models_go_to_external_data(
     loaded: Model, tmp_path: Path, rng: Rng, monkeypatch: pytest.MonkeyPatch
 ) -> None:
