@@ -47,9 +47,7 @@ def test_noise_of_a_percent_does_not_keep_it_from_the_band(bias, bend):
     """The estimate is off by a factor that depends on the target, and every measurement by 1 %."""
     rng = np.random.default_rng(0)
     for _ in range(50):
-        state = closed(
-            lambda t: bias * t * (1 + bend * (t - 1)) * (1 + float(rng.normal(0, 0.01)))
-        )
+        state = closed(lambda t: bias * t * (1 + bend * (t - 1)) * (1 + float(rng.normal(0, 0.01))))
         assert state.end == "accepted"
         assert ACCEPTANCE_BAND[0] <= state.attempts[state.best].measured <= ACCEPTANCE_BAND[1]
 
