@@ -55,10 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Time the models and print one row each."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline.bench import BenchRequest, bench
+    from alcs_onnx.report.bench import print_bench
+    from alcs_onnx.report.export import write_result
 
     if options.top is not None and not options.profile:
         raise AlcsError("--top has no effect without --profile")
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     result = bench(request)
-    report.print_bench(result, options.percentile, options.top or None)
+    print_bench(result, options.percentile, options.top or None)
     if options.export_json is not None:
-        report.write_result(options.export_json, result)
+        write_result(options.export_json, result)
     return 0

@@ -57,10 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; status 1 when the models agree less than is required."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline.compare import CompareRequest, compare
+    from alcs_onnx.report import console
+    from alcs_onnx.report.compare import print_model_comparison
+    from alcs_onnx.report.export import write_result
 
     if options.data is None and options.preprocess != "none":
         raise AlcsError("--preprocess has no effect without --data")
@@ -77,14 +79,14 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads,
         seed=options.seed,
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = compare(request, progress)
     required = options.require_agreement
     if required is not None and result.agreement is None:
         raise AlcsError("--require-agreement needs models whose first output is [N, classes]")
-    report.print_model_comparison(result, details=options.details)
+    print_model_comparison(result, details=options.details)
     if options.export_json is not None:
-        report.write_result(options.export_json, result)
+        write_result(options.export_json, result)
     if required is None or result.agreement is None:
         return 0
     return int(result.agreement.agreement < required)

@@ -73,13 +73,13 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and export."""
-    from alcs_onnx import report
     from alcs_onnx.pipeline.compare_structures import (
         CompareStructuresRequest,
         ComparisonOptions,
         SearchOptions,
         compare_structures,
     )
+    from alcs_onnx.report import console
 
     training = comparison.schedule(options, "what is compared is accuracy")
     comparison.check_exports(options, options.model)
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         output=options.output,
         **comparison.keywords(options),
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = compare_structures(request, progress)
     comparison.show(options, result)
     return 0

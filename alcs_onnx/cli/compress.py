@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compress, print, and export."""
-    from alcs_onnx import report
     from alcs_onnx.pipeline.compress import CompressOptions, CompressRequest, compress
+    from alcs_onnx.report import console
 
     training = comparison.schedule(options, "without training little would be left of the model")
     comparison.check_exports(options, options.model, options.output)
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         table=options.profile,
         **comparison.keywords(options),
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = compress(request, progress)
     comparison.show(options, result)
     return 0

@@ -75,11 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inspect, and print or write what was found."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable, write_atomically
     from alcs_onnx.pipeline.inspect.command import inspect
     from alcs_onnx.pipeline.inspect.request import InspectRequest
+    from alcs_onnx.report import console
+    from alcs_onnx.report.inspect import print_inspection
 
     _check_flags(options)
     output = _output(options)
@@ -87,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         if options.format == "text":
             raise AlcsError("-o writes JSON or HTML: add --format json or --format html")
         check_writable(output, options.model, *([options.profile] if options.profile else []))
-    with report.progress() as progress:
+    with console.progress() as progress:
         inspection = inspect(
             InspectRequest(
                 model=options.model,
@@ -104,14 +105,14 @@ def run(options: argparse.Namespace) -> int:
             progress,
         )
     if options.format == "text":
-        report.print_inspection(
+        print_inspection(
             inspection, view=options.view, top=_TOP if options.top is None else options.top
         )
     elif output is None:
         print(_rendered(inspection, options.format, options.view), end="")
     else:
         write_atomically(output, _rendered(inspection, options.format, options.view).encode())
-        report.note(f"wrote {output}")
+        console.note(f"wrote {output}")
     return 0
 
 
@@ -140,10 +141,8 @@ def _output(options: argparse.Namespace) -> Path | None:
 
 
 def _rendered(inspection: Inspection, form: str, view: str) -> str:
-    from alcs_onnx import report
+    from alcs_onnx.report.inspect import inspection_json, inspection_page
 
     if form == "json":
-        return report.inspection_json(inspection)
-    from alcs_onnx.report.html import inspection_page
-
+        return inspection_json(inspection)
     return inspection_page(inspection, view)

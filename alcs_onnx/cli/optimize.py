@@ -205,10 +205,12 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
 
 def run(options: argparse.Namespace) -> int:
     """Optimize and print what was done; status 1 when the measured model misses the budget."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline.optimize import OptimizeRequest, optimize
+    from alcs_onnx.report import console
+    from alcs_onnx.report.export import write_page, write_result
+    from alcs_onnx.report.optimize import optimize_page, print_optimize
 
     if options.output is None and not options.dry_run:
         raise AlcsError("optimize needs an output file: -o out.onnx (or --dry-run)")
@@ -225,13 +227,13 @@ def run(options: argparse.Namespace) -> int:
         training=training.requested(options),
         **requested(options),
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = optimize(request, progress)
     if options.export_json is not None:
-        report.write_result(options.export_json, result)
-    report.print_optimize(result)
+        write_result(options.export_json, result)
+    print_optimize(result)
     if page is not None:
-        report.write_page(page, report.optimize_page(result))
+        write_page(page, optimize_page(result))
         print(f"wrote {page}")
     return result.exit_status
 

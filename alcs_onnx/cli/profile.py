@@ -39,9 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, save, and print the curves."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline.profile import ProfileRequest, profile
+    from alcs_onnx.report import console
+    from alcs_onnx.report.profile import print_channel_table, print_table
     from alcs_onnx.types import ChannelTable
 
     if options.group_size is not None and not has_group_size(options.method):
@@ -56,10 +57,10 @@ def run(options: argparse.Namespace) -> int:
         measuring=arguments.measuring(options),
         seed=options.seed,
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         table = profile(request, progress)
     if isinstance(table, ChannelTable):
-        report.print_channel_table(table)
+        print_channel_table(table)
     else:
-        report.print_table(table)
+        print_table(table)
     return 0

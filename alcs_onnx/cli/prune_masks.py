@@ -26,14 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, save, and print what would be done."""
-    from alcs_onnx import report
     from alcs_onnx.pipeline.optimize import OptimizeRequest
     from alcs_onnx.pipeline.optimize import optimize as run_optimize
+    from alcs_onnx.report import console
+    from alcs_onnx.report.optimize import print_optimize
 
     request = OptimizeRequest(save_plan_to=options.output, **optimize.requested(options))
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = run_optimize(request, progress)
-    report.print_optimize(result)
+    print_optimize(result)
     if result.status != "unchanged":
         print(f"wrote {options.output}")
     return result.exit_status

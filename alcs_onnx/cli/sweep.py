@@ -62,9 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sweep, print the table and draw it; status 1 when a budget was not met."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline.sweep import SweepRequest, parse_budgets, sweep
+    from alcs_onnx.report import console
+    from alcs_onnx.report.export import write_page
+    from alcs_onnx.report.sweep import plot_sweep, print_sweep, sweep_page
 
     methods = [name for text in options.methods for name in re.split(r"[,\s]+", text) if name]
     request = SweepRequest(
@@ -77,14 +79,14 @@ def run(options: argparse.Namespace) -> int:
         training=training.schedule(options),
         **optimize.settings(options, methods),
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = sweep(request, progress)
-    report.print_sweep(result)
+    print_sweep(result)
     try:
-        report.plot_sweep(result, options.output / "sweep.png")
+        plot_sweep(result, options.output / "sweep.png")
     except AlcsError as error:
-        report.note(f"no plot: {error}")
+        console.note(f"no plot: {error}")
     if options.report:
-        report.write_page(options.output / "REPORT.html", report.sweep_page(result))
+        write_page(options.output / "REPORT.html", sweep_page(result))
     print(f"wrote {options.output}")
     return result.exit_status

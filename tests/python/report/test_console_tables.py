@@ -11,15 +11,18 @@ from pathlib import Path
 
 import onnx
 import pytest
+from inspection_helpers import hostile_model
 from rich.console import Console
 from small_models import residual_net
-from test_inspection_output import hostile_model
-from test_sweep import point, swept
+from sweep_samples import point, swept
 
 import alcs_onnx
-from alcs_onnx import report
 from alcs_onnx.pipeline.sweep import SweepPoint
+from alcs_onnx.report.bench import print_bench
+from alcs_onnx.report.compare import print_model_comparison
+from alcs_onnx.report.inspect import print_inspection
 from alcs_onnx.report.layout import bytes_text, counted, new_table, percent
+from alcs_onnx.report.sweep import print_sweep
 
 QUICK = alcs_onnx.Measuring(iterations=4, warmup=1)
 #: Digits alone on a line, beyond the first column: what is left of a number that was broken.
@@ -127,7 +130,7 @@ def test_how_values_are_written() -> None:
 def test_an_optimized_file_at_80_columns(sparse: Path, terminal: Terminal) -> None:
     stream = terminal(80)
     found = alcs_onnx.inspect(sparse, "sparsity")
-    report.print_inspection(found, view="sparsity")
+    print_inspection(found, view="sparsity")
     text = stream.getvalue()
     fits(text, "Zeros in % of groups")
     assert found.sparsity is not None
@@ -141,7 +144,7 @@ def test_an_optimized_file_at_80_columns(sparse: Path, terminal: Terminal) -> No
 @pytest.mark.parametrize("view", ["model", "coupling", "sparsity", "latency"])
 def test_a_dense_file_at_80_columns(view: str, dense: Path, terminal: Terminal) -> None:
     stream = terminal(80)
-    report.print_inspection(alcs_onnx.inspect(dense, view, measuring=QUICK), view=view)
+    print_inspection(alcs_onnx.inspect(dense, view, measuring=QUICK), view=view)
     title = {"model": "Heaviest", "coupling": "Channel groups", "sparsity": "Zeros"}
     fits(stream.getvalue(), title.get(view, "Slowest nodes"))
     assert "Heaviest nodes: 7 of 7 with weights or MACs" in stream.getvalue() or view != "model"
@@ -150,7 +153,7 @@ def test_a_dense_file_at_80_columns(view: str, dense: Path, terminal: Terminal) 
 def test_bench_at_80_columns(dense: Path, sparse: Path, terminal: Terminal) -> None:
     stream = terminal(80)
     result = alcs_onnx.bench([dense, sparse], measuring=QUICK, min_seconds=0, profile=True)
-    report.print_bench(result)
+    print_bench(result)
     text = stream.getvalue()
     fits(text, "Latency, interleaved")
     fits(text, "Nodes of")
@@ -164,7 +167,7 @@ def test_details_of_a_comparison_at_80_columns(
 ) -> None:
     stream = terminal(80)
     result = alcs_onnx.compare(dense, sparse, samples=1)
-    report.print_model_comparison(result, details=True)
+    print_model_comparison(result, details=True)
     text = stream.getvalue()
     fits(text, "Differences of the outputs")
     fits(text, "Tensors of both graphs")
@@ -176,7 +179,7 @@ def test_details_of_a_comparison_at_80_columns(
 def test_a_sweep_at_80_columns(terminal: Terminal) -> None:
     stream = terminal(80)
     lost = SweepPoint("channel", "1%", "unreachable", "1 to 2 ms")
-    report.print_sweep(swept(point("80%", 0.8, 88.25), point("60%", 0.6, 81.5), lost))
+    print_sweep(swept(point("80%", 0.8, 88.25), point("60%", 0.6, 81.5), lost))
     text = stream.getvalue()
     fits(text, "Sweep of")
     for cell in ("unreachable", "1.600", "1.25x", "88.25", "yes"):
@@ -187,8 +190,8 @@ def test_names_move_no_cursor(tmp_path: Path, terminal: Terminal) -> None:
     """Escapes and line ends in names print as text, in whatever table they are."""
     path = hostile_model(tmp_path)
     stream = terminal(200)
-    report.print_bench(alcs_onnx.bench([path], measuring=QUICK, min_seconds=0, profile=True))
-    report.print_model_comparison(alcs_onnx.compare(path, path, samples=1), details=True)
+    print_bench(alcs_onnx.bench([path], measuring=QUICK, min_seconds=0, profile=True))
+    print_model_comparison(alcs_onnx.compare(path, path, samples=1), details=True)
     text = stream.getvalue()
     assert "\x1b" not in text
     assert text.count("a\\nb\\x1b[31m1") >= 2

@@ -2,85 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from html_browser import Browsers, one
 from html_checks import hostile
 from inspection_samples import residual
 
-from alcs_onnx.report.html import inspection_page, node_href
+from alcs_onnx.report.html import node_href
+from alcs_onnx.report.inspect import inspection_page
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
-
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-_DRIVER = "chromedriver"
-
-
-class Browsers:
-    """One headless browser for all tests here; another one where its session is gone."""
-
-    def __init__(self, start: Callable[[], Chrome]) -> None:
-        self._start = start
-        self._chrome: Chrome | None = None
-
-    def chrome(self) -> Chrome:
-        """The browser, with an empty page."""
-        from selenium.common.exceptions import WebDriverException
-        from urllib3.exceptions import HTTPError
-
-        if self._chrome is not None:
-            try:
-                self._chrome.get("about:blank")
-                self._chrome.get_log("browser")  # what a test that failed has left
-                return self._chrome
-            except (WebDriverException, OSError, HTTPError):
-                self.close()
-        self._chrome = self._start()
-        return self._chrome
-
-    def close(self) -> None:
-        """End the browser, if it has not ended by itself."""
-        chrome, self._chrome = self._chrome, None
-        if chrome is not None:
-            with contextlib.suppress(Exception):
-                chrome.quit()
-            chrome.service.stop()
-
-
-@pytest.fixture(scope="module")
-def browsers() -> Iterator[Browsers]:
-    """The browser and the driver of this machine."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    from selenium.webdriver.chrome.service import Service
-
-    binary = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    driver = shutil.which(_DRIVER)
-    if binary is None or driver is None:
-        pytest.skip(f"needs one of {', '.join(_BROWSERS)}, and {_DRIVER}")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    # Containers run tests as root and have little shared memory.
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1400,1000"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = Browsers(lambda: webdriver.Chrome(options=options, service=Service(driver)))
-    try:
-        yield found
-    finally:
-        found.close()
-
-
-@pytest.fixture
-def browser(browsers: Browsers) -> Chrome:
-    """A browser that answers."""
-    return browsers.chrome()
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +39,6 @@ def show(browser: Chrome, folder: Path) -> Iterator[Callable[..., Chrome]]:
 
     yield open_page
     assert browser.get_log("browser") == []
-
-
-def one(browser: Chrome, selector: str) -> WebElement:
-    return browser.find_element("css selector", selector)
 
 
 def node(browser: Chrome, key: str) -> WebElement:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from html_checks import Document, check
+from html_checks import Document, check, hostile, quiet
 from small_models import labelled_images, residual_net
-from test_html_browser import browser, browsers  # noqa: F401 (fixtures)
-from test_html_page import hostile, quiet
-from test_sweep import point, swept
+from sweep_samples import point, swept
 
 import alcs_onnx
 from alcs_onnx.cli import main
@@ -21,8 +19,9 @@ from alcs_onnx.pipeline.common.training import Accuracy, Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.optimize import OptimizeResult
 from alcs_onnx.pipeline.sweep import SweepPoint
-from alcs_onnx.report import optimize_page, sweep_page
 from alcs_onnx.report.layout import ms
+from alcs_onnx.report.optimize import optimize_page
+from alcs_onnx.report.sweep import sweep_page
 
 QUICK = Measuring(warmup=2, iterations=20)
 QUICK_FLAGS = ["--warmup", "2", "--iterations", "20"]
