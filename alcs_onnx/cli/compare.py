@@ -15,6 +15,8 @@ from pathlib import Path
 
 from alcs_onnx.cli import arguments, training
 
+NOT_REACHED = "the models agree less than --require-agreement asks for"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `compare`."""
@@ -25,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=arguments.natural_float,
         default=1e-3,
-        help="largest difference, relative to a tensor's largest value or 0.01, that is none "
-        "(0.001)",
+        help="largest difference, relative to a tensor's largest value or 0.01, that is none",
     )
     parser.add_argument(
         "--require-agreement",
@@ -42,15 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
     )
     parser.add_argument(
-        "--threads", type=arguments.thread_count, default=1, help="intra-op threads (default 1)"
+        "--threads", type=arguments.thread_count, default=1, help="intra-op threads"
     )
-    group = training.add_source(parser, "data whose test samples are compared (random inputs)")
+    group = training.add_source(
+        parser, "data whose test samples are compared (default random inputs)"
+    )
     group.add_argument(
         "--samples",
         type=arguments.positive_int,
         default=None,
         metavar="N",
-        help="only N of the test samples, or N random inputs (all, or 8)",
+        help="only N of the test samples, or N random inputs (default all, or 8)",
     )
     arguments.add_general(parser)
 

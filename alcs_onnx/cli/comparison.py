@@ -22,7 +22,7 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         "--group-size",
         type=arguments.positive_int,
         default=None,
-        help="output channels per SIMD group (4)",
+        help="output channels per SIMD group (default 4)",
     )
     arguments.add_fully_connected(parser)
     parser.add_argument(
@@ -51,7 +51,7 @@ def add_rule(parser: argparse._ActionsContainer) -> None:
         "--rule",
         choices=tuple(RULES),
         default=None,
-        help=f"how weights are shared out over the layers ({RULES.default})",
+        help=f"how weights are shared out over the layers (default {RULES.default})",
     )
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--group-size",
         type=arguments.positive_int,
         default=None,
-        help="SIMD group size of every layer (default: found from the zeros)",
+        help="SIMD group size of every layer (default found from the zeros)",
     )
     arguments.add_general(parser)
 

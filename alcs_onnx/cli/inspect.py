@@ -28,34 +28,34 @@ VIEWS = ("model", "coupling", "sparsity", "latency")
 FORMATS = ("text", "json", "html")
 #: What only the view of latency heeds.
 _LATENCY_FLAGS = ("curves", "profile", "threads", "warmup", "iterations", "target")
-_TOP = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `inspect`."""
     parser.add_argument("view", choices=VIEWS, metavar="|".join(VIEWS), help="what to look at")
     arguments.add_model(parser)
-    parser.add_argument("--format", choices=FORMATS, default="text", help="(default text)")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="what is written")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         default=None,
-        help="the file to write, - for standard output (default: text and JSON to standard output, "
-        "HTML to MODEL.inspection.html in the current folder)",
+        help="the file to write, - for standard output (default standard output for text and JSON, "
+        "MODEL.inspection.html here for HTML)",
     )
     parser.add_argument(
         "--top",
         type=arguments.natural_int,
         default=None,
         metavar="N",
-        help="rows of long tables that are printed; 0 for all (default 20)",
+        help="rows of long tables that are printed, the heaviest; 0 for all "
+        f"(default {arguments.TOP})",
     )
     parser.add_argument(
         "--group-size",
         type=arguments.positive_int,
         default=4,
-        help="output channels per SIMD group (default 4)",
+        help="output channels per SIMD group",
     )
     arguments.add_fully_connected(parser)
     parser.add_argument(
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.format == "text":
         print_inspection(
-            inspection, view=options.view, top=_TOP if options.top is None else options.top
+            inspection, view=options.view, top=arguments.TOP if options.top is None else options.top
         )
     elif output is None:
         print(_rendered(inspection, options.format, options.view), end="")

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=[*GROUP_METHODS, "channel"],
         default=METHODS.default,
-        help=f"the method of `optimize` that the table is for ({METHODS.default})",
+        help="the method of `optimize` that the table is for",
     )
     arguments.add_fully_connected(parser)
     arguments.add_measuring(parser, iterations=60)

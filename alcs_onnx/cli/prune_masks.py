@@ -3,7 +3,7 @@
 Writes a JSON file that says what each layer or channel group keeps and why others keep all, and
 the masks themselves beside it, as FILE.npz. `optimize --plan FILE` applies them.
 
-example: alcs-onnx prune-masks in.onnx --budget 50% --method channel -o plan.json
+example: alcs-onnx prune-masks in.onnx --budget 2x --method channel -o plan.json
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import argparse
 from pathlib import Path
 
 from alcs_onnx.cli import arguments, optimize
+
+NOT_REACHED = optimize.NOT_REACHED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ matplotlib is installed) and all that is needed to go on: a sweep that was inter
 started again with --resume takes over what is finished and continues the rest from its last
 training state. A budget that cannot be reached is a row that says so.
 
-example: alcs-onnx sweep in.onnx --budgets 80%,60%,40% --data images/ -o runs/sweep
+example: alcs-onnx sweep in.onnx --budgets 80%,60%,40% --data images/ -o runs
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 
 from alcs_onnx.cli import arguments, optimize, training
 from alcs_onnx.pipeline.optimize.methods import METHODS
+
+NOT_REACHED = "a budget cannot be reached, or a measured latency is above it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[METHODS.default],
         metavar="METHOD",
-        help=f"what is removed: {METHODS.help} ({METHODS.default})",
+        help=f"what is removed: {METHODS.help}",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="for all results"
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of all results"
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the interrupted sweep in the folder"
@@ -47,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         metavar="FOLDER",
-        help="where latency tables are kept, and found of an earlier sweep (in the output folder)",
+        help="where latency tables are kept, and found of an earlier sweep "
+        "(default in the output folder)",
     )
     parser.add_argument(
         "--report", action="store_true", help="write an HTML page of the result, REPORT.html"
