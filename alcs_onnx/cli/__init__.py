@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Collection, Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 
 from alcs_onnx.cli.completable import CompletableStore
 from alcs_onnx.cli.parser import Parser, suggestion
@@ -33,6 +33,8 @@ class _PrintVersion(argparse.Action):
     """Looks the version up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
+        from importlib import metadata
+
         try:
             version = metadata.version("alcs-onnx")
         except metadata.PackageNotFoundError:

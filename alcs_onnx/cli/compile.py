@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="SIMD group size of every layer (default found from the zeros)",
     )
+    arguments.add_top(parser, "the heaviest layers")
     arguments.add_general(parser)
 
 
@@ -42,5 +43,5 @@ def run(options: argparse.Namespace) -> int:
     )
     with console.progress() as progress:
         result = compile_model(request, progress)
-    print_compile(result)
+    print_compile(result, top=options.top)
     return 0

@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write an HTML page of the result (default out.report.html beside out.onnx, for a dry "
         "run MODEL.report.html here)",
     )
+    arguments.add_top(parser, "the slowest layers")
     arguments.add_measuring(parser, iterations=200)
     add_channels(parser)
     training.add_data(parser)
@@ -240,7 +241,7 @@ def run(options: argparse.Namespace) -> int:
         result = optimize(request, progress)
     if options.export_json is not None:
         write_result(options.export_json, result)
-    print_optimize(result)
+    print_optimize(result, top=options.top)
     if page is not None:
         write_page(page, optimize_page(result))
         print(f"wrote {page}")

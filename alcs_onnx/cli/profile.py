@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_fully_connected(parser)
     arguments.add_measuring(parser, iterations=60)
+    arguments.add_top(parser, "the slowest layers or groups")
     arguments.add_general(parser)
 
 
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     with console.progress() as progress:
         table = profile(request, progress)
     if isinstance(table, ChannelTable):
-        print_channel_table(table)
+        print_channel_table(table, top=options.top)
     else:
-        print_table(table)
+        print_table(table, top=options.top)
     return 0

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file to write")
     arguments.add_measuring(parser, iterations=200)
     optimize.add_channels(parser)
+    arguments.add_top(parser, "the slowest layers")
     arguments.add_general(parser)
 
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     request = OptimizeRequest(save_plan_to=options.output, **optimize.requested(options))
     with console.progress() as progress:
         result = run_optimize(request, progress)
-    print_optimize(result)
+    print_optimize(result, top=options.top)
     if result.status != "unchanged":
         print(f"wrote {options.output}")
     return result.exit_status

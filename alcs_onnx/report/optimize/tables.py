@@ -8,14 +8,18 @@ from alcs_onnx.pipeline.optimize.result import ChannelReport, OptimizeResult
 from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layers import print_check, print_layers
 from alcs_onnx.report.layout import describe_machine, ms, new_table, percent
+from alcs_onnx.report.long_tables import foremost, say_rest
 from alcs_onnx.types import Timing
 
 
-def print_optimize(result: OptimizeResult) -> None:
-    """Channels, layers, latency, accuracy, the numeric check, and whether the budget was met."""
+def print_optimize(result: OptimizeResult, *, top: int = 20) -> None:
+    """Channels, layers, latency, accuracy, the numeric check, and whether the budget was met.
+
+    Of many layers and groups `top` rows, 0 for all.
+    """
     if result.channels:
-        _print_channels(result.channels)
-    print_layers(result.layers, timed=True)
+        _print_channels(result.channels, top)
+    print_layers(result.layers, timed=True, top=top)
     latency = new_table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
     latency.add_row("dense", *_timing_cells(result.dense, result.dense))
     if result.sparse is not None:
@@ -43,11 +47,19 @@ def print_optimize(result: OptimizeResult) -> None:
         say(f"wrote {result.output}")
 
 
-def _print_channels(groups: Sequence[ChannelReport]) -> None:
+def _print_channels(groups: Sequence[ChannelReport], top: int) -> None:
+    shown = foremost(groups, top, lambda row: row.saved_ms or 0.0)
+    title = f"Channel groups: the {len(shown)} of {len(groups)} that save most"
     table = new_table(
-        "Channel groups", "group", ">channels", ">kept", ">alone saves ms", "why", "layers"
+        "Channel groups" if len(shown) == len(groups) else title,
+        "group",
+        ">channels",
+        ">kept",
+        ">alone saves ms",
+        "why",
+        "layers",
     )
-    for row in groups:
+    for row in shown:
         saved = "-" if row.saved_ms is None else f"{row.saved_ms:.3f}"
         table.add_row(
             row.group,
@@ -58,6 +70,7 @@ def _print_channels(groups: Sequence[ChannelReport]) -> None:
             ", ".join(row.layers),
         )
     out.print(table)
+    say_rest(len(groups), top, "group")
 
 
 def _timing_cells(timing: Timing, reference: Timing) -> list[str]:

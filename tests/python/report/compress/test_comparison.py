@@ -174,7 +174,7 @@ def printed(monkeypatch, result, **options):
     for module in (tables, console):
         monkeypatch.setattr(module, "out", terminal)
     print_comparison(result, **options)
-    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+    return stream.getvalue()
 
 
 def test_the_table(monkeypatch):
