@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,14 @@ import pytest
 from html_browser import Browsers, one
 from html_checks import hostile
 from inspection_samples import residual
+from optimize_samples import optimized
+from sweep_samples import point, swept
 
-from alcs_onnx.report.html import node_href
+from alcs_onnx.report.html import Colouring, GraphNode, Markup, Section, graph, node_href, page
 from alcs_onnx.report.inspect import inspection_page
+from alcs_onnx.report.optimize import optimize_page
+from alcs_onnx.report.sweep import sweep_page
+from alcs_onnx.structures import STRUCTURES
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -125,6 +131,86 @@ def test_a_page_begins_with_its_view(
     assert browser.execute_script(seen) != before
     choice.select_by_visible_text(colouring)
     assert browser.execute_script(seen) == before  # outlines, too, are those of the colouring
+
+
+@pytest.fixture
+def sized(browser: Chrome) -> Iterator[Callable[[int, int], None]]:
+    """Gives the browser's window a size (pixels), until the test ends."""
+
+    def resize(width: int, height: int) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1}
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {**metrics, "mobile": width < 500}
+        )
+
+    yield resize
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_tables_are_whole_at_1280_pixels(
+    browser: Chrome, sized: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    """No column of a usual result has to be scrolled to: names, reasons and all structures."""
+    inspection = residual(6, lambda name: f"/layer1/layer1.0/{name}/Conv")
+    assert inspection.sparsity is not None
+    layers = [
+        replace(layer, zeros=dict.fromkeys((*STRUCTURES, "2:4"), 0.125))
+        for layer in inspection.sparsity.layers
+    ]
+    zeros = dict.fromkeys((*STRUCTURES, "2:4"), 0.125)
+    sparsity = replace(inspection.sparsity, layers=tuple(layers), zeros=zeros)
+    pages = {
+        "inspection": inspection_page(replace(inspection, sparsity=sparsity)),
+        "optimized": optimize_page(optimized()),
+        "sweep": sweep_page(swept(point("80%", 0.8, 88.25), point("60%", 0.6, 81.5))),
+    }
+    sized(1280, 900)
+    for name, text in pages.items():
+        page = tmp_path / f"{name}.html"
+        page.write_text(text, encoding="utf-8")
+        browser.get(page.as_uri())
+        browser.execute_script(
+            "for (const e of document.querySelectorAll('main > section, details'))"
+            "  { e.style.contentVisibility = 'visible'; e.open = true; }"
+        )
+        widths = browser.execute_script(
+            "return [...document.querySelectorAll('.scroll')].map("
+            "e => [e.closest('section').id, e.clientWidth, e.scrollWidth])"
+        )
+        assert len(widths) >= 2
+        assert [found for found in widths if found[1] < found[2]] == [], name
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_graph_is_in_the_middle_of_a_phone(
+    browser: Chrome, sized: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    """Its first node, however far other branches reach to one side; also when it is turned."""
+    nodes = [GraphNode(f"n{i}", "Conv", [f"n{i}", "1x16x32x32"]) for i in range(36)]
+    trunk = [(i, i + 1) for i in range(23)]
+    aside = [(1, 24), *((24, 25 + i) for i in range(11))]
+    colours = Colouring("one", "one", ["kind-0"] * len(nodes), Markup(""))
+    page_file = tmp_path / "page.html"
+    section = Section("Graph", [graph(nodes, [*trunk, *aside], [colours])], "graph")
+    page_file.write_text(page("A graph", [section]), encoding="utf-8")
+
+    def off_centre() -> float:
+        return float(browser.execute_script(
+            "const middle = (e) => { const b = e.getBoundingClientRect();"
+            "  return b.x + b.width / 2; };"
+            "return Math.abs(middle(document.querySelector('.node rect'))"
+            "  - middle(document.querySelector('.canvas')))"
+        ))  # fmt: skip
+
+    sized(400, 800)
+    browser.get(page_file.as_uri())
+    assert off_centre() < 2
+    canvas, overview = (one(browser, x).rect["width"] for x in (".canvas", ".overview"))
+    assert canvas > 3 * overview
+    sized(800, 400)
+    wait(browser, lambda _: one(browser, ".canvas").rect["width"] > 1.5 * canvas)
+    wait(browser, lambda _: off_centre() < 2)
+    assert browser.get_log("browser") == []
 
 
 def test_click_shows_details(show: Callable[..., Chrome]) -> None:
