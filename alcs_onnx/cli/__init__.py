@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if not a.startswith("-")), None)
     parser = build_parser([command] if command in COMMANDS else [])
-    if command is not None and command not in COMMANDS:
+    if command is not None and command == arguments[0] and command not in COMMANDS:
         hint = suggestion(command, COMMANDS)
         meant = f"did you mean {hint}?" if hint else "alcs-onnx --help lists all"
         parser.error(f"unknown command {command!r}: {meant}")

@@ -338,6 +338,7 @@ def test_unknown_command_and_flag_are_status_2() -> None:
     [
         (["optimise", "in.onnx"], "alcs-onnx: unknown command 'optimise': did you mean optimize?"),
         (["frobnicate", "optimize"], "alcs-onnx: unknown command 'frobnicate': alcs-onnx --help"),
+        (["--budget", "5", "optimize"], "alcs-onnx: unknown flag --budget: alcs-onnx --help"),
         (["--verson"], "alcs-onnx: unknown flag --verson: did you mean --version?"),
         ([], "alcs-onnx: the following arguments are required: COMMAND"),
         (

@@ -14,7 +14,9 @@ from alcs_onnx.cli import COMMANDS, build_parser, main
 from alcs_onnx.cli.training import destination
 from alcs_onnx.pipeline.bench.result import PERCENTILES
 from alcs_onnx.pipeline.compare.inputs import RANDOM_SAMPLES
+from alcs_onnx.pipeline.compress import CompressOptions
 from alcs_onnx.pipeline.optimize import ChannelOptions
+from alcs_onnx.solve import DEFAULT_METHOD
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "torch", "rich", "scipy", "matplotlib")
 
@@ -125,6 +127,7 @@ def test_defaults_are_written_in_one_way(command: str, capsys: pytest.CaptureFix
         said = flags[flag]
         assert said.count("(default ") <= 1
         assert not re.search(r"default[:)=]|\(defaults", said), said
+        assert not re.search(r"\((\S+)\) \(default \1\)", said), said
         assert said.endswith("(required)") == action.required
         default = action.default
         if action.nargs != 0 and isinstance(default, (int, float, str)) and default != "":
@@ -152,6 +155,10 @@ def test_defaults_that_stand_elsewhere_are_those(capsys: pytest.CaptureFixture[s
     assert {destination(x) for x in ("lr", "rho_adapt", "admm_epochs", "batch_size")} <= checked
     percentiles = " ".join(f"{p:g}" for p in PERCENTILES)
     assert f"(default {percentiles})" in explained(printed_help(["bench"], capsys))["--percentile"]
+    assert f"(default {DEFAULT_METHOD})" in flags["--projection"]
+    rule = CompressOptions(levels="3bit").rule
+    for command in ("compress", "compare-structures"):
+        assert f"(default {rule})" in explained(printed_help([command], capsys))["--rule"]
     samples = explained(printed_help(["compare"], capsys))["--samples"]
     assert samples.endswith(f"(default all, or {RANDOM_SAMPLES})")
 
