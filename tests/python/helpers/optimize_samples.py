@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from alcs_onnx.pipeline.common.results import LayerReport, NumericCheck, OptimizeResult
+from alcs_onnx.pipeline.common.layers import LayerReport
+from alcs_onnx.pipeline.common.verification import NumericCheck
+from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.types import Machine, Timing
 
 MACHINE = Machine("Some CPU", "avx2", 1, "1.30.0", "alcs 1", "performance", 0.25)
