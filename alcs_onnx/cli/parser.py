@@ -94,6 +94,10 @@ class _Help(argparse.HelpFormatter):
         shown = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
         return f"{text} (default {shown})".replace("%", "%%")
 
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Flags and names stay in one piece."""
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = re.split(r"\n\s*\n", textwrap.dedent(text).strip("\n"))
         return "\n\n".join(

@@ -16,7 +16,7 @@ from alcs_onnx.pipeline.bench.result import PERCENTILES
 from alcs_onnx.pipeline.compare.inputs import RANDOM_SAMPLES
 from alcs_onnx.pipeline.compress import CompressOptions
 from alcs_onnx.pipeline.optimize import ChannelOptions
-from alcs_onnx.solve import DEFAULT_METHOD
+from alcs_onnx.solve import SOLVERS
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "torch", "rich", "scipy", "matplotlib")
 
@@ -155,7 +155,7 @@ def test_defaults_that_stand_elsewhere_are_those(capsys: pytest.CaptureFixture[s
     assert {destination(x) for x in ("lr", "rho_adapt", "admm_epochs", "batch_size")} <= checked
     percentiles = " ".join(f"{p:g}" for p in PERCENTILES)
     assert f"(default {percentiles})" in explained(printed_help(["bench"], capsys))["--percentile"]
-    assert f"(default {DEFAULT_METHOD})" in flags["--projection"]
+    assert f"(default {SOLVERS.default})" in flags["--projection"]
     rule = CompressOptions(levels="3bit").rule
     for command in ("compress", "compare-structures"):
         assert f"(default {rule})" in explained(printed_help([command], capsys))["--rule"]
