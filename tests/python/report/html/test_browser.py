@@ -15,7 +15,8 @@ from inspection_samples import residual
 from optimize_samples import optimized
 from sweep_samples import point, swept
 
-from alcs_onnx.report.html import Colouring, GraphNode, Markup, Section, graph, node_href, page
+from alcs_onnx.report.html import GraphNode, Markup, Section, graph, node_href, page
+from alcs_onnx.report.html.colouring import Colouring
 from alcs_onnx.report.inspect import inspection_page
 from alcs_onnx.report.optimize import optimize_page
 from alcs_onnx.report.sweep import sweep_page
