@@ -6,9 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Collection, Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 
 from alcs_onnx.cli.completable import CompletableStore
+from alcs_onnx.cli.parser import Parser, suggestion
 from alcs_onnx.errors import AlcsError
 
 #: Sub-commands in the order `--help` lists them: module name -> one-line summary.
@@ -27,16 +28,13 @@ COMMANDS = {
     "completion": "print a script that completes this command in a shell",
 }
 
-_EXIT_STATUS = (
-    "exit status: 0 done; 1 the latency budget, or what a --require flag asks for, was not met; "
-    "2 bad input or usage, with one line that says what and where"
-)
-
 
 class _PrintVersion(argparse.Action):
     """Looks the version up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
+        from importlib import metadata
+
         try:
             version = metadata.version("alcs-onnx")
         except metadata.PackageNotFoundError:
@@ -45,12 +43,12 @@ class _PrintVersion(argparse.Action):
         parser.exit()
 
 
-def build_parser(filled: Collection[str]) -> argparse.ArgumentParser:
+def build_parser(filled: Collection[str]) -> Parser:
     """The parser, with the arguments of the commands `filled` alone: imports stay cheap."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="alcs-onnx",
         description="Make a trained ONNX CNN meet a latency budget on an ordinary CPU.",
-        epilog=_EXIT_STATUS,
+        epilog=_exit_status("what the command was to reach was not reached: its help says what"),
     )
     parser.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -62,21 +60,32 @@ def build_parser(filled: Collection[str]) -> argparse.ArgumentParser:
             name,
             help=summary,
             description=(module.__doc__ or "").strip() if module else summary,
-            epilog=_EXIT_STATUS,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=_exit_status(getattr(module, "NOT_REACHED", "")),
         )
         if module is not None:
             sub.register("action", None, CompletableStore)
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
+            sub.shorten_usage()
     return parser
+
+
+def _exit_status(not_reached: str) -> str:
+    """What the exit statuses mean; 1 where a command has something to reach."""
+    one = f"1 {not_reached}; " if not_reached else ""
+    return f"exit status: 0 done; {one}2 bad input or usage, with one line that says what and where"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status instead of raising for user errors."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    command = next((a for a in arguments if a in COMMANDS), None)
-    options = build_parser([command] if command else []).parse_args(arguments)
+    command = next((a for a in arguments if not a.startswith("-")), None)
+    parser = build_parser([command] if command in COMMANDS else [])
+    if command is not None and command == arguments[0] and command not in COMMANDS:
+        hint = suggestion(command, COMMANDS)
+        meant = f"did you mean {hint}?" if hint else "alcs-onnx --help lists all"
+        parser.error(f"unknown command {command!r}: {meant}")
+    options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
     except AlcsError as error:

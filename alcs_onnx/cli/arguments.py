@@ -136,25 +136,36 @@ def add_fully_connected(parser: argparse.ArgumentParser) -> None:
 def add_measuring(parser: argparse.ArgumentParser, iterations: int) -> argparse._ArgumentGroup:
     """How latency is measured; returns the group of the arguments."""
     group = parser.add_argument_group("measuring")
-    group.add_argument(
-        "--threads", type=thread_count, default=1, help="intra-op threads (default 1)"
-    )
-    group.add_argument(
-        "--warmup", type=natural_int, default=20, help="runs before timing starts (default 20)"
-    )
+    group.add_argument("--threads", type=thread_count, default=1, help="intra-op threads")
+    group.add_argument("--warmup", type=natural_int, default=20, help="runs before timing starts")
     group.add_argument(
         "--iterations",
         type=positive_int,
         default=iterations,
-        help=f"timed runs of each model (default {iterations})",
+        help="timed runs of each model",
     )
     group.add_argument(
         "--target",
         default=SCHEMES.default,
         metavar="|".join(SCHEMES),
-        help=f"machine on which latency is measured: {SCHEMES.help} ({SCHEMES.default})",
+        help=f"machine on which latency is measured: {SCHEMES.help}",
     )
     return group
+
+
+#: Rows of long tables that are printed where nothing is said.
+TOP = 20
+
+
+def add_top(parser: argparse.ArgumentParser, rows: str) -> None:
+    """How many rows of long tables are printed; `rows` says which."""
+    parser.add_argument(
+        "--top",
+        type=natural_int,
+        default=TOP,
+        metavar="N",
+        help=f"rows of long tables that are printed, {rows}; 0 for all",
+    )
 
 
 def measuring(options: argparse.Namespace) -> Measuring:
@@ -166,5 +177,5 @@ def measuring(options: argparse.Namespace) -> Measuring:
 
 def add_general(parser: argparse.ArgumentParser) -> None:
     """Seed and verbosity."""
-    parser.add_argument("--seed", type=natural_int, default=0, help="random seed (default 0)")
+    parser.add_argument("--seed", type=natural_int, default=0, help="random seed")
     parser.add_argument("--verbose", action="store_true", help="print tracebacks of errors")

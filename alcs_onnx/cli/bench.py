@@ -25,15 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.natural_float,
         default=0.5,
         metavar="SECONDS",
-        help="least time of the timed runs, on average over the models (default 0.5): runs go on "
-        "until both this and --iterations are reached",
+        help="least time of the timed runs, on average over the models: runs go on until both this "
+        "and --iterations are reached",
     )
     parser.add_argument(
         "--percentile",
         type=arguments.percentile,
         action="append",
         default=None,
-        help="a percentile to print besides the median; may be repeated (default 90, 95 and 99)",
+        help="a percentile to print besides the median; may be repeated (default 90 95 99)",
     )
     parser.add_argument(
         "--profile",
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.natural_int,
         default=None,
         metavar="N",
-        help="with --profile, only the N slowest nodes; 0 for all (all)",
+        help="with --profile, only the N slowest nodes; 0 for all (default 0)",
     )
     parser.add_argument(
         "--export-json", type=Path, default=None, metavar="FILE", help="write the samples as JSON"
@@ -55,10 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Time the models and print one row each."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline.bench import BenchRequest, bench
+    from alcs_onnx.report.bench import print_bench
+    from alcs_onnx.report.export import write_result
 
     if options.top is not None and not options.profile:
         raise AlcsError("--top has no effect without --profile")
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     result = bench(request)
-    report.print_bench(result, options.percentile, options.top or None)
+    print_bench(result, options.percentile, options.top or None)
     if options.export_json is not None:
-        report.write_result(options.export_json, result)
+        write_result(options.export_json, result)
     return 0

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from alcs_onnx.cli import arguments, training
 
+NOT_REACHED = "the models agree less than --require-agreement asks for"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `compare`."""
@@ -25,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=arguments.natural_float,
         default=1e-3,
-        help="largest difference, relative to a tensor's largest value or 0.01, that is none "
-        "(0.001)",
+        help="largest difference, relative to a tensor's largest value or 0.01, that is none",
     )
     parser.add_argument(
         "--require-agreement",
@@ -42,25 +43,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--export-json", type=Path, default=None, metavar="FILE", help="write the result as JSON"
     )
     parser.add_argument(
-        "--threads", type=arguments.thread_count, default=1, help="intra-op threads (default 1)"
+        "--threads", type=arguments.thread_count, default=1, help="intra-op threads"
     )
-    group = training.add_source(parser, "data whose test samples are compared (random inputs)")
+    group = training.add_source(
+        parser, "data whose test samples are compared (default random inputs)"
+    )
     group.add_argument(
         "--samples",
         type=arguments.positive_int,
         default=None,
         metavar="N",
-        help="only N of the test samples, or N random inputs (all, or 8)",
+        help="only N of the test samples, or N random inputs (default all, or 8)",
     )
     arguments.add_general(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; status 1 when the models agree less than is required."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline.compare import CompareRequest, compare
+    from alcs_onnx.report import console
+    from alcs_onnx.report.compare import print_model_comparison
+    from alcs_onnx.report.export import write_result
 
     if options.data is None and options.preprocess != "none":
         raise AlcsError("--preprocess has no effect without --data")
@@ -77,14 +82,14 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads,
         seed=options.seed,
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = compare(request, progress)
     required = options.require_agreement
     if required is not None and result.agreement is None:
         raise AlcsError("--require-agreement needs models whose first output is [N, classes]")
-    report.print_model_comparison(result, details=options.details)
+    print_model_comparison(result, details=options.details)
     if options.export_json is not None:
-        report.write_result(options.export_json, result)
+        write_result(options.export_json, result)
     if required is None or result.agreement is None:
         return 0
     return int(result.agreement.agreement < required)

@@ -5,7 +5,7 @@ bits as keep it. Printed are the columns of ADMM-NN-S tables 7 to 12 (weights le
 bits, storage with relative and absolute indices, compression rate), and, measured with the
 sparse operator instead of assumed, latency and the pruning-to-performance ratio.
 
-example: alcs-onnx compare-structures lenet5.onnx --data mnist.npz --structures unstructured shape
+example: alcs-onnx compare-structures lenet5.onnx --data mnist.npz
 """
 
 from __future__ import annotations
@@ -27,18 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=defaults.STRUCTURES,
         metavar="NAME",
-        help=f"any of {', '.join(STRUCTURES)}, or several joined by + that are "
-        f"pruned in turn ({' '.join(defaults.STRUCTURES)})",
+        help=f"any of {', '.join(STRUCTURES)}, or several joined by + that are pruned in turn",
     )
     parser.add_argument(
         "--tolerance",
         type=arguments.percentage_points,
         default=0.5,
         metavar="POINTS",
-        help="how far below the dense accuracy is the same accuracy, in percentage points (0.5)",
+        help="how far below the dense accuracy is the same accuracy, in percentage points",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, default=None, metavar="FOLDER", help="for the written models"
+        "-o",
+        "--output",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="for the written models (default none is written)",
     )
     _add_search(parser)
     comparison.add_shared(parser)
@@ -50,14 +54,14 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         "--rounds",
         type=arguments.positive_int,
         default=8,
-        help="pruning rounds of each structure (8)",
+        help="pruning rounds of each structure",
     )
     group.add_argument(
         "--factor",
         type=arguments.positive_float,
         default=2.0,
         help="what a round divides the number of weights by; its square root after a round that "
-        "cost too much accuracy (2)",
+        "cost too much accuracy",
     )
     comparison.add_rule(group)
     group.add_argument(
@@ -66,20 +70,20 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         default=defaults.LEVELS,
         metavar="LEVELS",
         help=f"quantizations to try, fewest levels first, of {', '.join(LEVEL_SETS)}; nothing "
-        f"leaves float32 ({' '.join(defaults.LEVELS)})",
+        "leaves float32",
     )
     comparison.add_per_channel(group)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and export."""
-    from alcs_onnx import report
     from alcs_onnx.pipeline.compare_structures import (
         CompareStructuresRequest,
         ComparisonOptions,
         SearchOptions,
         compare_structures,
     )
+    from alcs_onnx.report import console
 
     training = comparison.schedule(options, "what is compared is accuracy")
     comparison.check_exports(options, options.model)
@@ -102,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         output=options.output,
         **comparison.keywords(options),
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = compare_structures(request, progress)
     comparison.show(options, result)
     return 0

@@ -22,7 +22,7 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         "--group-size",
         type=arguments.positive_int,
         default=None,
-        help="output channels per SIMD group (4)",
+        help="output channels per SIMD group (default 4)",
     )
     arguments.add_fully_connected(parser)
     parser.add_argument(
@@ -51,7 +51,7 @@ def add_rule(parser: argparse._ActionsContainer) -> None:
         "--rule",
         choices=tuple(RULES),
         default=None,
-        help=f"how weights are shared out over the layers ({RULES.default})",
+        help=f"how weights are shared out over the layers (default {RULES.default})",
     )
 
 
@@ -104,9 +104,9 @@ def check_group_size(options: argparse.Namespace, structures: Sequence[str]) -> 
 
 def check_exports(options: argparse.Namespace, *inputs: Path) -> None:
     """Refuse files of `add_shared` that cannot be written, before anything is trained."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
+    from alcs_onnx.report.plots import check_plot
 
     for path in (options.export_json, options.plot, options.plot_training):
         if path is not None:
@@ -119,19 +119,18 @@ def check_exports(options: argparse.Namespace, *inputs: Path) -> None:
         raise AlcsError("--plot-training has no effect: there are no epochs")
     for path in (options.plot, options.plot_training):
         if path is not None:
-            report.check_plot(path)
+            check_plot(path)
 
 
 def show(options: argparse.Namespace, result: ComparisonResult) -> None:
     """Print the result and write the files of `add_shared`."""
-    from alcs_onnx import report
+    from alcs_onnx.report.compress import plot_comparison, print_comparison, write_comparison_json
+    from alcs_onnx.report.plots import plot_history
 
-    report.print_comparison(result, details=options.details)
+    print_comparison(result, details=options.details)
     if options.export_json is not None:
-        report.write_comparison_json(options.export_json, result)
+        write_comparison_json(options.export_json, result)
     if options.plot is not None:
-        report.plot_comparison(result, options.plot)
+        plot_comparison(result, options.plot)
     if options.plot_training is not None:
-        report.plot_history(
-            {row.structure: row.epochs for row in result.rows}, options.plot_training
-        )
+        plot_history({row.structure: row.epochs for row in result.rows}, options.plot_training)

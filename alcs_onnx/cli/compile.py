@@ -22,15 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--group-size",
         type=arguments.positive_int,
         default=None,
-        help="SIMD group size of every layer (default: found from the zeros)",
+        help="SIMD group size of every layer (default found from the zeros)",
     )
+    arguments.add_top(parser, "the heaviest layers")
     arguments.add_general(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Rewrite, check, write, and print a row per layer."""
-    from alcs_onnx import report
     from alcs_onnx.pipeline.compile import CompileRequest, compile_model
+    from alcs_onnx.report import console
+    from alcs_onnx.report.compile import print_compile
 
     request = CompileRequest(
         model=options.model,
@@ -39,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         simd_group=options.group_size,
         seed=options.seed,
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = compile_model(request, progress)
-    report.print_compile(result)
+    print_compile(result, top=options.top)
     return 0

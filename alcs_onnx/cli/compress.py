@@ -7,7 +7,7 @@ combination of structures `shape:10%` is for one of them. Shares are of all weig
 in the file already stays zero. Training is ADMM, then masked retraining, in --rounds steps; then
 the weights are trained to the levels of --quantize. The written file stores them in so many bits.
 
-example: alcs-onnx compress in.onnx --keep 10x --quantize 3bit --data images/ -o out.onnx
+example: alcs-onnx compress in.onnx --keep 10x --data images/ -o out.onnx
 """
 
 from __future__ import annotations
@@ -32,17 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--structure",
         default=STRUCTURES.default,
         metavar="NAME",
-        help=f"what is pruned: {STRUCTURES.help}. Or several joined by + that are pruned in turn "
-        f"({STRUCTURES.default})",
+        help=f"what is pruned: {STRUCTURES.help}. Or several joined by + that are pruned in turn",
     )
     parser.add_argument(
-        "--keep", nargs="+", default=[], metavar="TARGET", help="what is kept (everything)"
+        "--keep", nargs="+", default=[], metavar="TARGET", help="what is kept (default everything)"
     )
     parser.add_argument(
         "--rounds",
         type=arguments.positive_int,
         default=1,
-        help="progressive rounds towards the targets (1)",
+        help="progressive rounds towards the targets",
     )
     comparison.add_rule(parser)
     parser.add_argument(
@@ -56,22 +55,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quantize",
         default="",
         metavar="LEVELS",
-        help=f"one of {', '.join(LEVEL_SETS)} (weights stay float32)",
+        help=f"one of {', '.join(LEVEL_SETS)} (default none, weights stay float32)",
     )
     comparison.add_per_channel(parser)
     parser.add_argument(
         "--plain",
         action="store_true",
-        help="write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime "
-        "(the sparse operator, weights packed)",
+        help="write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime, "
+        "instead of the sparse operator with packed weights",
     )
     comparison.add_shared(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compress, print, and export."""
-    from alcs_onnx import report
     from alcs_onnx.pipeline.compress import CompressOptions, CompressRequest, compress
+    from alcs_onnx.report import console
 
     training = comparison.schedule(options, "without training little would be left of the model")
     comparison.check_exports(options, options.model, options.output)
@@ -93,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         table=options.profile,
         **comparison.keywords(options),
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = compress(request, progress)
     comparison.show(options, result)
     return 0

@@ -28,34 +28,34 @@ VIEWS = ("model", "coupling", "sparsity", "latency")
 FORMATS = ("text", "json", "html")
 #: What only the view of latency heeds.
 _LATENCY_FLAGS = ("curves", "profile", "threads", "warmup", "iterations", "target")
-_TOP = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `inspect`."""
     parser.add_argument("view", choices=VIEWS, metavar="|".join(VIEWS), help="what to look at")
     arguments.add_model(parser)
-    parser.add_argument("--format", choices=FORMATS, default="text", help="(default text)")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="what is written")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         default=None,
-        help="the file to write, - for standard output (default: text and JSON to standard output, "
-        "HTML to MODEL.inspection.html in the current folder)",
+        help="the file to write, - for standard output (default standard output for text and JSON, "
+        "MODEL.inspection.html here for HTML)",
     )
     parser.add_argument(
         "--top",
         type=arguments.natural_int,
         default=None,
         metavar="N",
-        help="rows of long tables that are printed; 0 for all (default 20)",
+        help="rows of long tables that are printed, the heaviest; 0 for all "
+        f"(default {arguments.TOP})",
     )
     parser.add_argument(
         "--group-size",
         type=arguments.positive_int,
         default=4,
-        help="output channels per SIMD group (default 4)",
+        help="output channels per SIMD group",
     )
     arguments.add_fully_connected(parser)
     parser.add_argument(
@@ -75,11 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inspect, and print or write what was found."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable, write_atomically
     from alcs_onnx.pipeline.inspect.command import inspect
     from alcs_onnx.pipeline.inspect.request import InspectRequest
+    from alcs_onnx.report import console
+    from alcs_onnx.report.inspect import print_inspection
 
     _check_flags(options)
     output = _output(options)
@@ -87,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         if options.format == "text":
             raise AlcsError("-o writes JSON or HTML: add --format json or --format html")
         check_writable(output, options.model, *([options.profile] if options.profile else []))
-    with report.progress() as progress:
+    with console.progress() as progress:
         inspection = inspect(
             InspectRequest(
                 model=options.model,
@@ -104,14 +105,14 @@ def run(options: argparse.Namespace) -> int:
             progress,
         )
     if options.format == "text":
-        report.print_inspection(
-            inspection, view=options.view, top=_TOP if options.top is None else options.top
+        print_inspection(
+            inspection, view=options.view, top=arguments.TOP if options.top is None else options.top
         )
     elif output is None:
         print(_rendered(inspection, options.format, options.view), end="")
     else:
         write_atomically(output, _rendered(inspection, options.format, options.view).encode())
-        report.note(f"wrote {output}")
+        console.note(f"wrote {output}")
     return 0
 
 
@@ -140,10 +141,8 @@ def _output(options: argparse.Namespace) -> Path | None:
 
 
 def _rendered(inspection: Inspection, form: str, view: str) -> str:
-    from alcs_onnx import report
+    from alcs_onnx.report.inspect import inspection_json, inspection_page
 
     if form == "json":
-        return report.inspection_json(inspection)
-    from alcs_onnx.report.html import inspection_page
-
+        return inspection_json(inspection)
     return inspection_page(inspection, view)

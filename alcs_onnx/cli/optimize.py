@@ -25,6 +25,8 @@ from alcs_onnx.pipeline.optimize.methods import (
 )
 from alcs_onnx.solve import CHANNEL_SOLVERS, SOLVERS
 
+NOT_REACHED = "the budget cannot be reached, or the measured latency is above it"
+
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.optimize import ChannelOptions
 
@@ -33,7 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `optimize`."""
     arguments.add_model(parser)
     add_method(parser)
-    parser.add_argument("-o", "--output", type=Path, default=None, help="the ONNX file to write")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=None,
+        help="the ONNX file to write (required without --dry-run)",
+    )
     parser.add_argument(
         "--plan", type=Path, default=None, metavar="FILE", help="apply a plan of `prune-masks`"
     )
@@ -48,8 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=Path(),
         default=None,
         metavar="FILE",
-        help="write an HTML page of the result (REPORT.html beside the output)",
+        help="write an HTML page of the result (default out.report.html beside out.onnx, for a dry "
+        "run MODEL.report.html here)",
     )
+    arguments.add_top(parser, "the slowest layers")
     arguments.add_measuring(parser, iterations=200)
     add_channels(parser)
     training.add_data(parser)
@@ -69,7 +79,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=tuple(METHODS),
         default=METHODS.default,
-        help=f"what is removed: {METHODS.help} ({METHODS.default})",
+        help=f"what is removed: {METHODS.help}",
     )
     add_groups(parser)
     parser.add_argument(
@@ -89,7 +99,7 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         "--projection",
         choices=tuple(SOLVERS),
         default=None,
-        help=f"how groups are chosen under the budget: {SOLVERS.help} ({SOLVERS.default})",
+        help=f"how groups are chosen under the budget: {SOLVERS.help} (default {SOLVERS.default})",
     )
     arguments.add_fully_connected(parser)
 
@@ -110,39 +120,39 @@ _CHANNEL_FLAGS = {
 
 def add_channels(parser: argparse.ArgumentParser) -> None:
     """Arguments of the methods that remove channels."""
-    group = parser.add_argument_group("channels: SP-LAMP (defaults)")
+    group = parser.add_argument_group("channels: SP-LAMP")
     group.add_argument(
         "--score",
         choices=tuple(dict.fromkeys((*CHANNEL_SCORES, *SCORES))),
         default=None,
-        help=f"importance of a channel: {CHANNEL_SCORES.help} ({CHANNEL_SCORES.default}); of a "
-        f"group of weights: {SCORES.help} ({SCORES.default})",
+        help=f"importance of a channel: {CHANNEL_SCORES.help}; of a group of weights: "
+        f"{SCORES.help} (default {CHANNEL_SCORES.default}, {SCORES.default} for weights)",
     )
     group.add_argument(
         "--channel-solver",
         choices=tuple(CHANNEL_SOLVERS),
         dest="solver",
         default=argparse.SUPPRESS,
-        help=f"how channels are chosen: {CHANNEL_SOLVERS.help} ({CHANNEL_SOLVERS.default})",
+        help=f"how channels are chosen: {CHANNEL_SOLVERS.help} (default {CHANNEL_SOLVERS.default})",
     )
     group.add_argument(
         "--stages",
         type=arguments.positive_int,
         default=argparse.SUPPRESS,
-        help="steps towards the budget, between which scores are taken anew (4)",
+        help="steps towards the budget, between which scores are taken anew (default 4)",
     )
     group.add_argument(
         "--contributions",
         choices=["measured", "predicted"],
         default=argparse.SUPPRESS,
         help="latencies of channel groups: measure each at several sizes, or predict them from "
-        "the times of the dense model's nodes and measure a few (measured)",
+        "the times of the dense model's nodes and measure a few (default measured)",
     )
     group.add_argument(
         "--min-share",
         type=arguments.natural_float,
         default=argparse.SUPPRESS,
-        help="share of its channels that every group keeps at least (0.125)",
+        help="share of its channels that every group keeps at least (default 0.125)",
     )
 
 
@@ -205,10 +215,12 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
 
 def run(options: argparse.Namespace) -> int:
     """Optimize and print what was done; status 1 when the measured model misses the budget."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline.optimize import OptimizeRequest, optimize
+    from alcs_onnx.report import console
+    from alcs_onnx.report.export import write_page, write_result
+    from alcs_onnx.report.optimize import optimize_page, print_optimize
 
     if options.output is None and not options.dry_run:
         raise AlcsError("optimize needs an output file: -o out.onnx (or --dry-run)")
@@ -225,21 +237,26 @@ def run(options: argparse.Namespace) -> int:
         training=training.requested(options),
         **requested(options),
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = optimize(request, progress)
     if options.export_json is not None:
-        report.write_result(options.export_json, result)
-    report.print_optimize(result)
+        write_result(options.export_json, result)
+    print_optimize(result, top=options.top)
     if page is not None:
-        report.write_page(page, report.optimize_page(result))
+        write_page(page, optimize_page(result))
         print(f"wrote {page}")
     return result.exit_status
 
 
 def _report_file(options: argparse.Namespace) -> Path | None:
-    """The page to write: by default beside the output, or here where there is none."""
+    """The page to write: by default beside the output and named after it, or here after the model.
+
+    Runs with outputs of their own so have pages of their own.
+    """
     if options.report is None or options.report != Path():
         found: Path | None = options.report
         return found
-    folder = Path() if options.output is None else options.output.parent
-    return folder / "REPORT.html"
+    if options.output is None:
+        return Path(f"{options.model.stem}.report.html")
+    output: Path = options.output
+    return output.with_name(f"{output.stem}.report.html")

@@ -30,18 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=[*GROUP_METHODS, "channel"],
         default=METHODS.default,
-        help=f"the method of `optimize` that the table is for ({METHODS.default})",
+        help="the method of `optimize` that the table is for",
     )
     arguments.add_fully_connected(parser)
     arguments.add_measuring(parser, iterations=60)
+    arguments.add_top(parser, "the slowest layers or groups")
     arguments.add_general(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, save, and print the curves."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline.profile import ProfileRequest, profile
+    from alcs_onnx.report import console
+    from alcs_onnx.report.profile import print_channel_table, print_table
     from alcs_onnx.types import ChannelTable
 
     if options.group_size is not None and not has_group_size(options.method):
@@ -56,10 +58,10 @@ def run(options: argparse.Namespace) -> int:
         measuring=arguments.measuring(options),
         seed=options.seed,
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         table = profile(request, progress)
     if isinstance(table, ChannelTable):
-        report.print_channel_table(table)
+        print_channel_table(table, top=options.top)
     else:
-        report.print_table(table)
+        print_table(table, top=options.top)
     return 0

@@ -3,7 +3,7 @@
 Writes a JSON file that says what each layer or channel group keeps and why others keep all, and
 the masks themselves beside it, as FILE.npz. `optimize --plan FILE` applies them.
 
-example: alcs-onnx prune-masks in.onnx --budget 50% --method channel -o plan.json
+example: alcs-onnx prune-masks in.onnx --budget 2x --method channel -o plan.json
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from alcs_onnx.cli import arguments, optimize
 
+NOT_REACHED = optimize.NOT_REACHED
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `prune-masks`."""
@@ -21,19 +23,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file to write")
     arguments.add_measuring(parser, iterations=200)
     optimize.add_channels(parser)
+    arguments.add_top(parser, "the slowest layers")
     arguments.add_general(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Plan, save, and print what would be done."""
-    from alcs_onnx import report
     from alcs_onnx.pipeline.optimize import OptimizeRequest
     from alcs_onnx.pipeline.optimize import optimize as run_optimize
+    from alcs_onnx.report import console
+    from alcs_onnx.report.optimize import print_optimize
 
     request = OptimizeRequest(save_plan_to=options.output, **optimize.requested(options))
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = run_optimize(request, progress)
-    report.print_optimize(result)
+    print_optimize(result, top=options.top)
     if result.status != "unchanged":
         print(f"wrote {options.output}")
     return result.exit_status

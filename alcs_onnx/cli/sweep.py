@@ -6,7 +6,7 @@ matplotlib is installed) and all that is needed to go on: a sweep that was inter
 started again with --resume takes over what is finished and continues the rest from its last
 training state. A budget that cannot be reached is a row that says so.
 
-example: alcs-onnx sweep in.onnx --budgets 80%,60%,40% --data images/ -o runs/sweep
+example: alcs-onnx sweep in.onnx --budgets 80%,60%,40% --data images/ -o runs
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 
 from alcs_onnx.cli import arguments, optimize, training
 from alcs_onnx.pipeline.optimize.methods import METHODS
+
+NOT_REACHED = "a budget cannot be reached, or a measured latency is above it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[METHODS.default],
         metavar="METHOD",
-        help=f"what is removed: {METHODS.help} ({METHODS.default})",
+        help=f"what is removed: {METHODS.help}",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="for all results"
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of all results"
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the interrupted sweep in the folder"
@@ -47,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         metavar="FOLDER",
-        help="where latency tables are kept, and found of an earlier sweep (in the output folder)",
+        help="where latency tables are kept, and found of an earlier sweep "
+        "(default in the output folder)",
     )
     parser.add_argument(
         "--report", action="store_true", help="write an HTML page of the result, REPORT.html"
@@ -62,9 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sweep, print the table and draw it; status 1 when a budget was not met."""
-    from alcs_onnx import report
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline.sweep import SweepRequest, parse_budgets, sweep
+    from alcs_onnx.report import console
+    from alcs_onnx.report.export import write_page
+    from alcs_onnx.report.sweep import plot_sweep, print_sweep, sweep_page
 
     methods = [name for text in options.methods for name in re.split(r"[,\s]+", text) if name]
     request = SweepRequest(
@@ -77,14 +82,14 @@ def run(options: argparse.Namespace) -> int:
         training=training.schedule(options),
         **optimize.settings(options, methods),
     )
-    with report.progress() as progress:
+    with console.progress() as progress:
         result = sweep(request, progress)
-    report.print_sweep(result)
+    print_sweep(result)
     try:
-        report.plot_sweep(result, options.output / "sweep.png")
+        plot_sweep(result, options.output / "sweep.png")
     except AlcsError as error:
-        report.note(f"no plot: {error}")
+        console.note(f"no plot: {error}")
     if options.report:
-        report.write_page(options.output / "REPORT.html", report.sweep_page(result))
+        write_page(options.output / "REPORT.html", sweep_page(result))
     print(f"wrote {options.output}")
     return result.exit_status

@@ -28,7 +28,7 @@ def add_training_data(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
         "--augment",
         default="none",
         metavar="TEXT",
-        help="random changes of training images: flip,crop=4 (default none)",
+        help="random changes of training images: flip,crop=4",
     )
     return group
 
@@ -51,8 +51,8 @@ def add_source(parser: argparse.ArgumentParser, text: str) -> argparse._Argument
         "--preprocess",
         default="none",
         metavar="TEXT",
-        help="what happens to pixels: scale=1/255,mean=R:G:B,std=R:G:B or imagenet or tf "
-        "(default: 8-bit images are divided by 255)",
+        help="what happens to pixels: scale=1/255,mean=R:G:B,std=R:G:B or imagenet or tf; none "
+        "divides 8-bit images by 255",
     )
     return group
 
@@ -63,45 +63,54 @@ _TRAINING: dict[str, tuple[str, Callable[[str], object], str]] = {
     "--rho": (
         "rho",
         arguments.positive_float,
-        "ADMM penalty (the pull per epoch that the paper's 0.01 has on ImageNet)",
+        "ADMM penalty (default the pull per epoch that the paper's 0.01 has on ImageNet)",
     ),
     "--rho-growth": (
         "rho_growth",
         arguments.positive_float,
-        "what rho is multiplied by after each --rho-every iterations (1)",
+        "what rho is multiplied by after each --rho-every iterations (default 1)",
     ),
-    "--rho-every": ("rho_every", arguments.positive_int, "iterations between rises of rho (1)"),
-    "--rho-max": ("rho_max", arguments.positive_float, "where rho stops rising (no limit)"),
+    "--rho-every": (
+        "rho_every",
+        arguments.positive_int,
+        "iterations between rises of rho (default 1)",
+    ),
+    "--rho-max": ("rho_max", arguments.positive_float, "where rho stops rising (default no limit)"),
     "--rho-adapt": (
         "rho_adapt",
         arguments.positive_float,
-        "what rho is multiplied by when the weights move away from the plan (2; 1: never)",
+        "what rho is multiplied by when the weights move away from the plan, 1 for never "
+        "(default 2)",
     ),
-    "--optimizer": ("optimizer", str, "sgd with momentum, or adam (sgd)"),
-    "--finetune-optimizer": ("finetune_optimizer", str, "sgd or adam (adam)"),
-    "--lr": ("lr", arguments.positive_float, "learning rate (0.001)"),
-    "--momentum": ("momentum", arguments.natural_float, "SGD momentum (0.9)"),
-    "--weight-decay": ("weight_decay", arguments.natural_float, "in ADMM (1e-4)"),
-    "--admm-epochs": ("admm_epochs", arguments.natural_int, "ADMM iterations (60)"),
+    "--optimizer": ("optimizer", str, "sgd with momentum, or adam (default sgd)"),
+    "--finetune-optimizer": ("finetune_optimizer", str, "sgd or adam (default adam)"),
+    "--lr": ("lr", arguments.positive_float, "learning rate (default 0.001)"),
+    "--momentum": ("momentum", arguments.natural_float, "SGD momentum (default 0.9)"),
+    "--weight-decay": ("weight_decay", arguments.natural_float, "in ADMM (default 0.0001)"),
+    "--admm-epochs": ("admm_epochs", arguments.natural_int, "ADMM iterations (default 60)"),
     "--iteration-epochs": (
         "iteration_epochs",
         arguments.positive_int,
-        "epochs of each ADMM iteration (1)",
+        "epochs of each ADMM iteration (default 1)",
     ),
-    "--finetune-epochs": ("finetune_epochs", arguments.natural_int, "masked epochs (60)"),
+    "--finetune-epochs": ("finetune_epochs", arguments.natural_int, "masked epochs (default 60)"),
     "--finetune-lr": (
         "finetune_lr",
         arguments.positive_float,
-        "rate that fine-tuning anneals from, along a cosine (that of --lr)",
+        "rate that fine-tuning anneals from, along a cosine (default that of --lr)",
     ),
-    "--batch-size": ("batch_size", arguments.positive_int, "samples per step (128)"),
+    "--batch-size": ("batch_size", arguments.positive_int, "samples per step (default 128)"),
     "--distill": (
         "distill",
         arguments.natural_float,
-        "share of the loss taught by the dense model (0; 1 where labels are missing)",
+        "share of the loss taught by the dense model (default 0, without labels 1)",
     ),
-    "--temperature": ("temperature", arguments.positive_float, "of the teaching (2)"),
-    "--train-threads": ("threads", arguments.positive_int, "threads of torch (its own choice)"),
+    "--temperature": ("temperature", arguments.positive_float, "of the teaching (default 2)"),
+    "--train-threads": (
+        "threads",
+        arguments.positive_int,
+        "threads of torch (default torch's own choice)",
+    ),
 }
 
 
@@ -115,7 +124,7 @@ def destination(field: str) -> str:
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """The schedule of ADMM and fine-tuning."""
-    group = parser.add_argument_group("training: ADMM, then masked retraining (defaults)")
+    group = parser.add_argument_group("training: ADMM, then masked retraining")
     for flag, (field, kind, text) in _TRAINING.items():
         group.add_argument(
             flag,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,12 @@ from rich.progress import (
 
 from alcs_onnx.report.console_table import printable
 
-#: Results go to standard output, so that they can be piped. Logs and pipes get wide tables:
-#: nothing in them should be cropped to a terminal that is not there.
+#: Results go to standard output, so that they can be piped: 80 columns then, or $COLUMNS.
 out = Console(
-    highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200
+    highlight=False,
+    markup=False,
+    emoji=False,
+    width=None if sys.stdout.isatty() else shutil.get_terminal_size().columns,
 )
 #: Progress and notes go to standard error.
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)

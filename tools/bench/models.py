@@ -28,7 +28,7 @@ from alcs_onnx.documents import write_json
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.report.console import note, out, progress
-from alcs_onnx.report.tables import describe_machine
+from alcs_onnx.report.layout import describe_machine
 from alcs_onnx.target import get_target
 
 #: Other work that may keep a core.

@@ -257,9 +257,7 @@ class GroupProjection:
         layers, structure = self.pruning.layers, self.pruning.workload.grouping
         return self.pruning.plan_of(
             {
-                name: np.asarray(
-                    structure.grouped(mask.astype(np.float32), layers[name]).any(axis=-1), np.bool_
-                )
+                name: structure.group_mask(mask, layers[name])
                 for name, mask in masks.items()
                 if name in layers
             }

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: blocks, the page around them, and the page of an inspection.
+"""Self-contained HTML pages: blocks, and the page around them. Nothing here knows a command.
 
 A page is made of sections, and a section of blocks::
 
@@ -17,7 +17,6 @@ from alcs_onnx.report.html.charts import Series, line_chart, scatter_chart
 from alcs_onnx.report.html.colouring import by_amount, by_kind
 from alcs_onnx.report.html.document import Section, page
 from alcs_onnx.report.html.graph import GraphNode, graph, node_href
-from alcs_onnx.report.html.inspection import inspection_page
 from alcs_onnx.report.html.markup import Markup
 from alcs_onnx.report.html.tables import Column, table
 
@@ -32,7 +31,6 @@ __all__ = [
     "by_kind",
     "facts",
     "graph",
-    "inspection_page",
     "line_chart",
     "node_href",
     "page",

@@ -14,7 +14,7 @@ from small_models import labelled_images, residual_net
 from without_torch import run_without_torch
 
 from alcs_onnx import get_library_path
-from alcs_onnx.cli import main
+from alcs_onnx.cli import build_parser, main
 
 QUICK = ["--iterations", "20", "--warmup", "2"]
 
@@ -331,6 +331,59 @@ def test_unknown_command_and_flag_are_status_2() -> None:
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["optimise", "in.onnx"], "alcs-onnx: unknown command 'optimise': did you mean optimize?"),
+        (["frobnicate", "optimize"], "alcs-onnx: unknown command 'frobnicate': alcs-onnx --help"),
+        (["--budget", "5", "optimize"], "alcs-onnx: unknown flag --budget: alcs-onnx --help"),
+        (["--verson"], "alcs-onnx: unknown flag --verson: did you mean --version?"),
+        ([], "alcs-onnx: the following arguments are required: COMMAND"),
+        (
+            ["optimize", "in.onnx", "--budgt", "50%"],
+            "alcs-onnx optimize: unknown flag --budgt: did you mean --budget?",
+        ),
+        (
+            ["optimize", "in.onnx", "-budget=50%"],
+            "alcs-onnx optimize: unknown flag -budget: did you mean --budget?",
+        ),
+        (
+            ["compare-structures", "in.onnx", "--frobnicate"],
+            "alcs-onnx compare-structures: unknown flag --frobnicate: alcs-onnx compare-structures",
+        ),
+        (["optimize", "in.onnx"], "alcs-onnx optimize: the following arguments are required"),
+        (
+            ["optimize", "in.onnx", "--budget", "50%", "--iter", "3"],
+            "alcs-onnx optimize: ambiguous option: --iter could match --iterations, ",
+        ),
+        (
+            ["optimize", "in.onnx", "--budget", "50%", "--method", "smd"],
+            "alcs-onnx optimize: argument --method: invalid choice: 'smd'",
+        ),
+        (["library", "one", "two"], "alcs-onnx library: unexpected arguments: one two"),
+        (["bench", "a.onnx", "--threads"], "alcs-onnx bench: argument --threads: expected one"),
+        (["bench", "a.onnx", "--threads", "-1"], "alcs-onnx bench: argument --threads: '-1' is"),
+    ],
+)
+def test_bad_usage_is_one_line(
+    arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(line)
+    assert said.err.count("\n") == 1
+
+
+def test_flags_may_be_shortened() -> None:
+    options = build_parser(["optimize"]).parse_args(
+        ["optimize", "in.onnx", "--budg=50%", "-oout.onnx", "--warm", "3", "--temp", "4"]
+    )
+    assert (options.budget, options.output, options.warmup) == ("50%", Path("out.onnx"), 3)
 
 
 def test_commands_that_do_not_train_run_without_torch(network: Path, tmp_path: Path) -> None:

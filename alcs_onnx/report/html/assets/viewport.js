@@ -32,7 +32,7 @@ class Viewport {
     this.#centre(x + width / 2, y + height / 2);
   }
 
-  /* All of it where that can be read, else its top. */
+  /* All of it where that can be read, else its top: in the middle, whatever is on its sides. */
   start() {
     if (this.#fitting() >= Viewport.#LINES) {
       this.fit();
@@ -41,7 +41,17 @@ class Viewport {
     const { x, y, width } = this.#whole;
     const { clientWidth, clientHeight } = this.#svg;
     this.#scale = Math.min(Math.max(clientWidth / width, Viewport.#LINES + 0.1), 1);
-    this.#centre(x + width / 2, y + clientHeight / this.#scale / 2);
+    const fits = width * this.#scale <= clientWidth;
+    const middle = fits ? x + width / 2 : this.#topMiddle(x + width / 2);
+    this.#centre(middle, y + clientHeight / this.#scale / 2);
+  }
+
+  /* The middle of a node of the first row, of that one which is nearest to `middle`. */
+  #topMiddle(middle) {
+    const nodes = [...this.#svg.querySelectorAll(".node")].map(Viewport.#middle);
+    const top = Math.min(...nodes.map(([, y]) => y));
+    const found = nodes.filter(([, y]) => y <= top).map(([x]) => x);
+    return found.sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle))[0] ?? middle;
   }
 
   zoom(factor, clientX, clientY) {
@@ -130,7 +140,13 @@ class Viewport {
         this.#jump(event);
       }
     });
-    new ResizeObserver(() => this.#show()).observe(this.#svg);
+    let known = this.#svg.clientWidth;
+    new ResizeObserver(() => {
+      // What is in the middle stays there.
+      this.#x += (known - this.#svg.clientWidth) / this.#scale / 2;
+      known = this.#svg.clientWidth;
+      this.#show();
+    }).observe(this.#svg);
     addEventListener("beforeprint", () => {
       const { x, y, width, height } = this.#whole;
       this.#svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);

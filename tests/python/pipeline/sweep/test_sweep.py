@@ -19,21 +19,19 @@ import numpy as np
 import pytest
 from reporters import Recorder
 from small_models import labelled_images, residual_net
+from sweep_samples import point, swept
 
 import alcs_onnx
-from alcs_onnx import report
 from alcs_onnx.cli import main
 from alcs_onnx.errors import AlcsError, OutputError
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.pipeline.sweep import DensePoint, SweepPoint, SweepResult
-from alcs_onnx.pipeline.sweep.command import parse_budgets
+from alcs_onnx.pipeline.sweep import SweepPoint, parse_budgets
 from alcs_onnx.pipeline.sweep.folder import differences
-from alcs_onnx.types import Machine, Timing
+from alcs_onnx.report.sweep import plot_sweep, print_sweep
 
 QUICK = Measuring(warmup=2, iterations=20)
 QUICK_FLAGS = ["--warmup", "2", "--iterations", "20"]
-MACHINE = Machine("a CPU", "avx2", 1, "1.31", "lib", "performance", 0.5)
 
 
 pytestmark = pytest.mark.usefixtures("few_samples")
@@ -42,24 +40,6 @@ pytestmark = pytest.mark.usefixtures("few_samples")
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return residual_net(tmp_path_factory.mktemp("model") / "net.onnx", width=16, size=24)
-
-
-def timing(median: float) -> Timing:
-    return Timing(median, median, median, median, 0.0, 10)
-
-
-def point(budget: str, latency: float, accuracy: float | None, method: str = "simd") -> SweepPoint:
-    """A finished point of a dense model of 2 ms."""
-    return SweepPoint(
-        method, budget, "met", "budget met", f"net-{method}-{budget}.onnx",
-        budget_ms=2 * latency, dense=timing(2.0), predicted_share=0.95 * latency,
-        measured=timing(2 * latency), accuracy=accuracy, mac_ratio=latency,
-    )  # fmt: skip
-
-
-def swept(*points: SweepPoint, accuracy: float | None = 90.0) -> SweepResult:
-    dense = DensePoint(timing(2.0), MACHINE, accuracy, "accuracy", 100)
-    return SweepResult("net.onnx", "digest", dense, points)
 
 
 # --- what is asked for
@@ -150,7 +130,7 @@ def test_the_front_is_what_nothing_beats() -> None:
 
 def test_the_table_has_every_point(capsys: pytest.CaptureFixture[str]) -> None:
     lost = SweepPoint("channel", "1%", "unreachable", "the budget cannot be reached: 1 to 2 ms")
-    report.print_sweep(swept(point("80%", 0.8, 88.25), lost))
+    print_sweep(swept(point("80%", 0.8, 88.25), lost))
     text = capsys.readouterr().out
     [dense] = [line for line in text.splitlines() if line.lstrip().startswith("dense ")][:1]
     assert "2.000" in dense
@@ -168,12 +148,12 @@ def test_the_plot_shows_the_points_and_the_dense_model(tmp_path: Path) -> None:
         point("80%", 0.8, 88.0), point("40%", 0.4, 80.0), point("60%", 0.5, 81.0, "shape")
     )
     path = tmp_path / "sweep.svg"
-    report.plot_sweep(result, path)
+    plot_sweep(result, path)
     text = path.read_text()
     for name in ("simd, measured", "simd, estimated", "shape, measured", "dense", "accuracy (%)"):
         assert f"<!-- {name} -->" in text
     with pytest.raises(AlcsError, match="no points with an accuracy"):
-        report.plot_sweep(swept(point("80%", 0.8, None)), path)
+        plot_sweep(swept(point("80%", 0.8, None)), path)
 
 
 # --- the folder

@@ -22,16 +22,16 @@ from alcs_onnx.pipeline.compress.result import (
     StructureLayer,
     StructureResult,
 )
-from alcs_onnx.report import (
-    comparison_tables,
-    console,
+from alcs_onnx.report import console
+from alcs_onnx.report.compress import (
     plot_comparison,
-    plot_history,
     print_comparison,
     read_comparison_json,
+    tables,
     write_comparison_json,
 )
 from alcs_onnx.report.layout import bytes_text
+from alcs_onnx.report.plots import plot_history
 from alcs_onnx.storage import ModelStorage, layer_storage
 from alcs_onnx.structures import get_structure
 from alcs_onnx.types import ConvLayer, Machine
@@ -172,10 +172,10 @@ def test_compression_is_what_the_paper_calls_so(dense, relative, rate):
 def printed(monkeypatch, result, **options):
     stream = io.StringIO()
     terminal = Console(file=stream, width=200, markup=False)
-    for module in (comparison_tables, console):
+    for module in (tables, console):
         monkeypatch.setattr(module, "out", terminal)
     print_comparison(result, **options)
-    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+    return stream.getvalue()
 
 
 def test_the_table(monkeypatch):
@@ -345,7 +345,7 @@ def test_without_matplotlib_only_plots_fail(tmp_path):
         "import sys; sys.modules['matplotlib'] = None\n"
         "from pathlib import Path\n"
         "from alcs_onnx.errors import AlcsError\n"
-        "from alcs_onnx.report import plot_history\n"
+        "from alcs_onnx.report.plots import plot_history\n"
         "record = dict(stage='admm', epoch=1, loss=1.0, relative_residual=1.0, metric=None)\n"
         "try:\n"
         f"    plot_history({{'run': [record]}}, Path({str(tmp_path / 'p.png')!r}))\n"
@@ -359,7 +359,10 @@ def test_without_matplotlib_only_plots_fail(tmp_path):
 
 
 def test_the_report_alone_imports_no_matplotlib():
-    script = "import sys, alcs_onnx.report; print('matplotlib' in sys.modules)"
+    script = (
+        "import sys, alcs_onnx.report.compress, alcs_onnx.report.sweep\n"
+        "print('matplotlib' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )

@@ -2,85 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from html_browser import Browsers, one
 from html_checks import hostile
 from inspection_samples import residual
+from optimize_samples import optimized
+from sweep_samples import point, swept
 
-from alcs_onnx.report.html import inspection_page, node_href
+from alcs_onnx.report.html import GraphNode, Markup, Section, graph, node_href, page
+from alcs_onnx.report.html.colouring import Colouring
+from alcs_onnx.report.inspect import inspection_page
+from alcs_onnx.report.optimize import optimize_page
+from alcs_onnx.report.sweep import sweep_page
+from alcs_onnx.structures import STRUCTURES
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
-
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-_DRIVER = "chromedriver"
-
-
-class Browsers:
-    """One headless browser for all tests here; another one where its session is gone."""
-
-    def __init__(self, start: Callable[[], Chrome]) -> None:
-        self._start = start
-        self._chrome: Chrome | None = None
-
-    def chrome(self) -> Chrome:
-        """The browser, with an empty page."""
-        from selenium.common.exceptions import WebDriverException
-        from urllib3.exceptions import HTTPError
-
-        if self._chrome is not None:
-            try:
-                self._chrome.get("about:blank")
-                self._chrome.get_log("browser")  # what a test that failed has left
-                return self._chrome
-            except (WebDriverException, OSError, HTTPError):
-                self.close()
-        self._chrome = self._start()
-        return self._chrome
-
-    def close(self) -> None:
-        """End the browser, if it has not ended by itself."""
-        chrome, self._chrome = self._chrome, None
-        if chrome is not None:
-            with contextlib.suppress(Exception):
-                chrome.quit()
-            chrome.service.stop()
-
-
-@pytest.fixture(scope="module")
-def browsers() -> Iterator[Browsers]:
-    """The browser and the driver of this machine."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    from selenium.webdriver.chrome.service import Service
-
-    binary = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    driver = shutil.which(_DRIVER)
-    if binary is None or driver is None:
-        pytest.skip(f"needs one of {', '.join(_BROWSERS)}, and {_DRIVER}")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    # Containers run tests as root and have little shared memory.
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1400,1000"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = Browsers(lambda: webdriver.Chrome(options=options, service=Service(driver)))
-    try:
-        yield found
-    finally:
-        found.close()
-
-
-@pytest.fixture
-def browser(browsers: Browsers) -> Chrome:
-    """A browser that answers."""
-    return browsers.chrome()
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +46,6 @@ def show(browser: Chrome, folder: Path) -> Iterator[Callable[..., Chrome]]:
 
     yield open_page
     assert browser.get_log("browser") == []
-
-
-def one(browser: Chrome, selector: str) -> WebElement:
-    return browser.find_element("css selector", selector)
 
 
 def node(browser: Chrome, key: str) -> WebElement:
@@ -192,6 +132,86 @@ def test_a_page_begins_with_its_view(
     assert browser.execute_script(seen) != before
     choice.select_by_visible_text(colouring)
     assert browser.execute_script(seen) == before  # outlines, too, are those of the colouring
+
+
+@pytest.fixture
+def sized(browser: Chrome) -> Iterator[Callable[[int, int], None]]:
+    """Gives the browser's window a size (pixels), until the test ends."""
+
+    def resize(width: int, height: int) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1}
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {**metrics, "mobile": width < 500}
+        )
+
+    yield resize
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_tables_are_whole_at_1280_pixels(
+    browser: Chrome, sized: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    """No column of a usual result has to be scrolled to: names, reasons and all structures."""
+    inspection = residual(6, lambda name: f"/layer1/layer1.0/{name}/Conv")
+    assert inspection.sparsity is not None
+    layers = [
+        replace(layer, zeros=dict.fromkeys((*STRUCTURES, "2:4"), 0.125))
+        for layer in inspection.sparsity.layers
+    ]
+    zeros = dict.fromkeys((*STRUCTURES, "2:4"), 0.125)
+    sparsity = replace(inspection.sparsity, layers=tuple(layers), zeros=zeros)
+    pages = {
+        "inspection": inspection_page(replace(inspection, sparsity=sparsity)),
+        "optimized": optimize_page(optimized()),
+        "sweep": sweep_page(swept(point("80%", 0.8, 88.25), point("60%", 0.6, 81.5))),
+    }
+    sized(1280, 900)
+    for name, text in pages.items():
+        page = tmp_path / f"{name}.html"
+        page.write_text(text, encoding="utf-8")
+        browser.get(page.as_uri())
+        browser.execute_script(
+            "for (const e of document.querySelectorAll('main > section, details'))"
+            "  { e.style.contentVisibility = 'visible'; e.open = true; }"
+        )
+        widths = browser.execute_script(
+            "return [...document.querySelectorAll('.scroll')].map("
+            "e => [e.closest('section').id, e.clientWidth, e.scrollWidth])"
+        )
+        assert len(widths) >= 2
+        assert [found for found in widths if found[1] < found[2]] == [], name
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_graph_is_in_the_middle_of_a_phone(
+    browser: Chrome, sized: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    """Its first node, however far other branches reach to one side; also when it is turned."""
+    nodes = [GraphNode(f"n{i}", "Conv", [f"n{i}", "1x16x32x32"]) for i in range(36)]
+    trunk = [(i, i + 1) for i in range(23)]
+    aside = [(1, 24), *((24, 25 + i) for i in range(11))]
+    colours = Colouring("one", "one", ["kind-0"] * len(nodes), Markup(""))
+    page_file = tmp_path / "page.html"
+    section = Section("Graph", [graph(nodes, [*trunk, *aside], [colours])], "graph")
+    page_file.write_text(page("A graph", [section]), encoding="utf-8")
+
+    def off_centre() -> float:
+        return float(browser.execute_script(
+            "const middle = (e) => { const b = e.getBoundingClientRect();"
+            "  return b.x + b.width / 2; };"
+            "return Math.abs(middle(document.querySelector('.node rect'))"
+            "  - middle(document.querySelector('.canvas')))"
+        ))  # fmt: skip
+
+    sized(400, 800)
+    browser.get(page_file.as_uri())
+    assert off_centre() < 2
+    canvas, overview = (one(browser, x).rect["width"] for x in (".canvas", ".overview"))
+    assert canvas > 3 * overview
+    sized(800, 400)
+    wait(browser, lambda _: one(browser, ".canvas").rect["width"] > 1.5 * canvas)
+    wait(browser, lambda _: off_centre() < 2)
+    assert browser.get_log("browser") == []
 
 
 def test_click_shows_details(show: Callable[..., Chrome]) -> None:

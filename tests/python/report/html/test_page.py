@@ -27,7 +27,6 @@ from alcs_onnx.report.html import (
     by_kind,
     facts,
     graph,
-    inspection_page,
     line_chart,
     node_href,
     page,
@@ -38,6 +37,7 @@ from alcs_onnx.report.html import (
 )
 from alcs_onnx.report.html.axes import new_axis
 from alcs_onnx.report.html.markup import element, escape
+from alcs_onnx.report.inspect import inspection_page
 
 
 def around(*blocks: Markup) -> Document:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from html_checks import Document, check
+from html_checks import Document, check, hostile, quiet
 from small_models import labelled_images, residual_net
-from test_html_browser import browser, browsers  # noqa: F401 (fixtures)
-from test_html_page import hostile, quiet
-from test_sweep import point, swept
+from sweep_samples import point, swept
 
 import alcs_onnx
 from alcs_onnx.cli import main
@@ -21,8 +19,9 @@ from alcs_onnx.pipeline.common.training import Accuracy, Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.optimize import OptimizeResult
 from alcs_onnx.pipeline.sweep import SweepPoint
-from alcs_onnx.report import optimize_page, sweep_page
 from alcs_onnx.report.layout import ms
+from alcs_onnx.report.optimize import optimize_page
+from alcs_onnx.report.sweep import sweep_page
 
 QUICK = Measuring(warmup=2, iterations=20)
 QUICK_FLAGS = ["--warmup", "2", "--iterations", "20"]
@@ -214,7 +213,7 @@ def test_a_dry_run_writes_its_page_and_nothing_else(
     named: bool, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    page = tmp_path / ("mine.html" if named else "REPORT.html")
+    page = tmp_path / ("mine.html" if named else "net.report.html")
     command = ["optimize", str(network), "--budget", "95%", "--dry-run", *QUICK_FLAGS, "--report"]
     assert main([*command, *([str(page)] if named else [])]) in (0, 1)
     assert list(tmp_path.iterdir()) == [page]
@@ -226,10 +225,18 @@ def test_a_model_within_its_budget(network: Path, tmp_path: Path) -> None:
     output.parent.mkdir()
     command = ["optimize", str(network), "--budget", "10s", "-o", str(output), *QUICK_FLAGS]
     assert main([*command, "--report"]) == 0
-    assert [path.name for path in output.parent.iterdir()] == ["REPORT.html"]
-    found = check((output.parent / "REPORT.html").read_text())
+    assert [path.name for path in output.parent.iterdir()] == ["small.report.html"]
+    found = check((output.parent / "small.report.html").read_text())
     assert "nothing to do" in found.text
     assert "curves" in titles(found)
+
+
+def test_outputs_in_one_folder_have_pages_of_their_own(network: Path, tmp_path: Path) -> None:
+    for name in ("a.onnx", "b.v2.onnx"):
+        command = ["optimize", str(network), "--budget", "10s", "-o", str(tmp_path / name)]
+        assert main([*command, *QUICK_FLAGS, "--report"]) == 0
+    pages = {path.name for path in tmp_path.glob("*.html")}
+    assert pages == {"a.report.html", "b.v2.report.html"}
 
 
 def test_a_page_in_place_of_another_file_is_refused(

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from alcs_onnx.graph.macs import MACS
 from alcs_onnx.pipeline.inspect.result import GroupFacts, LayerFacts, LayerSparsity, NodeFacts
 from alcs_onnx.report.html.blocks import facts, show
-from alcs_onnx.report.html.inspection.curves import curve_name
-from alcs_onnx.report.html.inspection.index import Index
-from alcs_onnx.report.html.inspection.texts import listed, operator, what_optimize_does
 from alcs_onnx.report.html.markup import Markup, element, join
+from alcs_onnx.report.inspect.page.curves import curve_name
+from alcs_onnx.report.inspect.page.index import Index
+from alcs_onnx.report.inspect.page.texts import listed, operator, what_optimize_does
 from alcs_onnx.report.layout import bytes_text, count_text, ms, percent, shape_text
 
 #: Groups of a node beyond these are only named.

@@ -8,11 +8,11 @@ from alcs_onnx.pipeline.inspect.result import NodeFacts, TensorFacts
 from alcs_onnx.report.html.blocks import facts
 from alcs_onnx.report.html.colouring import Colouring, by_amount, by_kind
 from alcs_onnx.report.html.graph import GraphNode, graph
-from alcs_onnx.report.html.inspection.details import node_details, templates
-from alcs_onnx.report.html.inspection.index import Index
-from alcs_onnx.report.html.inspection.kinds import KINDS, kind_of
-from alcs_onnx.report.html.inspection.texts import what_optimize_does
 from alcs_onnx.report.html.markup import Markup, element, join
+from alcs_onnx.report.inspect.page.details import node_details, templates
+from alcs_onnx.report.inspect.page.index import Index
+from alcs_onnx.report.inspect.page.kinds import KINDS, kind_of
+from alcs_onnx.report.inspect.page.texts import what_optimize_does
 from alcs_onnx.report.layout import count_text, ms, percent, shape_text
 from alcs_onnx.sparse_format import OP_DOMAIN
 

@@ -18,7 +18,7 @@ from alcs_onnx.report.html import (
     warning,
 )
 from alcs_onnx.report.layout import ms, percent
-from alcs_onnx.report.optimize_page import machine_facts, settings_facts, timing_table
+from alcs_onnx.report.measured import machine_facts, settings_facts, timing_table
 
 
 def sweep_page(result: SweepResult) -> str:

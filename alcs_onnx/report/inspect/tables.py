@@ -26,6 +26,7 @@ from alcs_onnx.report.layout import (
     rest_text,
     shape_text,
 )
+from alcs_onnx.report.long_tables import first, say_rest
 
 
 def print_inspection(inspection: Inspection, *, view: str, top: int = 20) -> None:
@@ -77,15 +78,6 @@ def _kept(kept: int, whole: int) -> str:
     return f"{percent(kept / whole if whole else 1.0)} kept"
 
 
-def _cut(count: int, top: int, noun: str) -> None:
-    if 0 < top < count:
-        say(f"... and {counted(count - top, f'more {noun}')}: --top 0 shows all")
-
-
-def _first(top: int, count: int) -> int:
-    return count if top == 0 else min(top, count)
-
-
 def _print_layers(model: ModelFacts, top: int) -> None:
     """The heaviest nodes, and what would become of them."""
     heavy = sorted(model.nodes, key=lambda n: (-(n.macs or 0), -n.parameters))
@@ -93,11 +85,11 @@ def _print_layers(model: ModelFacts, top: int) -> None:
     layers = {layer.node: layer for layer in model.layers}
     done = "is" if model.optimized else "would become"
     table = new_table(
-        f"Heaviest nodes: {_first(top, len(heavy))} of {len(heavy)} with weights or MACs",
+        f"Heaviest nodes: {first(top, len(heavy))} of {len(heavy)} with weights or MACs",
         *("node", "operator", "weights", "output", ">MACs", ">%", ">params", done, "why"),
         optional=("output", "params", "operator", "weights"),
     )
-    for node in heavy[: _first(top, len(heavy))]:
+    for node in heavy[: first(top, len(heavy))]:
         fate, why = _fate(layers.get(node.name), model.optimized)
         # Without layers nothing is decided; else what is no layer stays what it is.
         fate = fate or (node.op if model.layers else "-")
@@ -110,7 +102,7 @@ def _print_layers(model: ModelFacts, top: int) -> None:
             *(count_text(node.parameters), fate, why),
         )
     out.print(table)
-    _cut(len(heavy), top, "node")
+    say_rest(len(heavy), top, "node")
     if not model.layers:
         return
     prunable = sum(layer.prunable for layer in model.layers)
@@ -145,10 +137,10 @@ def _print_coupling(coupling: CouplingFacts | None, top: int) -> None:
         return
     groups = sorted(coupling.groups, key=lambda g: (bool(g.frozen), -g.parameters))
     table = new_table(
-        f"Channel groups: {_first(top, len(groups))} of {len(groups)}",
+        f"Channel groups: {first(top, len(groups))} of {len(groups)}",
         *("group", ">channels", ">params", ">nodes", "layers", "frozen because"),
     )
-    for group in groups[: _first(top, len(groups))]:
+    for group in groups[: first(top, len(groups))]:
         layers = list(dict.fromkeys(m.node for m in group.members if m.role != "vector"))
         more = f", ... {len(layers) - 4} more" if len(layers) > 4 else ""
         table.add_row(
@@ -158,7 +150,7 @@ def _print_coupling(coupling: CouplingFacts | None, top: int) -> None:
             group.frozen,
         )
     out.print(table)
-    _cut(len(groups), top, "group")
+    say_rest(len(groups), top, "group")
     say(
         f"{coupling.prunable_channels} of {coupling.channels} channels can be removed, in "
         f"{coupling.prunable_groups} of {len(groups)} groups"
@@ -174,14 +166,14 @@ def _print_sparsity(sparsity: SparsityFacts, top: int) -> None:
     layers = sorted(sparsity.layers, key=lambda layer: -layer.weights)
     stored = any(layer.stored is not None for layer in layers)
     table = new_table(
-        f"Zeros in % of groups: {_first(top, len(layers))} of {counted(len(layers), 'layer')}",
+        f"Zeros in % of groups: {first(top, len(layers))} of {counted(len(layers), 'layer')}",
         *("layer", "weights", ">g"),
         *(f">{_GROUPS.get(name, name)}" for name in names),
         *([">stored"] if stored else []),
         *(">bits", ">bytes"),
         optional=("weights", *([] if stored else ["bits"]), "g"),
     )
-    for layer in layers[: _first(top, len(layers))]:
+    for layer in layers[: first(top, len(layers))]:
         table.add_row(
             *(layer.layer, shape_text(layer.weight_shape), str(layer.simd_group)),
             *(_percent(layer.zeros[name]) for name in names),
@@ -198,7 +190,7 @@ def _print_sparsity(sparsity: SparsityFacts, top: int) -> None:
         bytes_text(sum(layer.stored_bytes for layer in layers)),
     )
     out.print(table)
-    _cut(len(layers), top, "layer")
+    say_rest(len(layers), top, "layer")
     say(f"{sparsity.nonzero:,} of {sparsity.weights:,} weights are not zero")
 
 
@@ -216,11 +208,11 @@ def _print_latency(model: ModelFacts, latency: LatencyFacts, top: int) -> None:
         if node.into:
             fused.setdefault(node.into, []).append(operators[node.node].op)
     table = new_table(
-        f"Slowest nodes: {_first(top, len(ran))} of {len(ran)} that ran",
+        f"Slowest nodes: {first(top, len(ran))} of {len(ran)} that ran",
         *("node", "operator", "ran as", ">ms", ">% of all", ">GMAC/s", "with"),
         optional=("with", "operator"),
     )
-    for node in ran[: _first(top, len(ran))]:
+    for node in ran[: first(top, len(ran))]:
         known = operators.get(node.node)
         macs = (known.kept_macs or 0) if known else 0
         table.add_row(
@@ -232,7 +224,7 @@ def _print_latency(model: ModelFacts, latency: LatencyFacts, top: int) -> None:
             "+".join(fused.get(node.node, ())),
         )
     out.print(table)
-    _cut(len(ran), top, "node")
+    say_rest(len(ran), top, "node")
     folded = sum(not n.ran_as and not n.into for n in latency.nodes)
     rest, time = rest_text(latency.rest_ms, latency.overhead_ms)
     say(
@@ -249,17 +241,17 @@ def _print_curves(latency: LatencyFacts, top: int) -> None:
     curves = sorted(latency.curves, key=lambda curve: -curve.times_ms[-1])
     table = new_table(
         f"Time of each layer in ms by density ({latency.structure}, groups of "
-        f"{latency.simd_group}): {_first(top, len(curves))} of {len(curves)}",
+        f"{latency.simd_group}): {first(top, len(curves))} of {len(curves)}",
         *("layer", ">0", ">0.25", ">0.5", ">0.75", ">1", ">runtime's Conv", "left alone"),
     )
-    for curve in curves[: _first(top, len(curves))]:
+    for curve in curves[: first(top, len(curves))]:
         table.add_row(
             curve.layer,
             *(ms(_at(density, curve.densities, curve.times_ms)) for density in _SHOWN),
             *(ms(curve.conv_ms), curve.left_alone),
         )
     out.print(table)
-    _cut(len(curves), top, "layer")
+    say_rest(len(curves), top, "layer")
 
 
 #: Densities of the columns; the JSON and HTML forms have all eleven points.

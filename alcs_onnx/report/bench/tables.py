@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from alcs_onnx.pipeline.bench.result import PERCENTILES, BenchResult, BenchRow
 from alcs_onnx.report.console import note, out, say
@@ -23,11 +24,11 @@ def print_bench(
         *("model", *columns, ">runs", ">inferences/s", ">speed-up"),
         optional=("std", "max", "min", "mean", "runs", "inferences/s"),
     )
-    for row in result.rows:
+    for row, name in zip(result.rows, _names(result.rows), strict=True):
         timing = row.timing
         times = (timing.median, timing.mean, row.minimum, row.maximum)
         table.add_row(
-            row.model,
+            name,
             *(ms(t) for t in (*times, *(row.percentiles[p] for p in wanted), timing.stddev)),
             str(timing.runs),
             f"{row.throughput:.1f}",
@@ -40,6 +41,12 @@ def print_bench(
     say(describe_machine(result.machine))
     for text in result.warnings:
         note(f"warning: {text}")
+
+
+def _names(rows: Sequence[BenchRow]) -> list[str]:
+    """Files without their folders, where those say nothing that tells the files apart."""
+    names = [PurePath(row.model).name for row in rows]
+    return names if len(set(names)) == len(names) else [row.model for row in rows]
 
 
 def _print_nodes(row: BenchRow, top: int | None) -> None:

@@ -8,10 +8,11 @@ from pathlib import PurePath
 from alcs_onnx.pipeline.inspect.result import Inspection, LatencyFacts, ModelFacts, TensorFacts
 from alcs_onnx.report.html.blocks import facts, text, warning
 from alcs_onnx.report.html.document import Section, page
-from alcs_onnx.report.html.inspection.curves import curve_chart
-from alcs_onnx.report.html.inspection.drawing import draw
-from alcs_onnx.report.html.inspection.index import Index
-from alcs_onnx.report.html.inspection.tables import (
+from alcs_onnx.report.html.markup import Markup, element
+from alcs_onnx.report.inspect.page.curves import curve_chart
+from alcs_onnx.report.inspect.page.drawing import draw
+from alcs_onnx.report.inspect.page.index import Index
+from alcs_onnx.report.inspect.page.tables import (
     curve_table,
     group_table,
     latency_table,
@@ -19,8 +20,7 @@ from alcs_onnx.report.html.inspection.tables import (
     node_table,
     sparsity_table,
 )
-from alcs_onnx.report.html.inspection.texts import listed, what_optimize_does
-from alcs_onnx.report.html.markup import Markup, element
+from alcs_onnx.report.inspect.page.texts import listed, what_optimize_does
 from alcs_onnx.report.layout import (
     bytes_text,
     count_text,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alcs_onnx.pipeline.inspect.result import CouplingFacts, LatencyFacts, SparsityFacts
-from alcs_onnx.report.html.inspection.index import Index
-from alcs_onnx.report.html.inspection.texts import listed, operator
 from alcs_onnx.report.html.markup import Markup
 from alcs_onnx.report.html.tables import Column, table
+from alcs_onnx.report.inspect.page.index import Index
+from alcs_onnx.report.inspect.page.texts import listed, operator
 from alcs_onnx.report.layout import bytes_text, count_text, ms, percent, shape_text
 
 

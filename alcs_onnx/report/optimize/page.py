@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import PurePath
 
@@ -26,7 +25,8 @@ from alcs_onnx.report.html import (
 )
 from alcs_onnx.report.html.markup import element
 from alcs_onnx.report.layout import count_text, ms, percent, shape_text
-from alcs_onnx.types import ChannelCurve, LayerCurve, Machine, Timing
+from alcs_onnx.report.measured import machine_facts, settings_facts, timing_table
+from alcs_onnx.types import ChannelCurve, LayerCurve
 
 _CHART = (320, 200)
 
@@ -64,42 +64,6 @@ def _sections(result: OptimizeResult) -> Iterator[Section]:
         yield Section("Numeric check", _check(result.check), "check")
     yield Section("Machine", [facts(machine_facts(result.machine))], "machine")
     yield Section("Settings", [facts(settings_facts(result.settings))], "settings")
-
-
-def machine_facts(machine: Machine) -> dict[str, object]:
-    """The fields of a `Machine` as facts."""
-    return settings_facts(asdict(machine))
-
-
-def settings_facts(settings: Mapping[str, object]) -> dict[str, object]:
-    """Settings as facts, nested ones by dotted name; what is None was not given."""
-    known: dict[str, object] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            nested = settings_facts(value)
-            known |= {f"{name}.{key}": item for key, item in nested.items()}
-        elif isinstance(value, (list, tuple)):
-            known[name] = ", ".join(map(str, value))
-        else:
-            known[name] = value
-    return known
-
-
-def timing_table(rows: Sequence[tuple[str, Timing]]) -> Markup:
-    """Latencies (ms) of models by name, and how much faster than the first each is."""
-    columns = [
-        *(Column("model"), Column("median ms", ms), Column("P90 ms", ms), Column("P99 ms", ms)),
-        *(Column("mean ms", ms), Column("std ms", ms), Column("runs")),
-        Column("speed-up", lambda value: f"{value:.2f}x"),
-    ]
-    first = rows[0][1].median
-    return table(
-        columns,
-        [
-            (name, t.median, t.p90, t.p99, t.mean, t.stddev, t.runs, first / t.median)
-            for name, t in rows
-        ],
-    )
 
 
 def _budget(result: OptimizeResult) -> dict[str, object]:

@@ -1,0 +1,15 @@
+"""Terminal tables of a model that was rewritten."""
+
+from __future__ import annotations
+
+from alcs_onnx.pipeline.compile import CompileResult
+from alcs_onnx.report.console import say
+from alcs_onnx.report.layers import print_check, print_layers
+from alcs_onnx.report.layout import percent
+
+
+def print_compile(result: CompileResult, *, top: int = 20) -> None:
+    """The layers of a rewritten model, of many the `top` heaviest, and its numeric check."""
+    print_layers(result.layers, timed=False, top=top)
+    print_check(result.check)
+    say(f"kept multiply-accumulates: {percent(result.mac_ratio)}", f"wrote {result.output}")

@@ -1,0 +1,82 @@
+"""Terminal tables of what was decided and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alcs_onnx.pipeline.optimize.result import ChannelReport, OptimizeResult
+from alcs_onnx.report.console import out, say
+from alcs_onnx.report.layers import print_check, print_layers
+from alcs_onnx.report.layout import describe_machine, ms, new_table, percent
+from alcs_onnx.report.long_tables import foremost, say_rest
+from alcs_onnx.types import Timing
+
+
+def print_optimize(result: OptimizeResult, *, top: int = 20) -> None:
+    """Channels, layers, latency, accuracy, the numeric check, and whether the budget was met.
+
+    Of many layers and groups `top` rows, 0 for all.
+    """
+    if result.channels:
+        _print_channels(result.channels, top)
+    print_layers(result.layers, timed=True, top=top)
+    latency = new_table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
+    latency.add_row("dense", *_timing_cells(result.dense, result.dense))
+    if result.sparse is not None:
+        latency.add_row("sparse", *_timing_cells(result.sparse, result.dense))
+    out.print(latency)
+    say(describe_machine(result.machine))
+    if result.accuracy is not None:
+        accuracy = new_table(
+            f"Accuracy ({result.accuracy.measure}, {result.accuracy.samples} samples)",
+            "stage",
+            ">%",
+        )
+        for stage, value in result.accuracy.stages.items():
+            accuracy.add_row(stage, f"{value:.2f}")
+        out.print(accuracy)
+    if result.check is not None:
+        print_check(result.check)
+    low, high = result.reachable_ms
+    say(
+        f"reachable: {ms(low)} to {ms(high)} ms | kept multiply-accumulates: "
+        f"{percent(result.mac_ratio)} | predicted {ms(result.predicted_ms)} ms"
+    )
+    say(result.message, style="bold")
+    if result.output is not None:
+        say(f"wrote {result.output}")
+
+
+def _print_channels(groups: Sequence[ChannelReport], top: int) -> None:
+    shown = foremost(groups, top, lambda row: row.saved_ms or 0.0)
+    title = f"Channel groups: the {len(shown)} of {len(groups)} that save most"
+    table = new_table(
+        "Channel groups" if len(shown) == len(groups) else title,
+        "group",
+        ">channels",
+        ">kept",
+        ">alone saves ms",
+        "why",
+        "layers",
+    )
+    for row in shown:
+        saved = "-" if row.saved_ms is None else f"{row.saved_ms:.3f}"
+        table.add_row(
+            row.group,
+            str(row.channels),
+            str(row.kept),
+            saved,
+            row.reason or "",
+            ", ".join(row.layers),
+        )
+    out.print(table)
+    say_rest(len(groups), top, "group")
+
+
+def _timing_cells(timing: Timing, reference: Timing) -> list[str]:
+    return [
+        ms(timing.median),
+        ms(timing.p90),
+        ms(timing.p99),
+        f"{reference.median / timing.median:.2f}x",
+    ]
