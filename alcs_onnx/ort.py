@@ -349,7 +349,7 @@ def interleave(
                 row.append(runner.run(count))
                 total_ms += float(row[-1].sum())
             recorded += count
-            reporter.stage("measuring", min(1.0, recorded / iterations))
+            reporter.phase("measuring", min(1.0, recorded / iterations))
     finally:
         if collecting:
             gc.enable()

@@ -8,19 +8,19 @@ from typing import Protocol
 class Reporter(Protocol):
     """What every command, measurement and training reports to.
 
-    Stages and epochs do not nest: a stage ends with the fraction 1, an epoch with `finish`.
+    Phases and epochs do not nest: a phase ends with the fraction 1, an epoch with `finish`.
     """
 
     def note(self, text: str) -> None:
         """One line about what happens or was decided."""
         ...
 
-    def stage(self, name: str, fraction: float) -> None:
-        """The fraction of a stage that is done, in [0, 1]."""
+    def phase(self, name: str, fraction: float) -> None:
+        """The fraction of a phase that is done, in [0, 1]: a phase ends with 1."""
         ...
 
-    def start(self, title: str, total: int | None) -> None:
-        """An epoch of `total` batches begins (None: unknown)."""
+    def start(self, title: str, total: int | None, left: int = 0) -> None:
+        """An epoch of `total` batches begins (None: unknown), with `left` more to come like it."""
         ...
 
     def advance(self, loss: float) -> None:
@@ -38,10 +38,10 @@ class Silent:
     def note(self, text: str) -> None:
         """Nothing."""
 
-    def stage(self, name: str, fraction: float) -> None:
+    def phase(self, name: str, fraction: float) -> None:
         """Nothing."""
 
-    def start(self, title: str, total: int | None) -> None:
+    def start(self, title: str, total: int | None, left: int = 0) -> None:
         """Nothing."""
 
     def advance(self, loss: float) -> None:

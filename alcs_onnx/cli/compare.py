@@ -63,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline.compare import CompareRequest, compare
-    from alcs_onnx.report import console
     from alcs_onnx.report.compare import print_model_comparison
     from alcs_onnx.report.export import write_result
+    from alcs_onnx.report.progress import progress
 
     if options.data is None and options.preprocess != "none":
         raise AlcsError("--preprocess has no effect without --data")
@@ -82,8 +82,8 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads,
         seed=options.seed,
     )
-    with console.progress() as progress:
-        result = compare(request, progress)
+    with progress() as reporter:
+        result = compare(request, reporter)
     required = options.require_agreement
     if required is not None and result.agreement is None:
         raise AlcsError("--require-agreement needs models whose first output is [N, classes]")

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         SearchOptions,
         compare_structures,
     )
-    from alcs_onnx.report import console
+    from alcs_onnx.report.progress import progress
 
     training = comparison.schedule(options, "what is compared is accuracy")
     comparison.check_exports(options, options.model)
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         output=options.output,
         **comparison.keywords(options),
     )
-    with console.progress() as progress:
-        result = compare_structures(request, progress)
+    with progress() as reporter:
+        result = compare_structures(request, reporter)
     comparison.show(options, result)
     return 0

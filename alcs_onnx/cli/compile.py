@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Rewrite, check, write, and print a row per layer."""
     from alcs_onnx.pipeline.compile import CompileRequest, compile_model
-    from alcs_onnx.report import console
     from alcs_onnx.report.compile import print_compile
+    from alcs_onnx.report.progress import progress
 
     request = CompileRequest(
         model=options.model,
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         simd_group=options.group_size,
         seed=options.seed,
     )
-    with console.progress() as progress:
-        result = compile_model(request, progress)
+    with progress() as reporter:
+        result = compile_model(request, reporter)
     print_compile(result, top=options.top)
     return 0

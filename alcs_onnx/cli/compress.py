@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compress, print, and export."""
     from alcs_onnx.pipeline.compress import CompressOptions, CompressRequest, compress
-    from alcs_onnx.report import console
+    from alcs_onnx.report.progress import progress
 
     training = comparison.schedule(options, "without training little would be left of the model")
     comparison.check_exports(options, options.model, options.output)
@@ -92,8 +92,8 @@ def run(options: argparse.Namespace) -> int:
         table=options.profile,
         **comparison.keywords(options),
     )
-    with console.progress() as progress:
-        result = compress(request, progress)
+    with progress() as reporter:
+        result = compress(request, reporter)
     comparison.show(options, result)
     return 0
 

@@ -81,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.pipeline.inspect.request import InspectRequest
     from alcs_onnx.report import console
     from alcs_onnx.report.inspect import print_inspection
+    from alcs_onnx.report.progress import progress
 
     _check_flags(options)
     output = _output(options)
@@ -88,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         if options.format == "text":
             raise AlcsError("-o writes JSON or HTML: add --format json or --format html")
         check_writable(output, options.model, *([options.profile] if options.profile else []))
-    with console.progress() as progress:
+    with progress() as reporter:
         inspection = inspect(
             InspectRequest(
                 model=options.model,
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
                 measuring=arguments.measuring(options),
                 seed=options.seed,
             ),
-            progress,
+            reporter,
         )
     if options.format == "text":
         print_inspection(

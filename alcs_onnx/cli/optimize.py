@@ -218,9 +218,9 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline.optimize import OptimizeRequest, optimize
-    from alcs_onnx.report import console
     from alcs_onnx.report.export import write_page, write_result
     from alcs_onnx.report.optimize import optimize_page, print_optimize
+    from alcs_onnx.report.progress import progress
 
     if options.output is None and not options.dry_run:
         raise AlcsError("optimize needs an output file: -o out.onnx (or --dry-run)")
@@ -237,8 +237,8 @@ def run(options: argparse.Namespace) -> int:
         training=training.requested(options),
         **requested(options),
     )
-    with console.progress() as progress:
-        result = optimize(request, progress)
+    with progress() as reporter:
+        result = optimize(request, reporter)
     if options.export_json is not None:
         write_result(options.export_json, result)
     print_optimize(result, top=options.top)

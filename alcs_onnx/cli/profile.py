@@ -42,8 +42,8 @@ def run(options: argparse.Namespace) -> int:
     """Measure, save, and print the curves."""
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline.profile import ProfileRequest, profile
-    from alcs_onnx.report import console
     from alcs_onnx.report.profile import print_channel_table, print_table
+    from alcs_onnx.report.progress import progress
     from alcs_onnx.types import ChannelTable
 
     if options.group_size is not None and not has_group_size(options.method):
@@ -58,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
         measuring=arguments.measuring(options),
         seed=options.seed,
     )
-    with console.progress() as progress:
-        table = profile(request, progress)
+    with progress() as reporter:
+        table = profile(request, reporter)
     if isinstance(table, ChannelTable):
         print_channel_table(table, top=options.top)
     else:

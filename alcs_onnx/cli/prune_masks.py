@@ -31,12 +31,12 @@ def run(options: argparse.Namespace) -> int:
     """Plan, save, and print what would be done."""
     from alcs_onnx.pipeline.optimize import OptimizeRequest
     from alcs_onnx.pipeline.optimize import optimize as run_optimize
-    from alcs_onnx.report import console
     from alcs_onnx.report.optimize import print_optimize
+    from alcs_onnx.report.progress import progress
 
     request = OptimizeRequest(save_plan_to=options.output, **optimize.requested(options))
-    with console.progress() as progress:
-        result = run_optimize(request, progress)
+    with progress() as reporter:
+        result = run_optimize(request, reporter)
     print_optimize(result, top=options.top)
     if result.status != "unchanged":
         print(f"wrote {options.output}")

@@ -69,9 +69,11 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.pipeline.sweep import SweepRequest, parse_budgets, sweep
     from alcs_onnx.report import console
     from alcs_onnx.report.export import write_page
+    from alcs_onnx.report.progress import progress
     from alcs_onnx.report.sweep import plot_sweep, print_sweep, sweep_page
 
     methods = [name for text in options.methods for name in re.split(r"[,\s]+", text) if name]
+    settings = optimize.settings(options, methods)
     request = SweepRequest(
         model=options.model,
         budgets=parse_budgets(options.budgets),
@@ -80,10 +82,10 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume,
         tables=options.tables,
         training=training.schedule(options),
-        **optimize.settings(options, methods),
+        **settings,
     )
-    with console.progress() as progress:
-        result = sweep(request, progress)
+    with progress() as reporter:
+        result = sweep(request, reporter)
     print_sweep(result)
     try:
         plot_sweep(result, options.output / "sweep.png")

@@ -241,7 +241,7 @@ def _measure(
     batches: list[tuple[Samples, Sequence[_Point], list[Samples]]] = []
     for start in range(0, max(1, len(points)), _BATCH):
         batch = points[start : start + _BATCH]
-        reporter.stage("measuring channel groups", start / max(1, len(points)))
+        reporter.phase("measuring channel groups", start / max(1, len(points)))
         models = [dense_model, *(build({name: kept}) for name, kept in batch)]
         dense, *rows = target.time(
             models,
@@ -253,7 +253,7 @@ def _measure(
             library=False,
         )
         batches.append((dense, batch, rows))
-    reporter.stage("measuring channel groups", 1.0)
+    reporter.phase("measuring channel groups", 1.0)
     dense_samples = np.concatenate([dense for dense, _, _ in batches])
     usual = float(np.median(dense_samples))
     samples: dict[_Point, Samples] = {}

@@ -70,9 +70,9 @@ def profile(
     }
     models = [serialize(model)]
     for index, density in enumerate(DENSITIES):
-        reporter.stage("building sparse models", index / len(DENSITIES))
+        reporter.phase("building sparse models", index / len(DENSITIES))
         models.append(build(dict.fromkeys(layers, density), seed + index))
-    reporter.stage("building sparse models", 1.0)
+    reporter.phase("building sparse models", 1.0)
     machine = target.machine(threads)
     dense, *sparse = target.node_times(
         models,

@@ -126,7 +126,7 @@ class Trainer:
         torch.manual_seed(seed)
         size = self.config.batch_size
         count = self.data.train.batch_count(size, training=True)
-        self.reporter.start(f"{stage} {number}/{total}", count)
+        self.reporter.start(f"{stage} {number}/{total}", count, left=total - number)
         loss_sum, samples = 0.0, 0
         for index, found in enumerate(self.data.train.batches(size, training=True, seed=seed)):
             batch = self._on_device(found)

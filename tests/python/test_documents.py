@@ -27,8 +27,9 @@ from alcs_onnx.formats import Format
 from alcs_onnx.latency import load_channel_table, load_table, save_table
 from alcs_onnx.pipeline.optimize.plan_file import load_plan, masks_path, save_plan
 from alcs_onnx.pipeline.sweep.folder import SweepFolder
-from alcs_onnx.report import inspection_json, read_comparison_json, write_comparison_json
+from alcs_onnx.report.compress import read_comparison_json, write_comparison_json
 from alcs_onnx.report.export import write_result
+from alcs_onnx.report.inspect import inspection_json
 
 FILES = Path(__file__).parents[1] / "golden" / "files"
 

@@ -27,8 +27,9 @@ from alcs_onnx.cli import arguments
 from alcs_onnx.documents import write_json
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
-from alcs_onnx.report.console import note, out, progress
+from alcs_onnx.report.console import note, out
 from alcs_onnx.report.layout import describe_machine
+from alcs_onnx.report.progress import progress
 from alcs_onnx.target import get_target
 
 #: Other work that may keep a core.

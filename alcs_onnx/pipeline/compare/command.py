@@ -96,7 +96,7 @@ def _run(pair: ModelPair, inputs: Inputs, reporter: Reporter) -> _Compared:
             kept += batch.singles(pair.dynamic_batch)
         count += batch.size
         if inputs.total:
-            reporter.stage("comparing", min(1.0, count / inputs.total))
+            reporter.phase("comparing", min(1.0, count / inputs.total))
     return _Compared(
         outputs=tuple(sums.result() for sums in differences),
         agreement=classes.result(),

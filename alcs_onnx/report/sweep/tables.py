@@ -18,7 +18,7 @@ def print_sweep(result: SweepResult) -> None:
     )
     dense = result.dense
     table.add_row(
-        *("dense", "", "", ms(dense.timing.median), "", "", "", "1.00x"),
+        *("dense", "", "", ms(dense.timing.median), "", ms(dense.timing.median), "", "1.00x"),
         *(_number(dense.accuracy, 2), "100.0", ""),
     )
     for point in result.points:

@@ -8,14 +8,14 @@ from alcs_onnx.reporter import Silent
 class Recorder(Silent):
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.stages: list[tuple[str, float]] = []
+        self.phases: list[tuple[str, float]] = []
 
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def stage(self, name: str, fraction: float) -> None:
-        self.stages.append((name, fraction))
+    def phase(self, name: str, fraction: float) -> None:
+        self.phases.append((name, fraction))
 
     @property
     def fractions(self) -> list[float]:
-        return [fraction for _, fraction in self.stages]
+        return [fraction for _, fraction in self.phases]

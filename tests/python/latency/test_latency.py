@@ -170,7 +170,7 @@ class KnownTarget:
             times.pop(self.drop, None)
             result.append(self._times({**times, "pool": self.rest_ms()}))
         dense_nodes = {"sr_nchwc": 0.3, "f_nchwc": 0.4, "unrelated": 0.05}
-        reporter.stage("measuring", 1.0)
+        reporter.phase("measuring", 1.0)
         return [self._times(dense_nodes), *result]
 
     def _times(self, nodes):
@@ -203,8 +203,8 @@ def test_the_table_recovers_known_times(model):
     assert table.model_digest == model.digest
     assert table.input_shapes == {"x": (1, 3, 16, 16)}
     assert table.dense.median == pytest.approx(0.75)
-    assert told.stages[0] == ("building sparse models", 0.0)
-    assert told.stages[-1] == ("measuring", 1.0)
+    assert told.phases[0] == ("building sparse models", 0.0)
+    assert told.phases[-1] == ("measuring", 1.0)
 
 
 @pytest.mark.parametrize("slowdown", [0.95, 1.08])

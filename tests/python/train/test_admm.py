@@ -386,7 +386,7 @@ def test_importing_without_torch_says_what_to_install() -> None:
 
 
 def test_progress_is_shown(model: Model, data: Data, capsys: pytest.CaptureFixture[str]) -> None:
-    from alcs_onnx.report.console import progress
+    from alcs_onnx.report.progress import progress
 
     with progress() as bars:
         prune(

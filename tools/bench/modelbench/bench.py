@@ -83,11 +83,11 @@ def bench_model(
         pause = SPIN_SECONDS if rivals or max(settings.threads) > 1 else 0.0
         steps = (1 + len(variants)) * len(settings.threads)
         for index in range(steps):
-            reporter.stage(f"{name}: loading", index / steps)
+            reporter.phase(f"{name}: loading", index / steps)
             threads = settings.threads[index // (1 + len(variants))]
             pruned = [None, *variants][index % (1 + len(variants))]
             gathering.add(pruned, threads, rivals, pause)
-        reporter.stage(f"{name}: loading", 1.0)
+        reporter.phase(f"{name}: loading", 1.0)
         peaks = {}
         if settings.peak_tool is not None:
             peaks = {n: PeakRunner(settings.peak_tool, settings.isa, n) for n in settings.threads}

@@ -290,7 +290,7 @@ def test_empty_masks(plan: Path, model: Model) -> None:
 @pytest.mark.parametrize(
     ("method", "flag", "value"),
     [
-        ("simd", "--score", "l1"),
+        ("simd", "--channel-solver", "greedy"),
         ("simd", "--min-share", "0.5"),
         ("channel", "--group-size", "8"),
         ("channel", "--projection", "bisection"),
@@ -303,6 +303,19 @@ def test_flags_of_another_method(
     arguments = ["optimize", str(network), "--budget", "50%", "--dry-run", "--method", method]
     assert main([*arguments, flag, value, "--data", "no_such_folder"]) == 2
     assert f"{flag} has no effect with --method {method}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "known"), [("simd", "l1, l2"), ("channel", "l1, l2, lamp")])
+def test_scores_of_another_method(
+    network: Path, capsys: pytest.CaptureFixture[str], method: str, known: str
+) -> None:
+    """Groups of weights and channels have scores of their own; some have the same name."""
+    other = {"simd": "sp-lamp", "channel": "l2"}[method]
+    arguments = ["optimize", str(network), "--budget", "50%", "--dry-run", "--method", method]
+    status = main([*arguments, "--score", other, "--data", "no_such_folder"])
+    told = capsys.readouterr().err
+    assert status == 2
+    assert (f"score '{other}' is not known: use {known}" in told) == (method == "simd")
 
 
 def test_command_line(

@@ -31,7 +31,7 @@ class StopIn(Silent):
     def __init__(self, title: str) -> None:
         self.title, self.here, self.batches = title, False, 0
 
-    def start(self, title: str, total: int | None) -> None:
+    def start(self, title: str, total: int | None, left: int = 0) -> None:
         self.here, self.batches = title.startswith(self.title), 0
 
     def advance(self, loss: float) -> None:

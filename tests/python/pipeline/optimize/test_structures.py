@@ -22,7 +22,7 @@ from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, load_plan, save_plan
 from alcs_onnx.rewrite import random_model, rewrite
 from alcs_onnx.sparse_format import pack
-from alcs_onnx.structures import STRUCTURES, get_structure, largest_groups, project
+from alcs_onnx.structures import STRUCTURES, get_structure, largest_groups
 from alcs_onnx.types import PruningPlan
 
 QUICK = ["--iterations", "10", "--warmup", "1"]
@@ -70,8 +70,10 @@ def test_a_rewritten_plan_computes_what_the_projected_weights_do(
     plan, grouping = plan_for(model, structure), get_structure(structure, 4)
     layers = {layer.name: layer for layer in conv_layers(model)}
     projected = {
-        layers[name].weight: project(
-            grouping, model.initializers[layers[name].weight], keep, layers[name]
+        layers[name].weight: np.where(
+            grouping.weight_mask(keep, layers[name]),
+            model.initializers[layers[name].weight],
+            np.float32(0),
         )
         for name, keep in plan.keep.items()
     }

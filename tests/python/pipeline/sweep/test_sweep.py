@@ -28,6 +28,7 @@ from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.sweep import SweepPoint, parse_budgets
 from alcs_onnx.pipeline.sweep.folder import differences
+from alcs_onnx.report import console
 from alcs_onnx.report.sweep import plot_sweep, print_sweep
 
 QUICK = Measuring(warmup=2, iterations=20)
@@ -76,7 +77,8 @@ def test_nonsense_and_duplicate_budgets(texts: list[str], words: str) -> None:
         (["--methods", "simd,magic"], "method 'magic' is not known"),
         (["--methods", "simd", "simd"], "the method simd is there twice"),
         (["--methods", ","], "a sweep needs methods"),
-        (["--score", "l1"], "--score has no effect with --method simd"),
+        (["--score", "taylor"], "score 'taylor' is not known: use l1, l2"),
+        (["--stages", "2"], "--stages has no effect with --method simd"),
         (["--methods", "channel", "--rho", "1"], "--rho has no effect with --method channel"),
         (["--lr", "0.1"], "--lr needs --data"),
         (["--data", "nowhere.npz"], "nowhere.npz"),
@@ -128,8 +130,11 @@ def test_the_front_is_what_nothing_beats() -> None:
     assert swept(slow, fast).exit_status == 0
 
 
-def test_the_table_has_every_point(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_every_point(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lost = SweepPoint("channel", "1%", "unreachable", "the budget cannot be reached: 1 to 2 ms")
+    monkeypatch.setattr(console.out, "width", 140)
     print_sweep(swept(point("80%", 0.8, 88.25), lost))
     text = capsys.readouterr().out
     [dense] = [line for line in text.splitlines() if line.lstrip().startswith("dense ")][:1]
@@ -170,7 +175,8 @@ def test_a_sweep_without_data(network: Path, tmp_path: Path) -> None:
             assert (row.status, row.output, row.measured) == ("unreachable", None, None)
             assert "cannot be reached" in row.message
         elif row.budget == "10s":
-            assert (row.status, row.output) == ("unchanged", None)
+            assert (row.status, row.output) == ("unchanged", f"net-{row.method}-10s.onnx")
+            assert (folder / row.output).read_bytes() == network.read_bytes()
         else:
             assert row.status in ("met", "missed")
             assert row.output == f"net-{row.method}-90%.onnx"
