@@ -112,8 +112,7 @@ std::string Layer::Name() const {
   } else if (group > 1) {
     name += "_groups" + std::to_string(group);
   }
-  if (gate == Gate::kHardSwish) name += "_hard_swish";
-  if (gate == Gate::kSilu) name += "_silu";
+  if (gate != Gate::kNone) name += std::string("_") + InfoOf(gate).name;
   if (batch > 1) name += "_batch" + std::to_string(batch);
   return name;
 }

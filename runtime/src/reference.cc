@@ -8,8 +8,7 @@ namespace alcs {
 namespace {
 
 double Activated(const Activation& act, double v) {
-  if (act.gate == Gate::kHardSwish) return v * std::min(std::max(v / 6 + 0.5, 0.0), 1.0);
-  if (act.gate == Gate::kSilu) return v / (1 + std::exp(-v));
+  if (act.gate != Gate::kNone) return InfoOf(act.gate).reference(v);
   const double kept = v < act.slope * v ? act.slope * v : v;
   const double raised = kept < act.low ? act.low : kept;
   return raised > act.high ? act.high : raised;

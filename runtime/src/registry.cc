@@ -12,7 +12,7 @@
 #define ALCS_PREPARE(isa, stride) ALCS_ROW(prepare, isa, prepare_##stride)
 #define ALCS_DEPTHWISE(isa, kernel, stride) ALCS_ROW(depthwise, isa, depthwise_##kernel##_##stride)
 #define ALCS_MAX_POOL(isa, kernel, stride) ALCS_ROW(max_pool, isa, max_pool_##kernel##_##stride)
-#define ALCS_GATE(isa, number, function) ALCS_ROW(gate, isa, gate_##function)
+#define ALCS_GATE(isa, number, name, body, ...) ALCS_ROW(gate, isa, gate_##body)
 
 namespace alcs {
 namespace kernels {

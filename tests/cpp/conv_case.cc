@@ -47,9 +47,10 @@ std::vector<float> ErrorBounds(const ConvCase& c, const Weights& weights, const 
   const double terms = static_cast<double>(geometry.columns) + 4;
   const double gamma = terms * std::numeric_limits<float>::epsilon() / 2;
   // How much the activation can magnify an error, and the error that it adds itself, relative to
-  // its operand: HardSwish is steepest at 3, Silu at 2.4.
+  // its operand.
   const bool gated = c.spec.activation.gate != Gate::kNone;
-  const double slope = gated ? 1.5 : std::max(1.0F, std::fabs(c.spec.activation.slope));
+  const double slope =
+      std::max<double>(InfoOf(c.spec.activation.gate).steepest, std::fabs(c.spec.activation.slope));
   const double own = gated ? 4 * std::numeric_limits<float>::epsilon() : 0;
   for (float& bound : bounds) bound = static_cast<float>((gamma * slope + own) * bound * 1.01);
   return bounds;

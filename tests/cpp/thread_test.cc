@@ -74,7 +74,7 @@ TEST(ThreadsDoNotChangeTheResult) {
   std::vector<Layer> layers = Layers();
   for (const Layer& layer : Layers()) {
     layers.push_back(layer);
-    layers.back().spec.activation.gate = layers.size() % 2 == 0 ? Gate::kHardSwish : Gate::kSilu;
+    layers.back().spec.activation.gate = static_cast<Gate>(1 + layers.size() % (kGates - 1));
   }
   for (const Layer& layer : layers) {
     Random random(Seed());

@@ -72,10 +72,11 @@ TEST(BadAttributesAreRefused) {
   refused([&](ConvSpec& s) { s.activation.low = -infinity; }, "finite");
   refused([&](ConvSpec& s) { s.activation.high = infinity; }, "finite");
   refused([](ConvSpec& s) { s.activation = {1, 2, 1}; }, "greater");
-  for (const int bad : {-1, 3}) {
+  for (const int bad : {-1, kGates}) {
     refused([&](ConvSpec& s) { s.activation.gate = static_cast<Gate>(bad); }, "gate");
   }
-  for (const Gate gate : {Gate::kHardSwish, Gate::kSilu}) {
+  for (int number = 1; number < kGates; ++number) {
+    const Gate gate = static_cast<Gate>(number);
     const Activation none;
     refused([&](ConvSpec& s) { s.activation = {0.5F, none.low, none.high, gate}; }, "gate");
     refused([&](ConvSpec& s) { s.activation = {1, 0, none.high, gate}; }, "gate");

@@ -11,17 +11,10 @@
 
 #include <cstdint>
 
+#include "alcs/gates.h"
 #include "alcs/status.h"
 
 namespace alcs {
-
-// A product of v and a rising function of it, whose values are the operator's attribute `gate`.
-enum class Gate {
-  kNone,
-  kHardSwish,  // v * clip(v / 6 + 0.5, 0, 1)
-  kSilu,       // v / (1 + exp(-v))
-};
-constexpr int kGates = 3;
 
 // y = clip(max(v, slope * v), low, high), or the gate of v. A NaN stays a NaN.
 struct Activation {

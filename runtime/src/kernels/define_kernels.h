@@ -1,5 +1,6 @@
 // Turns the rows of kernels.inc into definitions. Included by the file of an instruction set after
 // its vector type, ALCS_VEC, and its ALCS_ROWS_... have been defined; not by anything else.
+#include "alcs/gates.h"
 #include "kernels/gate.h"
 #include "kernels/kernel_api.h"
 #include "kernels/prepare.h"
@@ -29,9 +30,9 @@
               {#isa "_max_pool_" #kernel "_" #stride, kernel, stride, \
                WindowBody<ALCS_VEC, kernel, stride, WindowOp::kMax>::Run})
 
-#define ALCS_GATE(isa, number, function)         \
-  ALCS_DEFINE(GateKernel, isa##_gate_##function, \
-              {#isa "_gate_" #function, number, GateBody<ALCS_VEC, function<ALCS_VEC>>::Run})
+#define ALCS_GATE(isa, number, name, body, ...) \
+  ALCS_DEFINE(GateKernel, isa##_gate_##body,    \
+              {#isa "_gate_" #body, number, GateBody<ALCS_VEC, body<ALCS_VEC>>::Run})
 
 namespace alcs {
 namespace kernels {

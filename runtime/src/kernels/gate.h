@@ -1,4 +1,4 @@
-// The gates (HardSwish and Silu), over any vector type of float (see vec_scalar.h).
+// The bodies of the gates (alcs/gates.h), over any vector type of float (see vec_scalar.h).
 //
 // Applied in place to outputs that a tile has just stored: in the first-level cache they are
 // quickly read again, and the register tiles stay as many as they are.
