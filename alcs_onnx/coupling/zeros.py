@@ -15,6 +15,8 @@ import numpy as np
 from alcs_onnx.coupling.analysis import Coupling
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, Node
+from alcs_onnx.op_traits import OPS
+from alcs_onnx.op_traits import Zeros as TraitOfZeros
 from alcs_onnx.types import BoolArray
 
 
@@ -176,29 +178,20 @@ def _conv(zeros: Zeros, node: Node) -> BoolArray:
     return zero
 
 
-_CHANNELWISE = (
-    # f(0) = 0
-    "Abs", "Cast", "Ceil", "Celu", "Dropout", "Elu", "Erf", "Floor", "Gelu", "HardSwish",
-    "Identity", "LeakyRelu", "Mish", "Neg", "PRelu", "Relu", "Round", "Selu", "Sign", "Sin",
-    "Softsign", "Sqrt", "Swish", "Tanh",
-    # values moved or summed within a channel
-    "AveragePool", "DepthToSpace", "Expand", "Flatten", "Gather", "GlobalAveragePool",
-    "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool", "ReduceL1", "ReduceL2", "ReduceMax",
-    "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare", "Reshape", "Slice",
-    "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-)  # fmt: skip
+_BY_TRAIT: Mapping[TraitOfZeros, _ZeroRule] = {
+    TraitOfZeros.KEPT: _first,
+    TraitOfZeros.LOST: _none,
+    TraitOfZeros.OF_ALL: _all,
+    TraitOfZeros.OF_ANY: _any,
+}
 
-_NOWHERE_ZERO = ("Cos", "Div", "Exp", "HardSigmoid", "Log", "Reciprocal", "Sigmoid", "Softplus")
-
-#: operator of the default domain -> what it leaves zero. THE registration. All but Conv work
-#: channel by channel; operators that are not here read all channels that are not zero.
+#: operator of the default domain -> what it leaves zero: by its trait, or the rule that is
+#: registered here. All but Conv work channel by channel; operators that are not here read all
+#: channels that are not zero.
 ZERO_RULES: Mapping[str, _ZeroRule] = {
-    **dict.fromkeys(_CHANNELWISE, _first),
-    **dict.fromkeys(_NOWHERE_ZERO, _none),
-    **dict.fromkeys(("Add", "Concat", "Max", "Mean", "Min", "Sub", "Sum"), _all),
+    **{name: _BY_TRAIT[op.zeros] for name, op in OPS.items() if op.zeros is not None},
     "Clip": _clip,
     "Conv": _conv,
-    "Mul": _any,
     "Pad": _pad,
     "Resize": _resize,
     "Upsample": _resize,

@@ -10,16 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from alcs_onnx.graph import GraphEditor, Node
+from alcs_onnx.op_traits import ops_with
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_MAX_POOL
 
 #: Window size and stride of the library's kernels.
 WINDOWS = frozenset({(2, 2), (3, 1), (3, 2), (5, 1)})
 
 #: Operators whose output ONNX Runtime keeps blocked if their inputs are.
-_KEEP_LAYOUT = frozenset(
-    {"Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "LeakyRelu", "MaxPool"}
-    | {"Mul", "Relu", "Sigmoid", "Sum", "Tanh"}
-)
+_KEEP_LAYOUT = ops_with(lambda op: op.blocked)
 
 
 def replace_max_pools(editor: GraphEditor) -> None:
@@ -73,6 +71,6 @@ def _comes_blocked(editor: GraphEditor, tensor: str) -> bool:
         seen.add(producer.name)
         if producer.is_op("Conv"):
             return True
-        if producer.domain == "" and producer.op_type in _KEEP_LAYOUT:
+        if producer.is_op(*_KEEP_LAYOUT):
             open_tensors += [name for name in producer.inputs if name]
     return False

@@ -5,14 +5,10 @@ from __future__ import annotations
 from alcs_onnx.coupling.linker import Linker, told
 from alcs_onnx.coupling.rules.registry import Changes, Kept, couples
 from alcs_onnx.graph import Node
+from alcs_onnx.op_traits import BROADCAST, UNARY
 
 
-@couples(
-    "Abs", "Cast", "Ceil", "Celu", "Clip", "Cos", "Dropout", "Elu", "Erf", "Exp", "Floor", "Gelu",
-    "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Not",
-    "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Softplus",
-    "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
-)  # fmt: skip
+@couples(*UNARY)
 def unary(linker: Linker, node: Node) -> None:
     """The output has the input's channels; further inputs (limits, ratios) are scalars."""
     found = linker.channels[node.inputs[0]]
@@ -20,11 +16,7 @@ def unary(linker: Linker, node: Node) -> None:
         linker.set(output, found.axis, found.ids)
 
 
-@couples(
-    "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max",
-    "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor",
-    reads_first=False,
-)  # fmt: skip
+@couples(*BROADCAST, reads_first=False)
 def elementwise(linker: Linker, node: Node) -> None:
     """Operands share their channels: a residual Add, a squeeze-and-excitation Mul, a PRelu.
 

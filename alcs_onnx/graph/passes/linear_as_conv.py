@@ -26,16 +26,11 @@ import numpy as np
 
 from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.model import Array, AttributeValue, Node
+from alcs_onnx.op_traits import BROADCAST, UNARY
 from alcs_onnx.types import Shape
 
 #: Work on each number of the first input by itself, or by what belongs to its channel.
-_PER_CHANNEL = (
-    "Abs", "BatchNormalization", "Cast", "Celu", "Clip", "Elu", "Erf", "Exp", "Gelu",
-    "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Relu", "Selu",
-    "Sigmoid", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
-)  # fmt: skip
-#: Operands that are broadcast to the output.
-_BROADCAST = ("Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum")
+_PER_CHANNEL = (*UNARY, "BatchNormalization")
 #: Reorder nothing: the elements of a sample stay in their order.
 _VIEWS = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
@@ -146,7 +141,7 @@ class _Conversion:
     def _follow(self, node: Node) -> None:
         """Move a node that reads a moved tensor to its four axes, if that is the same."""
         image = self._moved.get(node.inputs[0])
-        if node.is_op(*_BROADCAST):
+        if node.is_op(*BROADCAST):
             operands = self._operands(node)
             if operands is not None:
                 self._move(_with_inputs(node, operands))

@@ -8,9 +8,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from alcs_onnx.op_traits import LINEAR
 from alcs_onnx.train.operators.registry import Build, Step, register
-
-_LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 _BINARY: dict[str, Step] = {
     "And": torch.logical_and,
@@ -31,7 +30,7 @@ def _bias_inputs(build: Build) -> Sequence[int]:
     """
     for index, other in ((0, 1), (1, 0)):
         producer = build.model.producer(build.input(other))
-        if producer is not None and producer.op_type in _LINEAR:
+        if producer is not None and producer.op_type in LINEAR:
             return (index,)
     return ()
 

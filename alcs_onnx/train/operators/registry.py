@@ -23,13 +23,14 @@ import torch
 
 from alcs_onnx.errors import UnsupportedError
 from alcs_onnx.graph import Model, Node
+from alcs_onnx.op_traits import LINEAR
 from alcs_onnx.types import Shape
 
 Step = Callable[..., Any]
 Parameters = Sequence[int] | Callable[["Build"], Sequence[int]]
 
 #: Operators that need none of their own output in the backward pass.
-_OVERWRITABLE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add"})
+_OVERWRITABLE = (*LINEAR, "Add")
 
 
 @dataclass(frozen=True)
