@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from math import isfinite, prod
 from typing import ClassVar
 
@@ -104,26 +103,19 @@ class ConvLayer:
         return self.group * self.blocks_per_group(simd_group) * self.columns
 
 
-class Gate(IntEnum):
-    """A product of x and a rising function of it; the values are the op's attribute `gate`."""
-
-    NONE = 0
-    HARD_SWISH = 1  # x * clip(x / 6 + 0.5, 0, 1)
-    SILU = 2  # x / (1 + exp(-x))
-
-
 @dataclass(frozen=True)
 class Activation:
     """The fused activation y = clip(max(x, slope * x), low, high), or the gate of x.
 
-    Covers the identity, Relu (low = 0), Clip and LeakyRelu (slope < 1). A gate takes the place
-    of the rest, which must then be the identity.
+    Covers the identity, Relu (low = 0), Clip and LeakyRelu (slope < 1). A gate, by its number
+    in `graph.activations.GATES`, takes the place of the rest, which must then be the identity;
+    0 is none. The fields are attributes of the op, under these names.
     """
 
     slope: float = 1.0
     low: float = -float(np.finfo(np.float32).max)
     high: float = float(np.finfo(np.float32).max)
-    gate: Gate = Gate.NONE
+    gate: int = 0
 
     @property
     def is_identity(self) -> bool:

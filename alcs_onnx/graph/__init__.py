@@ -4,9 +4,9 @@ from alcs_onnx.graph.convs import conv_layer, conv_layers, skipped_convs
 from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.file import ModelFile, read_file
 from alcs_onnx.graph.fully_connected import as_convolutions, reason_no_convolution
-from alcs_onnx.graph.gates import match_gate
 from alcs_onnx.graph.load import load_model, require_conv
 from alcs_onnx.graph.macs import model_macs
+from alcs_onnx.graph.match_activation import FoundActivation, match_activation
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
 from alcs_onnx.graph.proto import int4_dtype
 from alcs_onnx.graph.save import save_model, serialize
@@ -20,6 +20,7 @@ from alcs_onnx.graph.tensors import (
 __all__ = [
     "AttributeValue",
     "ComputedTensor",
+    "FoundActivation",
     "GraphEditor",
     "Model",
     "ModelFile",
@@ -32,7 +33,7 @@ __all__ = [
     "conv_layers",
     "int4_dtype",
     "load_model",
-    "match_gate",
+    "match_activation",
     "model_macs",
     "read_file",
     "reason_no_convolution",

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from alcs_onnx.errors import AlcsError, ModelError
+from alcs_onnx.graph.activations import gate_numbered
 from alcs_onnx.graph.functions import SPARSE_CONVS
 from alcs_onnx.graph.model import Array, Node
 from alcs_onnx.graph.weight_bodies import PACKED, PACKING, PLAIN
 from alcs_onnx.packed_format import PackedWeights, unpack_quantized
 from alcs_onnx.sparse_format import SparseWeights, unpack
-from alcs_onnx.types import Activation, FloatArray, Gate, Shape
+from alcs_onnx.types import Activation, FloatArray, Shape
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def read_activation(node: Node) -> Activation:
         high=node.float_attribute("high", Activation.high),
     )
     gate = node.int_attribute("gate", 0)  # absent from files written before there were gates
-    if gate not in set(Gate) or (gate != Gate.NONE and not plain.is_identity):
+    if gate != 0 and (gate_numbered(gate) is None or not plain.is_identity):
         raise ModelError(
             f"node '{node.name}' ({node.op_type}): gate {gate} is unknown or not alone"
         )
-    return replace(plain, gate=Gate(gate))
+    return replace(plain, gate=gate)

@@ -14,10 +14,10 @@ from alcs_onnx.graph import Model, Node
 from alcs_onnx.latency.fused import (
     FUSIBLE,
     FUSIBLE_IN_GEMM,
-    HARD_SWISH_PARTS,
+    GATE_PARTS,
     aliases,
     find_convs,
-    hard_swish_times,
+    replaced_times,
     stem,
 )
 from alcs_onnx.latency.overhead import without_overhead
@@ -83,9 +83,11 @@ def attribute(model: Model, profile: NodeTimes) -> tuple[NodeRun, ...]:
         runs[name] = NodeRun(name, profile.nodes[ran], profile.op_types[ran])
         taken.add(ran)
         fused |= dict.fromkeys(_fused_before(model, name, ran), name)
-    for name, ms in hard_swish_times(model, profile).items():
-        runs[name] = NodeRun(name, ms, "+".join(HARD_SWISH_PARTS))
-    shared_out = any(run.ran_as == "+".join(HARD_SWISH_PARTS) for run in runs.values())
+    shared_out: set[str] = set()  # operators whose nodes without a place were given one
+    for name, ms in replaced_times(model, profile).items():
+        parts = GATE_PARTS[model.node(name).op_type]
+        runs[name] = NodeRun(name, ms, "+".join(parts))
+        shared_out.update(parts)
     names = {node.name for node in model.nodes}
     added: dict[str, NodeRun] = {}
     for ran, ms in profile.nodes.items():
@@ -96,7 +98,7 @@ def attribute(model: Model, profile: NodeTimes) -> tuple[NodeRun, ...]:
         if place:
             before = runs.get(place, NodeRun(place, 0.0, op_type))
             runs[place] = replace(before, ms=before.ms + ms)
-        elif not (shared_out and op_type in HARD_SWISH_PARTS):
+        elif op_type not in shared_out:
             before = added.get(op_type, NodeRun("", 0.0, op_type))
             added[op_type] = replace(before, ms=before.ms + ms)
     for node in model.nodes:

@@ -14,26 +14,23 @@ import re
 from collections.abc import Iterable
 from math import nan, prod
 
-from alcs_onnx.graph import GraphEditor, Model, conv_layers, match_gate
+from alcs_onnx.graph import FoundActivation, GraphEditor, Model, conv_layers, match_activation
+from alcs_onnx.graph.activations import GATES
+from alcs_onnx.op_traits import ops_with
 from alcs_onnx.target import NodeTimes
 
 #: What the runtime fuses into a preceding Conv (its element-wise sum included) or folds into it.
-FUSIBLE = frozenset(
-    {"Add", "BatchNormalization", "Clip", "HardSigmoid", "LeakyRelu", "Mul", "Relu"}
-    | {"Sigmoid", "Tanh"}
-)
+FUSIBLE = ops_with(lambda op: op.in_conv)
 #: Activations that it fuses into a preceding Gemm.
-FUSIBLE_IN_GEMM = frozenset(
-    {"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh"}
-    | {"ThresholdedRelu"}
-)
+FUSIBLE_IN_GEMM = ops_with(lambda op: op.in_gemm)
 #: What the runtime appends to a name, and to one that is taken.
 _SUFFIX = re.compile(r"(_nchwc(_token_\d+|_\d+)?|_token_\d+|_new_reshape)$")
 #: What it appends to the name of a node that it makes of several: the last or the main one's.
 _PRODUCT_SUFFIX = re.compile(r"/((QuickGelu|MatmulTranspose)Fusion/.*|MatMulAddFusion)$")
 #: What it puts before the name of a Gemm or Conv that an activation was fused into.
 _PREFIX = re.compile(r"^fused ")
-HARD_SWISH_PARTS = ("HardSigmoid", "Mul")
+#: Operators that are a gate, and what the runtime may replace them by.
+GATE_PARTS = {gate.operator: gate.parts for gate in GATES.values() if gate.operator}
 
 
 def dense_times(model: Model, profile: NodeTimes) -> dict[str, float]:
@@ -75,39 +72,36 @@ def _gate_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     for node, time in profile.nodes.items():
         name = _PRODUCT_SUFFIX.sub("", node)
         times[name] = times.get(name, 0.0) + time
-    times |= hard_swish_times(model, profile)
+    times |= replaced_times(model, profile)
     editor = GraphEditor(model)
-    found: dict[str, float] = {}
+    behind: dict[str, float] = {}
     for layer in conv_layers(model):
         tensor = model.node(layer.name).outputs[0]
         following = editor.only_consumer(tensor)
         if following is not None and following.is_op("Add"):
             tensor = following.outputs[0]
-            following = editor.only_consumer(tensor)
-        gate = match_gate(editor, tensor)
-        nodes = () if gate is None else gate.nodes
-        if following is not None and following.is_op("HardSwish"):
-            nodes = (following,)
-        found[layer.name] = sum(times.get(node.name, 0.0) for node in nodes)
-    return found
+        found = match_activation(editor, tensor)
+        if isinstance(found, FoundActivation) and found.activation.gate != 0:
+            behind[layer.name] = sum(times.get(node.name, 0.0) for node in found.nodes)
+    return behind
 
 
-def hard_swish_times(model: Model, profile: NodeTimes) -> dict[str, float]:
-    """Time (ms) of HardSwish nodes, which the runtime may replace by nodes with names of its own.
+def replaced_times(model: Model, profile: NodeTimes) -> dict[str, float]:
+    """Time (ms) of gates that are one node, which the runtime may replace by nodes of its own.
 
-    What those take together is shared out by the sizes of the tensors.
+    Those have other names. What they take together is shared out by the sizes of the tensors.
     """
     known = {node.name for node in model.nodes}
+    replaced = [
+        node for node in model.nodes if node.is_op(*GATE_PARTS) and node.name not in profile.nodes
+    ]
+    parts = {part for node in replaced for part in GATE_PARTS[node.op_type]}
     nameless = sum(
         time
         for node, time in profile.nodes.items()
-        if profile.op_types[node] in HARD_SWISH_PARTS and node not in known
+        if profile.op_types[node] in parts and node not in known
     )
-    sizes = {
-        node.name: prod(model.shapes.get(node.outputs[0], ()))
-        for node in model.nodes
-        if node.is_op("HardSwish") and node.name not in profile.nodes
-    }
+    sizes = {node.name: prod(model.shapes.get(node.outputs[0], ())) for node in replaced}
     total = sum(sizes.values())
     return {name: nameless * size / total for name, size in sizes.items()}
 

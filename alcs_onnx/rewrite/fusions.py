@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from alcs_onnx.graph import GraphEditor, Node, match_gate
-from alcs_onnx.rewrite.activations import ACTIVATIONS
-from alcs_onnx.types import Activation, Gate
+from alcs_onnx.graph import GraphEditor, Node, match_activation
+from alcs_onnx.types import Activation
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,6 @@ class Epilogue:
         absorbed = (*self.absorbed, *(node.name for node in nodes))
         fused = (*self.fused, name)
         return replace(self, output=output, absorbed=absorbed, fused=fused, **changes)
-
-
-#: How the fused gates are called in reports.
-_GATE_NAMES = {Gate.HARD_SWISH: "HardSwish", Gate.SILU: "Silu"}
 
 
 def _residual(editor: GraphEditor, epilogue: Epilogue) -> Epilogue | str | None:
@@ -63,35 +58,18 @@ def _residual(editor: GraphEditor, epilogue: Epilogue) -> Epilogue | str | None:
     return epilogue.grown("residual", [node], node.outputs[0], residual=residual)
 
 
-def _gate(editor: GraphEditor, epilogue: Epilogue) -> Epilogue | str | None:
-    """The product of v and a function of v, by the table of gates."""
-    found = match_gate(editor, epilogue.output)
-    if found is None:
-        return None
-    name, activation = _GATE_NAMES[found.gate], Activation(gate=found.gate)
-    return epilogue.grown(name, found.nodes, found.output, activation=activation)
-
-
 def _activation(editor: GraphEditor, epilogue: Epilogue) -> Epilogue | str | None:
-    """An activation that is one node, by the table of activations."""
-    node = editor.only_consumer(epilogue.output)
-    if node is None or not epilogue.activation.is_identity:
-        return None
-    rule = ACTIVATIONS.get(node.op_type) if node.domain == "" else None
-    if rule is None:
-        return None
-    if node.input(0) != epilogue.output or epilogue.output in node.inputs[1:]:
-        return f"{node.op_type} reads it as a parameter"
-    activation = rule(editor, node)
-    if isinstance(activation, str):
-        return f"{node.op_type}: {activation}"
-    return epilogue.grown(node.op_type, [node], node.outputs[0], activation=activation)
+    """One of those that the registry has."""
+    found = match_activation(editor, epilogue.output)
+    if found is None or isinstance(found, str):
+        return found
+    return epilogue.grown(found.name, found.nodes, found.output, activation=found.activation)
 
 
 Fusion = Callable[[GraphEditor, Epilogue], Epilogue | str | None]
 
-#: In the order in which the op applies them; at most one of the last two finds something.
-FUSIONS: tuple[Fusion, ...] = (_residual, _gate, _activation)
+#: In the order in which the op applies them.
+FUSIONS: tuple[Fusion, ...] = (_residual, _activation)
 
 
 def match_epilogue(editor: GraphEditor, conv: Node) -> Epilogue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -265,10 +265,7 @@ def _replace(
     attributes: dict[str, AttributeValue] = {
         **_geometry(layer, stored.simd_group),
         **stored.attributes,
-        "slope": epilogue.activation.slope,
-        "low": epilogue.activation.low,
-        "high": epilogue.activation.high,
-        "gate": int(epilogue.activation.gate),
+        **asdict(epilogue.activation),
     }
     editor.insert_node(
         Node(layer.name, op_type, tuple(inputs), (epilogue.output,), attributes, OP_DOMAIN)

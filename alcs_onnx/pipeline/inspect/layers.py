@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from alcs_onnx.graph import Model, Node, conv_layers, reason_no_convolution
+from alcs_onnx.graph.activations import activation_names
 from alcs_onnx.graph.functions import SPARSE_CONVS
 from alcs_onnx.graph.sparse_conv import read_activation
 from alcs_onnx.pipeline.inspect.result import LayerFacts
@@ -15,9 +16,6 @@ from alcs_onnx.pipeline.inspect.subject import Subject
 from alcs_onnx.rewrite import LayerRewrite, compile_sparse
 from alcs_onnx.sparse_format import OP_DOMAIN
 from alcs_onnx.structures import reason_dense
-from alcs_onnx.types import Activation, Gate
-
-_GATES = {Gate.HARD_SWISH: "HardSwish", Gate.SILU: "Silu"}
 
 
 def layer_facts(subject: Subject, simd_group: int) -> tuple[LayerFacts, ...]:
@@ -89,25 +87,6 @@ def _optimized(subject: Subject, node: Node, layer: str, reason: str) -> LayerFa
         simd_group=node.int_attribute("simd_group", 0),
         fused=(*residual, *activation_names(read_activation(node))),
     )
-
-
-def activation_names(activation: Activation) -> tuple[str, ...]:
-    """The operators that the fused activation stands for."""
-    names = []
-    none = Activation()
-    if activation.gate in _GATES:
-        names.append(_GATES[activation.gate])
-    if activation.slope != none.slope:
-        names.append(f"LeakyRelu({activation.slope:g})")
-    low, high = activation.low, activation.high
-    if (low, high) == (0, none.high):
-        names.append("Relu")
-    elif (low, high) != (none.low, none.high):
-        shown = [
-            f"{x:g}" if x != limit else "" for x, limit in ((low, none.low), (high, none.high))
-        ]
-        names.append(f"Clip({'..'.join(shown)})")
-    return tuple(names)
 
 
 def _others(subject: Subject, model: Model) -> Iterator[LayerFacts]:

@@ -17,6 +17,7 @@ import pytest
 from op_models import Case, Tensors, dense_twin, expected, make_model, random_tensors
 from op_sessions import ORT_ERRORS, create_session, refusal
 
+from alcs_onnx.graph.activations import GATES
 from alcs_onnx.ort import get_library_path
 
 
@@ -247,7 +248,7 @@ BAD_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "huge dilation": {"dilations": [2**62, 2**62]},
     "empty range": {"low": 1.0, "high": 0.0},
     "slope that is no number": {"slope": float("nan")},
-    "gate 3": {"gate": 3},
+    "gate beyond the last": {"gate": len(GATES) + 1},
     "gate -1": {"gate": -1},
     "gate beyond 32 bits": {"gate": 2**32 + 1},
     "float gate": {"gate": 1.0},

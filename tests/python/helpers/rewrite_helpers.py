@@ -17,7 +17,7 @@ from graph_helpers import (
 
 from alcs_onnx.graph import Model, Node, load_model, save_model, serialize
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN
-from alcs_onnx.types import Activation, Gate
+from alcs_onnx.types import Activation
 
 Rng = np.random.Generator
 NONE = Activation()
@@ -41,7 +41,7 @@ def op_types(result: Model) -> list[str]:
 
 def activation(node: Node) -> Activation:
     numbers = (node.float_attribute(name, np.nan) for name in ("slope", "low", "high"))
-    return Activation(*numbers, gate=Gate(node.int_attribute("gate", -1)))
+    return Activation(*numbers, gate=node.int_attribute("gate", -1))
 
 
 def golden_model(case: dict, residual: bool) -> onnx.ModelProto:

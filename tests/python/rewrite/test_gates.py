@@ -18,9 +18,10 @@ from rewrite_helpers import NONE, activation, golden_model, load, load_again, sa
 
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import load_model
+from alcs_onnx.graph.activations import GATES
 from alcs_onnx.rewrite import rewrite
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD
-from alcs_onnx.types import Activation, Gate
+from alcs_onnx.types import Activation
 
 Rng = np.random.Generator
 
@@ -28,23 +29,23 @@ SIXTH = np.float32(1 / 6)
 HARD = {"alpha": 1 / 6, "beta": 0.5}
 SIX = {"three": 3, "zero": 0, "six": 6, "sixth": SIXTH}
 
-#: Nodes from a to y, and what they compute.
-GATES = {
-    "HardSwish": ([op("HardSwish", "a", "y")], Gate.HARD_SWISH),
+#: Nodes from a to y, and the gate that they compute.
+SPELLINGS = {
+    "HardSwish": ([op("HardSwish", "a", "y")], "HardSwish"),
     "x * HardSigmoid": (
         [op("HardSigmoid", "a", "f", **HARD), op("Mul", "a f", "y")],
-        Gate.HARD_SWISH,
+        "HardSwish",
     ),
     "HardSigmoid * x": (
         [op("HardSigmoid", "a", "f", **HARD), op("Mul", "f a", "y")],
-        Gate.HARD_SWISH,
+        "HardSwish",
     ),
     "HardSigmoid with few digits": (
         [op("HardSigmoid", "a", "f", alpha=0.1666667, beta=0.5), op("Mul", "f a", "y")],
-        Gate.HARD_SWISH,
+        "HardSwish",
     ),
-    "x * Sigmoid": ([op("Sigmoid", "a", "f"), op("Mul", "a f", "y")], Gate.SILU),
-    "Sigmoid * x": ([op("Sigmoid", "a", "f"), op("Mul", "f a", "y")], Gate.SILU),
+    "x * Sigmoid": ([op("Sigmoid", "a", "f"), op("Mul", "a f", "y")], "Silu"),
+    "Sigmoid * x": ([op("Sigmoid", "a", "f"), op("Mul", "f a", "y")], "Silu"),
     "x * (relu6 / 6)": (
         [
             op("Add", "a three", "b"),
@@ -52,7 +53,7 @@ GATES = {
             op("Div", "c six", "f"),
             op("Mul", "a f", "y"),
         ],
-        Gate.HARD_SWISH,
+        "HardSwish",
     ),
     "(1/6 * relu6) * x": (
         [
@@ -61,7 +62,7 @@ GATES = {
             op("Mul", "sixth c", "f"),
             op("Mul", "f a", "y"),
         ],
-        Gate.HARD_SWISH,
+        "HardSwish",
     ),
     "x * relu6 / 6": (
         [
@@ -70,7 +71,7 @@ GATES = {
             op("Mul", "a c", "f"),
             op("Div", "f six", "y"),
         ],
-        Gate.HARD_SWISH,
+        "HardSwish",
     ),
     "relu6 * x * 1/6": (
         [
@@ -79,7 +80,7 @@ GATES = {
             op("Mul", "c a", "f"),
             op("Mul", "f sixth", "y"),
         ],
-        Gate.HARD_SWISH,
+        "HardSwish",
     ),
     "Max and Min": (
         [
@@ -89,7 +90,7 @@ GATES = {
             op("Div", "d six", "f"),
             op("Mul", "a f", "y"),
         ],
-        Gate.HARD_SWISH,
+        "HardSwish",
     ),
     "Relu and Min": (
         [
@@ -99,8 +100,25 @@ GATES = {
             op("Mul", "d a", "f"),
             op("Div", "f six", "y"),
         ],
-        Gate.HARD_SWISH,
+        "HardSwish",
     ),
+}
+
+
+def registered(name: str) -> list:
+    """The operators that the function bodies have for a gate, from a to y."""
+    gate = GATES[name]
+    tensors = ["a", *(f"f{i}" for i in range(len(gate.factor)))]
+    calls = zip(gate.factor, tensors[:-1], tensors[1:], strict=True)
+    nodes = [op(call.op_type, read, made, **call.attributes) for call, read, made in calls]
+    return [*nodes, op("Mul", f"a {tensors[-1]}", "y")]
+
+
+SPELLINGS |= {f"{name} as registered": (registered(name), name) for name in GATES}
+SPELLINGS |= {
+    f"{gate.operator} alone": ([op(gate.operator, "a", "y")], name)
+    for name, gate in GATES.items()
+    if gate.operator
 }
 
 
@@ -110,24 +128,24 @@ def gate_weights(rng: Rng) -> dict:
 
 
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("name", GATES)
+@pytest.mark.parametrize("name", SPELLINGS)
 def test_gates_are_fused(tmp_path: Path, rng: Rng, name: str, residual: bool) -> None:
-    nodes, gate = GATES[name]
+    nodes, gate = SPELLINGS[name]
     conv = [op("Conv", "x w bias", "v" if residual else "a", "conv", pads=[1, 1, 1, 1])]
     if residual:
         conv += [op("Sigmoid", "x", "r"), op("Add", "v r", "a")]
-    loaded = load(tmp_path, [*conv, *nodes], gate_weights(rng))
+    opset = 20 if name.endswith("alone") else 17  # some operators are newer than others
+    loaded = load(tmp_path, [*conv, *nodes], gate_weights(rng), opset=opset)
     result = rewrite(loaded)
     last = result.model.nodes[-1]
     assert last.op_type == (OP_CONV_ADD if residual else OP_CONV)
-    assert activation(last) == Activation(gate=gate)
-    fused = "HardSwish" if gate is Gate.HARD_SWISH else "Silu"
-    assert result.layers[0].fused == (("residual", fused) if residual else (fused,))
+    assert activation(last) == Activation(gate=GATES[gate].number)
+    assert result.layers[0].fused == (("residual", gate) if residual else (gate,))
     assert len(result.model.nodes) == (2 if residual else 1)
     same(result.model, loaded, rng)
     # Read back it is the same layer, and written again the same op.
     again = rewrite(load_again(result.model, tmp_path))
-    assert activation(again.model.nodes[-1]) == Activation(gate=gate)
+    assert activation(again.model.nodes[-1]) == Activation(gate=GATES[gate].number)
     same(again.model, loaded, rng)
 
 
@@ -204,7 +222,11 @@ def test_other_products_stay(tmp_path: Path, rng: Rng, nodes: list, outputs: str
     same(result.model, loaded, rng)
 
 
-@pytest.mark.parametrize("wrong", [{"gate": 3}, {"gate": -1}, {"gate": 2, "low": 0.0}])
+def test_numbers_have_no_gaps() -> None:
+    assert [gate.number for gate in GATES.values()] == list(range(1, len(GATES) + 1))
+
+
+@pytest.mark.parametrize("wrong", [{"gate": len(GATES) + 1}, {"gate": -1}, {"gate": 2, "low": 0.0}])
 def test_invalid_gates_are_refused_on_load(tmp_path: Path, rng: Rng, wrong: dict) -> None:
     proto = golden_model(golden_cases()[0], residual=False)
     node = proto.graph.node[0]

@@ -13,6 +13,7 @@ import pytest
 from graph_helpers import GOLDEN, assert_same, conv_weight, model, op, run, store, vector
 
 from alcs_onnx.graph import conv_layers, load_model, serialize
+from alcs_onnx.graph.activations import GATES
 from alcs_onnx.graph.functions import sparse_conv_function
 from alcs_onnx.rewrite import compile_sparse, random_model, rewrite
 
@@ -89,18 +90,23 @@ def test_library_and_function_body_agree(
 
 
 @pytest.mark.parametrize("opset", [13, 14, 17, 20])
-@pytest.mark.parametrize("gate", ["HardSigmoid", "Sigmoid"])
+@pytest.mark.parametrize("gate", GATES)
 def test_gates_agree(library: Path, tmp_path: Path, rng: Rng, gate: str, opset: int) -> None:
     """Plain and residual, on a dense and on a depthwise layer."""
-    attributes = {"alpha": 1 / 6, "beta": 0.5} if gate == "HardSigmoid" else {}
+
+    def product(x: str, out: str) -> list:
+        factor, nodes = x, []
+        for index, call in enumerate(GATES[gate].factor):
+            read, factor = factor, f"{x}{index}"
+            nodes.append(op(call.op_type, read, factor, **call.attributes))
+        return [*nodes, op("Mul", f"{factor} {x}", out)]
+
     nodes = [
         op("Conv", "x w", "a", "c1", pads=[1, 1, 1, 1]),
-        op(gate, "a", "f", **attributes),
-        op("Mul", "a f", "b"),
+        *product("a", "b"),
         op("Conv", "b d", "c", "c2", group=8, pads=[1, 1, 1, 1]),
         op("Add", "c b", "s"),
-        op(gate, "s", "g", **attributes),
-        op("Mul", "g s", "y"),
+        *product("s", "y"),
     ]
     weights = {"w": conv_weight(rng, 8, 8, 3, 3) * 5, "d": conv_weight(rng, 8, 1, 3, 3) * 5}
     shape = (2, 8, 19, 23)

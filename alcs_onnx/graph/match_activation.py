@@ -1,21 +1,23 @@
-"""Which products of a tensor and a function of it are gates, which the op can take over.
+"""What becomes of a tensor: an activation that our convolutions can take over, or not.
 
-The tensor x is read twice: by the product, and by a chain of nodes that computes the other
-factor. Exporters write the same gate in many ways, so a chain is not compared node by node but
-reduced to what it computes: a `Factor`. One function per gate in `GATES` recognises its factor.
+An activation is one node, by its operator, or a gate in several: the tensor x is read twice then,
+by the product, and by a chain of nodes that computes the other factor. Exporters write the same
+gate in many ways, so a chain is not compared node by node but reduced to what it computes, a
+`Factor`, as are those of the registry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf, isclose
 
 import numpy as np
 
+from alcs_onnx.graph.activations import GATES, OPERATORS, Gate
 from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.model import Node
-from alcs_onnx.types import Gate
+from alcs_onnx.op_traits import UNARY
+from alcs_onnx.types import Activation
 
 #: Relative difference up to which a constant is the one meant: 1/6 is written in few digits.
 _TOLERANCE = 1e-6
@@ -25,13 +27,13 @@ _LONGEST = 5
 
 @dataclass(frozen=True)
 class Factor:
-    """clip(scale * x + shift, low, high), or that of sigmoid(x)."""
+    """clip(scale * f(x) + shift, low, high); f applies the operators of `functions` in turn."""
 
     scale: float = 1.0
     shift: float = 0.0
     low: float = -inf
     high: float = inf
-    sigmoid: bool = False
+    functions: tuple[str, ...] = ()
 
     def times(self, c: float) -> Factor:
         """The product with a positive constant."""
@@ -51,32 +53,19 @@ class Factor:
     def near(self, other: Factor) -> bool:
         """Whether both are the same function but for the rounding of constants."""
         pairs = ((getattr(self, n), getattr(other, n)) for n in ("scale", "shift", "low", "high"))
-        return self.sigmoid == other.sigmoid and all(
+        return self.functions == other.functions and all(
             isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE) for a, b in pairs
         )
 
 
 @dataclass(frozen=True)
-class Gated:
-    """A gate that was found: the nodes that compute it, and the tensor that holds it."""
+class FoundActivation:
+    """An activation that was found: the nodes that compute it, and the tensor that holds it."""
 
-    gate: Gate
+    name: str
+    activation: Activation
     output: str
     nodes: tuple[Node, ...]
-
-
-def _hard_swish(factor: Factor) -> bool:
-    return factor.near(Factor(scale=1 / 6, shift=0.5, low=0.0, high=1.0))
-
-
-def _silu(factor: Factor) -> bool:
-    return factor.near(Factor(sigmoid=True))
-
-
-GATES: Mapping[Gate, Callable[[Factor], bool]] = {
-    Gate.HARD_SWISH: _hard_swish,
-    Gate.SILU: _silu,
-}
 
 
 def _number(editor: GraphEditor, name: str, rank: int) -> float | None:
@@ -104,13 +93,8 @@ def _after(editor: GraphEditor, node: Node, tensor: str, factor: Factor) -> Fact
     if node.domain != "":
         return None
     first = node.input(0) == tensor
-    if node.op_type == "Sigmoid":
-        return Factor(sigmoid=True) if factor == Factor() else None
-    if node.op_type == "HardSigmoid":
-        alpha, beta = node.float_attribute("alpha", 0.2), node.float_attribute("beta", 0.5)
-        return factor.times(alpha).plus(beta).within(0.0, 1.0) if alpha > 0 else None
-    if node.op_type == "Relu":
-        return factor.within(0.0, inf)
+    if node.op_type in UNARY and node.op_type != "Clip":
+        return _after_unary(node, factor)
     if node.op_type == "Clip":
         low, high = _bound(editor, node, 1, -inf), _bound(editor, node, 2, inf)
         return None if not first or low is None or high is None else factor.within(low, high)
@@ -128,12 +112,57 @@ def _after(editor: GraphEditor, node: Node, tensor: str, factor: Factor) -> Fact
     return factor.times(1 / number) if node.op_type == "Div" and first and number > 0 else None
 
 
+def _after_unary(node: Node, factor: Factor) -> Factor | None:
+    if node.op_type == "HardSigmoid":
+        alpha, beta = node.float_attribute("alpha", 0.2), node.float_attribute("beta", 0.5)
+        return factor.times(alpha).plus(beta).within(0.0, 1.0) if alpha > 0 else None
+    if node.op_type == "Relu":
+        return factor.within(0.0, inf)
+    if factor == Factor(functions=factor.functions) and not node.attributes:
+        return Factor(functions=(*factor.functions, node.op_type))
+    return None
+
+
+def _factor_of(gate: Gate) -> Factor:
+    factor = Factor()
+    for call in gate.factor:
+        after = _after_unary(Node("", call.op_type, (), (), call.attributes), factor)
+        if after is None:
+            raise ValueError(f"{gate.name}: {call.op_type} is no part of a factor")
+        factor = after
+    return factor
+
+
+_FACTORS = [(gate, _factor_of(gate)) for gate in GATES.values()]
+
+
 def _gate_of(factor: Factor) -> Gate | None:
-    return next((gate for gate, matches in GATES.items() if matches(factor)), None)
+    return next((gate for gate, known in _FACTORS if factor.near(known)), None)
 
 
-def match_gate(editor: GraphEditor, x: str) -> Gated | None:
-    """The gate of `x`, if that is all that becomes of x."""
+def match_activation(editor: GraphEditor, x: str) -> FoundActivation | str | None:
+    """The activation of `x`, if that is all that becomes of x.
+
+    The reason why it cannot be taken over where it is none that the op can do, and None where what
+    reads x is no activation.
+    """
+    return _match_gate(editor, x) or _match_operator(editor, x)
+
+
+def _match_operator(editor: GraphEditor, x: str) -> FoundActivation | str | None:
+    node = editor.only_consumer(x)
+    read = OPERATORS.get(node.op_type) if node is not None and node.domain == "" else None
+    if node is None or read is None:
+        return None
+    if node.input(0) != x or x in node.inputs[1:]:
+        return f"{node.op_type} reads it as a parameter"
+    activation = read(node, editor.constant)
+    if isinstance(activation, str):
+        return f"{node.op_type}: {activation}"
+    return FoundActivation(node.op_type, activation, node.outputs[0], (node,))
+
+
+def _match_gate(editor: GraphEditor, x: str) -> FoundActivation | None:
     readers = editor.consumers(x)
     if editor.is_output(x) or len(readers) != 2:
         return None
@@ -145,7 +174,9 @@ def match_gate(editor: GraphEditor, x: str) -> Gated | None:
     return None
 
 
-def _match_product(editor: GraphEditor, x: str, product: Node, node: Node) -> Gated | None:
+def _match_product(
+    editor: GraphEditor, x: str, product: Node, node: Node
+) -> FoundActivation | None:
     """The gate x * f(x), where `node` begins the computation of f and `product` is the product."""
     nodes: list[Node] = []
     tensor, factor = x, Factor()
@@ -165,4 +196,6 @@ def _match_product(editor: GraphEditor, x: str, product: Node, node: Node) -> Ga
         gate = _gate_of(scaled) if scaled is not None else None
         nodes.append(scaling)
         output = scaling.outputs[0]
-    return None if gate is None else Gated(gate, output, tuple(nodes))
+    if gate is None:
+        return None
+    return FoundActivation(gate.name, Activation(gate=gate.number), output, tuple(nodes))
