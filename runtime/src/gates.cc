@@ -6,12 +6,10 @@
 namespace alcs {
 namespace {
 
-constexpr GateInfo kInfo[kGates] = {
-    {Gate::kNone, "none", [](double v) { return v; }, 1, [](double, double) { return 0.0; }},
-#define ALCS_GATE_INFO(arg, number, name, body, reference, steepest, error)   \
-  {Gate::name, #body, [](double v) -> double { return reference; }, steepest, \
-   []([[maybe_unused]] double v, [[maybe_unused]] double y) -> double { return error; }},
-    ALCS_GATES(ALCS_GATE_INFO, )
+constexpr GateInfo kInfo[kGates] = {{"none", [](double v) { return v; }},
+#define ALCS_GATE_INFO(arg, number, name, body, reference, ...) \
+  {#body, [](double v) -> double { return reference; }},
+                                    ALCS_GATES(ALCS_GATE_INFO, )
 #undef ALCS_GATE_INFO
 };
 

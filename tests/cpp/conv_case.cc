@@ -49,14 +49,24 @@ std::vector<float> ErrorBounds(const ConvCase& c, const Weights& weights, const 
   // How much the activation can magnify an error, and the error that it adds itself, relative to
   // its operand.
   const bool gated = c.spec.activation.gate != Gate::kNone;
-  const double slope =
-      std::max<double>(InfoOf(c.spec.activation.gate).steepest, std::fabs(c.spec.activation.slope));
+  const double slope = std::max<double>(BoundsOf(c.spec.activation.gate).steepest,
+                                        std::fabs(c.spec.activation.slope));
   const double own = gated ? 4 * std::numeric_limits<float>::epsilon() : 0;
   for (float& bound : bounds) bound = static_cast<float>((gamma * slope + own) * bound * 1.01);
   return bounds;
 }
 
 }  // namespace
+
+const GateBounds& BoundsOf(Gate gate) {
+  static constexpr GateBounds kBounds[kGates] = {{1, [](double, double) { return 0.0; }},
+#define ALCS_GATE_BOUNDS(arg, number, name, body, reference, steepest, error) \
+  {steepest, []([[maybe_unused]] double v, double y) -> double { return error; }},
+                                                 ALCS_GATES(ALCS_GATE_BOUNDS, )
+#undef ALCS_GATE_BOUNDS
+  };
+  return kBounds[static_cast<int>(gate)];
+}
 
 int64_t Uniform(Random& random, int64_t low, int64_t high) {
   return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));

@@ -16,6 +16,13 @@ namespace test {
 
 using Random = std::mt19937_64;
 
+// What a row of alcs/gates.h allows a kernel: see there.
+struct GateBounds {
+  double steepest;
+  double (*error)(double v, double y);
+};
+const GateBounds& BoundsOf(Gate gate);
+
 int64_t Uniform(Random& random, int64_t low, int64_t high);  // both ends included
 float UniformFloat(Random& random);                          // [-1, 1)
 

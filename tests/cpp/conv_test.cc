@@ -298,11 +298,11 @@ TEST(GatesOverTheWholeRange) {
   const int32_t first = 0;
   constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
   for (int number = 1; number < kGates; ++number) {
-    const GateInfo& gate = InfoOf(static_cast<Gate>(number));
+    const auto gate = static_cast<Gate>(number);
     for (const Isa isa : {Isa::kReference, IsaUnderTest()}) {
       ConvSpec spec;
       spec.out_channels = spec.in_channels = 1;
-      spec.activation.gate = gate.gate;
+      spec.activation.gate = gate;
       std::unique_ptr<Conv> conv;
       std::shared_ptr<const ConvPlan> plan;
       Status status = Conv::Create(spec, {&one, 1, &first, 1, &zero, 1}, isa, &conv);
@@ -313,11 +313,11 @@ TEST(GatesOverTheWholeRange) {
       conv->Run(*plan, x.data(), nullptr, y.data(), scratch.data(), SerialFor());
       for (std::size_t i = 0; i < x.size(); ++i) {
         const double v = x[i];
-        const double expected = gate.reference(v);
-        const double bound = kEpsilon * gate.error(v, expected);
+        const double expected = InfoOf(gate).reference(v);
+        const double bound = kEpsilon * BoundsOf(gate).error(v, expected);
         EXPECT(std::isnan(v) ? std::isnan(y[i]) : std::fabs(y[i] - expected) <= bound,
-               IsaName(isa) << " " << gate.name << " of " << v << " is " << y[i] << ", expected "
-                            << expected);
+               IsaName(isa) << " " << InfoOf(gate).name << " of " << v << " is " << y[i]
+                            << ", expected " << expected);
       }
     }
   }

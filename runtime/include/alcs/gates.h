@@ -13,8 +13,8 @@ namespace alcs {
 //   name       of the enumerator
 //   body       the struct of kernels/gate.h that computes it; also its name in reports
 //   reference  its value y at a double v
-//   steepest   the largest |dy/dv|, rounded up
-//   error      how far a kernel may be off at v, in float's epsilon: at most 4 * |v|
+//   steepest   for the tests: the largest |dy/dv|, rounded up
+//   error      for the tests: how far a kernel may be off at v, in float's epsilon, 4 * |v| at most
 //
 // `arg` is handed to every row. HardSwish is off by the rounding of v / 6 + 0.5 where that is near
 // 1, whatever becomes of it; Silu may underflow below 1e-36.
@@ -34,13 +34,10 @@ enum class Gate {
 constexpr int kGates = 1 ALCS_GATES(ALCS_GATE_ONE, );  // none included
 #undef ALCS_GATE_ONE
 
-// A row, as above.
+// What the engine needs of a row.
 struct GateInfo {
-  Gate gate;
   const char* name;
   double (*reference)(double v);
-  double steepest;
-  double (*error)(double v, double y);
 };
 
 // The row of a gate; for none, that of v itself.
