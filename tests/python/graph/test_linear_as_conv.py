@@ -204,6 +204,8 @@ BETWEEN = {
     "PRelu": [op("PRelu", "h slope", "a")],
     "SiLU": [op("Sigmoid", "h", "s"), op("Mul", "h s", "a")],
     "doubled": [op("Add", "h h", "s"), op("Mul", "half s", "a")],
+    "chosen by sign": [op("Less", "h half", "l"), op("Where", "l h slope", "a")],
+    "rounded": [op("Round", "h", "s"), op("Mod", "s half", "m", fmod=1), op("Sub", "h m", "a")],
     "no-ops": [op("Flatten", "h", "s"), op("Reshape", "s same", "a")],
     "there and back": [op("Unsqueeze", "h axes", "s"), op("Squeeze", "s axes", "a")],
     "four axes": [op("Reshape", "h four", "r"), op("Relu", "r", "s"), op("Flatten", "s", "a")],

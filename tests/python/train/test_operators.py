@@ -16,6 +16,7 @@ from train_models import PRUNABLE, classifier, run_onnx, save  # noqa: E402
 from alcs_onnx.differences import relative_difference  # noqa: E402
 from alcs_onnx.errors import AlcsError, ModelError, UnsupportedError  # noqa: E402
 from alcs_onnx.graph import conv_layers, load_model  # noqa: E402
+from alcs_onnx.op_traits import UNARY  # noqa: E402
 from alcs_onnx.train import OnnxModule, verify  # noqa: E402
 from alcs_onnx.train.module import escape, unescape  # noqa: E402
 from alcs_onnx.train.operators import find, registered  # noqa: E402
@@ -64,10 +65,10 @@ def resize(shape: tuple[int, ...], scales: tuple[float, ...] | None, sizes: Any,
     )
 
 
+#: Element-wise operators that need more than one image of any numbers: see the other cases.
+NOT_PLAIN = ("Cast", "Clip", "Dropout", "Gelu", "Log", "Not", "Sqrt")
 PLAIN = (
-    "Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Neg", "Reciprocal", "Round", "Sigmoid",
-    "Sign", "Sin", "Softplus", "Softsign", "Tanh", "HardSwish", "Mish", "Relu", "LeakyRelu",
-    "Elu", "Celu", "Selu", "ThresholdedRelu", "HardSigmoid", "Identity",
+    *(name for name in UNARY if name in registered() and name not in NOT_PLAIN),
     "GlobalAveragePool", "GlobalMaxPool", "Shape", "ReduceMean", "ReduceL2", "ReduceL1",
     "ReduceSumSquare", "LogSoftmax", "Softmax", "Transpose", "Flatten",
 )  # fmt: skip
