@@ -24,7 +24,7 @@ class Coupling:
     classes of a group, in the order of the group's channels.
     """
 
-    structure_digest: str
+    topology_digest: str
     groups: tuple[ChannelGroup, ...]
     activations: Mapping[str, tuple[int, IntArray]]
     constants: Mapping[str, Mapping[int, IntArray]]
@@ -146,7 +146,7 @@ def _group(linker: Linker) -> Coupling:
         constants.setdefault(tensor, {})[axis] = ids
     groups, members = _make_groups(linker.model, group_of, uses, reasons)
     return Coupling(
-        structure_digest=linker.model.structure_digest,
+        topology_digest=linker.model.topology_digest,
         groups=groups,
         activations=activations,
         constants=constants,

@@ -72,7 +72,7 @@ def zero_channels(model: Model, coupling: Coupling) -> Mapping[str, BoolArray]:
     Groups that cannot lose channels have none. Raises `AlcsError` for a coupling of another
     model.
     """
-    if coupling.structure_digest != model.structure_digest:
+    if coupling.topology_digest != model.topology_digest:
         raise AlcsError("the channel groups are those of another model: analyse this one")
     zeros = Zeros(model, coupling)
     read = np.zeros(coupling.class_count, np.bool_)

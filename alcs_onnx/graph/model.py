@@ -181,7 +181,7 @@ class Model:
         return _sha256(self._digest_parts(weights=True))
 
     @cached_property
-    def structure_digest(self) -> str:
+    def topology_digest(self) -> str:
         """The same without the values of float weights: training does not change it."""
         return _sha256(self._digest_parts(weights=False))
 

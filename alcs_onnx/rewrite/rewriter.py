@@ -57,7 +57,7 @@ class _Storage:
 def rewrite(
     model: Model,
     plan: PruningPlan | None = None,
-    leave_alone: Collection[str] = (),
+    excluded: Collection[str] = (),
     simd_group: int | None = None,
     quantized: Mapping[LayerName, QuantizedWeight] | None = None,
 ) -> RewriteResult:
@@ -66,7 +66,7 @@ def rewrite(
     A planned layer stores exactly what the plan keeps, in the group size that leaves no zeros
     in its structure (`Structure.storage_group`). Any other layer stores every group, of
     `simd_group` weights (default: the plan's, else 8) or of the largest size that its conv
-    groups have rows for; depthwise layers thus use 1. Layers in `leave_alone` stay Conv nodes,
+    groups have rows for; depthwise layers thus use 1. Layers in `excluded` stay Conv nodes,
     masked if planned; as a mapping it gives the reasons. The weights of layers in `quantized`
     are those given there instead of the model's, stored in few bits; of these only groups that
     are not all zero are stored. Raises `ModelError` for a name that is no conv layer or a mask
@@ -84,7 +84,7 @@ def rewrite(
         g = largest_fitting(layer.rows_per_group, default)
         return _Storage(g, _all_groups(layer, g))
 
-    return _rewrite(model, storage, leave_alone, quantized or {})
+    return _rewrite(model, storage, excluded, quantized or {})
 
 
 def compile_sparse(
@@ -117,7 +117,7 @@ def random_model(
     densities: Mapping[LayerName, float],
     simd_group: int,
     seed: int,
-    leave_alone: Collection[str] = (),
+    excluded: Collection[str] = (),
     structure: str = "simd",
 ) -> RewriteResult:
     """The model with random groups kept, for measuring latencies at given densities.
@@ -143,7 +143,7 @@ def random_model(
         keep.reshape(-1)[generator.permutation(keep.size)[:dropped]] = False
         return _stored(grouping, keep, layer)
 
-    return _rewrite(model, storage, leave_alone)
+    return _rewrite(model, storage, excluded)
 
 
 def _stored(structure: Structure, keep: GroupMask, layer: ConvLayer) -> _Storage:
@@ -175,11 +175,11 @@ def _check_names(model: Model, names: Collection[str], what: str) -> None:
 def _rewrite(
     model: Model,
     storage: Callable[[ConvLayer, FloatArray], _Storage],
-    leave_alone: Collection[str],
+    excluded: Collection[str],
     quantized: Mapping[LayerName, QuantizedWeight] = MappingProxyType({}),
 ) -> RewriteResult:
-    _check_names(model, leave_alone, "list of layers to leave alone")
-    reasons = leave_alone if isinstance(leave_alone, Mapping) else {}
+    _check_names(model, excluded, "list of layers to leave alone")
+    reasons = excluded if isinstance(excluded, Mapping) else {}
     editor = GraphEditor(model)
     rows: dict[str, LayerRewrite] = {
         name: LayerRewrite(name, "Conv", 0, 0, 0, 0, reason=reason)
@@ -195,7 +195,7 @@ def _rewrite(
             check_fits(layer.name, levels, layer.weight_shape)
             weight = levels.values()
         how = storage(layer, weight)
-        if layer.name in leave_alone:
+        if layer.name in excluded:
             masked = _leave(editor, layer, weight, how, levels)
             reason = str(reasons.get(layer.name, "left alone as asked"))
             row = LayerRewrite(layer.name, "Conv", 0, 0, 0, layer.macs, reason=reason + masked)

@@ -100,7 +100,7 @@ def _zero(model: Model, tensor: str) -> Array:
 
 
 def _kept(model: Model, coupling: Coupling, keep: Mapping[str, ChannelMask]) -> _Kept:
-    if coupling.structure_digest != model.structure_digest:
+    if coupling.topology_digest != model.topology_digest:
         raise AlcsError("the channel groups are those of another model: analyse this one")
     return _Kept(model, coupling, coupling.kept_classes(keep))
 

@@ -49,7 +49,7 @@ def masked_model(model: Model, plan: PruningPlan) -> Model:
 
 
 def sparse_model(
-    model: Model, plan: PruningPlan, left_alone: Mapping[LayerName, str], simd_group: int
+    model: Model, plan: PruningPlan, excluded: Mapping[LayerName, str], simd_group: int
 ) -> RewriteResult:
     """`rewrite` with all that the structure of the plan takes along.
 
@@ -58,7 +58,7 @@ def sparse_model(
     """
     if get_structure(plan.structure, plan.simd_group).removes_filters:
         model, plan = _without_filters(model, plan)
-    return rewrite(model, plan, left_alone, simd_group)
+    return rewrite(model, plan, excluded, simd_group)
 
 
 def _without_filters(model: Model, plan: PruningPlan) -> tuple[Model, PruningPlan]:

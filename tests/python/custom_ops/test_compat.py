@@ -97,7 +97,7 @@ def test_older_runtimes_run_quantized_weights(
     (y,) = run(serialize(with_values(loaded, levels)), feeds)
     np.savez(tmp_path / "inputs.npz", **feeds)
     for left in ([], ["first"]):
-        result = rewrite(loaded, plan, leave_alone=left, quantized=levels)
+        result = rewrite(loaded, plan, excluded=left, quantized=levels)
         save_model(result.model, tmp_path / "quantized.onnx")
         runner = older_runtime(version)
         done = runner.run_files(tmp_path, "quantized.onnx", with_library)

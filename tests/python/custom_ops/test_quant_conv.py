@@ -246,7 +246,7 @@ def test_layers_left_alone_are_small_in_the_file(
     """Stock ONNX Runtime folds levels and scales into the weights that the layers had."""
     loaded = net(tmp_path, rng, opset=opset)
     plan, levels = pruned(loaded, rng, name, 4, 0.5, per_channel=True)
-    result = rewrite(loaded, plan, leave_alone=["first", "second"], quantized=levels)
+    result = rewrite(loaded, plan, excluded=["first", "second"], quantized=levels)
     assert all("its weights are quantized" in row.reason for row in result.layers)
     check_agreement(result, with_values(loaded, levels), rng)
     small = opset >= 21 and get_level_set(name).bits <= 4 and int4_dtype() is not None
@@ -278,7 +278,7 @@ def test_planned_layer_left_alone_is_masked(tmp_path: Path, rng: Rng) -> None:
     loaded = net(tmp_path, rng)
     plan, _ = pruned(loaded, rng, "4bit", 4, 0.5)
     _, dense = pruned(loaded, rng, "4bit", 4, 1)
-    left = rewrite(loaded, plan, leave_alone=["first", "second"], quantized=dense)
+    left = rewrite(loaded, plan, excluded=["first", "second"], quantized=dense)
     stored = rewrite(loaded, plan, quantized=dense)
     feeds = feed(X, rng)
     assert_same(run(serialize(left.model), feeds), run(serialize(stored.model), feeds))

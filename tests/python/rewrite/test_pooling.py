@@ -100,7 +100,7 @@ def test_pools_behind_a_conv_left_alone_stay(
 ) -> None:
     """There the activations are blocked, and ONNX Runtime's own pool reads them as they are."""
     loaded, _ = pooled(tmp_path, rng, between=between, **POOL)
-    result = rewrite(loaded, leave_alone=["conv"]).model
+    result = rewrite(loaded, excluded=["conv"]).model
     assert result.nodes[-1].op_type == becomes
 
 

@@ -139,7 +139,7 @@ def test_of_two_convs_the_later_takes_the_add(tmp_path: Path, rng: Rng) -> None:
     ]
     same(result.model, loaded, rng)
     # With the later one left alone the other takes it.
-    result = rewrite(loaded, leave_alone=["main"])
+    result = rewrite(loaded, excluded=["main"])
     assert [(n.name, n.op_type) for n in result.model.nodes] == [
         ("main", "Conv"),
         ("shortcut", OP_CONV_ADD),
@@ -301,7 +301,7 @@ def test_wrong_plans_are_refused(tmp_path: Path, rng: Rng) -> None:
     with pytest.raises(ModelError, match=r"'absent'.*no such convolution"):
         rewrite(loaded, plan_for(loaded, {"absent": np.ones((2, 72), bool)}, 4))
     with pytest.raises(ModelError, match="'absent'"):
-        rewrite(loaded, leave_alone=["absent"])
+        rewrite(loaded, excluded=["absent"])
     with pytest.raises(ModelError, match="'absent'"):
         random_model(loaded, {"absent": 0.5}, 4, 0)
     with pytest.raises(AlcsError, match=r"'stem'.*1\.5"):
@@ -312,7 +312,7 @@ def test_layers_left_alone(tmp_path: Path, rng: Rng) -> None:
     loaded = small_net(tmp_path, rng)
     keep = rng.random((3, 72)) < 0.4
     plan = plan_for(loaded, {"stem": keep}, 4)
-    result = rewrite(loaded, plan, leave_alone={"stem": "faster as Conv", "depthwise": ""})
+    result = rewrite(loaded, plan, excluded={"stem": "faster as Conv", "depthwise": ""})
     assert op_types(result.model) == ["Conv", "Relu", "Conv", "Clip", OP_CONV]
     rows = {row.layer: row for row in result.layers}
     assert rows["stem"].op == "Conv"
@@ -348,7 +348,7 @@ def test_shared_weights_are_stored_per_layer(tmp_path: Path, rng: Rng) -> None:
     ]
     loaded = load(tmp_path, nodes, {"w": conv_weight(rng, 8, 8, 3, 3)})
     keep = rng.random((2, 72)) < 0.5
-    result = rewrite(loaded, plan_for(loaded, {"two": keep}, 4), leave_alone=["three"])
+    result = rewrite(loaded, plan_for(loaded, {"two": keep}, 4), excluded=["three"])
     stored = [row.stored_groups for row in result.layers]
     assert stored == [144, keep.sum(), 0]
     assert "w" in result.model.initializers

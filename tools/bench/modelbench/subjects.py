@@ -66,7 +66,7 @@ def prune(model: Model, density: float, group_size: int, seed: int) -> Pruned:
         for layer in conv_layers(model)
     }
     result = random_model(model, densities, group_size, seed)
-    zeros = random_model(model, densities, group_size, seed, leave_alone=list(densities))
+    zeros = random_model(model, densities, group_size, seed, excluded=list(densities))
     return Pruned(
         density,
         group_size,

@@ -106,7 +106,7 @@ def test_exactly_the_kept_groups_are_stored_whatever_the_weights_are(
 
 def test_layers_left_alone_are_masked_by_structure(model: Model) -> None:
     plan = plan_for(model, "filter")
-    result = rewrite(model, plan, leave_alone=list(plan.keep)).model
+    result = rewrite(model, plan, excluded=list(plan.keep)).model
     for name, keep in plan.keep.items():
         weight = result.initializers[f"{name}.masked"]
         np.testing.assert_array_equal(weight.any(axis=(1, 2, 3)), keep.reshape(-1))
