@@ -24,6 +24,9 @@ TARGET_FRACTION = 0.975
 ACCEPTANCE_BAND = (0.96, 0.99)
 #: Models that are measured before the best of them is taken.
 MAX_ATTEMPTS = 8
+#: Finer plans that are measured before they are given up, where none was better: a runtime that
+#: computes in vectors of channels may take longer for a part of one than for the whole.
+FINER_ATTEMPTS = 2
 #: How far a target moves beyond one that was measured on the wrong side of the band, where the
 #: correction alone would not move it.
 _NUDGE = 1.03
@@ -63,7 +66,8 @@ class LoopState:
 
     target: estimated latency that the solver is to stay within, a fraction of the budget.
     correction: measured over estimated latency.
-    finer: whether plans may lie between those whose latency was measured in the table.
+    finer_from: the number of attempts before plans were allowed to lie between those whose latency
+        was measured in the table; None while they are not.
     below, above: the highest target that measured too fast, the lowest that measured too slow.
     attempts: what was measured, in order.
     end: why the loop ended; None while it goes on.
@@ -71,11 +75,16 @@ class LoopState:
 
     target: float = TARGET_FRACTION
     correction: float = 1.0
-    finer: bool = False
+    finer_from: int | None = None
     below: float = 0.0
     above: float = inf
     attempts: tuple[Attempt, ...] = ()
     end: End | None = None
+
+    @property
+    def finer(self) -> bool:
+        """Whether plans may lie between those whose latency was measured in the table."""
+        return self.finer_from is not None
 
     @property
     def best(self) -> int:
@@ -96,10 +105,13 @@ def step(state: LoopState, attempt: Attempt | None) -> LoopState:
     """The state after `attempt`, which was made for `state.target`.
 
     None stands for a plan that was measured before: the solver has no other for this target.
-    Then finer plans are asked for, and where those were asked for already the loop ends.
+    Then finer plans are asked for, and where those were asked for already the loop ends. So it does
+    when the first few of them are no better than what was there.
     """
+    if attempt is None and state.finer:
+        return replace(state, end="exhausted")
     if attempt is None:
-        return replace(state, end="exhausted") if state.finer else replace(state, finer=True)
+        return replace(state, finer_from=len(state.attempts))
     state = replace(state, attempts=(*state.attempts, attempt))
     low, high = ACCEPTANCE_BAND
     if low <= attempt.measured <= high:
@@ -109,7 +121,10 @@ def step(state: LoopState, attempt: Attempt | None) -> LoopState:
     if not attempt.met and attempt.smallest:
         return replace(state, end="unreachable")
     state = _learnt(state, attempt)
-    return replace(state, end="exhausted") if len(state.attempts) >= MAX_ATTEMPTS else state
+    finer = 0 if state.finer_from is None else len(state.attempts) - state.finer_from
+    useless = finer >= FINER_ATTEMPTS and state.best < (state.finer_from or 0)
+    done = useless or len(state.attempts) >= MAX_ATTEMPTS
+    return replace(state, end="exhausted") if done else state
 
 
 def _learnt(state: LoopState, attempt: Attempt) -> LoopState:

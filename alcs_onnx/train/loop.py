@@ -214,12 +214,12 @@ class Trainer:
         return Evaluation(self.objective.kind, total / count, count)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Parameters by key, and the optimizer's buffers by slot and key, for `restore`."""
+        """Parameters by key, and the optimizer's buffers by buffer and key, for `restore`."""
         parameters: dict[str, Tensor] = dict(self.module.named_parameters())
         buffers = {
-            f"{slot} {key}": value
+            f"{buffer} {key}": value
             for key, parameter in self.module.named_parameters()
-            for slot, value in self.optimizer.state[parameter].items()
+            for buffer, value in self.optimizer.state[parameter].items()
             if isinstance(value, Tensor)
         }
         return {"parameters": parameters, "optimizer": buffers}
@@ -231,11 +231,11 @@ class Trainer:
             for key, parameter in by_key.items():
                 parameter.copy_(saved["parameters"][key])
             for name, value in saved["optimizer"].items():
-                slot, _, key = name.partition(" ")
+                buffer, _, key = name.partition(" ")
                 parameter = by_key[key]
                 if value.shape == parameter.shape:
                     value = torch.empty_like(parameter, requires_grad=False).copy_(value)
-                self.optimizer.state[parameter][slot] = value
+                self.optimizer.state[parameter][buffer] = value
 
 
 def _pruned_parameters(

@@ -29,7 +29,7 @@ def unescape(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Call:
-    """One node, compiled: which slots it reads and writes, which are free afterwards."""
+    """One node, compiled: which registers it reads and writes, which are free afterwards."""
 
     step: Step
     reads: tuple[int | None, ...]
@@ -53,11 +53,11 @@ class OnnxModule(nn.Module):
         self._channels_last = channels_last
         self.input_names = tuple(info.name for info in model.inputs)
         self.output_names = tuple(info.name for info in model.outputs)
-        self._slots: dict[str, int] = {}
+        self._registers: dict[str, int] = {}
         calls: list[tuple[Step, tuple[int | None, ...], tuple[int | None, ...]]] = []
         trainable: set[str] = set()
         for name in (*self.input_names, *model.initializers):
-            self._slots.setdefault(name, len(self._slots))
+            self._registers.setdefault(name, len(self._registers))
         for node in model.nodes:
             operator = find(node, model.opset)
             build = Build(node, model, inplace)
@@ -69,14 +69,14 @@ class OnnxModule(nn.Module):
             calls.append(
                 (
                     operator.build(build),
-                    tuple(self._slot(model, name) for name in node.inputs),
+                    tuple(self._register(model, name) for name in node.inputs),
                     tuple(
-                        self._slots.setdefault(name, len(self._slots)) if name else None
+                        self._registers.setdefault(name, len(self._registers)) if name else None
                         for name in node.outputs
                     ),
                 )
             )
-        self._program = _with_frees(calls, {self._slots[name] for name in self.output_names})
+        self._program = _with_frees(calls, {self._registers[name] for name in self.output_names})
         self._add_initializers(model, trainable)
         self._input_shapes = tuple(info.shape for info in model.inputs)
         #: The model's own batch, and whether others work too, which is tried when needed.
@@ -109,12 +109,12 @@ class OnnxModule(nn.Module):
             for b, s in zip(both, second, strict=True)
         )
 
-    def _slot(self, model: Model, name: str) -> int | None:
+    def _register(self, model: Model, name: str) -> int | None:
         if not name:
             return None
-        if name not in self._slots:
+        if name not in self._registers:
             raise ModelError(f"tensor '{name}' is used before it is computed")
-        return self._slots[name]
+        return self._registers[name]
 
     def _add_initializers(self, model: Model, trainable: set[str]) -> None:
         self._constants: list[tuple[int, str, bool]] = []
@@ -129,18 +129,18 @@ class OnnxModule(nn.Module):
                 self.register_parameter(key, nn.Parameter(tensor))
             else:
                 self.register_buffer(key, tensor)
-            self._constants.append((self._slots[name], key, name in trainable))
+            self._constants.append((self._registers[name], key, name in trainable))
 
     def _start(self, inputs: Sequence[Tensor]) -> list[Any]:
         if len(inputs) != len(self.input_names):
             raise AlcsError(f"the model takes {len(self.input_names)} inputs, got {len(inputs)}")
-        values: list[Any] = [None] * len(self._slots)
-        for slot, key, trained in self._constants:
-            values[slot] = self._parameters[key] if trained else self._buffers[key]
-        for slot, tensor in enumerate(inputs):
+        values: list[Any] = [None] * len(self._registers)
+        for register, key, trained in self._constants:
+            values[register] = self._parameters[key] if trained else self._buffers[key]
+        for register, tensor in enumerate(inputs):
             if self._channels_last and tensor.dim() == 4:
                 tensor = tensor.contiguous(memory_format=torch.channels_last)
-            values[slot] = tensor
+            values[register] = tensor
         return values
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -170,29 +170,29 @@ class OnnxModule(nn.Module):
         answer; needs a batch size that the graph takes.
         """
         values = self._start(inputs)
-        names = {slot: name for name, slot in self._slots.items()}
+        names = {register: name for name, register in self._registers.items()}
         for call in self._program:
             result = call.step(*[None if i is None else values[i] for i in call.reads])
             results = result if isinstance(result, (tuple, list)) else (result,)
-            for slot, value in zip(call.writes, results, strict=False):
-                if slot is not None:
-                    values[slot] = change(names[slot], value)
-            for slot in call.frees:
-                values[slot] = None
+            for register, value in zip(call.writes, results, strict=False):
+                if register is not None:
+                    values[register] = change(names[register], value)
+            for register in call.frees:
+                values[register] = None
 
     def _run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         values = self._start(inputs)
         for call in self._program:
             result = call.step(*[None if i is None else values[i] for i in call.reads])
             if isinstance(result, (tuple, list)):
-                for slot, value in zip(call.writes, result, strict=False):
-                    if slot is not None:
-                        values[slot] = value
+                for register, value in zip(call.writes, result, strict=False):
+                    if register is not None:
+                        values[register] = value
             elif call.writes[0] is not None:
                 values[call.writes[0]] = result
-            for slot in call.frees:
-                values[slot] = None
-        return tuple(values[self._slots[name]] for name in self.output_names)
+            for register in call.frees:
+                values[register] = None
+        return tuple(values[self._registers[name]] for name in self.output_names)
 
     def tensors(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Every computed tensor by its name; needs a module made with `inplace=False`."""
@@ -248,11 +248,11 @@ def _with_frees(
     calls: Sequence[tuple[Step, tuple[int | None, ...], tuple[int | None, ...]]],
     keep: set[int],
 ) -> tuple[_Call, ...]:
-    """Attach to each call the slots that no later call reads."""
+    """Attach to each call the registers that no later call reads."""
     later = set(keep)
     program = []
     for step, reads, writes in reversed(calls):
-        touched = {slot for slot in (*reads, *writes) if slot is not None}
+        touched = {register for register in (*reads, *writes) if register is not None}
         program.append(_Call(step, reads, writes, tuple(touched - later)))
-        later |= {slot for slot in reads if slot is not None}
+        later |= {register for register in reads if register is not None}
     return tuple(reversed(program))

@@ -67,9 +67,20 @@ def test_a_plan_that_comes_again_is_asked_for_finer_and_then_ends_the_loop():
     state = step(LoopState(), Attempt(0.9, 0.9))
     assert not state.finer
     finer = step(state, None)
-    assert finer == replace(state, finer=True)
+    assert finer == replace(state, finer_from=1)
+    assert finer.finer
     assert step(finer, None).end == "exhausted"
     assert step(finer, None).attempts == state.attempts
+
+
+def test_finer_plans_are_given_up_where_they_are_no_better():
+    coarse = step(step(LoopState(), Attempt(0.9, 0.9)), None)
+    once = step(coarse, Attempt(1.0, 1.3))
+    assert once.end is None
+    assert step(once, Attempt(0.95, 1.25)).end == "exhausted"
+    better = step(once, Attempt(0.95, 0.93))
+    assert better.end is None
+    assert better.best == 2
 
 
 def test_the_ends_where_nothing_is_left_to_ask_for():
