@@ -16,6 +16,7 @@ from alcs_onnx.pipeline.compare_structures.request import SearchOptions
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.solve import KeepTarget
+from alcs_onnx.solve.rounds import Rounds
 from alcs_onnx.structures import Structure
 
 
@@ -52,18 +53,17 @@ def search(
             return None
 
     for structure in structures:
-        factor = options.factor
-        for _ in range(options.rounds):
-            target = KeepTarget("", states[-1].kept / factor, "")
+        rounds = Rounds(options.factor, options.rounds, options.smallest_factor)
+        while not rounds.over:
+            target = KeepTarget("", states[-1].kept / rounds.factor, "")
             found = attempt(partial(compressor.prune, states[-1], structure, [target]))
             if found is not None and found.kept >= states[-1].kept:
                 break  # every layer is down to its last group
-            if found is not None and tried(f"{structure.name} / {factor:.3g}", found):
+            step = f"{structure.name} / {rounds.factor:.3g}"
+            accepted = found is not None and tried(step, found)
+            if accepted and found is not None:
                 states.append(found)
-                continue
-            factor = factor**0.5
-            if factor < options.smallest_factor:
-                break
+            rounds = rounds.after(accepted=accepted)
     for state in reversed(states) if options.levels else ():
         for name in options.levels:
             levels = get_level_set(name)
