@@ -3,6 +3,7 @@
 from alcs_onnx.latency.attribution import attribute, break_down
 from alcs_onnx.latency.contributions import (
     ChannelEstimator,
+    ReducedModels,
     contribution,
     measure_contributions,
     predict_contributions,
@@ -10,13 +11,17 @@ from alcs_onnx.latency.contributions import (
 )
 from alcs_onnx.latency.estimator import Estimator, LayerEstimate, restricted
 from alcs_onnx.latency.overhead import without_overhead
-from alcs_onnx.latency.profile import kept_groups, profile
+from alcs_onnx.latency.profile import SparseModels, kept_groups, profile
+from alcs_onnx.latency.runner import Runner
 from alcs_onnx.latency.store import load_channel_table, load_table, save_table
 
 __all__ = [
     "ChannelEstimator",
     "Estimator",
     "LayerEstimate",
+    "ReducedModels",
+    "Runner",
+    "SparseModels",
     "attribute",
     "break_down",
     "contribution",

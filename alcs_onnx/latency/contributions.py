@@ -19,9 +19,10 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.overhead import without_overhead
-from alcs_onnx.ort import Feeds, Samples
+from alcs_onnx.latency.runner import Runner
+from alcs_onnx.ort import Samples
 from alcs_onnx.reporter import SILENT, Reporter
-from alcs_onnx.target import ModelTimes, Target
+from alcs_onnx.target import ModelTimes
 from alcs_onnx.types import ChannelCurve, ChannelGroup, ChannelTable, Machine, Timing
 
 #: Makes the serialised model in which the named groups keep that many channels; the dense
@@ -39,6 +40,20 @@ MIN_SECONDS = 0.4
 STEPS = 8
 
 
+@dataclass(frozen=True, eq=False)
+class ReducedModels:
+    """A dense model, which `build({})` serialises, and its channel groups that are reduced."""
+
+    dense: Model
+    build: Build
+    groups: Sequence[ChannelGroup]
+
+    @property
+    def reducible(self) -> list[ChannelGroup]:
+        """The groups that are not frozen."""
+        return [group for group in self.groups if not group.frozen]
+
+
 def step_counts(channels: int, steps: int) -> tuple[int, ...]:
     """About `steps` counts of a group's channels, ascending, `channels` the last.
 
@@ -54,41 +69,29 @@ def step_counts(channels: int, steps: int) -> tuple[int, ...]:
 
 
 def measure_contributions(
-    build: Build,
-    groups: Sequence[ChannelGroup],
-    target: Target,
+    models: ReducedModels,
+    runner: Runner,
     *,
-    model: Model,
-    threads: int = 1,
     iterations: int = 30,
     warmup: int = 5,
     steps: int = STEPS,
-    feeds: Feeds | None = None,
     reporter: Reporter = SILENT,
 ) -> ChannelTable:
     """Steps 1 to 3 of section 3.2: a measured curve for each group that is not frozen.
 
-    `model` is the dense model that `build({})` serialises; `iterations` are the recorded runs
-    of each reduced model. Removes steps of channels (`step_counts`) rather than single ones.
-    The dense model runs in turns with every few reduced ones, and their times are multiplied
-    by how much faster or slower it was among all: a drift of the machine cancels.
+    `iterations` are the recorded runs of each reduced model. Removes steps of channels
+    (`step_counts`) rather than single ones. The dense model runs in turns with every few
+    reduced ones, and their times are multiplied by how much faster or slower it was among all:
+    a drift of the machine cancels.
 
     Raises `TargetError` if the target cannot measure and `ModelError` if the runtime refuses
     a reduced model.
     """
-    wanted = [group for group in groups if not group.frozen]
-    counts = {group.name: step_counts(group.channels, steps) for group in wanted}
+    counts = {group.name: step_counts(group.channels, steps) for group in models.reducible}
     points = [(name, kept) for name, steps_ in counts.items() for kept in steps_[:-1]]
-    machine = target.machine(threads)
+    machine = runner.target.machine(runner.threads)
     dense, samples = _measure(
-        build,
-        points,
-        target,
-        reporter,
-        threads=threads,
-        iterations=iterations,
-        warmup=warmup,
-        feeds=feeds,
+        models, points, runner, reporter, iterations=iterations, warmup=warmup
     )
     times = {point: Timing.from_samples(row) for point, row in samples.items()}
     times |= {(name, steps_[-1]): dense for name, steps_ in counts.items()}
@@ -96,21 +99,17 @@ def measure_contributions(
         _curve(name, steps_, [times[name, kept] for kept in steps_])
         for name, steps_ in counts.items()
     )
-    return _table(model, machine, dense, curves)
+    return _table(models.dense, machine, dense, curves)
 
 
 def predict_contributions(
-    build: Build,
-    groups: Sequence[ChannelGroup],
-    target: Target,
-    *,
-    model: Model,
+    models: ReducedModels,
+    runner: Runner,
     times: ModelTimes,
-    threads: int = 1,
+    *,
     iterations: int = 30,
     warmup: int = 5,
     samples: int = 8,
-    feeds: Feeds | None = None,
     reporter: Reporter = SILENT,
 ) -> ChannelTable:
     """The table without measuring every group, as the paper has it from nn-Meter.
@@ -123,26 +122,20 @@ def predict_contributions(
     Raises as `measure_contributions`, and `AlcsError` if the profile has none of the layers
     of the groups.
     """
-    wanted = [group for group in groups if not group.frozen]
-    dense = Timing.from_samples(times.wall)
+    model, dense = models.dense, Timing.from_samples(times.wall)
     layers = _layer_times(model, times)
-    curves = [_predicted(group, model, layers, dense.median) for group in wanted]
-    if wanted and all(curve.times_ms[0] >= dense.median for curve in curves):
+    curves = [_predicted(group, model, layers, dense.median) for group in models.reducible]
+    if curves and all(curve.times_ms[0] >= dense.median for curve in curves):
         raise AlcsError("the profile of the dense model has no layer of any channel group")
-    table = replace(_table(model, target.machine(threads), dense, curves), predicted=True)
+    machine = runner.target.machine(runner.threads)
+    table = replace(_table(model, machine, dense, curves), predicted=True)
     points = [(curve.group, kept) for curve in curves for kept in curve.kept[:-1]]
     chosen = np.random.default_rng(0).permutation(len(points))[:samples]
     if not chosen.size:
         return table
+    checked = [points[index] for index in sorted(chosen)]
     now, measured = _measure(
-        build,
-        [points[index] for index in sorted(chosen)],
-        target,
-        reporter,
-        threads=threads,
-        iterations=iterations,
-        warmup=warmup,
-        feeds=feeds,
+        models, checked, runner, reporter, iterations=iterations, warmup=warmup
     )
     saved = np.array([1 - float(np.median(row)) / now.median for row in measured.values()])
     expected = np.array(
@@ -226,30 +219,28 @@ class ChannelEstimator:
 
 
 def _measure(
-    build: Build,
+    models: ReducedModels,
     points: Sequence[_Point],
-    target: Target,
+    runner: Runner,
     reporter: Reporter,
     *,
-    threads: int,
     iterations: int,
     warmup: int,
-    feeds: Feeds | None,
 ) -> tuple[Timing, dict[_Point, Samples]]:
     """The dense model, and the runs (ms) of the model at each point, free of drift."""
-    dense_model = build({})
+    dense_model = models.build({})
     batches: list[tuple[Samples, Sequence[_Point], list[Samples]]] = []
     for start in range(0, max(1, len(points)), _BATCH):
         batch = points[start : start + _BATCH]
         reporter.phase("measuring channel groups", start / max(1, len(points)))
-        models = [dense_model, *(build({name: kept}) for name, kept in batch)]
-        dense, *rows = target.time(
-            models,
-            threads=threads,
+        built = [dense_model, *(models.build({name: kept}) for name, kept in batch)]
+        dense, *rows = runner.target.time(
+            built,
+            threads=runner.threads,
             iterations=iterations,
             warmup=warmup,
             min_seconds=MIN_SECONDS,
-            feeds=feeds,
+            feeds=runner.feeds,
             library=False,
         )
         batches.append((dense, batch, rows))

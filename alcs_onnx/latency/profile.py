@@ -9,7 +9,7 @@ it will really have.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,19 +20,39 @@ from alcs_onnx.graph import Model, conv_layers, serialize
 from alcs_onnx.latency.estimator import Estimator
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.overhead import profiler_overhead
-from alcs_onnx.ort import Feeds
+from alcs_onnx.latency.runner import Runner
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.sparse_format import block_count, largest_fitting
-from alcs_onnx.target import ModelTimes, Target
+from alcs_onnx.target import ModelTimes
 from alcs_onnx.types import DENSITIES, ConvLayer, LatencyTable, LayerCurve, Timing
 
 #: Makes the serialised sparse model whose layers have these densities, at random positions
 #: that depend on the seed: exactly `kept_groups(density, groups)` groups in each layer.
 Build = Callable[[Mapping[str, float], int], bytes]
 
-
 #: Limits of the correction of the profiler's times by those of whole runs.
 _MOST_RATIO = 1.25
+
+
+@dataclass(frozen=True, eq=False)
+class SparseModels:
+    """A dense model and how it is built sparse; a node that replaces a layer has its name.
+
+    `structure` names what a group is, and `groups` gives their number for each layer by name;
+    the default counts SIMD groups of `simd_group` weights.
+    """
+
+    dense: Model
+    build: Build
+    simd_group: int
+    structure: str = "simd"
+    groups: Mapping[str, int] | None = None
+
+    def group_counts(self) -> dict[str, int]:
+        """The number of groups of each layer, by name."""
+        if self.groups is None:
+            return {x.name: _group_count(x, self.simd_group) for x in conv_layers(self.dense)}
+        return {layer.name: self.groups[layer.name] for layer in conv_layers(self.dense)}
 
 
 def kept_groups(density: float, groups: int) -> int:
@@ -41,45 +61,32 @@ def kept_groups(density: float, groups: int) -> int:
 
 
 def profile(
-    model: Model,
-    build: Build,
-    target: Target,
-    simd_group: int,
+    models: SparseModels,
+    runner: Runner,
     *,
-    threads: int = 1,
     iterations: int = 40,
     warmup: int = 3,
     seed: int = 0,
-    feeds: Feeds | None = None,
     reporter: Reporter = SILENT,
-    structure: str = "simd",
-    groups: Mapping[str, int] | None = None,
 ) -> LatencyTable:
-    """The latency table of `model` on `target`, with `threads` threads.
-
-    `build` makes the sparse models; a node that replaces a layer has its name. `iterations` are
-    the recorded runs per model. `structure` names what a group is, and `groups` gives their
-    number for each layer by name; the default counts SIMD groups.
+    """The latency table of the dense model, with `iterations` recorded runs of each model.
 
     Raises `TargetError` if the target cannot measure, or does not run a layer as a node
     of the layer's name (the custom-op library was not used).
     """
-    layers = {
-        layer.name: _group_count(layer, simd_group) if groups is None else groups[layer.name]
-        for layer in conv_layers(model)
-    }
-    models = [serialize(model)]
+    model, layers = models.dense, models.group_counts()
+    built = [serialize(model)]
     for index, density in enumerate(DENSITIES):
         reporter.phase("building sparse models", index / len(DENSITIES))
-        models.append(build(dict.fromkeys(layers, density), seed + index))
+        built.append(models.build(dict.fromkeys(layers, density), seed + index))
     reporter.phase("building sparse models", 1.0)
-    machine = target.machine(threads)
-    dense, *sparse = target.node_times(
-        models,
-        threads=threads,
+    machine = runner.target.machine(runner.threads)
+    dense, *sparse = runner.target.node_times(
+        built,
+        threads=runner.threads,
         iterations=iterations,
         warmup=warmup,
-        feeds=feeds,
+        feeds=runner.feeds,
         reporter=reporter,
     )
     dense_ms = dense_times(model, dense.profile)
@@ -90,13 +97,13 @@ def profile(
     )
     table = LatencyTable(
         model_digest=model.digest,
-        simd_group=simd_group,
+        simd_group=models.simd_group,
         machine=machine,
         tau=0.0,
         dense=Timing.from_samples(dense.wall),
         curves=curves,
         input_shapes={value.name: value.shape for value in model.inputs},
-        structure=structure,
+        structure=models.structure,
     )
     return _calibrated(table, sparse)
 

@@ -55,27 +55,19 @@ def solve_channels(
         group.name: min_channels if isinstance(min_channels, int) else min_channels[group.name]
         for group in wanted
     }
-    counts = [_allowed(group.channels, least[group.name]) for group in wanted]
-    if measured_only:
-        counts = [
-            row[np.isin(row, [*table.curve(group.name).kept, group.channels])]
-            for row, group in zip(counts, wanted, strict=True)
-        ]
+    counts = [
+        _allowed(group, least[group.name], table.curve(group.name).kept if measured_only else None)
+        for group in wanted
+    ]
     problem = ChannelProblem(
         tuple(counts),
         tuple(np.sort(row.astype(np.float64))[::-1] for row in ranked.values()),
         tuple(estimator.saved[group.name][row] for group, row in zip(wanted, counts, strict=True)),
         estimator.needed(budget_ms),
     )
-    fewest = np.zeros(len(wanted), dtype=np.int64)
-    if not problem.fits(fewest):
-        low = estimator.latency(
-            {group.name: int(row[0]) for group, row in zip(wanted, counts, strict=True)}
-        )
-        raise BudgetError(
-            f"a latency of {budget_ms:.4g} ms cannot be reached by removing channels: "
-            f"this model can take {low:.4g} to {estimator.dense_ms:.4g} ms"
-        )
+    if not problem.fits(np.zeros(len(wanted), dtype=np.int64)):
+        fewest = {group.name: int(row[0]) for group, row in zip(wanted, counts, strict=True)}
+        raise _unreachable(budget_ms, estimator, fewest)
     options = CHANNEL_SOLVERS[method](problem)
     return {
         group.name: best_channels(ranked[group.name], int(row[option]))
@@ -100,9 +92,15 @@ def stage_budgets(dense_ms: float, budget_ms: float, stages: int) -> tuple[float
     return (*(dense_ms - step * stage for stage in range(1, stages)), budget_ms)
 
 
-def _allowed(channels: int, least: int) -> IntArray:
-    """The counts that a group of so many channels may keep, all of them last."""
-    return np.arange(min(least, channels), channels + 1, dtype=np.int64)
+def _allowed(group: ChannelGroup, least: int, measured: Sequence[int] | None) -> IntArray:
+    """The counts from `least` on that the group may keep, all of its channels last.
+
+    With `measured` only those counts, and all channels.
+    """
+    counts = np.arange(min(least, group.channels), group.channels + 1, dtype=np.int64)
+    if measured is None:
+        return counts
+    return counts[np.isin(counts, [*measured, group.channels])]
 
 
 def best_channels(scores: npt.NDArray[np.floating], count: int) -> BoolArray:
@@ -110,6 +108,16 @@ def best_channels(scores: npt.NDArray[np.floating], count: int) -> BoolArray:
     keep = np.zeros(scores.size, dtype=bool)
     keep[np.argsort(-scores, kind="stable")[:count]] = True
     return keep
+
+
+def _unreachable(
+    budget_ms: float, estimator: ChannelEstimator, fewest: Mapping[str, int]
+) -> BudgetError:
+    """The error that names the range from the fewest channels to all of them."""
+    return BudgetError(
+        f"a latency of {budget_ms:.4g} ms cannot be reached by removing channels: this model "
+        f"can take {estimator.latency(fewest):.4g} to {estimator.dense_ms:.4g} ms"
+    )
 
 
 def _checked(

@@ -41,9 +41,11 @@ from alcs_onnx.train.gradients import mean_gradients
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.penalty import limited_rho
 from alcs_onnx.train.quantize import quantize_weights
+from alcs_onnx.train.run import AS_IT_IS, Start, TrainRun
 from alcs_onnx.train.verify import verify
 
 __all__ = [
+    "AS_IT_IS",
     "Augment",
     "Data",
     "DataOptions",
@@ -55,9 +57,11 @@ __all__ = [
     "Project",
     "Projection",
     "Samples",
+    "Start",
     "TrainConfig",
     "TrainHistory",
     "TrainResult",
+    "TrainRun",
     "admm",
     "evaluate",
     "finetune",

@@ -19,29 +19,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
-from alcs_onnx.reporter import SILENT, Reporter
-from alcs_onnx.train.checkpoint import Checkpoint, State, identity
-from alcs_onnx.train.config import (
-    EpochRecord,
-    Evaluation,
-    Project,
-    TrainConfig,
-    TrainHistory,
-    TrainResult,
-)
-from alcs_onnx.train.data import Data
+from alcs_onnx.train.checkpoint import State, open_checkpoint
+from alcs_onnx.train.config import EpochRecord, Evaluation, Project, TrainHistory, TrainResult
 from alcs_onnx.train.frozen import Frozen, set_zeros
 from alcs_onnx.train.loop import Trainer, gradient, percent, torch_threads
 from alcs_onnx.train.module import to_array
 from alcs_onnx.train.penalty import Penalty
-from alcs_onnx.types import BoolArray, FloatArray, InitializerName, LayerName, WeightMask
+from alcs_onnx.train.run import AS_IT_IS, Start, TrainRun
+from alcs_onnx.types import InitializerName, LayerName
 
 STAGE = "admm"
 
@@ -83,24 +74,16 @@ class _Change:
 
 
 class _Admm:
-    def __init__(
-        self,
-        trainer: Trainer,
-        project: Project,
-        support: Mapping[LayerName, WeightMask],
-        keep_vectors: Mapping[InitializerName, BoolArray],
-        stage: str,
-    ) -> None:
+    def __init__(self, trainer: Trainer, project: Project, start: Start, stage: str) -> None:
         config = trainer.config
         steps = trainer.data.train.batch_count(config.batch_size, training=True)
         self.trainer, self.project, self.stage = trainer, project, stage
         self.rho = Penalty(config, trainer.pruned, steps)
+        kept = start.masks(trainer.initializers)
         self.support = {
             layer: trainer.tensor(mask, trainer.pruned[layer].detach())
-            for layer, mask in support.items()
+            for layer, mask in start.keep.items()
         }
-        names = {layer: trainer.initializers[layer] for layer in support}
-        kept = {**{names[layer]: mask for layer, mask in support.items()}, **keep_vectors}
         set_zeros(trainer, kept)
         self.frozen = Frozen(trainer, kept)
 
@@ -220,67 +203,33 @@ def admm(
     model: Model,
     prunable: Mapping[LayerName, InitializerName],
     project: Project,
-    data: Data,
-    config: TrainConfig | None = None,
+    run: TrainRun,
     *,
-    weights: Mapping[InitializerName, FloatArray] | None = None,
-    support: Mapping[LayerName, WeightMask] | None = None,
-    keep_vectors: Mapping[InitializerName, BoolArray] | None = None,
-    reporter: Reporter = SILENT,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    fingerprint: str = "",
-    teacher: Model | None = None,
+    start: Start = AS_IT_IS,
     stage: str = STAGE,
 ) -> TrainResult:
     """Train towards the constraint set; the result has W = U, so its pruned weights are zero.
 
     `prunable` maps layer names to their weight initializers; `project` sees and answers
-    with the same layer names. With `config.admm_epochs` 0 this is one-shot pruning. Where
-    `support[layer]` is False the weight is and stays 0, whatever the projection would choose:
-    a second round does not recover what the first has pruned (ADMM-NN-S section 4.3).
-    `keep_vectors` does the same for other initializers, by their own names.
-
-    `checkpoint` is a folder that gets the state after each iteration; with `resume` the run
-    goes on from there, to the very result of an uninterrupted one, and is refused if the
-    state is of another model, other settings or another `fingerprint` (the caller's words
-    for budget and data). `weights` start the run in place of the model's own. `stage` names
-    the checkpoint and the records.
+    with the same layer names. With `config.admm_epochs` 0 this is one-shot pruning. What
+    `start` has removed stays 0, whatever the projection would choose: a second round does not
+    recover what the first has pruned (ADMM-NN-S section 4.3). `stage` names the checkpoint and
+    the records.
 
     Raises `AlcsError` when training diverges (see `penalty`), `DataError` for data that does
     not fit.
     """
-    config = config or TrainConfig()
-    with torch_threads(config.threads):
-        trainer = Trainer(
-            model,
-            prunable,
-            data,
-            config,
-            reporter,
-            weights=weights,
-            weight_decay=config.weight_decay,
-            lr=config.lr,
-            optimizer=config.optimizer,
-            teacher=teacher,
-        )
-        steps = _Admm(trainer, project, support or {}, keep_vectors or {}, stage)
-        store, state = None, None
-        if checkpoint is not None:
-            masks = {**(support or {}), **(keep_vectors or {})}
-            known = identity(model, config, prunable, fingerprint, weights, masks)
-            store = Checkpoint(checkpoint, stage, known)
-            if resume:
-                state = store.load()
-            else:
-                for name in (stage, "finetune"):
-                    Checkpoint(checkpoint, name, {}).clear()
+    with torch_threads(run.config.threads):
+        trainer = Trainer(model, prunable, run, start.weights, run.config.w_step)
+        steps = _Admm(trainer, project, start, stage)
+        # Fine-tuning, by its usual name, follows from this stage: it begins anew as well.
+        store, state = open_checkpoint(model, prunable, run, start, (stage, "finetune"))
         if state is None:
             now, epoch, history = steps.start(), 0, TrainHistory()
         else:
             now, epoch, history = _restored(trainer, state), state.epoch, state.history
             steps.rho.replay(history)
-        while epoch < config.admm_epochs:
+        while epoch < run.config.admm_epochs:
             epoch += 1
             now, record = _iteration(trainer, steps, now, epoch)
             history += TrainHistory((record,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from alcs_onnx.documents import from_plain, plain
 from alcs_onnx.errors import AlcsError, OutputError
 from alcs_onnx.files import make_folder, replacing
 from alcs_onnx.graph import Model
-from alcs_onnx.train.config import EpochRecord, TrainConfig, TrainHistory
-from alcs_onnx.types import BoolArray, FloatArray, InitializerName, LayerName
+from alcs_onnx.train.config import EpochRecord, TrainHistory
+from alcs_onnx.train.run import Start, TrainRun
+from alcs_onnx.types import BoolArray, InitializerName, LayerName, WeightMask
 
 _FORMAT = 1
 #: Settings that do not change what is computed, or only its rounding.
@@ -121,27 +122,51 @@ def _difference(key: str, found: Any, expected: Any) -> str:
     return f"{key} was {texts[0]}, is now {texts[1]}"
 
 
-def identity(
+def open_checkpoint(
     model: Model,
-    config: TrainConfig,
     prunable: Mapping[LayerName, InitializerName],
-    fingerprint: str,
-    arrays: Mapping[InitializerName, FloatArray] | None = None,
-    masks: Mapping[LayerName | InitializerName, BoolArray] | None = None,
-) -> dict[str, Any]:
-    """What a checkpoint must agree on: model, settings, layers, start, and `fingerprint`,
-    the caller's description of the rest (budget, data). `masks` are those of layers and, by
-    their own names, those of other initializers.
+    run: TrainRun,
+    start: Start,
+    stages: Sequence[str],
+    fixed: Mapping[LayerName, WeightMask] | None = None,
+) -> tuple[Checkpoint | None, State | None]:
+    """The checkpoint of the first of `stages`, and the state that it goes on from, if any.
+
+    A run that is not resumed forgets what earlier ones left of all of `stages`. `fixed` are
+    masks of weights that keep their values. Raises as `Checkpoint.load`.
     """
+    if run.checkpoint is None:
+        return None, None
+    known = _identity(model, prunable, run, start, fixed or {})
+    stores = [Checkpoint(run.checkpoint, stage, known) for stage in stages]
+    if run.resume:
+        return stores[0], stores[0].load()
+    for store in stores:
+        store.clear()
+    return stores[0], None
+
+
+def _identity(
+    model: Model,
+    prunable: Mapping[LayerName, InitializerName],
+    run: TrainRun,
+    start: Start,
+    fixed: Mapping[LayerName, WeightMask],
+) -> dict[str, Any]:
+    """What a checkpoint must agree on: model, settings, layers, start, and the fingerprint."""
+    # By layer, and by initializer what is no layer's weight.
+    masks: dict[str, BoolArray] = {**start.keep}
+    masks |= {f"fixed {layer}": mask for layer, mask in fixed.items()}
+    masks |= start.keep_vectors
     digest = hashlib.sha256()
-    for group in (arrays or {}, masks or {}):
+    for group in (start.weights, masks):
         for name in sorted(group):
             digest.update(name.encode() + b"\0" + np.ascontiguousarray(group[name]).tobytes())
-    settings = {k: v for k, v in config.as_dict().items() if k not in _FREE}
+    settings = {k: v for k, v in run.config.as_dict().items() if k not in _FREE}
     return {
         "model": model.digest,
         "layers": hashlib.sha256(repr(sorted(prunable.items())).encode()).hexdigest(),
-        "purpose": fingerprint,
+        "purpose": run.fingerprint,
         "start": digest.hexdigest(),
         **settings,
     }

@@ -117,6 +117,25 @@ class TrainConfig:
         """All fields by name, for checkpoints and reports."""
         return asdict(self)
 
+    @property
+    def w_step(self) -> Descent:
+        """The descent of ADMM's W-step."""
+        return Descent(self.optimizer, self.lr, self.weight_decay)
+
+    @property
+    def finetuning(self) -> Descent:
+        """The descent of fine-tuning, at its first learning rate."""
+        lr = self.lr if self.finetune_lr is None else self.finetune_lr
+        return Descent(self.finetune_optimizer, lr, self.finetune_weight_decay)
+
+
+class Descent(NamedTuple):
+    """How a stage descends: a name of `loop.OPTIMIZERS`, and what that optimizer is told."""
+
+    optimizer: str
+    lr: float
+    weight_decay: float
+
 
 DUAL_INITS = ("paper", "scaled", "zero")
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.reporter import SILENT
 from alcs_onnx.train.config import Evaluation, TrainConfig
 from alcs_onnx.train.data import Data
 from alcs_onnx.train.loop import Trainer, torch_threads
+from alcs_onnx.train.run import TrainRun
 from alcs_onnx.types import FloatArray, InitializerName
 
 
@@ -30,18 +30,6 @@ def evaluate(
     if data.test is None:
         raise DataError("the data has no test samples to evaluate on")
     with torch_threads(config.threads):
-        trainer = Trainer(
-            model,
-            {},
-            data,
-            config,
-            SILENT,
-            weights=weights,
-            weight_decay=0,
-            lr=config.lr,
-            optimizer=config.optimizer,
-            teacher=teacher,
-        )
-        found = trainer.measure()
+        found = Trainer(model, {}, TrainRun(data, config, teacher=teacher), weights).measure()
     assert found is not None
     return found

@@ -6,11 +6,11 @@ from itertools import islice
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.reporter import SILENT
 from alcs_onnx.train.config import TrainConfig
 from alcs_onnx.train.data import Data
 from alcs_onnx.train.loop import Trainer, epoch_seed, gradient, torch_threads
 from alcs_onnx.train.module import to_array
+from alcs_onnx.train.run import TrainRun
 from alcs_onnx.types import FloatArray
 
 #: Training batches that gradients are averaged over.
@@ -26,16 +26,7 @@ def mean_gradients(
     """
     config = config or TrainConfig()
     with torch_threads(config.threads):
-        trainer = Trainer(
-            model,
-            {},
-            data,
-            config,
-            SILENT,
-            weight_decay=0,
-            lr=config.lr,
-            optimizer=config.optimizer,
-        )
+        trainer = Trainer(model, {}, TrainRun(data, config))
         seed = epoch_seed(config.seed, "gradients", 0)
         found = data.train.batches(config.batch_size, training=True, seed=seed)
         count = trainer.accumulate(islice(found, _BATCHES))

@@ -15,12 +15,12 @@ from torch.optim import Optimizer
 
 from alcs_onnx.errors import AlcsError, DivergedError, UnsupportedError
 from alcs_onnx.graph import Model
-from alcs_onnx.reporter import Reporter
-from alcs_onnx.train.config import Evaluation, TrainConfig
-from alcs_onnx.train.data import Batch, Data
+from alcs_onnx.train.config import Descent, Evaluation, TrainConfig
+from alcs_onnx.train.data import Batch
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.objective import Objective
 from alcs_onnx.train.recalibrate import match_moments
+from alcs_onnx.train.run import TrainRun
 from alcs_onnx.types import BoolArray, FloatArray, InitializerName, LayerName
 
 
@@ -42,19 +42,22 @@ def torch_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _sgd(module: nn.Module, config: TrainConfig, lr: float, decay: float) -> Optimizer:
+def _sgd(module: nn.Module, config: TrainConfig, descent: Descent) -> Optimizer:
     return torch.optim.SGD(
         module.parameters(),
-        lr=lr,
+        lr=descent.lr,
         momentum=config.momentum,
         nesterov=config.nesterov,
-        weight_decay=decay,
+        weight_decay=descent.weight_decay,
     )
 
 
-def _adam(module: nn.Module, config: TrainConfig, lr: float, decay: float) -> Optimizer:
+def _adam(module: nn.Module, config: TrainConfig, descent: Descent) -> Optimizer:
     return torch.optim.Adam(
-        module.parameters(), lr=lr, betas=(config.momentum, 0.999), weight_decay=decay
+        module.parameters(),
+        lr=descent.lr,
+        betas=(config.momentum, 0.999),
+        weight_decay=descent.weight_decay,
     )
 
 
@@ -62,34 +65,34 @@ def _adam(module: nn.Module, config: TrainConfig, lr: float, decay: float) -> Op
 CALIBRATION = 1 << 21
 
 #: name → maker. THE registration of optimizers; `TrainConfig.optimizer` picks one.
-OPTIMIZERS: Mapping[str, Callable[[nn.Module, TrainConfig, float, float], Optimizer]] = {
+OPTIMIZERS: Mapping[str, Callable[[nn.Module, TrainConfig, Descent], Optimizer]] = {
     "sgd": _sgd,
     "adam": _adam,
 }
 
 
 class Trainer:
-    """A module with its optimizer, objective and data, for one stage of training."""
+    """A module with its optimizer, objective and data, for one stage of training.
+
+    `weights` take the place of the model's own. `descent` defaults to that of the W-step, for
+    what takes no step at all.
+    """
 
     def __init__(
         self,
         model: Model,
         prunable: Mapping[LayerName, InitializerName],
-        data: Data,
-        config: TrainConfig,
-        reporter: Reporter,
-        *,
+        run: TrainRun,
         weights: Mapping[InitializerName, FloatArray] | None = None,
-        weight_decay: float,
-        lr: float,
-        optimizer: str,
-        teacher: Model | None = None,
+        descent: Descent | None = None,
     ) -> None:
+        config, data, teacher = run.config, run.data, run.teacher
+        descent = descent or config.w_step
         for name in (config.optimizer, config.finetune_optimizer):
             if name not in OPTIMIZERS:
                 known = ", ".join(OPTIMIZERS)
                 raise AlcsError(f"optimizer '{name}' is not one of {known}")
-        self.model, self.config, self.data, self.reporter = model, config, data, reporter
+        self.model, self.config, self.data, self.reporter = model, config, data, run.reporter
         self._calibration: tuple[Tensor, ...] | None = None
         self.module = OnnxModule(model, channels_last=config.channels_last)
         self.module.load(weights or {})
@@ -99,7 +102,7 @@ class Trainer:
         self._own = self.objective if teacher in (None, model) else Objective(model, data, config)
         self.initializers = dict(prunable)
         self.pruned = _pruned_parameters(self.module, prunable)
-        self.optimizer = OPTIMIZERS[optimizer](self.module, config, lr, weight_decay)
+        self.optimizer = OPTIMIZERS[descent.optimizer](self.module, config, descent)
 
     def tensor(self, array: FloatArray | BoolArray, like: Tensor) -> Tensor:
         """An array as a tensor placed and laid out like `like`."""

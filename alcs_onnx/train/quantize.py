@@ -11,18 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.levels import quantize
-from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.train.admm import admm
-from alcs_onnx.train.config import Projection, TrainConfig, TrainHistory
-from alcs_onnx.train.data import Data
+from alcs_onnx.train.config import Projection, TrainHistory
 from alcs_onnx.train.finetune import finetune
+from alcs_onnx.train.run import AS_IT_IS, Start, TrainRun
 from alcs_onnx.types import (
     BoolArray,
     FloatArray,
@@ -51,93 +49,85 @@ class QuantizeResult:
     history: TrainHistory
 
 
+@dataclass(frozen=True, eq=False)
+class _Projector:
+    """Onto the weights of some levels: the set S, which `keep` has its zeros from."""
+
+    levels: Mapping[LayerName, LevelSet]
+    keep: Mapping[LayerName, WeightMask]
+    per_channel: bool
+
+    def __call__(self, weights: Mapping[LayerName, FloatArray]) -> Projection:
+        found = {layer: self.nearest(layer, weight) for layer, weight in weights.items()}
+        values = {layer: item.values() for layer, item in found.items()}
+        return Projection(self.keep, None, values)
+
+    def nearest(
+        self, layer: LayerName, weight: FloatArray, scale: FloatArray | None = None
+    ) -> QuantizedWeight:
+        """The nearest levels, their distance the best one or `scale`."""
+        return quantize(
+            weight,
+            self.levels[layer],
+            keep=self.keep.get(layer),
+            per_channel=self.per_channel,
+            scale=scale,
+        )
+
+
 def quantize_weights(
     model: Model,
     prunable: Mapping[LayerName, InitializerName],
     levels: Mapping[LayerName, LevelSet],
-    data: Data,
-    config: TrainConfig | None = None,
+    run: TrainRun,
     *,
-    weights: Mapping[InitializerName, FloatArray] | None = None,
-    keep: Mapping[LayerName, WeightMask] | None = None,
-    keep_vectors: Mapping[InitializerName, BoolArray] | None = None,
+    start: Start = AS_IT_IS,
     per_channel: bool = False,
-    reporter: Reporter = SILENT,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    fingerprint: str = "",
-    teacher: Model | None = None,
 ) -> QuantizeResult:
     """Train the layers of `levels` until every weight is one of its levels.
 
     Runs `config.admm_epochs` iterations of ADMM, then `config.finetune_epochs` of retraining
     after each threshold of the mapping; after the last only what is not quantized trains: the
-    biases. Where `keep[layer]` is False weights are and stay 0: pruned weights are no part of
-    the levels. `per_channel` gives each output channel a distance of its own. Other arguments
-    are as for `admm` and `finetune`. Raises `AlcsError` for levels of a layer that is not there.
+    biases. Weights that `start` has removed are no part of the levels and stay 0. `per_channel`
+    gives each output channel a distance of its own. Raises `AlcsError` for levels of a layer
+    that is not there.
     """
-    config, keep = config or TrainConfig(), keep or {}
     unknown = set(levels) - set(prunable)
     if unknown:
         raise AlcsError(f"levels are given for '{min(unknown)}', which is no prunable layer")
-
-    support = {layer: mask for layer, mask in keep.items() if layer in levels}
-
-    def project(arrays: Mapping[LayerName, FloatArray]) -> Projection:
-        found = {layer: nearest(layer, array) for layer, array in arrays.items()}
-        values = {layer: item.values() for layer, item in found.items()}
-        return Projection(support, None, values)
-
-    def nearest(layer: str, array: FloatArray, scale: FloatArray | None = None) -> QuantizedWeight:
-        return quantize(
-            array,
-            levels[layer],
-            keep=keep.get(layer),
-            per_channel=per_channel,
-            scale=scale,
-        )
-
-    quantizable = {layer: prunable[layer] for layer in levels}
-    common = {"reporter": reporter, "checkpoint": checkpoint, "resume": resume, "teacher": teacher}
     # Recalibration rescales channels, which would take weights off their levels again.
-    config = replace(config, recalibrate=False)
+    run = replace(run, config=replace(run.config, recalibrate=False))
+    support = {layer: mask for layer, mask in start.keep.items() if layer in levels}
+    projector = _Projector(levels, support, per_channel)
+    quantizable = {layer: prunable[layer] for layer in levels}
     result = admm(
         model,
         quantizable,
-        project,
-        data,
-        config,
-        weights=weights,
-        support=support,
-        keep_vectors=keep_vectors,
-        fingerprint=fingerprint,
+        projector,
+        run,
+        start=replace(start, keep=support),
         stage=f"{STAGE}-admm",
-        **common,  # type: ignore[arg-type]
     )
     history, arrays = result.history, dict(result.trained)
     scales = {
-        layer: nearest(layer, result.weights[name]).scale for layer, name in quantizable.items()
+        layer: projector.nearest(layer, result.weights[name]).scale
+        for layer, name in quantizable.items()
     }
-    quantized: dict[str, QuantizedWeight] = {}
+    quantized: dict[LayerName, QuantizedWeight] = {}
     for number, epsilon in enumerate(_EPSILONS, 1):
         fixed = {}
         for layer, name in quantizable.items():
-            quantized[layer] = nearest(layer, arrays[name], scales[layer])
+            quantized[layer] = projector.nearest(layer, arrays[name], scales[layer])
             target = quantized[layer].values()
             fixed[layer] = within(arrays[name], quantized[layer], epsilon)
             arrays[name] = np.where(fixed[layer], target, arrays[name]).astype(np.float32)
         trained = finetune(
             model,
-            arrays,
-            keep,
             prunable,
-            data,
-            config,
+            run,
+            start=replace(start, weights=arrays),
             fixed=fixed,
-            keep_vectors=keep_vectors,
-            fingerprint=fingerprint,
             stage=f"{STAGE}-{number}",
-            **common,  # type: ignore[arg-type]
         )
         history += trained.history
         arrays = dict(trained.weights)

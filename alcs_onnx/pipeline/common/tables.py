@@ -112,18 +112,14 @@ class Tables:
 def measure_table(workload: Workload, reporter: Reporter) -> LatencyTable:
     """The latency table of the workload's model, for its own structure, group size and threads."""
     grouping = workload.grouping
-    return latency.profile(
+    models = latency.SparseModels(
         workload.model,
         workload.random_sparse,
-        workload.target,
         workload.simd_group,
-        threads=workload.measuring.threads,
-        seed=workload.seed,
-        feeds=workload.feeds,
-        reporter=reporter,
-        structure=workload.structure,
+        workload.structure,
         groups={x.name: prod(grouping.mask_shape(x)) for x in conv_layers(workload.model)},
     )
+    return latency.profile(models, workload.runner, seed=workload.seed, reporter=reporter)
 
 
 def contributions(
@@ -140,30 +136,13 @@ def contributions(
         }
         return serialize(shrink(workload.model, coupling, masks))
 
-    measuring = workload.measuring
+    models = latency.ReducedModels(workload.model, build, coupling.groups)
     if how == "measured":
-        return latency.measure_contributions(
-            build,
-            coupling.groups,
-            workload.target,
-            model=workload.model,
-            threads=measuring.threads,
-            feeds=workload.feeds,
-            reporter=reporter,
-        )
+        return latency.measure_contributions(models, workload.runner, reporter=reporter)
     if how != "predicted":
         raise AlcsError(f"contributions are measured or predicted, not '{how}'")
     times = workload.node_times([build({})], library=False)[0]
-    return latency.predict_contributions(
-        build,
-        coupling.groups,
-        workload.target,
-        model=workload.model,
-        times=times,
-        threads=measuring.threads,
-        feeds=workload.feeds,
-        reporter=reporter,
-    )
+    return latency.predict_contributions(models, workload.runner, times, reporter=reporter)
 
 
 def coupling_of(model: Model) -> Coupling:

@@ -17,7 +17,7 @@ from alcs_onnx.reporter import Reporter
 from alcs_onnx.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
-    from alcs_onnx.train import Data, Evaluation, TrainConfig, TrainHistory, TrainResult
+    from alcs_onnx.train import Data, Evaluation, TrainConfig, TrainHistory, TrainResult, TrainRun
 
 #: The records of epochs as plain values.
 Epochs = tuple[Mapping[str, Any], ...]
@@ -142,9 +142,7 @@ class Trainer:
             network.model,
             network.prunable,
             lambda weights: train.Projection(*project(weights)),
-            self.data,
-            self.config,
-            **self.common(purpose),
+            self.run(purpose),
         )
 
     def finetune(
@@ -153,24 +151,16 @@ class Trainer:
         """Masked retraining of `network`, from `weights` by initializer (default: its own)."""
         from alcs_onnx import train
 
-        return train.finetune(
-            network.model,
-            weights,
-            network.weight_masks,
-            network.prunable,
-            self.data,
-            self.config,
-            keep_vectors=network.bias_masks,
-            **self.common(purpose),
-        )
+        start = train.Start(weights or {}, network.weight_masks, network.bias_masks)
+        return train.finetune(network.model, network.prunable, self.run(purpose), start=start)
 
     def repair(self, model: Model, weight_masks: Mapping[str, BoolArray]) -> Model:
         """`model` with masked weights, by layer, its activations brought back into range."""
         from alcs_onnx import train
 
         layers = {layer.name: layer.weight for layer in conv_layers(model)}
-        config = replace(self.config, finetune_epochs=0)
-        result = train.finetune(model, None, weight_masks, layers, self.data, config)
+        run = train.TrainRun(self.data, replace(self.config, finetune_epochs=0))
+        result = train.finetune(model, layers, run, start=train.Start(keep=weight_masks))
         return model.with_initializers(result.weights)
 
     def gradients(self, model: Model) -> Mapping[str, FloatArray]:
@@ -179,15 +169,19 @@ class Trainer:
 
         return train.mean_gradients(model, self.data, self.config)
 
-    def common(self, purpose: str) -> dict[str, Any]:
-        """Arguments that the stages of training share; `purpose` is what the budget or step is."""
-        return {
-            "reporter": self.reporter,
-            "checkpoint": self.training.checkpoint,
-            "resume": self.training.resume,
-            "fingerprint": f"{purpose} {self.training.data}",
-            "teacher": self.dense,
-        }
+    def run(self, purpose: str) -> TrainRun:
+        """What the stages of training share; `purpose` is what the budget or step is."""
+        from alcs_onnx import train
+
+        return train.TrainRun(
+            self.data,
+            self.config,
+            self.reporter,
+            teacher=self.dense,
+            checkpoint=self.training.checkpoint,
+            resume=self.training.resume,
+            fingerprint=f"{purpose} {self.training.data}",
+        )
 
 
 def open_trainer(dense: Model, training: Training, seed: int, reporter: Reporter) -> Trainer:

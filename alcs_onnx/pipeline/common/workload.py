@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from alcs_onnx import ort
 from alcs_onnx.graph import Model, as_convolutions, conv_layers, load_model, require_conv, serialize
+from alcs_onnx.latency import Runner
 from alcs_onnx.ort import Feeds
 from alcs_onnx.pipeline.common.runnable import open_runnable
 from alcs_onnx.reporter import SILENT, Reporter
@@ -56,6 +57,11 @@ class Workload:
     def grouping(self) -> Structure:
         """The structure itself, of this workload's group size."""
         return get_structure(self.structure, self.simd_group)
+
+    @property
+    def runner(self) -> Runner:
+        """The target with the threads and the inputs of this workload."""
+        return Runner(self.target, self.measuring.threads, self.feeds)
 
     @property
     def prunable(self) -> tuple[ConvLayer, ...]:

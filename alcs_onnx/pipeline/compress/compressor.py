@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from alcs_onnx.types import (
     QuantizedWeight,
     WeightMask,
 )
+
+if TYPE_CHECKING:
+    from alcs_onnx.train import Start, TrainRun
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ class Compressed:
     def kept(self) -> int:
         """Weights left in the layers that were pruned."""
         return sum(int(mask.sum()) for mask in self.keep.values())
+
+    @property
+    def start(self) -> Start:
+        """What the training of the next step starts from."""
+        from alcs_onnx import train
+
+        return train.Start(self.weights, self.keep, self.vectors)
 
 
 @dataclass(frozen=True)
@@ -137,30 +147,22 @@ class Compressor:
         project = self._projection(state, structure, counts)
         from alcs_onnx import train
 
-        common = self._common(f"{structure.name} {sorted(counts.items())}")
+        run = self._run(f"{structure.name} {sorted(counts.items())}")
         first = train.admm(
             self.model,
             self._initializers,
             project,
-            self.trainer.data,
-            self.trainer.config,
-            weights=state.weights,
-            support=state.keep,
-            keep_vectors=state.vectors,
+            run,
+            start=state.start,
             stage=f"{self._steps}-admm",
-            **common,
         )
         vectors = {**state.vectors, **self._dead_biases(structure, first.keep)}
         second = train.finetune(
             self.model,
-            first.weights,
-            first.keep,
             self._initializers,
-            self.trainer.data,
-            self.trainer.config,
-            keep_vectors=vectors,
+            run,
+            start=train.Start(first.weights, first.keep, vectors),
             stage=f"{self._steps}-finetune",
-            **common,
         )
         return replace(
             state,
@@ -181,13 +183,9 @@ class Compressor:
             self.model,
             self._initializers,
             dict.fromkeys(self.layers, levels),
-            self.trainer.data,
-            self.trainer.config,
-            weights=state.weights,
-            keep=state.keep,
-            keep_vectors=state.vectors,
+            self._run(f"{levels.name} {per_channel}"),
+            start=state.start,
             per_channel=per_channel,
-            **self._common(f"{levels.name} {per_channel}"),
         )
         return replace(
             state,
@@ -263,10 +261,10 @@ class Compressor:
     def _accuracy(self, weights: Mapping[str, FloatArray]) -> float:
         return self.trainer.measure(self.model, weights).value
 
-    def _common(self, what: str) -> dict[str, Any]:
-        """Arguments of a training step: a checkpoint folder of its own, and what it is for."""
+    def _run(self, what: str) -> TrainRun:
+        """The run of a step: what it is for, and a checkpoint folder of its own."""
         self._steps += 1
-        return {
-            **self.trainer.common(f"step {self._steps}: {what}"),
-            "checkpoint": self._folder and self._folder / f"step-{self._steps:03d}",
-        }
+        return replace(
+            self.trainer.run(f"step {self._steps}: {what}"),
+            checkpoint=self._folder and self._folder / f"step-{self._steps:03d}",
+        )

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from alcs_onnx.formats import STRUCTURE_COMPARISON, Format
 from alcs_onnx.storage import FLOAT_BITS, LayerStorage, ModelStorage
-from alcs_onnx.types import Machine
+from alcs_onnx.types import LevelSet, Machine
 
 #: How the kept weights are stored: as smaller matrices, or each with an index.
 Kind = Literal["full matrix", "indexed"]
@@ -108,21 +108,23 @@ class StructureResult:
         storage: ModelStorage,
         *,
         accuracy: float,
-        quantization: str,
-        bits: int,
+        codebook: LevelSet | None = None,
         dense_ms: float | None = None,
         latency_ms: float | None = None,
         layer_ms: Mapping[str, tuple[float, float]] | None = None,
         history: Iterable[Round] = (),
     ) -> StructureResult:
-        """The row of a model; `layer_ms` gives (dense, sparse) times of layers by name."""
+        """The row of a model; `layer_ms` gives (dense, sparse) times of layers by name.
+
+        `codebook` is what its weights were quantized to; None for float32.
+        """
         times = layer_ms or {}
         return cls(
             structure=structure,
             kind="indexed" if any(x.indexed for x in storage.layers) else "full matrix",
             accuracy=accuracy,
-            quantization=quantization,
-            bits=bits,
+            quantization="float32" if codebook is None else codebook.name,
+            bits=FLOAT_BITS if codebook is None else codebook.bits,
             dense_weights=storage.dense_weights,
             kept_weights=storage.kept_weights,
             weight_bytes=storage.weight_bytes,

@@ -19,7 +19,6 @@ from alcs_onnx.pipeline.compress.deployment import deploy
 from alcs_onnx.pipeline.compress.request import LayerOptions
 from alcs_onnx.pipeline.compress.result import ComparisonResult, Round, StructureResult
 from alcs_onnx.reporter import Reporter
-from alcs_onnx.storage import FLOAT_BITS
 from alcs_onnx.structures import Structure
 from alcs_onnx.types import Shape
 
@@ -113,8 +112,7 @@ class CompressionRun:
             made.name,
             deployed.storage,
             accuracy=state.accuracy if found is None else found,
-            quantization="float32" if levels is None else levels.level_set.name,
-            bits=FLOAT_BITS if levels is None else levels.level_set.bits,
+            codebook=None if levels is None else levels.level_set,
             dense_ms=deployed.dense.median,
             latency_ms=deployed.sparse.median,
             layer_ms=deployed.layer_ms,

@@ -16,13 +16,16 @@ from alcs_onnx.graph import Model, load_model
 from alcs_onnx.reporter import Silent
 from alcs_onnx.sparse_format import blocks_view, group_mask_to_weight_mask
 from alcs_onnx.train import (
+    AS_IT_IS,
     Data,
     DataOptions,
     Preprocess,
     Project,
     Projection,
+    Start,
     TrainConfig,
     TrainResult,
+    TrainRun,
     admm,
     finetune,
     load_data,
@@ -166,22 +169,19 @@ def same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
 def dense(model: Model, data: Data) -> dict[str, np.ndarray]:
     """Weights of the dense model trained on the data."""
     config = replace(CONFIG, finetune_epochs=12, finetune_lr=0.1)
-    return dict(finetune(model, None, {}, PRUNABLE, data, config).weights)
+    return dict(finetune(model, PRUNABLE, TrainRun(data, config)).weights)
 
 
 def prune(
     model: Model,
     prunable: Mapping[str, str],
     project: Project,
-    data: Data,
-    config: TrainConfig,
-    *,
-    weights: Mapping[str, np.ndarray] | None = None,
-    **common: Any,
+    run: TrainRun,
+    start: Start = AS_IT_IS,
 ) -> TrainResult:
     """`admm`, then `finetune` with the masks that it ended with; the history has both stages."""
-    first = admm(model, prunable, project, data, config, weights=weights, **common)
-    second = finetune(model, first.weights, first.keep, prunable, data, config, **common)
+    first = admm(model, prunable, project, run, start=start)
+    second = finetune(model, prunable, run, start=Start(first.weights, first.keep))
     history = first.history + second.history
     return replace(second, history=history, predicted_ms=first.predicted_ms)
 

@@ -17,6 +17,8 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import load_model, serialize
 from alcs_onnx.latency import (
     ChannelEstimator,
+    ReducedModels,
+    Runner,
     contribution,
     load_channel_table,
     load_table,
@@ -128,9 +130,12 @@ def test_the_table_recovers_known_times_in_spite_of_drift(model, drift):
     target = KnownTarget(drift)
     told = Recorder()
     table = measure_contributions(
-        target.build, GROUPS, target, model=model, threads=2, iterations=7, warmup=3,
+        ReducedModels(model, target.build, GROUPS),
+        Runner(target, threads=2),
+        iterations=7,
+        warmup=3,
         reporter=told,
-    )  # fmt: skip
+    )
     assert [curve.group for curve in table.curves] == ["first", "second"]
     assert table.curve("first").kept == step_counts(32, 8)
     now = table.dense.median / 10  # the speed of the middle of the measurement
@@ -155,7 +160,8 @@ def test_the_table_recovers_known_times_in_spite_of_drift(model, drift):
 def test_mean_and_deviation_are_kept_beside_the_median(model):
     target = KnownTarget()
     target.noise = 0.5
-    curve = measure_contributions(target.build, GROUPS, target, model=model).curve("second")
+    models = ReducedModels(model, target.build, GROUPS)
+    curve = measure_contributions(models, Runner(target)).curve("second")
     samples = np.array([-0.5, 0, 0.5, 0, 2.0])
     for time, mean, stddev in zip(curve.times_ms, curve.mean, curve.stddev, strict=True):
         assert mean == pytest.approx(time + samples.mean())
@@ -164,7 +170,8 @@ def test_mean_and_deviation_are_kept_beside_the_median(model):
 
 def test_without_a_group_to_reduce_the_dense_model_is_measured(model):
     target = KnownTarget()
-    table = measure_contributions(target.build, GROUPS[2:], target, model=model)
+    models = ReducedModels(model, target.build, GROUPS[2:])
+    table = measure_contributions(models, Runner(target))
     assert table.curves == ()
     assert table.dense.median == 10
 
@@ -172,7 +179,7 @@ def test_without_a_group_to_reduce_the_dense_model_is_measured(model):
 def test_a_real_model_is_measured_on_this_machine(model, tmp_path):
     target = get_target("local")
     table = measure_contributions(
-        build, GROUPS, target, model=model, iterations=3, warmup=1, steps=4
+        ReducedModels(model, build, GROUPS), Runner(target), iterations=3, warmup=1, steps=4
     )
     assert [curve.kept for curve in table.curves] == [step_counts(32, 4), step_counts(16, 4)]
     assert all(time > 0 for curve in table.curves for time in curve.times_ms)
@@ -200,9 +207,8 @@ def product(kept):
 
 def test_a_prediction_scales_layers_by_what_is_left_of_them(model):
     target = KnownTarget(cost=product)
-    table = predict_contributions(
-        target.build, GROUPS, target, model=model, times=node_times(model), samples=5
-    )
+    models = ReducedModels(model, target.build, GROUPS)
+    table = predict_contributions(models, Runner(target), node_times(model), samples=5)
     assert table.predicted
     assert table.error == pytest.approx(0.0, abs=1e-9)
     for curve in table.curves:
@@ -214,13 +220,10 @@ def test_a_prediction_scales_layers_by_what_is_left_of_them(model):
 def test_the_error_of_a_prediction_is_that_of_its_savings(model):
     """The machine saves half of what is predicted: the error is the measured saving, once."""
     target = KnownTarget(1.2, cost=lambda kept: 5 + product(kept) / 2)
-    table = predict_contributions(
-        target.build, GROUPS, target, model=model, times=node_times(model), samples=6
-    )
+    models = ReducedModels(model, target.build, GROUPS)
+    table = predict_contributions(models, Runner(target), node_times(model), samples=6)
     assert table.error == pytest.approx(1.0)
-    unchecked = predict_contributions(
-        target.build, GROUPS, target, model=model, times=node_times(model), samples=0
-    )
+    unchecked = predict_contributions(models, Runner(target), node_times(model), samples=0)
     assert unchecked.error is None
 
 
@@ -230,9 +233,8 @@ def test_parts_of_one_axis_add_up(model):
     group = ChannelGroup(
         "parts", 4, tuple(ChannelSlot("w3", 1, "in", "head", rows) for rows in indices)
     )
-    table = predict_contributions(
-        KnownTarget.build, [group], KnownTarget(), model=model, times=node_times(model), samples=0
-    )
+    models = ReducedModels(model, KnownTarget.build, [group])
+    table = predict_contributions(models, Runner(KnownTarget()), node_times(model), samples=0)
     [curve] = table.curves
     assert curve.kept == (1, 2, 3, 4)
     assert curve.times_ms == pytest.approx([10 - 0.5 * (4 - kept) / 4 for kept in curve.kept])
@@ -240,15 +242,21 @@ def test_parts_of_one_axis_add_up(model):
 
 def test_a_profile_of_other_layers_predicts_nothing(model):
     times = ModelTimes(NodeTimes({"other": 1.0}, {"other": "Add"}), np.ones(3))
+    models = ReducedModels(model, KnownTarget.build, GROUPS)
     with pytest.raises(AlcsError, match="has no layer of any channel group"):
-        predict_contributions(KnownTarget.build, GROUPS, KnownTarget(), model=model, times=times)
+        predict_contributions(models, Runner(KnownTarget()), times)
 
 
 def test_a_real_model_is_predicted_from_its_profile(model):
     target = get_target("local")
     [times] = target.node_times([serialize(model)], iterations=4, library=False)
     table = predict_contributions(
-        build, GROUPS, target, model=model, times=times, iterations=2, warmup=0, samples=2
+        ReducedModels(model, build, GROUPS),
+        Runner(target),
+        times,
+        iterations=2,
+        warmup=0,
+        samples=2,
     )
     for curve in table.curves:
         assert (np.diff(curve.times_ms) > 0).all()

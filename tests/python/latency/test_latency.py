@@ -22,6 +22,8 @@ from alcs_onnx.graph import load_model, read_file, serialize
 from alcs_onnx.latency import (
     Estimator,
     LayerEstimate,
+    Runner,
+    SparseModels,
     break_down,
     kept_groups,
     load_table,
@@ -182,13 +184,16 @@ class KnownTarget:
 GROUPS = {"stem": 2 * 27, "first": 2 * 72, "second": 8 * 9, "head": 3 * 8}
 
 
+def known_table(target):
+    """The table of the target's own model, in groups of 4."""
+    return profile(SparseModels(target.model, target.build, 4), Runner(target))
+
+
 def test_the_table_recovers_known_times(model):
     target = KnownTarget(model, GROUPS)
     told = Recorder()
-    table = profile(
-        model, target.build, target, 4, threads=2, seed=3,
-        reporter=told,
-    )  # fmt: skip
+    models = SparseModels(model, target.build, 4)
+    table = profile(models, Runner(target, threads=2), seed=3, reporter=told)
     assert [set(built.values()) for built in target.built] == [{d} for d in DENSITIES]
     assert {curve.layer: curve.groups[-1] for curve in table.curves} == GROUPS
     for curve in table.curves:
@@ -211,7 +216,7 @@ def test_the_table_recovers_known_times(model):
 def test_nodes_that_the_profiler_slows_down_are_corrected(model, slowdown):
     target = KnownTarget(model, GROUPS)
     target.slowdown = slowdown
-    estimate = Estimator.from_table(profile(model, target.build, target, 4))
+    estimate = Estimator.from_table(known_table(target))
     for part in (1, 2, 5):
         stored = {name: count // part for name, count in GROUPS.items()}
         truth = sum(target.layer_ms(n, k) for n, k in stored.items()) + target.rest_ms()
@@ -219,7 +224,7 @@ def test_nodes_that_the_profiler_slows_down_are_corrected(model, slowdown):
 
 
 def test_dense_times_are_found_under_the_runtimes_names(model):
-    table = profile(model, (target := KnownTarget(model, GROUPS)).build, target, 4)
+    table = known_table(KnownTarget(model, GROUPS))
     dense = {curve.layer: curve.dense_time for curve in table.curves}
     assert dense["stem"] == pytest.approx(0.3)
     assert dense["first"] == pytest.approx(0.4)
@@ -240,7 +245,7 @@ def test_a_layer_with_few_groups_has_a_valid_curve(tmp_path):
             return 0.1 + 0.01 * stored + (0.002 if self.calls == 1 else 0.0)
 
     target = Drifting(few, {"only": 3})
-    [curve] = profile(few, target.build, target, 2).curves
+    [curve] = profile(SparseModels(few, target.build, 2), Runner(target)).curves
     assert curve.groups == (0, 1, 2, 3)
     assert curve.times == pytest.approx((0.101, 0.11, 0.12, 0.13))  # 0 at densities 0 and 0.1
 
@@ -252,8 +257,7 @@ def test_noise_is_smoothed_into_a_rising_curve(model):
         def layer_ms(self, name, stored):
             return 0.1 + 0.0001 * stored + generator.uniform(0, 0.02)
 
-    target = Noisy(model, GROUPS)
-    table = profile(model, target.build, target, 4)
+    table = known_table(Noisy(model, GROUPS))
     Estimator.from_table(table)  # refuses a falling one
     # What was measured did fall, so that neighbours were pooled.
     assert all(len(set(curve.times)) < len(curve.times) for curve in table.curves)
@@ -262,12 +266,12 @@ def test_noise_is_smoothed_into_a_rising_curve(model):
 def test_a_layer_that_did_not_run_is_named(model):
     target = KnownTarget(model, GROUPS, drop="second")
     with pytest.raises(TargetError, match="'second' did not run as one node at density 0"):
-        profile(model, target.build, target, 4)
+        known_table(target)
 
 
 def test_a_layer_left_alone_later_counts_with_the_dense_time(model):
     target = KnownTarget(model, GROUPS)
-    table = profile(model, target.build, target, 4)
+    table = known_table(target)
     plain, alone = (
         Estimator.from_table(replace(table, left_alone=left))
         for left in ({}, {"stem": "reason", "second": "reason"})
@@ -393,15 +397,10 @@ def _library_or_skip():
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_real_model_is_profiled_with_the_real_library(model, threads):
     _library_or_skip()
-    table = profile(
-        model,
-        lambda densities, seed: serialize(random_model(model, densities, 4, seed).model),
-        get_target("local"),
-        4,
-        threads=threads,
-        iterations=8,
-        warmup=1,
+    models = SparseModels(
+        model, lambda densities, seed: serialize(random_model(model, densities, 4, seed).model), 4
     )
+    table = profile(models, Runner(get_target("local"), threads), iterations=8, warmup=1)
     assert {curve.layer: curve.groups[-1] for curve in table.curves} == GROUPS
     assert all(curve.dense_time > 0 for curve in table.curves)
     assert table.machine.threads == threads
@@ -419,7 +418,7 @@ def test_without_the_library_profiling_says_so(model):
         return serialize(random_model(model, densities, 4, seed).model)
 
     with pytest.raises(TargetError, match="was the custom-op library used"):
-        profile(model, build, WithoutLibrary(), 4, iterations=2, warmup=0)
+        profile(SparseModels(model, build, 4), Runner(WithoutLibrary()), iterations=2, warmup=0)
 
 
 # --- files

@@ -35,8 +35,10 @@ from alcs_onnx.graph import Model, load_model  # noqa: E402
 from alcs_onnx.train import (  # noqa: E402
     Data,
     Projection,
+    Start,
     TrainConfig,
     TrainResult,
+    TrainRun,
     admm,
     evaluate,
     finetune,
@@ -68,7 +70,7 @@ def test_iterations_follow_the_algorithm_box(dual_init: str, model: Model, data:
     )  # fmt: skip
     flat = replace(data, loss=lambda output, _: output.sum() * 0.0, test=None)
     project = keep_largest(0.5)
-    found = admm(model, PRUNABLE, project, flat, config)
+    found = admm(model, PRUNABLE, project, TrainRun(flat, config))
 
     rho, lr = config.rho, config.lr
     start = {layer: model.initializers[name].astype(float) for layer, name in PRUNABLE.items()}
@@ -98,8 +100,14 @@ def test_pruned_network_reaches_the_accuracy_of_the_dense_one(model: Model, data
     assert before > 0.95
     project = keep_largest(0.3)
     config = replace(CONFIG, admm_epochs=6, finetune_epochs=8)
-    oneshot = admm(model, PRUNABLE, project, data, replace(config, admm_epochs=0), weights=weights)
-    result = prune(model, PRUNABLE, project, data, config, weights=weights)
+    oneshot = admm(
+        model,
+        PRUNABLE,
+        project,
+        TrainRun(data, replace(config, admm_epochs=0)),
+        start=Start(weights),
+    )
+    result = prune(model, PRUNABLE, project, TrainRun(data, config), start=Start(weights))
     after = evaluate(model, data, result.weights).value
     assert after > evaluate(model, data, oneshot.weights).value + 0.05
     assert after > before - 0.03
@@ -115,7 +123,7 @@ def test_pruned_network_reaches_the_accuracy_of_the_dense_one(model: Model, data
 
 def test_one_shot_only_cuts(model: Model, data: Data) -> None:
     project = keep_largest(0.5)
-    result = admm(model, PRUNABLE, project, data, replace(CONFIG, admm_epochs=0))
+    result = admm(model, PRUNABLE, project, TrainRun(data, replace(CONFIG, admm_epochs=0)))
     for layer, name in PRUNABLE.items():
         expected = np.where(result.keep[layer], model.initializers[name], 0)
         assert np.array_equal(result.weights[name], expected)
@@ -125,7 +133,9 @@ def test_one_shot_only_cuts(model: Model, data: Data) -> None:
 def test_finetuning_moves_everything_but_the_pruned_weights(model: Model, data: Data) -> None:
     masks = keep_largest(0.5)({k: model.initializers[v] for k, v in PRUNABLE.items()}).masks
     config = replace(CONFIG, finetune_epochs=1, finetune_weight_decay=0.01)
-    result = finetune(model, None, {"body": masks["body"]}, PRUNABLE, data, config)
+    result = finetune(
+        model, PRUNABLE, TrainRun(data, config), start=Start(keep={"body": masks["body"]})
+    )
     assert not result.weights["body.weight"][~masks["body"]].any()
     assert (result.weights["body.weight"][masks["body"]] != 0).all()
     for name in ("stem.weight", "stem.bias", "body.bias", "head.weight", "head.bias"):
@@ -138,7 +148,7 @@ def test_layers_that_the_projection_leaves_out_stay_dense(model: Model, data: Da
         return Projection({"body": found.masks["body"]}, found.predicted_ms)
 
     result = prune(
-        model, PRUNABLE, project, data, replace(CONFIG, admm_epochs=1, finetune_epochs=1)
+        model, PRUNABLE, project, TrainRun(data, replace(CONFIG, admm_epochs=1, finetune_epochs=1))
     )
     assert result.keep["stem"].all()
     assert (result.weights["stem.weight"] != 0).all()
@@ -165,7 +175,7 @@ def test_too_small_a_penalty_swaps_the_masks(model: Model, data: Data) -> None:
 
     def changed(**settings: Any) -> float:
         run = replace(config, **settings)
-        result = admm(model, PRUNABLE, keep_largest(0.5), data, run, weights=weights)
+        result = admm(model, PRUNABLE, keep_largest(0.5), TrainRun(data, run), start=Start(weights))
         return sum(record.changed for record in result.history.records)
 
     assert changed(rho=0.001) > 0.5
@@ -184,8 +194,8 @@ def test_without_labels_the_dense_model_teaches(model: Model, data: Data) -> Non
     )
     config = replace(CONFIG, admm_epochs=2, finetune_epochs=6)
     project = keep_largest(0.3)
-    oneshot = admm(teacher, PRUNABLE, project, unlabelled, replace(config, admm_epochs=0))
-    result = prune(teacher, PRUNABLE, project, unlabelled, config)
+    oneshot = admm(teacher, PRUNABLE, project, TrainRun(unlabelled, replace(config, admm_epochs=0)))
+    result = prune(teacher, PRUNABLE, project, TrainRun(unlabelled, config))
     found = evaluate(teacher, unlabelled, result.weights)
     assert found.kind == "agreement"
     assert found.value > evaluate(teacher, unlabelled, oneshot.weights).value
@@ -195,15 +205,15 @@ def test_without_labels_the_dense_model_teaches(model: Model, data: Data) -> Non
 
 def test_distillation_alone_has_no_loss_at_the_teacher(model: Model, data: Data) -> None:
     config = replace(CONFIG, distill=1.0, finetune_epochs=1, finetune_lr=1e-9)
-    result = finetune(model, None, {}, PRUNABLE, data, config)
+    result = finetune(model, PRUNABLE, TrainRun(data, config))
     assert result.history.records[0].loss == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize("final", ["Softmax", "LogSoftmax"])
 def test_probabilities_train_like_logits(final: str, tmp_path: Path, data: Data) -> None:
     config = replace(CONFIG, finetune_epochs=1, distill=0.3)
-    logits = finetune(classifier(tmp_path), None, {}, PRUNABLE, data, config)
-    found = finetune(classifier(tmp_path, final=final), None, {}, PRUNABLE, data, config)
+    logits = finetune(classifier(tmp_path), PRUNABLE, TrainRun(data, config))
+    found = finetune(classifier(tmp_path, final=final), PRUNABLE, TrainRun(data, config))
     for name, array in logits.weights.items():
         np.testing.assert_allclose(found.weights[name], array, rtol=1e-3, atol=1e-4)
 
@@ -221,18 +231,25 @@ def test_models_that_are_no_classifiers(tmp_path: Path) -> None:
     def project(weights: Mapping[str, np.ndarray]) -> Projection:
         return keep_largest(0.5, simd_group=2)(weights)
 
-    oneshot = admm(model, {"only": "k"}, project, data, config)
-    result = finetune(model, oneshot.weights, oneshot.keep, {"only": "k"}, data, config)
+    oneshot = admm(model, {"only": "k"}, project, TrainRun(data, config))
+    result = finetune(
+        model, {"only": "k"}, TrainRun(data, config), start=Start(oneshot.weights, oneshot.keep)
+    )
     before, after = (evaluate(model, data, r.weights) for r in (oneshot, result))
     assert before.kind == "fidelity"
     assert 0 < before.value < after.value < 1
     with pytest.raises(DataError, match="no classifier"):
-        admm(model, {"only": "k"}, project, load_data(str(tmp_path / "xy.npz"), model), config)
+        admm(
+            model,
+            {"only": "k"},
+            project,
+            TrainRun(load_data(str(tmp_path / "xy.npz"), model), config),
+        )
 
 
 def test_bfloat16_trains(model: Model, data: Data) -> None:
     config = replace(CONFIG, bfloat16=True, finetune_epochs=12, finetune_lr=0.1)
-    result = finetune(model, None, {}, PRUNABLE, data, config)
+    result = finetune(model, PRUNABLE, TrainRun(data, config))
     assert evaluate(model, data, result.weights).value > 0.9
 
 
@@ -241,7 +258,7 @@ def test_bfloat16_trains(model: Model, data: Data) -> None:
 
 def test_equal_seeds_give_equal_bits(model: Model, data: Data) -> None:
     def run(seed: int) -> TrainResult:
-        return prune(model, PRUNABLE, keep_largest(0.5), data, replace(CONFIG, seed=seed))
+        return prune(model, PRUNABLE, keep_largest(0.5), TrainRun(data, replace(CONFIG, seed=seed)))
 
     first, again, other = run(1), run(1), run(2)
     assert same(first.weights, again.weights)
@@ -263,11 +280,18 @@ def test_resumed_runs_end_as_uninterrupted_ones(
         finetune_optimizer=optimizer,
         lr=0.01,
     )
-    whole = prune(model, PRUNABLE, project, data, config)
+    whole = prune(model, PRUNABLE, project, TrainRun(data, config))
     folder = tmp_path / "checkpoints"
     with pytest.raises(InterruptedRunError):
-        prune(model, PRUNABLE, project, data, config, checkpoint=folder, reporter=StopAfter(epochs))
-    resumed = prune(model, PRUNABLE, project, data, config, checkpoint=folder, resume=True)
+        prune(
+            model,
+            PRUNABLE,
+            project,
+            TrainRun(data, config, checkpoint=folder, reporter=StopAfter(epochs)),
+        )
+    resumed = prune(
+        model, PRUNABLE, project, TrainRun(data, config, checkpoint=folder, resume=True)
+    )
     assert same(whole.weights, resumed.weights)
     assert same(whole.keep, resumed.keep)
     assert [replace(r, seconds=0) for r in whole.history.records] == [
@@ -276,31 +300,39 @@ def test_resumed_runs_end_as_uninterrupted_ones(
     assert whole.predicted_ms == resumed.predicted_ms
     # Finished work is not repeated: nothing may run a batch any more.
     done = prune(
-        model, PRUNABLE, project, data, config,
-        checkpoint=folder, resume=True, reporter=StopAfter(0),
-    )  # fmt: skip
+        model,
+        PRUNABLE,
+        project,
+        TrainRun(data, config, checkpoint=folder, resume=True, reporter=StopAfter(0)),
+    )
     assert same(whole.weights, done.weights)
 
 
 def test_starting_anew_forgets_the_old_checkpoint(model: Model, data: Data, tmp_path: Path) -> None:
-    prune(model, PRUNABLE, keep_largest(0.4), data, CONFIG, checkpoint=tmp_path)
+    prune(model, PRUNABLE, keep_largest(0.4), TrainRun(data, CONFIG, checkpoint=tmp_path))
     other = replace(CONFIG, seed=5)
     with pytest.raises(InterruptedRunError):
         prune(
-            model, PRUNABLE, keep_largest(0.4), data, other,
-            checkpoint=tmp_path, reporter=StopAfter(1),
-        )  # fmt: skip
+            model,
+            PRUNABLE,
+            keep_largest(0.4),
+            TrainRun(data, other, checkpoint=tmp_path, reporter=StopAfter(1)),
+        )
     resumed = prune(
-        model, PRUNABLE, keep_largest(0.4), data, other, checkpoint=tmp_path, resume=True
+        model, PRUNABLE, keep_largest(0.4), TrainRun(data, other, checkpoint=tmp_path, resume=True)
     )
-    assert same(resumed.weights, prune(model, PRUNABLE, keep_largest(0.4), data, other).weights)
+    assert same(
+        resumed.weights, prune(model, PRUNABLE, keep_largest(0.4), TrainRun(data, other)).weights
+    )
 
 
 def test_checkpoints_of_other_runs_are_refused(model: Model, data: Data, tmp_path: Path) -> None:
     folder = tmp_path / "c"
 
     def go(model: Model = model, config: TrainConfig = CONFIG, **kw: Any) -> TrainResult:
-        return admm(model, PRUNABLE, keep_largest(0.5), data, config, checkpoint=folder, **kw)
+        return admm(
+            model, PRUNABLE, keep_largest(0.5), TrainRun(data, config, checkpoint=folder, **kw)
+        )
 
     go(fingerprint="budget 5ms")
     go(resume=True, fingerprint="budget 5ms", config=replace(CONFIG, threads=2))
@@ -318,16 +350,26 @@ def test_checkpoints_of_other_runs_are_refused(model: Model, data: Data, tmp_pat
 def test_damaged_and_unwritable_checkpoints(model: Model, data: Data, tmp_path: Path) -> None:
     (tmp_path / "admm.pt").write_bytes(b"PK\x03\x04 nonsense")
     with pytest.raises(AlcsError, match=r"admm\.pt' cannot be read") as caught:
-        admm(model, PRUNABLE, keep_largest(0.5), data, CONFIG, checkpoint=tmp_path, resume=True)
+        admm(
+            model,
+            PRUNABLE,
+            keep_largest(0.5),
+            TrainRun(data, CONFIG, checkpoint=tmp_path, resume=True),
+        )
     assert "\n" not in str(caught.value)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot make the folder"):
-        admm(model, PRUNABLE, keep_largest(0.5), data, CONFIG, checkpoint=tmp_path / "file" / "sub")
+        admm(
+            model,
+            PRUNABLE,
+            keep_largest(0.5),
+            TrainRun(data, CONFIG, checkpoint=tmp_path / "file" / "sub"),
+        )
 
 
 def test_checkpoints_leave_no_temporary_files(model: Model, data: Data, tmp_path: Path) -> None:
     folder = tmp_path / "c"
-    prune(model, PRUNABLE, keep_largest(0.5), data, CONFIG, checkpoint=folder)
+    prune(model, PRUNABLE, keep_largest(0.5), TrainRun(data, CONFIG, checkpoint=folder))
     assert sorted(p.name for p in folder.iterdir()) == ["admm.pt", "finetune.pt"]
 
 
@@ -336,40 +378,50 @@ def test_checkpoints_leave_no_temporary_files(model: Model, data: Data, tmp_path
 
 def test_divergence_is_told(model: Model, data: Data) -> None:
     with pytest.raises(AlcsError, match=r"training diverged: the loss is \w+ in admm epoch \d"):
-        admm(model, PRUNABLE, keep_largest(0.5), data, replace(CONFIG, lr=1e6))
+        admm(model, PRUNABLE, keep_largest(0.5), TrainRun(data, replace(CONFIG, lr=1e6)))
 
 
 def test_clipping_the_gradient_prevents_divergence(model: Model, data: Data) -> None:
     config = replace(CONFIG, lr=1.0, clip_gradient=0.01, admm_epochs=1)
     assert np.isfinite(
-        admm(model, PRUNABLE, keep_largest(0.5), data, config).weights["head.bias"]
+        admm(model, PRUNABLE, keep_largest(0.5), TrainRun(data, config)).weights["head.bias"]
     ).all()
 
 
 def test_shared_weights_cannot_be_pruned_separately(model: Model, data: Data) -> None:
     prunable = {"stem": "stem.weight", "again": "stem.weight"}
     with pytest.raises(UnsupportedError, match="'stem' and 'again' share the weight"):
-        admm(model, prunable, keep_largest(0.5), data, CONFIG)
+        admm(model, prunable, keep_largest(0.5), TrainRun(data, CONFIG))
 
 
 def test_unknown_optimizer(model: Model, data: Data) -> None:
     with pytest.raises(AlcsError, match="optimizer 'lion' is not one of sgd, adam"):
-        admm(model, PRUNABLE, keep_largest(0.5), data, replace(CONFIG, optimizer="lion"))
+        admm(model, PRUNABLE, keep_largest(0.5), TrainRun(data, replace(CONFIG, optimizer="lion")))
     with pytest.raises(AlcsError, match="optimizer 'lion' is not one of sgd, adam"):
         # Told before ADMM starts, not after it.
-        admm(model, PRUNABLE, keep_largest(0.5), data, replace(CONFIG, finetune_optimizer="lion"))
+        admm(
+            model,
+            PRUNABLE,
+            keep_largest(0.5),
+            TrainRun(data, replace(CONFIG, finetune_optimizer="lion")),
+        )
 
 
 def test_wrong_masks_are_refused(model: Model, data: Data) -> None:
     wrong = {"stem": np.ones((2, 2), bool)}
     with pytest.raises(AlcsError, match=r"mask of layer 'stem' has shape \[2, 2\]"):
-        admm(model, PRUNABLE, lambda _: Projection(wrong, 0.0), data, CONFIG)
+        admm(model, PRUNABLE, lambda _: Projection(wrong, 0.0), TrainRun(data, CONFIG))
     with pytest.raises(AlcsError, match=r"mask of layer 'stem' has shape \[2, 2\]"):
-        finetune(model, None, wrong, PRUNABLE, data, CONFIG)
+        finetune(model, PRUNABLE, TrainRun(data, CONFIG), start=Start(keep=wrong))
     with pytest.raises(AlcsError, match="unknown layer 'nose'"):
-        admm(model, PRUNABLE, lambda _: Projection({"nose": wrong["stem"]}, 0.0), data, CONFIG)
+        admm(
+            model,
+            PRUNABLE,
+            lambda _: Projection({"nose": wrong["stem"]}, 0.0),
+            TrainRun(data, CONFIG),
+        )
     with pytest.raises(AlcsError, match="'nose', which is no prunable layer"):
-        finetune(model, None, {"nose": wrong["stem"]}, PRUNABLE, data, CONFIG)
+        finetune(model, PRUNABLE, TrainRun(data, CONFIG), start=Start(keep={"nose": wrong["stem"]}))
 
 
 def test_importing_without_torch_says_what_to_install() -> None:
@@ -390,9 +442,11 @@ def test_progress_is_shown(model: Model, data: Data, capsys: pytest.CaptureFixtu
 
     with progress() as bars:
         prune(
-            model, PRUNABLE, keep_largest(0.5), data,
-            replace(CONFIG, admm_epochs=1, finetune_epochs=1), reporter=bars,
-        )  # fmt: skip
+            model,
+            PRUNABLE,
+            keep_largest(0.5),
+            TrainRun(data, replace(CONFIG, admm_epochs=1, finetune_epochs=1), reporter=bars),
+        )
     lines = [line for line in capsys.readouterr().err.splitlines() if "loss" in line]
     assert any(
         line.startswith("ADMM 1/1") and "‖W−U‖" in line and "1.250 ms" in line for line in lines
@@ -435,10 +489,15 @@ def test_recalibration_restores_the_moments_of_every_channel(model: Model, data:
 def test_recalibration_alone_improves_a_pruned_network(model: Model, data: Data) -> None:
     trained = model.with_initializers(dense(model, data))
     config = replace(CONFIG, admm_epochs=0, finetune_epochs=0)
-    oneshot = admm(trained, PRUNABLE, keep_largest(0.15), data, config)
-    fixed = finetune(trained, oneshot.weights, oneshot.keep, PRUNABLE, data, config)
+    oneshot = admm(trained, PRUNABLE, keep_largest(0.15), TrainRun(data, config))
+    fixed = finetune(
+        trained, PRUNABLE, TrainRun(data, config), start=Start(oneshot.weights, oneshot.keep)
+    )
     plain = finetune(
-        trained, oneshot.weights, oneshot.keep, PRUNABLE, data, replace(config, recalibrate=False)
+        trained,
+        PRUNABLE,
+        TrainRun(data, replace(config, recalibrate=False)),
+        start=Start(oneshot.weights, oneshot.keep),
     )
     assert same(plain.weights, oneshot.weights)
     before, after = (evaluate(trained, data, r.weights).value for r in (plain, fixed))

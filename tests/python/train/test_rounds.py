@@ -26,8 +26,10 @@ from alcs_onnx.levels import LEVEL_SETS, get_level_set, quantize  # noqa: E402
 from alcs_onnx.train import (  # noqa: E402
     Data,
     EpochRecord,
+    Start,
     TrainConfig,
     TrainHistory,
+    TrainRun,
     admm,
     evaluate,
     finetune,
@@ -131,11 +133,15 @@ def test_a_rho_that_is_limited_is_told(settings, line):
 
 def test_a_second_round_never_recovers_what_the_first_has_pruned(model, data, dense):
     config = replace(CONFIG, admm_epochs=2, finetune_epochs=1, weight_decay=0.01)
-    first = prune(model, PRUNABLE, keep_largest(0.5), data, config, weights=dense)
+    first = prune(model, PRUNABLE, keep_largest(0.5), TrainRun(data, config), start=Start(dense))
     second = admm(
-        model, PRUNABLE, keep_largest(0.3), data, config,
-        weights=first.weights, support=first.keep, stage="2-admm",
-    )  # fmt: skip
+        model,
+        PRUNABLE,
+        keep_largest(0.3),
+        TrainRun(data, config),
+        start=Start(first.weights, first.keep),
+        stage="2-admm",
+    )
     for layer, name in PRUNABLE.items():
         assert not (second.keep[layer] & ~first.keep[layer]).any()
         assert second.keep[layer].sum() < first.keep[layer].sum()
@@ -145,7 +151,7 @@ def test_a_second_round_never_recovers_what_the_first_has_pruned(model, data, de
 
 def test_residuals_and_rho_are_recorded(model, data, dense):
     config = replace(CONFIG, admm_epochs=3, rho=0.05, rho_growth=2)
-    result = admm(model, PRUNABLE, keep_largest(0.5), data, config, weights=dense)
+    result = admm(model, PRUNABLE, keep_largest(0.5), TrainRun(data, config), start=Start(dense))
     rows = result.history.records
     assert [row.rho for row in rows] == pytest.approx([0.05, 0.1, 0.2])
     assert all(row.residual > 0 and row.dual_residual > 0 for row in rows)
@@ -158,7 +164,7 @@ def test_an_iteration_may_take_several_epochs(model, data, dense):
         CONFIG, admm_epochs=1, iteration_epochs=2, momentum=0.0, weight_decay=0.0, batch_size=320,
         lr=0.5,
     )  # fmt: skip
-    found = admm(model, PRUNABLE, keep_largest(0.5), flat, config, weights=dense)
+    found = admm(model, PRUNABLE, keep_largest(0.5), TrainRun(flat, config), start=Start(dense))
     for name in PRUNABLE.values():
         w = dense[name].astype(float)
         u = np.where(found.keep[next(k for k, v in PRUNABLE.items() if v == name)], w, 0)
@@ -177,7 +183,9 @@ def test_fixed_weights_keep_their_value_whatever_the_optimizer_does(model, data,
         config = replace(
             CONFIG, finetune_epochs=2, finetune_weight_decay=0.1, finetune_optimizer=optimizer
         )
-        found = finetune(model, dense, {}, PRUNABLE, data, config, fixed={layer: fixed})
+        found = finetune(
+            model, PRUNABLE, TrainRun(data, config), start=Start(dense), fixed={layer: fixed}
+        )
         assert (found.weights[name][fixed] == dense[name][fixed]).all()
         assert (found.weights[name][~fixed] != dense[name][~fixed]).any()
 
@@ -187,12 +195,20 @@ def test_biases_can_be_masked_too(model, data, dense):
     layer = next(layer for layer, name in PRUNABLE.items() if name == "stem.weight")
     filters = np.broadcast_to(keep[:, None, None, None], dense["stem.weight"].shape)
     found = finetune(
-        model, dense, {layer: filters}, PRUNABLE, data, CONFIG, keep_vectors={"stem.bias": keep}
+        model,
+        PRUNABLE,
+        TrainRun(data, CONFIG),
+        start=Start(dense, {layer: filters}, {"stem.bias": keep}),
     )
     assert (found.weights["stem.bias"][~keep] == 0).all()
     assert (found.weights["stem.bias"][keep] != 0).all()
     with pytest.raises(AlcsError, match=r"mask of 'stem\.bias' has shape"):
-        finetune(model, dense, {}, PRUNABLE, data, CONFIG, keep_vectors={"stem.bias": keep[:1]})
+        finetune(
+            model,
+            PRUNABLE,
+            TrainRun(data, CONFIG),
+            start=Start(dense, keep_vectors={"stem.bias": keep[:1]}),
+        )
 
 
 # --- quantization --------------------------------------------------------------------------
@@ -202,12 +218,16 @@ def test_biases_can_be_masked_too(model, data, dense):
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_every_weight_ends_on_a_level_and_zeros_stay_zeros(name, per_channel, model, data, dense):
     config = replace(CONFIG, admm_epochs=2, finetune_epochs=1, finetune_weight_decay=0.01)
-    pruned = prune(model, PRUNABLE, keep_largest(0.5), data, config, weights=dense)
+    pruned = prune(model, PRUNABLE, keep_largest(0.5), TrainRun(data, config), start=Start(dense))
     levels = dict.fromkeys(PRUNABLE, get_level_set(name))
     result = quantize_weights(
-        model, PRUNABLE, levels, data, config,
-        weights=pruned.weights, keep=pruned.keep, per_channel=per_channel,
-    )  # fmt: skip
+        model,
+        PRUNABLE,
+        levels,
+        TrainRun(data, config),
+        start=Start(pruned.weights, pruned.keep),
+        per_channel=per_channel,
+    )
     for layer, weight in PRUNABLE.items():
         quantized, keep = result.quantized[layer], pruned.keep[layer]
         np.testing.assert_array_equal(result.weights[weight], quantized.values())
@@ -226,7 +246,7 @@ def test_training_to_levels_beats_rounding(model, data, dense):
     for weight in PRUNABLE.values():
         rounded[weight] = quantize(dense[weight], get_level_set("binary")).values()
     before = evaluate(model, data, rounded, config).value
-    result = quantize_weights(model, PRUNABLE, levels, data, config, weights=dense)
+    result = quantize_weights(model, PRUNABLE, levels, TrainRun(data, config), start=Start(dense))
     assert evaluate(model, data, result.weights, config).value > before
 
 
@@ -240,4 +260,4 @@ def test_weights_close_to_their_level_are_mapped_first():
 
 def test_layers_are_checked(model, data):
     with pytest.raises(AlcsError, match="levels are given for 'z'"):
-        quantize_weights(model, PRUNABLE, {"z": LEVEL_SETS["3bit"]}, data, CONFIG)
+        quantize_weights(model, PRUNABLE, {"z": LEVEL_SETS["3bit"]}, TrainRun(data, CONFIG))

@@ -16,6 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from alcs_onnx.errors import AlcsError, OutputError
+from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.compress.result import (
     ComparisonResult,
     Round,
@@ -64,7 +65,7 @@ def row(structure, share, **times):
         )
     )
     return StructureResult.from_storage(
-        structure, storage, accuracy=0.915, quantization="4bit", bits=4, **times
+        structure, storage, accuracy=0.915, codebook=get_level_set("4bit"), **times
     )
 
 
