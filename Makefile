@@ -1,8 +1,10 @@
-# make demo    the main job on the model and data of this repository
-# make test    builds everything; runs the C++ and the Python tests
-# make lint    style, types, layers
-# make bench   speed: the kernels one by one, then whole models against ONNX Runtime
-# make clean   removes everything that make made
+# make demo        the main job on the model and data of this repository
+# make test        builds everything; runs the C++ and the Python tests
+# make test-quick  Python tests that take seconds: no training, browser or real model; under a minute
+# make lint        style, types, layers
+# make format      puts the sources into the style that lint asks for
+# make bench       speed: the kernels one by one, then whole models against ONNX Runtime
+# make clean       removes everything that make made
 #
 # Needs Python 3.11 or newer with pip, a C++17 compiler and make; all else comes from pip, at the versions
 # of tools/constraints.txt.
@@ -22,7 +24,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # The package with what the demo needs, or with the developers' tools if they are there already.
 INSTALLED := $(VENV)/$(if $(wildcard $(VENV)/installed-dev),installed-dev,installed-demo)
 
-.PHONY: demo test test-cpp lint bench clean
+.PHONY: demo test test-cpp test-quick lint format bench clean
 .DELETE_ON_ERROR:
 
 DEMO := tools/demo/assets
@@ -41,12 +43,27 @@ test-cpp: $(VENV)/installed-dev
 	cmake --build --preset dev
 	ctest --preset dev
 
+# By folder, less the files that train, open a browser, make a huge model or try very many networks.
+T := tests/python
+QUICK := $(wildcard $T/test_*.py) $T/cli/test_choices.py $T/cli/test_help.py \
+  $T/coupling/test_corners.py $T/coupling/test_rules.py $T/graph $T/pipeline/common $T/pipeline/inspect \
+  $T/report/html/test_page.py $T/rewrite $T/solve $T/structures
+NOT_QUICK := $T/graph/test_linear_as_conv.py $T/pipeline/inspect/test_facts.py
+
+test-quick: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -q -n 2 -m 'not real_models' $(addprefix --ignore=,$(NOT_QUICK)) $(QUICK)
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	git ls-files '*.cc' '*.h' '*.inc' | xargs $(BIN)/clang-format --dry-run -Werror
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	git ls-files '*.cc' '*.h' '*.inc' | xargs $(BIN)/clang-format -i
 
 # Short settings. The programs have flags for more: tools/bench/README.md.
 BENCH_OUT := build/bench

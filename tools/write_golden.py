@@ -15,16 +15,23 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
+
+Ints = list[int]
+#: What a case holds, by key.
+Case = dict[str, Any]
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 
 
-def stored_form(dense, shape, group, g, keep_all):
+def stored_form(dense: Ints, shape: Ints, group: int, g: int, keep_all: bool) -> tuple[Ints, Ints]:
     """Positions and values, group by group: block*K + column, strictly increasing."""
     rows, columns = shape[0] // group, prod(shape[1:])
-    positions, values = [], []
+    positions: Ints = []
+    values: Ints = []
     block = 0
     for conv_group in range(group):
         for first in range(0, rows, g):
@@ -42,7 +49,17 @@ def stored_form(dense, shape, group, g, keep_all):
     return positions, values
 
 
-def convolve(x, x_shape, dense, shape, bias, group, strides, pads, dilations):
+def convolve(
+    x: Ints,
+    x_shape: Ints,
+    dense: Ints,
+    shape: Ints,
+    bias: Ints,
+    group: int,
+    strides: Ints,
+    pads: Ints,
+    dilations: Ints,
+) -> tuple[Ints, Ints]:
     """Plain convolution of one image, any number of spatial dimensions."""
     spatial, kernel = x_shape[2:], shape[2:]
     n = len(kernel)
@@ -71,18 +88,18 @@ def convolve(x, x_shape, dense, shape, bias, group, strides, pads, dilations):
 
 
 def case(
-    name,
-    shape,
-    group,
-    g,
-    x_spatial,
-    zeros,
+    name: str,
+    shape: Ints,
+    group: int,
+    g: int,
+    x_spatial: Ints,
+    zeros: float,
     *,
-    strides=None,
-    pads=None,
-    dilations=None,
-    keep_all=False,
-):
+    strides: Ints | None = None,
+    pads: Ints | None = None,
+    dilations: Ints | None = None,
+    keep_all: bool = False,
+) -> Case:
     rng = random.Random(name)
     n = len(x_spatial)
     strides, dilations = strides or [1] * n, dilations or [1] * n
@@ -108,7 +125,16 @@ def case(
     }  # fmt: skip
 
 
-def packed_case(name, shape, group, g, kept, level_set, *, per_channel=False):
+def packed_case(
+    name: str,
+    shape: Ints,
+    group: int,
+    g: int,
+    kept: Ints,
+    level_set: tuple[int, int, int, int],
+    *,
+    per_channel: bool = False,
+) -> Case:
     """Levels in the groups at positions `kept`, and their packed form at the best index bits."""
     rng = random.Random(name)
     bits, count, first, step = level_set
@@ -116,7 +142,8 @@ def packed_case(name, shape, group, g, kept, level_set, *, per_channel=False):
     rows, columns = shape[0] // group, prod(shape[1:])
     levels = [0] * prod(shape)
     scales = [rng.randint(1, 9) for _ in range(shape[0] if per_channel else 1)]
-    codes_of, values = {}, []
+    codes_of: dict[int, Ints] = {}
+    values = []
     for position in kept:
         block, column = divmod(position, columns)
         conv_group, inner = divmod(block, -(-rows // g))
@@ -131,9 +158,11 @@ def packed_case(name, shape, group, g, kept, level_set, *, per_channel=False):
             else:
                 values.append(0)
             codes_of[position].append(code)
-    best = None
+    best: tuple[int, int, int, Ints, Ints] | None = None
     for index_bits in range(12):
-        gaps, codes, at = [], [], -1
+        gaps: Ints = []
+        codes: list[int | None] = []
+        at = -1
         for position in kept:
             while position - at - 1 >= 2**index_bits:
                 at += 2**index_bits
@@ -143,20 +172,22 @@ def packed_case(name, shape, group, g, kept, level_set, *, per_channel=False):
             codes += codes_of[position]
             at = position
         size = len(codes) * bits + len(gaps) * index_bits
-        if None not in codes and (best is None or (size, len(gaps)) < best[:2]):
-            best = (size, len(gaps), index_bits, gaps, codes)
-    _, stored, index_bits, gaps, codes = best
+        known = [code for code in codes if code is not None]
+        if len(known) == len(codes) and (best is None or (size, len(gaps)) < best[:2]):
+            best = (size, len(gaps), index_bits, gaps, known)
+    assert best is not None
+    _, stored, index_bits, gaps, stored_codes = best
     return {
         "name": name, "weight_shape": shape, "group": group, "simd_group": g,
         "bits": bits, "count": count, "first_level": first, "level_step": step,
         "index_bits": index_bits, "stored": stored,
-        "codes": stream(codes, bits), "gaps": stream(gaps, index_bits),
+        "codes": stream(stored_codes, bits), "gaps": stream(gaps, index_bits),
         "levels": levels, "scales_times_4": scales, "positions": list(kept),
         "values_times_4": values,
     }  # fmt: skip
 
 
-def stream(numbers, bits):
+def stream(numbers: Ints, bits: int) -> Ints:
     """Number i in bits [i * bits, (i + 1) * bits), bit b of the stream in byte b // 8."""
     found = [0] * -(-len(numbers) * bits // 8)
     for i, number in enumerate(numbers):
@@ -171,12 +202,12 @@ def main() -> None:
     write("packed_weights.txt", packings())
 
 
-def write(name, cases) -> None:
+def write(name: str, cases: Sequence[Case]) -> None:
     GOLDEN.mkdir(parents=True, exist_ok=True)
     (GOLDEN / name).write_text("\n".join(text(row) for row in cases))
 
 
-def packings():
+def packings() -> list[Case]:
     binary, ternary, three, five, eight = (
         (1, 2, -1, 2), (2, 3, -1, 1), (3, 7, -3, 1), (5, 31, -15, 1), (8, 255, -127, 1),
     )  # fmt: skip
@@ -196,7 +227,7 @@ def packings():
     ]  # fmt: skip
 
 
-def convolutions():
+def convolutions() -> list[Case]:
     return [
         case("plain 3x3, groups of 4", [8, 3, 3, 3], 1, 4, [5, 5], 0.5, pads=[1, 1, 1, 1]),
         case("last block padded", [6, 4, 1, 1], 1, 4, [3, 4], 0.4),
@@ -210,7 +241,7 @@ def convolutions():
     ]  # fmt: skip
 
 
-def text(row) -> str:
+def text(row: Case) -> str:
     """One case: its name, then a line `key number number ...` for everything else."""
     lines = [f"case {row.pop('name')}\n"]
     for key, value in row.items():

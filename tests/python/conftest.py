@@ -9,8 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skip_budget import SkipBudget
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("CI") == "true":
+        config.pluginmanager.register(SkipBudget())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker("real_models")
 
 
 @pytest.fixture(scope="session")

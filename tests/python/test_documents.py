@@ -214,7 +214,8 @@ def test_masks_that_do_not_fit_are_named(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     for file in (FILES / "plan.json", masks_path(FILES / "plan.json")):
         shutil.copy(file, tmp_path)
-    np.savez(masks_path(path), **{"channels/0": np.zeros(3, bool)})
+    masks: dict[str, Any] = {"channels/0": np.zeros(3, bool)}
+    np.savez(masks_path(path), **masks)
     with pytest.raises(AlcsError, match=r"plan\.json\.npz: damaged \(the mask of 'g' is not"):
         load_plan(path, SavedModel())  # type: ignore[arg-type]
 

@@ -73,10 +73,12 @@ def test_an_error_while_writing_names_the_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+#: Under a shell that put the tests into the background Ctrl-C would be ignored.
 WRITER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from alcs_onnx.files import replacing
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with replacing(Path(sys.argv[1])) as temporary, temporary.open("w") as file:
     while True:
         file.write("half ")
@@ -98,7 +100,10 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert b"KeyboardInterrupt" in errors
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "old"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def session():
 def test_a_session_describes_its_values_and_runs(session):
     assert session.inputs == (ort.Value("t0", "tensor(float)", (1, 4, 32, 32)),)
     x = np.linspace(-3, 3, 4096, dtype=np.float32).reshape(1, 4, 32, 32)
-    expected = x
+    expected: Any = x
     for _ in range(3):
         expected = 1 / (1 + np.exp(-expected))
     np.testing.assert_allclose(ort.run(session, {"t0": x})["t3"], expected, rtol=1e-5)
@@ -93,7 +94,7 @@ def test_feeds_that_do_not_fit_are_refused(session, feeds):
 
 def test_feeds_are_reproducible_and_of_the_right_type():
     types = [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.BOOL]
-    model = timing_models.with_inputs(*((f"i{t}", t, [1, 5]) for t in types))
+    model = timing_models.with_inputs(*((f"i{t}", int(t), [1, 5]) for t in types))
     session = ort.create_session(model, library=False)
     feeds, again = ort.random_feeds(session, 3), ort.random_feeds(session, 3)
     assert [feeds[f"i{t}"].dtype for t in types] == [np.float32, np.float16, np.int64, np.bool_]
@@ -141,7 +142,7 @@ class Recorder:
 
 
 def test_models_take_turns_after_all_are_warm():
-    log = []
+    log: list[Any] = []
     told = reporters.Recorder()
     samples = ort.interleave([Recorder("a", log), Recorder("b", log)], 5, 2, turn=2, reporter=told)
     turns = [(name, count) for count in (2, 2, 1) for name in "ab"]

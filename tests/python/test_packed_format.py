@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,7 +215,7 @@ def valid() -> PackedWeights:
         ({"gaps": np.array([255, 1], np.uint8)}, "position lies outside"),
     ],
 )
-def test_validate_names_the_broken_rule(change: dict[str, object], message: str) -> None:
+def test_validate_names_the_broken_rule(change: dict[str, Any], message: str) -> None:
     validate_packed(valid())
     with pytest.raises(AlcsError, match=message):
         validate_packed(replace(valid(), **change))
@@ -237,9 +238,11 @@ def test_golden_file() -> None:
     for case in cases:
         shape = tuple(case["weight_shape"])
         levels = np.array(case["levels"], np.int8).reshape(shape)
-        numbers = (case[name] for name in ("bits", "count", "first_level", "level_step"))
-        scale = np.array(case["scales_times_4"], np.float32) / 4
-        weight = QuantizedWeight(levels, scale, LevelSet("golden", *numbers))
+        bits, count, first, step = (
+            case[name] for name in ("bits", "count", "first_level", "level_step")
+        )
+        scale = np.array(case["scales_times_4"], np.float32) / np.float32(4)
+        weight = QuantizedWeight(levels, scale, LevelSet("golden", bits, count, first, step))
         packed = pack_quantized(weight, case["group"], case["simd_group"])
         for name in ("codes", "gaps"):
             np.testing.assert_array_equal(getattr(packed, name), case[name], case["name"])

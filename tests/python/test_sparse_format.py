@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def valid() -> SparseWeights:
         ({"columns": 3}, "lies outside"),
     ],
 )
-def test_validate_names_the_broken_rule(change: dict[str, object], message: str) -> None:
+def test_validate_names_the_broken_rule(change: dict[str, Any], message: str) -> None:
     with pytest.raises(AlcsError, match=message):
         validate(replace(valid(), **change))
 

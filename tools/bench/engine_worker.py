@@ -19,9 +19,12 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Iterable
+from typing import Any, TextIO
 
 import numpy as np
 from modelbench.engines import ENGINES
+from modelbench.engines.api import Engine, Run
 
 #: Runs at most per sample, on a machine that interrupts them.
 ATTEMPTS = 4
@@ -30,24 +33,25 @@ ATTEMPTS = 4
 class Server:
     """Answers requests about one engine and the one model it has loaded."""
 
-    def __init__(self, engine):
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.run_once = None
+        self.run_once: Run | None = None
         self.lead_in = 0
         self.pause = 0.0
         self.threads = 1
 
-    def answer(self, request):
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what `request` says."""
-        return getattr(self, "do_" + request["do"])(request)
+        answer: dict[str, Any] = getattr(self, "do_" + request["do"])(request)
+        return answer
 
-    def do_about(self, request):
+    def do_about(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             return {"version": self.engine.version()}
         except ImportError as error:
             return {"missing": one_line(error)}
 
-    def do_load(self, request):
+    def do_load(self, request: dict[str, Any]) -> dict[str, Any]:
         with np.load(request["feeds"]) as stored:
             keys = zip(request["inputs"], stored.files)  # noqa: B905 - Python 3.9 has no strict
             feeds = {name: stored[key] for name, key in keys}
@@ -57,18 +61,20 @@ class Server:
         np.savez(request["outputs"], *self.run_once())
         return {}
 
-    def do_warm(self, request):
+    def do_warm(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self.run_once is not None, "no model is loaded"
         for _ in range(request["count"]):
             self.run_once()
         return {}
 
-    def do_run(self, request):
+    def do_run(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self.run_once is not None, "no model is loaded"
         time.sleep(self.pause)
         self.do_warm({"count": self.lead_in})
         return {"ms": timed_runs(self.run_once, request["count"], self.threads)}
 
 
-def timed_runs(run_once, count, threads):
+def timed_runs(run_once: Run, count: int, threads: int) -> list[float]:
     """Milliseconds of `count` runs, under the rules that ONNX Runtime is timed by.
 
     Time during which the system gave the processor to something else does not count. An
@@ -76,7 +82,8 @@ def timed_runs(run_once, count, threads):
     that is less. One of several threads is repeated, up to `ATTEMPTS` runs per sample; where
     that is not enough, the shortest of those stand in.
     """
-    clean, interrupted = [], []
+    clean: list[float] = []
+    interrupted: list[float] = []
     attempts = count if threads == 1 else count * ATTEMPTS
     while len(clean) < count and len(clean) + len(interrupted) < attempts:
         before, processor = preemptions(), time.process_time_ns()
@@ -91,16 +98,16 @@ def timed_runs(run_once, count, threads):
     return clean + sorted(interrupted)[: count - len(clean)]
 
 
-def preemptions():
+def preemptions() -> int:
     """How often this process had the processor taken away."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def one_line(error):
+def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def serve(engine, requests, replies):
+def serve(engine: Engine, requests: Iterable[str], replies: TextIO) -> None:
     """Answer requests until there are no more."""
     server = Server(engine)
     for line in requests:
@@ -113,7 +120,7 @@ def serve(engine, requests, replies):
         replies.flush()
 
 
-def main():
+def main() -> None:
     """Serve on the standard streams, where nothing but replies may be written."""
     engine = next(engine for engine in ENGINES if engine.name == sys.argv[1])
     # Engines print banners: give them the error stream.

@@ -99,20 +99,21 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         isa=machine.isa,
         peak_tool=tool,
     )
+    reports: list[ModelReport] = []
     record = {
         "command": shlex.join(["python", "tools/bench/models.py", *map(_portable, argv)]),
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": machine,
         "versions": versions,
         "engines": {rival.engine.name: rival.version for rival in found} | absent,
-        "models": [],
+        "models": reports,
     }
     for name in options.models:
         model = subjects.load(name, options.seed, dict(options.input_shapes))
         with progress() as bars:
             report = bench_model(_portable(name), model, settings, found, bars)
         tables.print_report(out, report, options.every_node)
-        record["models"].append(without_samples(report) if options.no_samples else report)
+        reports.append(without_samples(report) if options.no_samples else report)
         if options.output is not None:  # after each model: a long run may be cut short
             write_json(options.output, record)
 

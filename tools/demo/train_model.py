@@ -59,7 +59,8 @@ class ResNet8(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.stages(functional.relu(self.bn(self.stem(x))))
-        return self.classifier(y.mean(dim=(2, 3)))
+        logits: Tensor = self.classifier(y.mean(dim=(2, 3)))
+        return logits
 
 
 def read_idx(folder: Path, name: str) -> np.ndarray:
@@ -94,8 +95,8 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Top-1 accuracy in percent."""
     model.eval()
     hits = sum(
-        int((model(x).argmax(1) == y).sum())
-        for x, y in zip(images.split(500), labels.split(500), strict=True)
+        int((model(x).argmax(1) == y).sum().item())
+        for x, y in zip(torch.split(images, 500), torch.split(labels, 500), strict=True)
     )
     return 100 * hits / len(labels)
 
@@ -129,7 +130,8 @@ def main() -> None:
     )
     y_train, y_test = (torch.from_numpy(raw[k].astype(np.int64)) for k in ("y_train", "y_test"))
 
-    model = ResNet8(args.width).to(memory_format=torch.channels_last)
+    model = ResNet8(args.width)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = args.epochs * (len(y_train) // args.batch_size)
     optimizer = torch.optim.SGD(
         model.parameters(), args.lr, momentum=0.9, weight_decay=5e-4, nesterov=True
@@ -139,12 +141,13 @@ def main() -> None:
         start, total = time.monotonic(), 0.0
         model.train()
         order = torch.randperm(len(y_train), generator=rng)
-        batches = order[: len(order) // args.batch_size * args.batch_size].split(args.batch_size)
+        whole = len(order) // args.batch_size * args.batch_size
+        batches = torch.split(order[:whole], args.batch_size)
         for index in batches:
             optimizer.zero_grad(set_to_none=True)
             x = augment(x_train[index], rng).contiguous(memory_format=torch.channels_last)
             loss = functional.cross_entropy(model(x), y_train[index], label_smoothing=0.05)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += float(loss.detach())
@@ -155,9 +158,10 @@ def main() -> None:
         )
 
     model.eval()
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     args.out.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
-        model.to(memory_format=torch.contiguous_format),
+        model,
         (x_test[:1],),
         str(args.out / "fashion_resnet8.onnx"),
         input_names=["image"],
@@ -168,13 +172,14 @@ def main() -> None:
     )
     subset = {}
     for split, count in (("train", args.train_images), ("test", args.test_images)):
-        index = stratified(raw[f"y_{split}"], count, np_rng)
-        subset[f"x_{split}"] = raw[f"x_{split}"][index]
-        subset[f"y_{split}"] = raw[f"y_{split}"][index]
+        chosen = stratified(raw[f"y_{split}"], count, np_rng)
+        subset[f"x_{split}"] = raw[f"x_{split}"][chosen]
+        subset[f"y_{split}"] = raw[f"y_{split}"][chosen]
     np.savez_compressed(args.out / "fashion_subset.npz", **subset)
     subset_x = ((torch.from_numpy(subset["x_test"].astype(np.float32)) / 255 - MEAN) / STD)[:, None]
+    told = {k: v for k, v in vars(args).items() if k not in ("data", "out")}
     record = {
-        "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+        "arguments": told,
         "torch": torch.__version__,
         "parameters": sum(p.numel() for p in model.parameters()),
         "test_accuracy": accuracy(model, x_test, y_test),
@@ -182,8 +187,6 @@ def main() -> None:
             model, subset_x, torch.from_numpy(subset["y_test"].astype(np.int64))
         ),
     }
-    record["arguments"].pop("data")
-    record["arguments"].pop("out")
     (args.out / "training.json").write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record, indent=2))
 

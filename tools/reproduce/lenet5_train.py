@@ -44,7 +44,8 @@ class LeNet5(nn.Module):
         y = functional.max_pool2d(self.activation(self.conv1(x)), 2)
         y = functional.max_pool2d(self.activation(self.conv2(y)), 2)
         y = self.dropout(functional.relu(self.fc1(self.dropout(y.flatten(1)))))
-        return self.fc2(y)
+        logits: Tensor = self.fc2(y)
+        return logits
 
 
 def augment(images: Tensor, degrees: float, pixels: float, rng: torch.Generator) -> Tensor:
@@ -63,8 +64,8 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Top-1 accuracy in percent."""
     model.eval()
     hits = sum(
-        int((model(x).argmax(1) == y).sum())
-        for x, y in zip(images.split(500), labels.split(500), strict=True)
+        int((model(x).argmax(1) == y).sum().item())
+        for x, y in zip(torch.split(images, 500), torch.split(labels, 500), strict=True)
     )
     return 100 * hits / len(labels)
 
@@ -106,12 +107,13 @@ def main() -> None:
         start, total = time.monotonic(), 0.0
         model.train()
         order = torch.randperm(len(y_train), generator=rng)
-        batches = order[: len(order) // args.batch_size * args.batch_size].split(args.batch_size)
+        whole = len(order) // args.batch_size * args.batch_size
+        batches = torch.split(order[:whole], args.batch_size)
         for index in batches:
             optimizer.zero_grad(set_to_none=True)
             x = augment(x_train[index], args.rotate, args.shift, rng)
             loss = functional.cross_entropy(model(x), y_train[index])
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += float(loss.detach())

@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from alcs_onnx import train
 from alcs_onnx.documents import write_json
 from alcs_onnx.graph import load_model
-from alcs_onnx.pipeline.bench import bench
+from alcs_onnx.pipeline.bench import BenchRequest, bench
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.report.plots import plot_history
@@ -26,7 +27,7 @@ CURVES = {"simd": "automatic", "rho-0.001": "0.001", "rho-0.01": "0.01", "rho-0.
 _RECORD = ("stage", "epoch", "loss", "relative_residual", "metric", "rho")
 
 
-def summary(run: Path, name: str) -> dict:
+def summary(run: Path, name: str) -> dict[str, Any]:
     """What one run was told and found."""
     content = json.loads((run / f"{name}.json").read_text())
     settings = content["settings"]
@@ -59,7 +60,10 @@ def main() -> None:
     dense = load_model(args.model)
     options = train.DataOptions(preprocess=train.Preprocess.parse("imagenet"))
     data = train.load_data(args.images, dense, options)
-    timed = bench([args.model, *files], measuring=Measuring(iterations=300))
+    if data.test is None:
+        parser.error(f"{args.images} holds no test images")
+    request = BenchRequest(models=(args.model, *files), measuring=Measuring(iterations=300))
+    timed = bench(request)
     medians = [row.timing.median for row in timed.rows]
     rows = [
         summary(args.run, name)

@@ -29,6 +29,10 @@ class Axis:
         return f"{value:.{decimals}f}" if abs(value) < 1e6 and decimals < 7 else f"{value:g}"
 
 
+#: Smaller steps have no power of ten of their own.
+_LEAST_STEP = 1e-300
+
+
 def new_axis(values: Sequence[float], zero: bool, start: float, end: float, apart: float) -> Axis:
     """An axis through all values that begins and ends at ticks, `apart` pixels or more apart."""
     low, high = min(values), max(values)
@@ -37,8 +41,9 @@ def new_axis(values: Sequence[float], zero: bool, start: float, end: float, apar
     if high - low <= 1e-12 * max(abs(low), abs(high)):
         # One value alone gets room on both sides.
         low, high = (low - abs(low) * 0.1, high + abs(high) * 0.1) if high else (0.0, 1.0)
-    step = _step((high - low) / max(abs(end - start) / apart, 1))
+    step = _step(max((high - low) / max(abs(end - start) / apart, 1), _LEAST_STEP))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
     ticks = tuple(i * step for i in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], start, end, ticks, step)
 

@@ -74,7 +74,7 @@ def actions_of(command: str) -> list[argparse.Action]:
     """The flags and arguments of a command."""
     parser = build_parser([command])
     [subparsers] = [a for a in parser._actions if a.dest == "command"]
-    return subparsers.choices[command]._actions  # type: ignore[index, union-attr]
+    return subparsers.choices[command]._actions  # type: ignore[index]
 
 
 def explained(text: str) -> dict[str, str]:

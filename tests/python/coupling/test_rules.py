@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -482,12 +483,12 @@ def test_softmax(prove: Prove) -> None:
 @pytest.mark.parametrize("op_type", ["LRN", "LpNormalization", "MeanVarianceNormalization"])
 def test_normalisation_across_channels(prove: Prove, op_type: str) -> None:
     b, x = start()
-    attributes = {
+    attributes: dict[str, Any] = {
         "LRN": {"size": 3, "alpha": 0.5},
         "LpNormalization": {"axis": 1},
         "MeanVarianceNormalization": {"axes": [1, 2, 3]},
-    }[op_type]
-    y = b.op(op_type, b.conv("b", b.relu(x), 8, 6), name="mixes", **attributes)
+    }
+    y = b.op(op_type, b.conv("b", b.relu(x), 8, 6), name="mixes", **attributes[op_type])
     p = prove(b, b.head(y, 6))
     assert p.free() == {"a": 8}
     assert "mixes" in p.why("b.w")
@@ -530,7 +531,8 @@ def test_quantized_weight(prove: Prove, axis: int | None, zero: int) -> None:
         b.const(b.rng.uniform(0.002, 0.004, count).astype(np.float32), "step"),
         b.const(np.full(count, zero, np.int8), "zero"),
     ]
-    weight = b.op("DequantizeLinear", *parts, **({} if axis is None else {"axis": axis}))
+    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
+    weight = b.op("DequantizeLinear", *parts, **attributes)
     y = b.op("Conv", x, weight, b.uniform("bias", 6), name="b", pads=[1] * 4)
     p = prove(b, b.head(y, 6))
     assert p.free() == {"a": 8, "b": 6}

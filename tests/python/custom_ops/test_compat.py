@@ -45,7 +45,7 @@ class Runner:
     def run(self, folder: Path, case: Case) -> tuple[subprocess.CompletedProcess[str], Tensors]:
         tensors = random_tensors(case)
         (folder / "model.onnx").write_bytes(make_model(case, tensors, dynamic=(0,)))
-        np.savez(folder / "inputs.npz", **tensors.feeds)
+        np.savez(folder / "inputs.npz", allow_pickle=False, **tensors.feeds)
         return self.run_files(folder, "model.onnx"), tensors
 
     def run_files(
@@ -95,7 +95,7 @@ def test_older_runtimes_run_quantized_weights(
     plan, levels = pruned(loaded, rng, "3bit", 4, 0.3, per_channel=True)
     feeds = feed(X, rng)
     (y,) = run(serialize(with_values(loaded, levels)), feeds)
-    np.savez(tmp_path / "inputs.npz", **feeds)
+    np.savez(tmp_path / "inputs.npz", allow_pickle=False, **feeds)
     for left in ([], ["first"]):
         result = rewrite(loaded, plan, excluded=left, quantized=levels)
         save_model(result.model, tmp_path / "quantized.onnx")

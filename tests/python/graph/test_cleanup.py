@@ -36,7 +36,7 @@ def test_constant_nodes_become_initializers(tmp_path: Path, rng: Rng) -> None:
         op("Constant", "", "w", value=numpy_helper.from_array(weight)),
         op("Conv", "x w", "a", "conv"),
         op("Constant", "", "low", value_float=-0.25),
-        op("Constant", "", "high", value=numpy_helper.from_array(np.float32(0.5))),
+        op("Constant", "", "high", value=numpy_helper.from_array(np.array(0.5, np.float32))),
         op("Clip", "a low high", "b"),
         op("Constant", "", "axes", value_ints=[2, 3]),
         op("ReduceMean", "b axes", "y", keepdims=0),

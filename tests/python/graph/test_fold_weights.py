@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from graph_helpers import assert_same, conv_weight, feed, model, op, run, store, vector
 
@@ -13,7 +14,7 @@ from alcs_onnx.graph import Model, conv_layer, conv_layers, load_model, serializ
 Rng = np.random.Generator
 
 
-def load(proto: object, folder: Path) -> Model:
+def load(proto: onnx.ModelProto, folder: Path) -> Model:
     return load_model(store(proto, folder))
 
 
@@ -52,6 +53,7 @@ def test_batch_norm_is_folded_in_float64(tmp_path: Path, rng: Rng, bias: bool) -
     shift = (wide.get("b", 0) - wide["mean"]) * scale + wide["beta"]
     # epsilon is a float32 attribute: 1e-3 is rounded in the file
     np.testing.assert_allclose(loaded.initializers[layer.weight], folded, rtol=1e-7)
+    assert layer.bias is not None
     np.testing.assert_allclose(loaded.initializers[layer.bias], shift, rtol=1e-5, atol=1e-7)
     x = feed((1, 3, 8, 8), rng)
     assert_same(run(serialize(loaded), x), run(store(proto, tmp_path), x, optimise=False))

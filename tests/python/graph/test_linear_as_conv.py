@@ -227,7 +227,7 @@ def test_chain_of_three(name: str, batch: int | str, tmp_path: Path, rng: Rng) -
     weights = {
         "w1": normal(rng, 96, 10), "b1": normal(rng, 10), "w2": normal(rng, 7, 10),
         "b2": normal(rng, 7), "w3": normal(rng, 7, 5), "b3": normal(rng, 5),
-        "low": np.float32(-0.2), "high": np.float32(0.3), "half": np.float32([[0.5]]),
+        "low": np.float32(-0.2), "high": np.float32(0.3), "half": np.array([[0.5]], np.float32),
         "slope": rng.uniform(0, 1, 10).astype(np.float32), "same": np.array([-1, 10]),
         "four": np.array([0, -1, 1, 1]), "axes": np.array([2, 3]),
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,12 +17,12 @@ from alcs_onnx.graph import conv_layers, load_model, save_model, serialize, skip
 from alcs_onnx.reporter import NoteKeeper
 
 
-def simple(shape: Sequence[int | str] = (1, 3, 8, 8), **kwargs: object) -> onnx.ModelProto:
+def simple(shape: Sequence[int | str] = (1, 3, 8, 8), **kwargs: Any) -> onnx.ModelProto:
     weight = conv_weight(np.random.default_rng(0), 4, 3, 3, 3)
     return model([op("Conv", "x w", "y", "conv")], {"w": weight}, shape, **kwargs)
 
 
-def fails(path: Path, *words: str, kind: type[AlcsError] = ModelError, **kwargs: object) -> None:
+def fails(path: Path, *words: str, kind: type[AlcsError] = ModelError, **kwargs: Any) -> None:
     """Loading raises exactly one line with the path and all the words."""
     with pytest.raises(kind) as caught:
         load_model(path, **kwargs)

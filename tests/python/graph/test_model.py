@@ -95,7 +95,7 @@ def test_with_initializers_shares_everything_else(loaded: Model) -> None:
 def test_editor_works_on_a_copy(loaded: Model, rng: Rng) -> None:
     editor = GraphEditor(loaded)
     editor.remove_nodes(["relu"])
-    bound = editor.add_initializer("bound", np.float32(0.5))
+    bound = editor.add_initializer("bound", np.array(0.5, np.float32))
     editor.insert_node(Node("clip", "Clip", ("a", "", bound), ("r",)))
     built = editor.build()
     assert [node.name for node in built.nodes[:3]] == ["first", "clip", "second"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,13 +32,13 @@ class Writer:
         self.weights[name] = np.asarray(value)
         return name
 
-    def add(self, op_type: str, *constants: str, name: str | None = None, **attributes: object):
+    def add(self, op_type: str, *constants: str, name: str | None = None, **attributes: Any):
         output = f"{op_type}_{len(self.nodes)}"
         inputs = " ".join([self.tensor, *constants])
         self.nodes.append(op(op_type, inputs, output, name, **attributes))
         self.tensor = output
 
-    def choose(self, since: int, op_type: str, values: dict[str, object], **attributes: object):
+    def choose(self, since: int, op_type: str, values: dict[str, object], **attributes: Any):
         """Attributes before opset `since`, inputs in that order from it on."""
         if self.opset < since:
             plain = {k: np.asarray(v).tolist() for k, v in values.items()}
@@ -71,7 +72,7 @@ def network(opset: int, rng: Rng) -> onnx.ModelProto:
     w.choose(11, "Pad", {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1])}, mode="constant")
     w.add("Conv", w.constant(conv_weight(rng, 8, 3, 3, 3)), name="stem", kernel_shape=[3, 3])
     norm = [vector(rng, 8, 0.5, 2), vector(rng, 8), vector(rng, 8), vector(rng, 8, 0.2, 2)]
-    spatial = {"spatial": 1} if opset < 9 else {}
+    spatial: dict[str, Any] = {"spatial": 1} if opset < 9 else {}
     w.add("BatchNormalization", *map(w.constant, norm), epsilon=1e-4, **spatial)
     w.choose(11, "Clip", {"min": np.float32(0), "max": np.float32(6)})
     w.choose(12, "Dropout", {"ratio": np.float32(0.5)})

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from alcs_onnx.types import ConvLayer
 
 
-def conv(out_channels=6, in_channels=4, group=1, kernel=(3, 3)):
+def conv(
+    out_channels: int = 6, in_channels: int = 4, group: int = 1, kernel: tuple[int, ...] = (3, 3)
+) -> ConvLayer:
     sizes = (1, in_channels, *(8 for _ in kernel)), (1, out_channels, *(8 for _ in kernel))
     ones, zeros = tuple(1 for _ in kernel), tuple(0 for _ in kernel * 2)
     return ConvLayer(
@@ -16,7 +18,7 @@ def conv(out_channels=6, in_channels=4, group=1, kernel=(3, 3)):
 
 
 @st.composite
-def layers(draw, most_channels=3):
+def layers(draw: st.DrawFn, most_channels: int = 3) -> ConvLayer:
     """Layers of one to three conv groups, each with up to `most_channels` input channels."""
     group = draw(st.integers(1, 3))
     return conv(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import graph_helpers
 import numpy as np
@@ -99,7 +100,7 @@ def disturbed(model: Model, analysed: coupling.Coupling, keep: Keep) -> Model:
             if slot.role == "in" or not gone.any() or array.dtype != np.float32:
                 continue
             changed = arrays.setdefault(slot.tensor, array.copy())
-            place = [slice(None)] * array.ndim
+            place: list[Any] = [slice(None)] * array.ndim
             place[slot.axis] = np.unique(slot.indices[gone])
             changed[tuple(place)] *= 2.5  # positive ones stay so: a variance may be among them
     return model.with_initializers(arrays)

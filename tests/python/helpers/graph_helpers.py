@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-Array = np.ndarray
+Array = npt.NDArray[Any]
 GOLDEN = Path(__file__).parents[2] / "golden" / "sparse_weights.txt"
 FLOAT = TensorProto.FLOAT
 
 
-def op(op_type: str, inputs: str, outputs: str, name: str | None = None, **attributes: Any):
+def op(
+    op_type: str, inputs: str, outputs: str, name: str | None = None, **attributes: Any
+) -> onnx.NodeProto:
     """A node; inputs and outputs are separated by blanks, `-` is an absent one."""
     names = [["" if n == "-" else n for n in text.split()] for text in (inputs, outputs)]
     return helper.make_node(op_type, names[0], names[1], name=name, **attributes)
@@ -24,7 +28,7 @@ def op(op_type: str, inputs: str, outputs: str, name: str | None = None, **attri
 
 def model(
     nodes: Sequence[onnx.NodeProto],
-    weights: Mapping[str, Array],
+    weights: Mapping[str, Any],
     shape: Sequence[int | str] = (1, 3, 8, 8),
     *,
     outputs: str = "y",
@@ -64,7 +68,8 @@ def run(source: bytes | Path, feeds: Mapping[str, Array], optimise: bool = True)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     place = source if isinstance(source, bytes) else str(source)
     session = onnxruntime.InferenceSession(place, options, providers=["CPUExecutionProvider"])
-    return session.run(None, dict(feeds))
+    outputs: list[Array] = session.run(None, dict(feeds))
+    return outputs
 
 
 def assert_same(actual: Sequence[Array], expected: Sequence[Array], relative: float = 1e-4) -> None:
@@ -79,8 +84,9 @@ def assert_same(actual: Sequence[Array], expected: Sequence[Array], relative: fl
 
 def conv_weight(rng: np.random.Generator, *shape: int) -> Array:
     """Normal weights scaled so that activations keep their size."""
-    scale = np.sqrt(2 / max(1, np.prod(shape[1:])))
-    return (rng.standard_normal(shape) * scale).astype(np.float32)
+    scale = (2 / max(1, prod(shape[1:]))) ** 0.5
+    weight: Array = rng.standard_normal(shape) * scale
+    return weight.astype(np.float32)
 
 
 def vector(rng: np.random.Generator, size: int, low: float = -1, high: float = 1) -> Array:

@@ -26,7 +26,7 @@ class Browsers:
         if self._chrome is not None:
             try:
                 self._chrome.get("about:blank")
-                self._chrome.get_log("browser")  # what a test that failed has left
+                self._chrome.get_log("browser")  # type: ignore[no-untyped-call] # what a test that failed has left
                 return self._chrome
             except (WebDriverException, OSError, HTTPError):
                 self.close()

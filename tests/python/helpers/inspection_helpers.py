@@ -8,7 +8,7 @@ import numpy as np
 from graph_helpers import conv_weight, model, op, store
 
 #: Sizes of inputs that files of the shared models leave open.
-SHAPES = {"ppocrv4_det": {"x": (1, 3, 224, 224)}}
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {"ppocrv4_det": {"x": (1, 3, 224, 224)}}
 
 SHARED_MODELS = (
     "FastestDet",

@@ -136,9 +136,10 @@ def convolve(x: np.ndarray, weight: np.ndarray, case: Case) -> np.ndarray:
             slice(t * d, t * d + (o - 1) * s + 1, s)
             for t, d, o, s in zip(tap, case.dilations, case.output_size, case.strides, strict=True)
         ]
-        seen = padded[(slice(None), slice(None), *window)]
+        seen = padded[:, :, *window]
         for i in range(case.group):
-            rows = weight[(slice(i * case.rows, (i + 1) * case.rows), slice(None), *tap)]
+            place: tuple[Any, ...] = (slice(i * case.rows, (i + 1) * case.rows), slice(None), *tap)
+            rows = weight[place]
             channels = seen[:, i * per_group : (i + 1) * per_group]
             y[:, i] += np.einsum("mc,nc...->nm...", rows.astype(np.float64), channels)
     return y.reshape(x.shape[0], case.out_channels, *case.output_size)

@@ -8,15 +8,16 @@ real network would think of. Images are 8×8 or smaller; tensors of three other 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 from hypothesis import strategies as st
 from zoo.builder import Builder
 
-Draw = Callable[[st.SearchStrategy], int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Image:
 class Grower:
     """The graph so far, and one method for each thing that a step may add."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
         self.b = Builder(self.pick(range(1000)))
         self._layers = 0
@@ -43,7 +44,7 @@ class Grower:
         # What steps may take: everything that comes from a convolution.
         self.images = [self.conv(image) for image in self.inputs]
 
-    def pick(self, choices):
+    def pick(self, choices: Iterable[T]) -> T:
         """One of `choices`; the first is the simplest."""
         return self._draw(st.sampled_from(list(choices)))
 
@@ -125,13 +126,13 @@ class Grower:
             self.b.const(scale, f"{name}.scale"),
             self.b.const(zero, f"{name}.zero"),
         ]
-        attributes = {} if axis is None else {"axis": axis}
+        attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
         weight = self.b.op("DequantizeLinear", *parts, **attributes)
         return Image(self.b.op("Conv", x.name, weight, name=name, pads=[1] * 4), outputs, x.side)
 
     # -- channel by channel ----------------------------------------------------------------
 
-    def same(self, x: Image, op_type: str, *more: str, **attributes: object) -> Image:
+    def same(self, x: Image, op_type: str, *more: str, **attributes: Any) -> Image:
         return Image(self.b.op(op_type, x.name, *more, **attributes), x.channels, x.side)
 
     def unary(self, x: Image) -> Image:
@@ -197,7 +198,8 @@ class Grower:
     def partner(self, x: Image) -> Image:
         """Another image of the shape of `x`: one that is there, or a new layer's."""
         same = [i for i in self.images if (i.channels, i.side) == (x.channels, x.side)]
-        if same and self.pick((True, False)):
+        reuse = bool(same) and self.pick((True, False))
+        if reuse:
             return self.pick(same)
         name = self.b.conv(self._name("side"), x.name, x.channels, x.channels, 3)
         return Image(name, x.channels, x.side)
@@ -336,7 +338,7 @@ class Grower:
         return self.b.op("Identity", x.name)
 
 
-STEPS = (
+STEPS: tuple[Callable[[Grower, Image], Image | list[Image]], ...] = (
     Grower.conv,
     Grower.unary,
     Grower.norm,
@@ -371,7 +373,7 @@ HEADS = (Grower.pooled, Grower.flattened, Grower.bare)
 
 
 @st.composite
-def graphs(draw: Draw, steps: int = 14) -> onnx.ModelProto:
+def graphs(draw: st.DrawFn, steps: int = 14) -> onnx.ModelProto:
     """A model of up to `steps` steps."""
     grower = Grower(draw)
     grower.grow(draw(st.integers(3, steps)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,11 +25,17 @@ Rng = np.random.Generator
 NONE = Activation()
 
 
-def load(tmp_path: Path, nodes: list, weights: dict, shape=(1, 8, 9, 9), **kwargs) -> Model:
+def load(
+    tmp_path: Path,
+    nodes: Sequence[onnx.NodeProto],
+    weights: Mapping[str, Any],
+    shape: Sequence[int | str] = (1, 8, 9, 9),
+    **kwargs: Any,
+) -> Model:
     return load_model(store(model(nodes, weights, shape, **kwargs), tmp_path))
 
 
-def same(result: Model, loaded: Model, rng: Rng, shape=(1, 8, 9, 9)) -> None:
+def same(result: Model, loaded: Model, rng: Rng, shape: Sequence[int] = (1, 8, 9, 9)) -> None:
     """The written file is valid and runs, without the library, like the loaded model."""
     written = serialize(result)
     onnx.checker.check_model(written, full_check=True)
@@ -40,11 +48,11 @@ def op_types(result: Model) -> list[str]:
 
 
 def activation(node: Node) -> Activation:
-    numbers = (node.float_attribute(name, np.nan) for name in ("slope", "low", "high"))
-    return Activation(*numbers, gate=node.int_attribute("gate", -1))
+    slope, low, high = (node.float_attribute(n, np.nan) for n in ("slope", "low", "high"))
+    return Activation(slope=slope, low=low, high=high, gate=node.int_attribute("gate", -1))
 
 
-def golden_model(case: dict, residual: bool) -> onnx.ModelProto:
+def golden_model(case: Mapping[str, Any], residual: bool) -> onnx.ModelProto:
     """One op node holding a golden case as it is stored."""
     m, g = case["weight_shape"][0], case["simd_group"]
     weights = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -43,7 +44,7 @@ def residual_net(
         )
         return f"{name}.y"
 
-    def node(op: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
@@ -73,7 +74,7 @@ def residual_net(
 def labelled_images(path: Path, *, count: int = 96, size: int = 12, seed: int = 0) -> Path:
     """Images of four kinds that a small network tells apart, as an .npz with both splits."""
     rng = np.random.default_rng(seed)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, samples in (("train", count), ("test", count // 2)):
         labels = np.arange(samples) % CLASSES
         images = rng.integers(0, 64, (samples, size, size, 3))

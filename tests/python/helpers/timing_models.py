@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
+import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-def _model(nodes, inputs, outputs, weights) -> bytes:
+def _model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[tuple[str, int, list[Any]]],
+    outputs: Sequence[tuple[str, list[Any]]],
+    weights: Mapping[str, npt.NDArray[np.float32]],
+) -> bytes:
     graph = helper.make_graph(
         nodes,
         "timing",
@@ -15,20 +25,21 @@ def _model(nodes, inputs, outputs, weights) -> bytes:
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
     opset = [helper.make_opsetid("", 13)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    return bytes(model.SerializeToString())
 
 
 def small_network() -> bytes:
     """Four convolutions (one depthwise, one with a residual) and a pooling, 16x16 inputs."""
     generator = np.random.default_rng(0)
-    weights = {
+    normal = {
         "stem.weight": generator.standard_normal((8, 3, 3, 3)),
         "first.weight": generator.standard_normal((8, 8, 3, 3)),
         "second.weight": generator.standard_normal((8, 1, 3, 3)),
         "head.weight": generator.standard_normal((10, 8, 1, 1)),
     }
-    weights = {name: (array * 0.2).astype(np.float32) for name, array in weights.items()}
-    weights["zero"], weights["six"] = np.float32(0), np.float32(6)
+    weights = {name: (array * 0.2).astype(np.float32) for name, array in normal.items()}
+    weights["zero"], weights["six"] = np.array(0, np.float32), np.array(6, np.float32)
     node = helper.make_node
     return _model(
         [
@@ -66,7 +77,7 @@ def chain(length: int = 3, side: int = 32) -> bytes:
     return _model(nodes, [("t0", TensorProto.FLOAT, shape)], [(f"t{length}", shape)], {})
 
 
-def with_inputs(*inputs: tuple[str, int, list]) -> bytes:
+def with_inputs(*inputs: tuple[str, int, list[Any]]) -> bytes:
     """A model that sums its inputs, cast to float, element by element (shapes must agree)."""
     nodes = [
         helper.make_node("Cast", [name], [f"{name}_f"], to=TensorProto.FLOAT)

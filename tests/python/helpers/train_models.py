@@ -79,7 +79,8 @@ def classifier(
 
     def normal(*shape: int) -> np.ndarray:
         fan = int(np.prod(shape[1:]))
-        return (rng.standard_normal(shape) * (2 / fan) ** 0.5).astype(np.float32)
+        weight: np.ndarray = rng.standard_normal(shape) * (2 / fan) ** 0.5
+        return weight.astype(np.float32)
 
     weights = {
         "stem.weight": normal(8, channels, 3, 3),
@@ -134,7 +135,8 @@ def patterns(count: int, *, classes: int = 4, size: int = 8, seed: int = 0) -> d
 def run_onnx(path: Path, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """All outputs of a file in ONNX Runtime."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, dict(feeds))
+    outputs: list[np.ndarray] = session.run(None, dict(feeds))
+    return outputs
 
 
 def pattern_data(model: Model, folder: Path) -> Data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,8 +27,8 @@ from alcs_onnx.types import Activation
 Rng = np.random.Generator
 
 SIXTH = np.float32(1 / 6)
-HARD = {"alpha": 1 / 6, "beta": 0.5}
-SIX = {"three": 3, "zero": 0, "six": 6, "sixth": SIXTH}
+HARD: dict[str, Any] = {"alpha": 1 / 6, "beta": 0.5}
+SIX: dict[str, Any] = {"three": 3, "zero": 0, "six": 6, "sixth": SIXTH}
 
 #: Nodes from a to y, and the gate that they compute.
 SPELLINGS = {
@@ -110,7 +111,7 @@ def registered(name: str) -> list:
     gate = GATES[name]
     tensors = ["a", *(f"f{i}" for i in range(len(gate.factor)))]
     calls = zip(gate.factor, tensors[:-1], tensors[1:], strict=True)
-    nodes = [op(call.op_type, read, made, **call.attributes) for call, read, made in calls]
+    nodes = [op(call.op_type, read, made, None, **call.attributes) for call, read, made in calls]
     return [*nodes, op("Mul", f"a {tensors[-1]}", "y")]
 
 

@@ -98,7 +98,7 @@ def test_gates_agree(library: Path, tmp_path: Path, rng: Rng, gate: str, opset: 
         factor, nodes = x, []
         for index, call in enumerate(GATES[gate].factor):
             read, factor = factor, f"{x}{index}"
-            nodes.append(op(call.op_type, read, factor, **call.attributes))
+            nodes.append(op(call.op_type, read, factor, None, **call.attributes))
         return [*nodes, op("Mul", f"{factor} {x}", out)]
 
     nodes = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,7 +19,7 @@ from alcs_onnx.rewrite.pooling import WINDOWS
 from alcs_onnx.sparse_format import OP_CONV, OP_MAX_POOL
 
 Rng = np.random.Generator
-POOL = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+POOL: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
 
 
 def pooled(tmp_path: Path, rng: Rng, size: int = 17, between: list | None = None, **pool):

@@ -41,7 +41,7 @@ def best_energy(norms, estimator, budget, floors):
     for counts in itertools.product(*(range(floors[n], a.size + 1) for n, a in norms.items())):
         chosen = dict(zip(norms, counts, strict=True))
         if estimator.model_ms(chosen) <= budget + 1e-12:
-            best = max(best, sum(sums[name][count] for name, count in chosen.items()))
+            best = max(best, float(sum(sums[name][count] for name, count in chosen.items())))
     return best
 
 

@@ -122,7 +122,7 @@ def test_machines_of_other_kinds(cpuinfo, arch, cpu, monkeypatch, tmp_path):
         path.write_text(f"processor : 0\n{cpuinfo}\n\nprocessor : 1\n")
     monkeypatch.setattr(machine_module, "_CPUINFO", path)
     monkeypatch.setattr(machine_module, "_GOVERNOR", tmp_path / "none")
-    monkeypatch.setattr(machine_module.platform, "machine", lambda: arch)
+    monkeypatch.setattr("platform.machine", lambda: arch)
     machine = describe(1)
     assert machine.governor == "unknown"
     assert machine.cpu == cpu if cpu else machine.cpu

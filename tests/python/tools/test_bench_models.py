@@ -239,7 +239,8 @@ def test_rows_are_compared_with_their_like():
         ]
     )
     dense, ours, rival, dense_rival, dense2, ours2 = rows
-    assert (dense.speedup, ours.speedup, rival.speedup) == (1.0, 2.0, pytest.approx(2 / 3))
+    assert (dense.speedup, ours.speedup) == (1.0, 2.0)
+    assert rival.speedup == pytest.approx(2 / 3)
     assert (ours.against_ours, rival.against_ours, dense_rival.against_ours) == (None, 3.0, None)
     assert (dense2.speedup, ours2.speedup) == (1.0, 1.6)
     assert (ours.scaling, dense2.scaling, ours2.scaling) == (None, 2.0, 1.6)

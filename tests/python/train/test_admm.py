@@ -189,8 +189,11 @@ def test_too_small_a_penalty_swaps_the_masks(model: Model, data: Data) -> None:
 def test_without_labels_the_dense_model_teaches(model: Model, data: Data) -> None:
     weights = dense(model, data)
     teacher = model.with_initializers(weights)
+    train, test = data.train, data.test
     unlabelled = replace(
-        data, train=replace(data.train, labels=None), test=replace(data.test, labels=None)
+        data,
+        train=replace(train, labels=None),  # type: ignore[type-var]
+        test=replace(test, labels=None),  # type: ignore[type-var]
     )
     config = replace(CONFIG, admm_epochs=2, finetune_epochs=6)
     project = keep_largest(0.3)

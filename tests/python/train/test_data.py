@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+
 Image = pytest.importorskip("PIL.Image")
 
 from onnx import helper  # noqa: E402

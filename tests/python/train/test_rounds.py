@@ -168,6 +168,7 @@ def test_an_iteration_may_take_several_epochs(model, data, dense):
     for name in PRUNABLE.values():
         w = dense[name].astype(float)
         u = np.where(found.keep[next(k for k, v in PRUNABLE.items() if v == name)], w, 0)
+        assert config.rho is not None
         for _ in range(2):
             w = w - config.lr * config.rho * (w - u)
         np.testing.assert_allclose(found.trained[name], w, rtol=1e-4, atol=1e-6)

@@ -45,7 +45,7 @@ def load(name: str, seed: int, input_shapes: dict[str, Shape] | None = None) -> 
     if str(_TOPOLOGIES) not in sys.path:
         sys.path.append(str(_TOPOLOGIES))
     try:
-        from topologies import TOPOLOGIES, export  # type: ignore[import-not-found]
+        from topologies import TOPOLOGIES, export
     except ImportError as error:
         raise ModelError(f"topology '{name}' cannot be made: {error}") from error
     if name not in TOPOLOGIES:

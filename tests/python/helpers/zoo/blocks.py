@@ -86,6 +86,8 @@ def randomise(module: nn.Module, input_shape: Sequence[int], seed: int = 0) -> n
         if norms:
             module.train()(torch.randn(4, *input_shape[1:]))
         for norm in norms:
+            assert norm.running_var is not None
+            assert norm.running_mean is not None
             spread = norm.running_var.sqrt()
             norm.running_mean += 0.1 * spread * torch.randn_like(spread)
             norm.running_var *= torch.empty_like(spread).uniform_(0.8, 1.3)
@@ -104,7 +106,7 @@ def export(module: nn.Module, input_shape: Sequence[int]) -> bytes:
         torch.onnx.export(
             module,
             (torch.zeros(*input_shape),),
-            file,
+            file,  # type: ignore[arg-type] # paths alone are declared
             input_names=["x"],
             opset_version=17,
             training=torch.onnx.TrainingMode.PRESERVE,

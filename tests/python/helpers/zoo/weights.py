@@ -40,7 +40,7 @@ def _quantized_weight(b: Builder, name: str, *shape: int, axis: int | None = Non
     weight = b.rng.integers(-100, 101, shape).astype(np.int8)
     step = (2 / np.prod(shape[1:])) ** 0.5 / 60
     if axis is None:
-        scale, zero = np.float32(step), np.int8(3)
+        scale, zero = np.array(step, np.float32), np.array(3, np.int8)
     else:
         scale = (step * b.rng.uniform(0.5, 1.5, shape[axis])).astype(np.float32)
         zero = np.zeros(shape[axis], np.int8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_a_wide_spread_names_the_worst_model() -> None:
         ({"load": 1.01}, "load 1.01 on 2 processor(s)"),
     ],
 )
-def test_the_machine_before_timing(change: dict[str, object], expected: str) -> None:
+def test_the_machine_before_timing(change: dict[str, Any], expected: str) -> None:
     [line] = noise_warnings(replace(QUIET, **change), [STEADY], processors=2)
     assert expected in line
     assert ";" in line  # then comes what to do

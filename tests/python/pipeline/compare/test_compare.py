@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from math import comb
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -406,7 +407,7 @@ def test_a_shape_that_is_not_known(tmp_path: Path) -> None:
 def test_a_shape_that_is_not_declared(tmp_path: Path) -> None:
     """The runtime calls it `[]`, as that of a scalar."""
     paths = {}
-    shapes = {"open": None, "fixed": (1, 9), "scalar": ()}
+    shapes: dict[str, Any] = {"open": None, "fixed": (1, 9), "scalar": ()}
     for name, shape in shapes.items():
         inputs = [("x", TensorProto.FLOAT, shape)]
         paths[name] = elementwise(tmp_path / f"{name}.onnx", [("Relu", ["x"], "y")], inputs=inputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -58,7 +59,7 @@ def test_every_structure_is_pruned_quantized_and_written(network, images, tmp_pa
     for written in conv_layers(after):
         weight = after.initializers[written.weight]
         assert np.unique(np.abs(weight[weight != 0]).round(6)).size <= 3
-        left += np.count_nonzero(weight)
+        left += int(np.count_nonzero(weight))
     total = sum(layer.weight_count for layer in conv_layers(before))
     assert left <= row["kept_weights"] <= total / 3.5
     # The file holds no float weights of the convolutions: packed streams are bytes.
@@ -186,8 +187,9 @@ def test_a_step_that_diverges_is_one_that_failed():
             return super().prune(state, structure, targets)
 
     start, told = Compressed(1.0, "accuracy", {}, {"a": np.ones(1000, bool)}), Recorder()
+    compressor: Any = Diverges()
     state, _ = search(
-        Diverges(),
+        compressor,
         start,
         structure_sequence("shape", 4),
         0.8,
@@ -214,7 +216,8 @@ class _Steps:
 def test_the_search_halves_its_steps_and_goes_back_where_levels_fail():
     start, told = Compressed(1.0, "accuracy", {}, {"a": np.ones(1000, bool)}), Recorder()
     options = SearchOptions(rounds=6, factor=4, levels=("3bit",))
-    state, trials = search(_Steps(), start, structure_sequence("shape", 4), 0.8, options, told)
+    compressor: Any = _Steps()
+    state, trials = search(compressor, start, structure_sequence("shape", 4), 0.8, options, told)
     pruned = [(x.kept, x.accepted) for x in trials if x.step != "3bit"]
     # 1000 / 4, then / 4 fails, / 2 holds, / 2 fails, / 1.41 fails where less than 100 are left.
     assert pruned[:4] == [(250, True), (62, False), (125, True), (62, False)]

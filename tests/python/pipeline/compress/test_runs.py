@@ -22,7 +22,7 @@ from alcs_onnx import get_library_path
 from alcs_onnx.graph import conv_layer, conv_layers, load_model, save_model
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.pipeline.compress import ComparisonResult, CompressOptions
+from alcs_onnx.pipeline.compress import ComparisonResult, CompressOptions, CompressRequest
 from alcs_onnx.pipeline.compress import compress as compress_model
 
 #: Enough for the images to be told apart.
@@ -109,14 +109,14 @@ def prune_and_quantize(
 ) -> ComparisonResult:
     """Two rounds of two iterations and an epoch, then levels; broken off after `epochs`."""
     schedule = {"admm_epochs": 2, "finetune_epochs": 1, "lr": 0.01, "threads": 1}
-    return compress_model(
-        network,
-        folder / "out.onnx",
-        Training(str(images), config=schedule, checkpoint=folder / "steps", resume=resume),
-        options=CompressOptions("simd", ("6x",), rounds=2, levels="3bit"),
+    request = CompressRequest(
+        model=network,
+        output=folder / "out.onnx",
+        training=Training(str(images), config=schedule, checkpoint=folder / "steps", resume=resume),
+        options=CompressOptions(structure="simd", keep=("6x",), rounds=2, levels="3bit"),
         measuring=Measuring(iterations=5, warmup=1),
-        reporter=StopAfter(epochs),
     )
+    return compress_model(request, reporter=StopAfter(epochs))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -298,8 +299,10 @@ def test_a_model_of_fully_connected_layers_alone(tmp_path: Path, rng: Rng) -> No
         facts = inspect(path, fully_connected=wanted).model
         assert ("no Conv" in facts.problem) != wanted
         assert [layer.prunable for layer in facts.layers] == [wanted]
-    arguments = {"input_shapes": {}, "simd_group": 4, "measuring": Measuring(), "seed": 0,
-                 "reporter": SILENT}  # fmt: skip
+    arguments: dict[str, Any] = {
+        "input_shapes": {}, "simd_group": 4, "measuring": Measuring(), "seed": 0,
+        "reporter": SILENT,
+    }  # fmt: skip
     workload = open_workload(path, fully_connected=True, **arguments)
     assert [layer.name for layer in workload.prunable] == ["fc"]
     with pytest.raises(ModelError, match="no Conv"):

@@ -175,12 +175,16 @@ def test_a_sweep_without_data(network: Path, tmp_path: Path) -> None:
             assert (row.status, row.output, row.measured) == ("unreachable", None, None)
             assert "cannot be reached" in row.message
         elif row.budget == "10s":
-            assert (row.status, row.output) == ("unchanged", f"net-{row.method}-10s.onnx")
-            assert (folder / row.output).read_bytes() == network.read_bytes()
+            name = f"net-{row.method}-10s.onnx"
+            assert (row.status, row.output) == ("unchanged", name)
+            assert (folder / name).read_bytes() == network.read_bytes()
         else:
             assert row.status in ("met", "missed")
-            assert row.output == f"net-{row.method}-90%.onnx"
-            assert (folder / row.output).is_file()
+            name = f"net-{row.method}-90%.onnx"
+            assert row.output == name
+            assert (folder / name).is_file()
+            assert row.measured is not None
+            assert row.budget_ms is not None
             assert row.share == pytest.approx(row.measured.median / row.budget_ms)
         assert row.accuracy is None
         assert result.on_front(row) is None

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 from html_checks import HOSTILE, Document, check, hostile, quiet
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from inspection_samples import empty, residual
 
@@ -149,6 +149,7 @@ def test_rows_must_fit_their_columns() -> None:
     st.booleans(),
     st.sampled_from([(0.0, 100.0), (300.0, 12.0)]),
 )
+@example([5e-324], False, (0.0, 100.0))
 def test_axis(values: list[float], zero: bool, pixels: tuple[float, float]) -> None:
     axis = new_axis(values, zero, *pixels, 40)
     rounding = 1e-6 * (axis.high - axis.low)
@@ -259,8 +260,8 @@ def test_the_view_comes_first() -> None:
         ahead = rest[start : start + first]
         assert found == ["graph", *ahead, *(name for name in rest if name not in ahead)]
     # What is not known cannot be shown: the colours are the usual ones.
-    found = check(inspection_page(Inspection(full.model), "sparsity"))
-    assert next(found.values("data-colouring")) == "kind"
+    page = check(inspection_page(Inspection(full.model), "sparsity"))
+    assert next(page.values("data-colouring")) == "kind"
 
 
 @pytest.mark.parametrize(

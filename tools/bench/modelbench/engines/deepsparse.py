@@ -19,7 +19,7 @@ class DeepSparse:
         os.environ["NM_DISABLE_ANALYTICS"] = "1"  # it would call home
         from importlib.metadata import version
 
-        import deepsparse  # type: ignore[import-not-found]  # noqa: F401 - it has to load
+        import deepsparse  # noqa: F401 - it has to load
 
         return version("deepsparse")
 
