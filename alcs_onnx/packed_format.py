@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.sparse_format import Int32Array, SparseWeights, block_count, pack
-from alcs_onnx.types import BoolArray, FloatArray, GroupMask, IntArray, LevelSet, QuantizedWeight
+from alcs_onnx.types import BoolArray, Codebook, FloatArray, GroupMask, IntArray, QuantizedWeight
 
 OP_QUANT_CONV = "QuantSparseConv"
 OP_QUANT_CONV_ADD = "QuantSparseConvAdd"
@@ -74,7 +74,7 @@ class PackedWeights:
         return self.codes.nbytes + self.gaps.nbytes + self.scales.nbytes
 
 
-def _zero_code(levels: LevelSet) -> int | None:
+def _zero_code(levels: Codebook) -> int | None:
     code, rest = divmod(-levels.first, levels.step)
     return code if rest == 0 and 0 <= code < 2**levels.bits else None
 
@@ -146,10 +146,10 @@ def pack_quantized(
     """Store the groups that are not all zero, and of those the ones that `keep` allows.
 
     `keep` is [blocks, columns] as in `sparse_format.pack`. Raises `AlcsError` for a level that
-    the level set does not have (0 included where it has none, inside a stored group), for
+    the codebook does not have (0 included where it has none, inside a stored group), for
     scales that do not fit, and where the geometry is impossible.
     """
-    levels = weight.level_set
+    levels = weight.codebook
     if weight.scale.shape not in ((1,), weight.levels.shape[:1]):
         raise AlcsError(
             f"quantized weights: {list(weight.scale.shape)} scales for "
@@ -184,7 +184,7 @@ def pack_quantized(
     return packed
 
 
-def _codes(lanes: IntArray, real: BoolArray, levels: LevelSet) -> IntArray:
+def _codes(lanes: IntArray, real: BoolArray, levels: Codebook) -> IntArray:
     """The code of every level [n, g]; lanes that are padding get code 0 or that of level 0."""
     codes, rest = np.divmod(lanes - levels.first, levels.step)
     bad = real & ((rest != 0) | (codes < 0) | (codes >= levels.count))

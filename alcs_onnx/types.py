@@ -324,7 +324,7 @@ class ChannelTable:
 
 
 @dataclass(frozen=True)
-class LevelSet:
+class Codebook:
     """Equal-distance quantization levels: level = first + step * code, code in [0, count).
 
     The real value of a level is level * scale. `bits` are what a code takes in a file.
@@ -347,12 +347,12 @@ class QuantizedWeight:
     """A weight [M, C/group, *kernel] as integer levels (int8) times scales.
 
     `scale` is float32, [1] for the whole layer or [M] for each output channel. Levels are of
-    `level_set`, or 0 where a weight was pruned.
+    `codebook`, or 0 where a weight was pruned.
     """
 
     levels: npt.NDArray[np.int8]
     scale: FloatArray
-    level_set: LevelSet
+    codebook: Codebook
 
     def values(self) -> FloatArray:
         """The weights that the levels stand for, float32."""

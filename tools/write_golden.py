@@ -131,13 +131,13 @@ def packed_case(
     group: int,
     g: int,
     kept: Ints,
-    level_set: tuple[int, int, int, int],
+    codebook: tuple[int, int, int, int],
     *,
     per_channel: bool = False,
 ) -> Case:
     """Levels in the groups at positions `kept`, and their packed form at the best index bits."""
     rng = random.Random(name)
-    bits, count, first, step = level_set
+    bits, count, first, step = codebook
     zero = -first // step if first % step == 0 else None
     rows, columns = shape[0] // group, prod(shape[1:])
     levels = [0] * prod(shape)

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from alcs_onnx.cli import arguments, comparison
-from alcs_onnx.levels import LEVEL_SETS
+from alcs_onnx.codebooks import CODEBOOKS
 from alcs_onnx.pipeline.compare_structures import defaults
 from alcs_onnx.structures import STRUCTURES
 
@@ -69,7 +69,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=defaults.LEVELS,
         metavar="LEVELS",
-        help=f"quantizations to try, fewest levels first, of {', '.join(LEVEL_SETS)}; nothing "
+        help=f"quantizations to try, fewest levels first, of {', '.join(CODEBOOKS)}; nothing "
         "leaves float32",
     )
     comparison.add_per_channel(group)

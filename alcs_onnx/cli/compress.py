@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcs_onnx.cli import arguments, comparison
-from alcs_onnx.levels import LEVEL_SETS
+from alcs_onnx.codebooks import CODEBOOKS
 from alcs_onnx.structures import STRUCTURES
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quantize",
         default="",
         metavar="LEVELS",
-        help=f"one of {', '.join(LEVEL_SETS)} (default none, weights stay float32)",
+        help=f"one of {', '.join(CODEBOOKS)} (default none, weights stay float32)",
     )
     comparison.add_per_channel(parser)
     parser.add_argument(

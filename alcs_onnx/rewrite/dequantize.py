@@ -113,7 +113,7 @@ def _free(editor: GraphEditor, base: str) -> str:
 
 def _level_dtype(opset: int, weight: QuantizedWeight) -> np.dtype[Any]:
     small = int4_dtype()
-    known = small is not None and opset >= _INT4_OPSET and weight.level_set.bits <= 4
+    known = small is not None and opset >= _INT4_OPSET and weight.codebook.bits <= 4
     return small if small is not None and known and _runs(small) else np.dtype(np.int8)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.graph.model import Array
-from alcs_onnx.levels import get_level_set
 from alcs_onnx.packed_format import (
     OP_QUANT_CONV,
     OP_QUANT_CONV_ADD,
@@ -51,8 +51,8 @@ def store_packed(
     A binary layer that has pruned weights inside stored groups is stored as the ternary one that
     it is.
     """
-    if _zeros_inside_groups(weight, layer.group, simd_group, keep) and weight.level_set == _BINARY:
-        weight = QuantizedWeight(weight.levels, weight.scale, get_level_set("ternary"))
+    if _zeros_inside_groups(weight, layer.group, simd_group, keep) and weight.codebook == _BINARY:
+        weight = QuantizedWeight(weight.levels, weight.scale, get_codebook("ternary"))
     packed = pack_quantized(weight, layer.group, simd_group, keep)
     return StoredWeights(
         OP_QUANT_CONV,
@@ -70,7 +70,7 @@ def store_packed(
     )
 
 
-_BINARY = get_level_set("binary")
+_BINARY = get_codebook("binary")
 
 
 def _zeros_inside_groups(

@@ -14,19 +14,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alcs_onnx.codebooks import quantize
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
-from alcs_onnx.levels import quantize
 from alcs_onnx.train.admm import admm
 from alcs_onnx.train.config import Projection, TrainHistory
 from alcs_onnx.train.finetune import finetune
 from alcs_onnx.train.run import AS_IT_IS, Start, TrainRun
 from alcs_onnx.types import (
     BoolArray,
+    Codebook,
     FloatArray,
     InitializerName,
     LayerName,
-    LevelSet,
     QuantizedWeight,
     WeightMask,
 )
@@ -53,7 +53,7 @@ class QuantizeResult:
 class _Projector:
     """Onto the weights of some levels: the set S, which `keep` has its zeros from."""
 
-    levels: Mapping[LayerName, LevelSet]
+    levels: Mapping[LayerName, Codebook]
     keep: Mapping[LayerName, WeightMask]
     per_channel: bool
 
@@ -78,7 +78,7 @@ class _Projector:
 def quantize_weights(
     model: Model,
     prunable: Mapping[LayerName, InitializerName],
-    levels: Mapping[LayerName, LevelSet],
+    levels: Mapping[LayerName, Codebook],
     run: TrainRun,
     *,
     start: Start = AS_IT_IS,
@@ -143,6 +143,6 @@ def within(weight: FloatArray, quantized: QuantizedWeight, epsilon: float) -> Bo
     if epsilon >= 1:
         return np.ones(weight.shape, dtype=bool)
     scale = quantized.scale.reshape(-1, *(1 for _ in weight.shape[1:]))
-    limit = epsilon * scale * quantized.level_set.step / 2
+    limit = epsilon * scale * quantized.codebook.step / 2
     near: BoolArray = np.abs(weight - quantized.values()) <= limit
     return near

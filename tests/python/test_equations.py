@@ -55,8 +55,8 @@ IMPLEMENTED = [
     ("ADMM-NN-S", "eq. 3", "train.admm:_Admm.projection"),
     ("ADMM-NN-S", "eq. 3", "structures.base:largest_groups"),
     ("ADMM-NN-S", "section 4.1", "structures.axes:AxisStructure"),  # the sets of pruning
-    ("ADMM-NN-S", "section 4.1", "levels:quantize"),  # the set of quantization
-    ("ADMM-NN-S", "section 4.2", "levels:nearest_levels"),
+    ("ADMM-NN-S", "section 4.1", "codebooks:quantize"),  # the set of quantization
+    ("ADMM-NN-S", "section 4.2", "codebooks:nearest_levels"),
     ("ADMM-NN-S", "section 4.2", "train.finetune:finetune"),  # masked retraining
     ("ADMM-NN-S", "section 4.2", "train.quantize:quantize_weights"),  # masked mapping
     ("ADMM-NN-S", "section 4.3", "train.penalty:Penalty"),  # increasing rho

@@ -12,8 +12,8 @@ from graph_helpers import golden_cases
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alcs_onnx.codebooks import CODEBOOKS, get_codebook
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.levels import LEVEL_SETS, get_level_set
 from alcs_onnx.packed_format import (
     IndexedGroups,
     PackedWeights,
@@ -26,7 +26,7 @@ from alcs_onnx.packed_format import (
     write_bits,
 )
 from alcs_onnx.sparse_format import blocks_view, pack, unpack
-from alcs_onnx.types import LevelSet, QuantizedWeight
+from alcs_onnx.types import Codebook, QuantizedWeight
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "packed_weights.txt"
 
@@ -34,7 +34,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "packed_weights.txt"
 @st.composite
 def quantized(draw: st.DrawFn) -> tuple[QuantizedWeight, int, int]:
     """A quantized weight whose pruned groups are whole, its conv groups and a group size."""
-    levels = LEVEL_SETS[draw(st.sampled_from(sorted(LEVEL_SETS)))]
+    levels = CODEBOOKS[draw(st.sampled_from(sorted(CODEBOOKS)))]
     group = draw(st.integers(1, 4))
     rows = draw(st.integers(1, 9))
     kernel = draw(st.lists(st.integers(1, 3), min_size=1, max_size=2))
@@ -50,7 +50,7 @@ def random_quantized(
     rng: np.random.Generator, shape: tuple[int, ...], name: str, group: int, g: int, density: float
 ) -> QuantizedWeight:
     """Random levels in a share of the groups; a scale for each channel or for the layer."""
-    levels = get_level_set(name)
+    levels = get_codebook(name)
     found = rng.choice(np.array(levels.levels, np.int8), shape)
     keep = rng.random(blocks_view(found, group, g).shape[:2]) < density
     rows, padded = shape[0] // group, -(-(shape[0] // group) // g) * g
@@ -70,7 +70,7 @@ def test_unpack_restores_what_pack_stored(case: tuple[QuantizedWeight, int, int]
     plain = pack(weight.values(), group, g)
     np.testing.assert_array_equal(sparse.positions, plain.positions)
     np.testing.assert_array_equal(sparse.values, plain.values)
-    assert packed.bits == weight.level_set.bits
+    assert packed.bits == weight.codebook.bits
     assert packed.codes.nbytes == -(-packed.stored * g * packed.bits // 8)
     assert packed.gaps.nbytes == -(-packed.stored * packed.index_bits // 8)
     assert sparse.stored_groups <= packed.stored
@@ -146,7 +146,7 @@ def test_size_is_that_of_the_arithmetic(
     packed = pack_quantized(weight, 1, 4)
     positions = unpack_levels(packed)[0].tolist()
     gaps = [b - a - 1 for a, b in zip([-1, *positions[:-1]], positions, strict=True)]
-    bits = 4 * weight.level_set.bits
+    bits = 4 * weight.codebook.bits
     least = min(sum(gap // 2**i + 1 for gap in gaps) * (bits + i) for i in range(16))
     assert 0 <= packed.codes.nbytes + packed.gaps.nbytes - least / 8 < 2
     assert packed.weight_bytes < unpack_quantized(packed).values.nbytes / 2
@@ -166,7 +166,7 @@ def test_keep_masks_what_is_stored(rng: np.random.Generator) -> None:
 
 
 def test_levels_outside_the_set_are_refused(rng: np.random.Generator) -> None:
-    binary = get_level_set("binary")
+    binary = get_codebook("binary")
     one = np.ones(1, np.float32)
     levels = np.ones((4, 2, 1, 1), np.int8)
     levels[1, 0] = 0
@@ -175,7 +175,7 @@ def test_levels_outside_the_set_are_refused(rng: np.random.Generator) -> None:
     assert unpack_levels(pack_quantized(QuantizedWeight(levels, one, binary), 1, 1))[0].size == 7
     levels[1, 0] = 4
     with pytest.raises(AlcsError, match="4 is no level of '3bit'"):
-        pack_quantized(QuantizedWeight(levels, one, get_level_set("3bit")), 1, 4)
+        pack_quantized(QuantizedWeight(levels, one, get_codebook("3bit")), 1, 4)
     with pytest.raises(AlcsError, match=r"\[3\] scales for 4 output channels"):
         pack_quantized(QuantizedWeight(levels, np.ones(3, np.float32), binary), 1, 4)
 
@@ -185,7 +185,7 @@ def valid() -> PackedWeights:
     levels = np.zeros((4, 6, 1), np.int8)
     levels[0, :2] = 3
     levels[2, 3] = -3
-    weight = QuantizedWeight(levels, np.ones(1, np.float32), get_level_set("3bit"))
+    weight = QuantizedWeight(levels, np.ones(1, np.float32), get_codebook("3bit"))
     packed = pack_quantized(weight, 1, 2)
     assert (packed.stored, packed.index_bits) == (3, 3)
     return packed
@@ -223,7 +223,7 @@ def test_validate_names_the_broken_rule(change: dict[str, Any], message: str) ->
 
 def test_bits_behind_the_end_are_refused() -> None:
     packed = pack_quantized(
-        QuantizedWeight(np.ones((1, 3, 1), np.int8), np.ones(1, np.float32), get_level_set("3bit")),
+        QuantizedWeight(np.ones((1, 3, 1), np.int8), np.ones(1, np.float32), get_codebook("3bit")),
         1,
         1,
     )
@@ -242,7 +242,7 @@ def test_golden_file() -> None:
             case[name] for name in ("bits", "count", "first_level", "level_step")
         )
         scale = np.array(case["scales_times_4"], np.float32) / np.float32(4)
-        weight = QuantizedWeight(levels, scale, LevelSet("golden", bits, count, first, step))
+        weight = QuantizedWeight(levels, scale, Codebook("golden", bits, count, first, step))
         packed = pack_quantized(weight, case["group"], case["simd_group"])
         for name in ("codes", "gaps"):
             np.testing.assert_array_equal(getattr(packed, name), case[name], case["name"])

@@ -15,7 +15,7 @@ from alcs_onnx.registry import Registry, Row
 LAZY = [
     "alcs_onnx",
     "alcs_onnx.importance",
-    "alcs_onnx.levels",
+    "alcs_onnx.codebooks",
     "alcs_onnx.pipeline.compare_structures",
     "alcs_onnx.pipeline.optimize",
     "alcs_onnx.solve",

@@ -9,20 +9,7 @@ from structure import LONGEST, read_structure
 PACKAGE = Path(__file__).resolve().parents[2] / "alcs_onnx"
 
 #: Functions of more than LONGEST lines, and why each of them is not in parts.
-LONGER = {
-    "alcs_onnx.solve.channels.solve_channels": (
-        "a third is its contract; then bad input, the problem and its solution, each met once"
-    ),
-    "alcs_onnx.train.admm.admm": (
-        "half is its signature and contract; then one loop, to be read beside the paper's"
-    ),
-    "alcs_onnx.train.finetune.finetune": (
-        "half is its signature and contract; then one loop between start and checkpoint"
-    ),
-    "alcs_onnx.train.quantize.quantize_weights": (
-        "a third is its signature and contract; then ADMM and the mapping in the paper's order"
-    ),
-}
+LONGER: dict[str, str] = {}
 
 
 def test_functions_are_short() -> None:

@@ -10,8 +10,8 @@ from conv_layers import conv, layers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.levels import get_level_set
 from alcs_onnx.packed_format import INDEX_WIDTHS, best_index_bits, dummy_groups, pack_quantized
 from alcs_onnx.sparse_format import blocks_view, group_mask_to_weight_mask, pack
 from alcs_onnx.storage import ModelStorage, indexed_storage, layer_storage, matrix_storage
@@ -85,7 +85,7 @@ def test_indexed_layers_take_what_packing_stores(layer, simd_group, bits, seed):
     st.integers(0, 10**6),
 )
 def test_a_file_takes_the_bits_that_are_counted(layer, simd_group, name, seed):
-    levels = get_level_set(name)
+    levels = get_codebook(name)
     mask = random_mask(layer, seed)
     if name == "binary":  # a stored group has no zeros
         groups = np.asarray(blocks_view(mask, layer.group, simd_group).any(axis=2))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.compare_structures import defaults
@@ -42,7 +42,7 @@ class SearchOptions:
                 f"{self.smallest_factor:g}, and that above 1"
             )
         for name in self.levels:
-            get_level_set(name)
+            get_codebook(name)
         if self.per_channel and not self.levels:
             raise AlcsError("per-channel levels need a quantization")
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import DivergedError
-from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.compare_structures.request import SearchOptions
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
 from alcs_onnx.reporter import Reporter
@@ -66,7 +66,7 @@ def search(
             rounds = rounds.after(accepted=accepted)
     for state in reversed(states) if options.levels else ():
         for name in options.levels:
-            levels = get_level_set(name)
+            levels = get_codebook(name)
             found = attempt(
                 partial(compressor.quantize, state, levels, per_channel=options.per_channel)
             )

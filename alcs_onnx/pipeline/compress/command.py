@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alcs_onnx import latency
+from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.latency import Estimator
-from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
 from alcs_onnx.pipeline.compress.request import CompressOptions, CompressRequest
@@ -69,7 +69,7 @@ def _steps(
             )
         base = state if wanted else base
     if options.levels:
-        levels = get_level_set(options.levels)
+        levels = get_codebook(options.levels)
         state = compressor.quantize(state, levels, per_channel=options.per_channel)
         trials.append(Trial.of(levels.name, state))
         reporter.note(f"{levels.name}: accuracy {state.accuracy:.2%}")

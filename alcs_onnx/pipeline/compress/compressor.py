@@ -23,11 +23,11 @@ from alcs_onnx.solve import KeepTarget, kept_counts
 from alcs_onnx.structures import Structure, largest_groups
 from alcs_onnx.types import (
     BoolArray,
+    Codebook,
     ConvLayer,
     FloatArray,
     InitializerName,
     LayerName,
-    LevelSet,
     QuantizedWeight,
     WeightMask,
 )
@@ -174,7 +174,7 @@ class Compressor:
         )
 
     def quantize(
-        self, state: Compressed, levels: LevelSet, *, per_channel: bool = False
+        self, state: Compressed, levels: Codebook, *, per_channel: bool = False
     ) -> Compressed:
         """Weights to levels, zeros staying zeros; pruned biases stay zero as well."""
         from alcs_onnx import train

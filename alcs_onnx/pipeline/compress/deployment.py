@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alcs_onnx.codebooks import quantize
 from alcs_onnx.coupling import analyse, zero_channels
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, conv_layers, serialize
 from alcs_onnx.latency.fused import dense_times
-from alcs_onnx.levels import quantize
 from alcs_onnx.pipeline.common.verification import NumericCheck, numeric_check, written_form
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor
@@ -110,7 +110,7 @@ def _rewritten(
 def _smaller(levels: QuantizedWeight, weight: FloatArray, rows: ChannelMask) -> QuantizedWeight:
     """The levels of what is left of a weight: the same distances, so the same levels."""
     scale = levels.scale if levels.scale.size == 1 else levels.scale[rows]
-    return quantize(weight, levels.level_set, keep=weight != 0, scale=scale)
+    return quantize(weight, levels.codebook, keep=weight != 0, scale=scale)
 
 
 def _stored(
@@ -134,9 +134,9 @@ def _stored(
             layer,
             structures,
             keep,
-            FLOAT_BITS if levels is None else levels.level_set.bits,
+            FLOAT_BITS if levels is None else levels.codebook.bits,
             scales=0 if levels is None else levels.scale.size,
-            zero_level=levels is None or 0 in levels.level_set.levels,
+            zero_level=levels is None or 0 in levels.codebook.levels,
         )
 
 

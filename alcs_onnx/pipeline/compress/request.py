@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.solve import KeepTarget
@@ -39,7 +39,7 @@ class CompressOptions(LayerOptions):
         of their own: beside `conv1=20%`, `10%` is a tenth of the weights of all other layers.
         Empty prunes nothing.
     rounds: progressive rounds towards the targets (ADMM-NN-S section 4.3).
-    levels: a name of `LEVEL_SETS`; empty leaves float32.
+    levels: a name of `CODEBOOKS`; empty leaves float32.
     plain: write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime; instead
         of the sparse operator with packed weights.
     per_channel, fully_connected, rule: as in `SearchOptions` and `LayerOptions`.
@@ -58,7 +58,7 @@ class CompressOptions(LayerOptions):
         if not self.keep and not self.levels:
             raise AlcsError("there is nothing to do: say what to keep, or name a quantization")
         if self.levels:
-            get_level_set(self.levels)
+            get_codebook(self.levels)
         elif self.per_channel:
             raise AlcsError("per-channel levels need a quantization")
         if self.rounds > 1 and not self.keep:

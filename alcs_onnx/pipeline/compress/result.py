@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from alcs_onnx.formats import STRUCTURE_COMPARISON, Format
 from alcs_onnx.storage import FLOAT_BITS, LayerStorage, ModelStorage
-from alcs_onnx.types import LevelSet, Machine
+from alcs_onnx.types import Codebook, Machine
 
 #: How the kept weights are stored: as smaller matrices, or each with an index.
 Kind = Literal["full matrix", "indexed"]
@@ -108,7 +108,7 @@ class StructureResult:
         storage: ModelStorage,
         *,
         accuracy: float,
-        codebook: LevelSet | None = None,
+        codebook: Codebook | None = None,
         dense_ms: float | None = None,
         latency_ms: float | None = None,
         layer_ms: Mapping[str, tuple[float, float]] | None = None,

@@ -112,7 +112,7 @@ class CompressionRun:
             made.name,
             deployed.storage,
             accuracy=state.accuracy if found is None else found,
-            codebook=None if levels is None else levels.level_set,
+            codebook=None if levels is None else levels.codebook,
             dense_ms=deployed.dense.median,
             latency_ms=deployed.sparse.median,
             layer_ms=deployed.layer_ms,

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from alcs_onnx.cli import COMMANDS
+from alcs_onnx.codebooks import CODEBOOKS
 from alcs_onnx.importance import CHANNEL_SCORES, SCORES
-from alcs_onnx.levels import LEVEL_SETS
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.compare_structures import ComparisonOptions, SearchOptions
 from alcs_onnx.pipeline.compress import CompressOptions
@@ -27,7 +27,7 @@ REGISTRIES = {
     "solvers": SOLVERS,
     "channel solvers": CHANNEL_SOLVERS,
     "rules": RULES,
-    "levels": LEVEL_SETS,
+    "levels": CODEBOOKS,
     "targets": SCHEMES,
 }
 
@@ -42,7 +42,7 @@ def test_every_row_names_something_and_says_what_it_is(registry):
 
 def test_what_is_registered_is_called_so():
     assert all(structure.name == name for name, structure in STRUCTURES.items())
-    assert all(levels.name == name for name, levels in LEVEL_SETS.items())
+    assert all(levels.name == name for name, levels in CODEBOOKS.items())
 
 
 def test_every_structure_is_a_method_or_another_method_has_its_name():
@@ -53,7 +53,7 @@ def test_every_structure_is_a_method_or_another_method_has_its_name():
 def test_the_defaults_that_help_names_are_those_of_the_pipeline():
     assert ComparisonOptions().rule == CompressOptions(levels="3bit").rule == RULES.default
     assert CompressOptions(levels="3bit").structure == STRUCTURES.default == METHODS.default
-    assert set(SearchOptions().levels) <= set(LEVEL_SETS)
+    assert set(SearchOptions().levels) <= set(CODEBOOKS)
     assert ChannelOptions().score == CHANNEL_SCORES.default
     assert ChannelOptions().solver == CHANNEL_SOLVERS.default
     assert Measuring().target == SCHEMES.default

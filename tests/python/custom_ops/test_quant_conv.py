@@ -16,6 +16,7 @@ from op_sessions import create_session, refusal
 from quant_models import X, net, pruned, with_values
 from rewrite_helpers import load, load_again, op_types
 
+from alcs_onnx.codebooks import CODEBOOKS, get_codebook, quantize
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import (
     Model,
@@ -26,7 +27,6 @@ from alcs_onnx.graph import (
     save_model,
     serialize,
 )
-from alcs_onnx.levels import LEVEL_SETS, get_level_set, quantize
 from alcs_onnx.rewrite import RewriteResult, quantize_weights, rewrite
 from alcs_onnx.sparse_format import OP_DOMAIN
 from alcs_onnx.types import QuantizedWeight
@@ -47,7 +47,7 @@ def check_agreement(result: RewriteResult, expected: Model, rng: Rng) -> None:
 
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.5, 1.0])
 @pytest.mark.parametrize("g", [1, 4, 8, 16])
-@pytest.mark.parametrize("name", LEVEL_SETS)
+@pytest.mark.parametrize("name", CODEBOOKS)
 def test_levels_and_group_sizes(
     tmp_path: Path, rng: Rng, name: str, g: int, density: float
 ) -> None:
@@ -56,7 +56,7 @@ def test_levels_and_group_sizes(
     result = rewrite(loaded, plan, quantized=levels)
     assert op_types(result.model) == ["QuantSparseConv", "QuantSparseConvAdd"]
     bits = {node.int_attribute("bits", 0) for node in result.model.nodes}
-    assert bits == {get_level_set(name).bits}
+    assert bits == {get_codebook(name).bits}
     check_agreement(result, with_values(loaded, levels), rng)
 
 
@@ -68,7 +68,7 @@ def test_any_geometry(tmp_path: Path, data: st.DataObject) -> None:
     group = data.draw(st.sampled_from([1, 2, 4, 8]))
     opset = data.draw(st.sampled_from([13, 14, 17, 18, 21]))
     loaded = net(tmp_path, rng, group * data.draw(st.integers(1, 7)), group, opset)
-    name = data.draw(st.sampled_from(sorted(LEVEL_SETS)))
+    name = data.draw(st.sampled_from(sorted(CODEBOOKS)))
     density = data.draw(st.floats(0, 1))
     g = data.draw(st.sampled_from([1, 2, 4, 8]))
     plan, levels = pruned(loaded, rng, name, g, density, data.draw(st.booleans()))
@@ -83,7 +83,7 @@ def test_dummies_cost_nothing_at_run_time(tmp_path: Path, rng: Rng) -> None:
     levels = {
         layer.name: quantize(
             loaded.initializers[layer.weight],
-            get_level_set("3bit"),
+            get_codebook("3bit"),
             keep=plan.keep[layer.name].reshape(layer.weight_shape),
         )
         for layer in conv_layers(loaded)
@@ -134,7 +134,7 @@ def test_file_is_as_small_as_the_arithmetic(tmp_path: Path, rng: Rng, name: str)
     result = rewrite(loaded, plan, quantized=levels)
     save_model(result.model, tmp_path / "small.onnx")
     gaps = np.diff(np.flatnonzero(plan.keep["conv"]), prepend=-1) - 1
-    bits = 4 * get_level_set(name).bits
+    bits = 4 * get_codebook(name).bits
     least = min(int((gaps // 2**i + 1).sum()) * (bits + i) for i in range(16)) / 8
     size = (tmp_path / "small.onnx").stat().st_size
     functions_and_bias = 4 * 256 + 8000
@@ -232,7 +232,7 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path, rng: Rng) -> None:
         rewrite(loaded, quantized={"first": levels["second"]})
     with pytest.raises(ModelError, match="'third': there is no such convolution"):
         rewrite(loaded, quantized={"third": levels["second"]})
-    three = QuantizedWeight(levels["first"].levels, np.ones(3, np.float32), get_level_set("4bit"))
+    three = QuantizedWeight(levels["first"].levels, np.ones(3, np.float32), get_codebook("4bit"))
     for quantized in (rewrite, quantize_weights):
         with pytest.raises(ModelError, match="'first' needs 1 or 16 finite scales, got 3"):
             quantized(loaded, quantized={"first": three})
@@ -249,7 +249,7 @@ def test_layers_left_alone_are_small_in_the_file(
     result = rewrite(loaded, plan, excluded=["first", "second"], quantized=levels)
     assert all("its weights are quantized" in row.reason for row in result.layers)
     check_agreement(result, with_values(loaded, levels), rng)
-    small = opset >= 21 and get_level_set(name).bits <= 4 and int4_dtype() is not None
+    small = opset >= 21 and get_codebook(name).bits <= 4 and int4_dtype() is not None
     stored = {a.dtype for a in result.model.initializers.values() if a.ndim == 4 and a.size > 100}
     assert stored == {int4_dtype() if small else np.dtype(np.int8)}
 
@@ -301,7 +301,7 @@ def test_whole_model_is_quantized(tmp_path: Path, rng: Rng, transposed: int) -> 
     }  # fmt: skip
     loaded = load(tmp_path, nodes, weights, X)
     quantized = {
-        name: quantize(loaded.initializers[weight], get_level_set("8bit"), per_channel=True)
+        name: quantize(loaded.initializers[weight], get_codebook("8bit"), per_channel=True)
         for name, weight in (("conv", "w"), ("fc", "g"))
     }
     small = quantize_weights(loaded, quantized)

@@ -8,8 +8,8 @@ import numpy as np
 from graph_helpers import conv_weight, op, vector
 from rewrite_helpers import load
 
+from alcs_onnx.codebooks import get_codebook, quantize
 from alcs_onnx.graph import Model, conv_layer, conv_layers
-from alcs_onnx.levels import get_level_set, quantize
 from alcs_onnx.sparse_format import group_mask_to_weight_mask, largest_fitting
 from alcs_onnx.types import PruningPlan, QuantizedWeight
 
@@ -46,7 +46,7 @@ def pruned(
         keep[layer.name] = mask
         levels[layer.name] = quantize(
             loaded.initializers[layer.weight],
-            get_level_set(name),
+            get_codebook(name),
             keep=group_mask_to_weight_mask(mask, layer.weight_shape, layer.group, size),
             per_channel=per_channel,
         )

@@ -20,9 +20,9 @@ from train_models import (  # noqa: E402
     prune,
 )
 
+from alcs_onnx.codebooks import CODEBOOKS, get_codebook, quantize  # noqa: E402
 from alcs_onnx.errors import AlcsError  # noqa: E402
 from alcs_onnx.graph import Model  # noqa: E402
-from alcs_onnx.levels import LEVEL_SETS, get_level_set, quantize  # noqa: E402
 from alcs_onnx.train import (  # noqa: E402
     Data,
     EpochRecord,
@@ -220,7 +220,7 @@ def test_biases_can_be_masked_too(model, data, dense):
 def test_every_weight_ends_on_a_level_and_zeros_stay_zeros(name, per_channel, model, data, dense):
     config = replace(CONFIG, admm_epochs=2, finetune_epochs=1, finetune_weight_decay=0.01)
     pruned = prune(model, PRUNABLE, keep_largest(0.5), TrainRun(data, config), start=Start(dense))
-    levels = dict.fromkeys(PRUNABLE, get_level_set(name))
+    levels = dict.fromkeys(PRUNABLE, get_codebook(name))
     result = quantize_weights(
         model,
         PRUNABLE,
@@ -233,7 +233,7 @@ def test_every_weight_ends_on_a_level_and_zeros_stay_zeros(name, per_channel, mo
         quantized, keep = result.quantized[layer], pruned.keep[layer]
         np.testing.assert_array_equal(result.weights[weight], quantized.values())
         assert (quantized.levels[~keep] == 0).all()
-        assert set(np.unique(quantized.levels[keep])) <= set(get_level_set(name).levels)
+        assert set(np.unique(quantized.levels[keep])) <= set(get_codebook(name).levels)
         assert quantized.scale.size == (len(keep) if per_channel else 1)
     stages = [r.stage for r in result.history.records]
     assert stages[:2] == ["quantize-admm"] * 2
@@ -242,10 +242,10 @@ def test_every_weight_ends_on_a_level_and_zeros_stay_zeros(name, per_channel, mo
 
 def test_training_to_levels_beats_rounding(model, data, dense):
     config = replace(CONFIG, admm_epochs=4, finetune_epochs=3)
-    levels = dict.fromkeys(PRUNABLE, get_level_set("binary"))
+    levels = dict.fromkeys(PRUNABLE, get_codebook("binary"))
     rounded = dict(dense)
     for weight in PRUNABLE.values():
-        rounded[weight] = quantize(dense[weight], get_level_set("binary")).values()
+        rounded[weight] = quantize(dense[weight], get_codebook("binary")).values()
     before = evaluate(model, data, rounded, config).value
     result = quantize_weights(model, PRUNABLE, levels, TrainRun(data, config), start=Start(dense))
     assert evaluate(model, data, result.weights, config).value > before
@@ -253,7 +253,7 @@ def test_training_to_levels_beats_rounding(model, data, dense):
 
 def test_weights_close_to_their_level_are_mapped_first():
     weight = np.array([0.0, 0.95, 1.2, 1.45, 9.0], np.float32)
-    quantized = quantize(weight, LEVEL_SETS["3bit"], scale=np.ones(1, np.float32))
+    quantized = quantize(weight, CODEBOOKS["3bit"], scale=np.ones(1, np.float32))
     assert within(weight, quantized, 0.3).tolist() == [True, True, False, False, False]
     assert within(weight, quantized, 0.6).tolist() == [True, True, True, False, False]
     assert within(weight, quantized, 1.0).all()
@@ -261,4 +261,4 @@ def test_weights_close_to_their_level_are_mapped_first():
 
 def test_layers_are_checked(model, data):
     with pytest.raises(AlcsError, match="levels are given for 'z'"):
-        quantize_weights(model, PRUNABLE, {"z": LEVEL_SETS["3bit"]}, TrainRun(data, CONFIG))
+        quantize_weights(model, PRUNABLE, {"z": CODEBOOKS["3bit"]}, TrainRun(data, CONFIG))

@@ -21,9 +21,9 @@ from compress_helpers import QUICK, SCHEDULE, compress, without_seconds
 from small_models import labelled_images, residual_net
 
 from alcs_onnx.cli import main
+from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import DivergedError
 from alcs_onnx.graph import conv_layers, load_model
-from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.common.training import Training, open_trainer
 from alcs_onnx.pipeline.compare_structures import SearchOptions
 from alcs_onnx.pipeline.compare_structures.search import search
@@ -174,7 +174,7 @@ def test_biases_of_removed_filters_stay_gone_in_later_steps(untrained):
     state = untrained.prune(state, columns, [KeepTarget.parse("50%")])
     for name, mask in state.vectors.items():
         assert (state.weights[name][~mask] == 0).all()
-    state = untrained.quantize(state, get_level_set("3bit"))
+    state = untrained.quantize(state, get_codebook("3bit"))
     for name, mask in state.vectors.items():
         assert (state.weights[name][~mask] == 0).all()
 

@@ -16,9 +16,9 @@ from reporters import Recorder
 from small_models import residual_net
 
 from alcs_onnx import inspect
+from alcs_onnx.codebooks import get_codebook, quantize
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph import conv_layers, load_model, save_model, self_contained
-from alcs_onnx.levels import get_level_set, quantize
 from alcs_onnx.pipeline.common.workload import Measuring, open_workload
 from alcs_onnx.reporter import SILENT
 from alcs_onnx.rewrite import compile_sparse, quantize_weights
@@ -262,7 +262,7 @@ def test_quantized_layers_have_bits(half_zero: Path, tmp_path: Path) -> None:
     levels = {
         layer.name: quantize(
             loaded.initializers[layer.weight],
-            get_level_set("4bit"),
+            get_codebook("4bit"),
             keep=loaded.initializers[layer.weight] != 0,
         )
         for layer in conv_layers(loaded)

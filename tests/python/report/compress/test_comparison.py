@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError, OutputError
-from alcs_onnx.levels import get_level_set
 from alcs_onnx.pipeline.compress.result import (
     ComparisonResult,
     Round,
@@ -65,7 +65,7 @@ def row(structure, share, **times):
         )
     )
     return StructureResult.from_storage(
-        structure, storage, accuracy=0.915, codebook=get_level_set("4bit"), **times
+        structure, storage, accuracy=0.915, codebook=get_codebook("4bit"), **times
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alcs_onnx.codebooks.registry import CODEBOOKS, get_codebook
 from alcs_onnx.lazy import exports
-from alcs_onnx.levels.registry import LEVEL_SETS, get_level_set
 
 if TYPE_CHECKING:
-    from alcs_onnx.levels.projection import fit_scale, nearest_levels, quantize
+    from alcs_onnx.codebooks.projection import fit_scale, nearest_levels, quantize
 else:
     __getattr__ = exports(__name__, {"projection": ["fit_scale", "nearest_levels", "quantize"]})
 
-__all__ = ["LEVEL_SETS", "fit_scale", "get_level_set", "nearest_levels", "quantize"]
+__all__ = ["CODEBOOKS", "fit_scale", "get_codebook", "nearest_levels", "quantize"]

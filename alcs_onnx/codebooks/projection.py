@@ -1,6 +1,6 @@
 """Quantization levels and the Euclidean projections onto them (ADMM-NN-S section 4.1).
 
-A layer's weights may take the values q * level for the integer levels of a `LevelSet`; the
+A layer's weights may take the values q * level for the integer levels of a `Codebook`; the
 distance q is the `scale`, of the whole layer or of each output channel. Given q, the projection
 maps every weight to the nearest level (section 4.2). q itself is part of the set: `fit_scale`
 finds the one with the least squared error, so that `quantize` is the projection onto all weights
@@ -21,14 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import FloatArray, LevelSet, QuantizedWeight, WeightMask
+from alcs_onnx.types import Codebook, FloatArray, QuantizedWeight, WeightMask
 
 #: Breakpoints up to this many are all looked at; beyond, q starts from a sample and is refined.
 _EXACT = 1 << 23
 _REFINEMENTS = 20
 
 
-def fit_scale(weights: npt.NDArray[np.floating], levels: LevelSet) -> float:
+def fit_scale(weights: npt.NDArray[np.floating], levels: Codebook) -> float:
     """The distance q > 0 of least squared error for a vector of weights; 1 if all are 0."""
     magnitudes = np.abs(np.asarray(weights, dtype=np.float64)).reshape(-1)
     magnitudes = magnitudes[magnitudes > 0]
@@ -77,7 +77,7 @@ def _refined(
     return scale
 
 
-def nearest_levels(weight: FloatArray, scale: FloatArray, levels: LevelSet) -> npt.NDArray[np.int8]:
+def nearest_levels(weight: FloatArray, scale: FloatArray, levels: Codebook) -> npt.NDArray[np.int8]:
     """Every weight's nearest level for given scales [1] or [M]; of two equally near the lower.
 
     The projection of ADMM-NN-S section 4.2 for quantization.
@@ -90,7 +90,7 @@ def nearest_levels(weight: FloatArray, scale: FloatArray, levels: LevelSet) -> n
 
 def quantize(
     weight: FloatArray,
-    levels: LevelSet,
+    levels: Codebook,
     *,
     keep: WeightMask | None = None,
     per_channel: bool = False,
