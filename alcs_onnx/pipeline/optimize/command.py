@@ -19,7 +19,7 @@ from alcs_onnx.pipeline.optimize.methods import METHODS
 from alcs_onnx.pipeline.optimize.outcome import summary, tell_range, unchanged
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
-from alcs_onnx.pipeline.optimize.run import Run, open_run
+from alcs_onnx.pipeline.optimize.run import open_run
 from alcs_onnx.pipeline.optimize.search import choose_again, first_choice, save_choice
 from alcs_onnx.reporter import SILENT, Reporter
 
@@ -28,8 +28,9 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     """Make the model of `request` meet its budget, and write it.
 
     The problem is ALCS eq. 1, SP-LAMP eq. 4: the least loss whose latency is within the budget.
-    The lines below are ALCS Algorithm 2, with the budget closed over measurements: the solver is
-    asked again until what it plans measures within the budget.
+    This is ALCS Algorithm 2, whose lines are named at the side. Wherever it projects onto the
+    budget once and for all, the projection is closed over measurements here: plan, build, measure,
+    correct, until what is planned measures within the budget.
 
     The result says whether the measured model is within [0.95, 1] x budget, and `status` "missed"
     when it is above. A budget above the dense latency changes nothing: the output is then a copy
@@ -43,7 +44,7 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     if pruning.budget_ms >= pruning.dense.median:
         return unchanged(run, pruning)
 
-    choice = first_choice(run, pruning)  # plan, (measure, correct)*
+    choice = first_choice(run, pruning)  # line 1: U0
     network = choice.pruning.pruned(run, choice.plan)
     record = TrainingRecord()
     if run.trainer is not None:
@@ -53,21 +54,23 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
         weights = None
         projection = choice.pruning.projection(choice.loop)
         if projection is not None and not choice.given and run.trainer.config.admm_epochs:
-            found = run.trainer.admm(network, projection, request.budget.text)  # lines 2 to 8
+            found = run.trainer.admm(network, projection, request.budget.text)  # lines 2-6
             weights = found.weights
             record = record.trained(found.history)
             record = record.evaluated("ADMM", run.trainer.evaluate(network.model, weights))
             kept, trained = projection.plan(found.keep), network.by_layer(weights)
-            choice = choose_again(run, choice, kept, trained)
+            choice = choose_again(run, choice, kept, trained)  # line 7: W = U
             network = choice.pruning.pruned(run, choice.plan)
-        tuned = run.trainer.finetune(network, weights, request.budget.text)  # masks stay
+        tuned = run.trainer.finetune(network, weights, request.budget.text)  # line 8
         record = record.trained(tuned.history)
         record = record.evaluated("fine-tuned", run.trainer.evaluate(network.model, tuned.weights))
         network = replace(network, pruned=network.model.with_initializers(tuned.weights))
 
+    if run.trainer is None:
+        reporter.note("no data: weights are removed but none is trained; expect a loss of accuracy")
     save_choice(run, choice)
     rewritten = choice.pruning.rewrite(run, network, choice.plan)
-    _require_equal(run, rewritten)
+    _require_equal(request, rewritten)
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:
         save_model(rewritten.model, request.output)
@@ -77,15 +80,11 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     return summary(run, choice, rewritten, record, measured)
 
 
-def _require_equal(run: Run, rewritten: Rewritten) -> None:
+def _require_equal(request: OptimizeRequest, rewritten: Rewritten) -> None:
     """Raise `AlcsError` when the model does not compute what it should."""
     check = rewritten.check
     if not check.passed:
         raise AlcsError(
-            f"{run.request.model}: the rewritten model differs from the masked dense one by "
+            f"{request.model}: the rewritten model differs from the masked dense one by "
             f"{max(check.with_library, check.without_library):.1e} (relative); nothing was written"
-        )
-    if run.trainer is None:
-        run.reporter.note(
-            "no data: weights are removed but none is trained; expect a loss of accuracy"
         )

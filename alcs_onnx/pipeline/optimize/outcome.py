@@ -72,9 +72,10 @@ def summary(
 ) -> OptimizeResult:
     """The result of a run that made a model: what was decided, with what, and what it measures."""
     request = run.request
-    met, message = measured.verdict(keeps_all=choice.keeps_all)
-    dry: Status = "dry run" if request.output is None else "met"
     decided = choice.pruning.decided(choice.plan)
+    whole = choice.keeps_all and all(row.kept == row.channels for row in decided.channels)
+    met, message = measured.verdict(keeps_all=whole)
+    dry: Status = "dry run" if request.output is None else "met"
     return OptimizeResult(
         status=dry if met else "missed",
         message=message,
