@@ -79,7 +79,7 @@ def compress(
     *,
     reporter: Reporter = SILENT,
     **fields: Any,
-) -> _compress.ComparisonResult:
+) -> _compress.CompressionResult:
     """Prune and quantize `model` and write it to `output`.
 
     Keywords are the fields of `CompressRequest`, of which `options` is needed.
@@ -97,7 +97,7 @@ def compare_structures(
     output: str | Path | None = None,
     reporter: Reporter = SILENT,
     **fields: Any,
-) -> _compress.ComparisonResult:
+) -> _compress.CompressionResult:
     """Prune, quantize, count and time `model` with each structure.
 
     Keywords are the fields of `CompareStructuresRequest`.
@@ -141,11 +141,12 @@ def profile(
     return _profile.profile(request, reporter)
 
 
-def bench(models: Iterable[str | Path], **fields: Any) -> _bench.BenchResult:
+def bench(
+    models: Iterable[str | Path], *, reporter: Reporter = SILENT, **fields: Any
+) -> _bench.BenchResult:
     """Time `models` side by side. Keywords are the fields of `BenchRequest`."""
     paths = tuple(Path(model) for model in models)
-    percentiles = tuple(fields.pop("percentiles", ()))
-    return _bench.bench(_bench.BenchRequest(models=paths, percentiles=percentiles, **fields))
+    return _bench.bench(_bench.BenchRequest(models=paths, **_given(fields)), reporter)
 
 
 def compare(
@@ -155,12 +156,12 @@ def compare(
 
     Keywords are the fields of `CompareRequest`.
     """
-    return _compare.compare(_compare.CompareRequest(a=Path(a), b=Path(b), **fields), reporter)
+    request = _compare.CompareRequest(a=Path(a), b=Path(b), **_given(fields))
+    return _compare.compare(request, reporter)
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     """The keywords with paths for texts, and without those that are None: those are defaults."""
     given = {name: value for name, value in fields.items() if value is not None}
-    if "methods" in given:
-        given["methods"] = tuple(given["methods"])
+    given |= {name: tuple(given[name]) for name in ("methods", "percentiles") if name in given}
     return {n: Path(v) if n in _PATHS and isinstance(v, str) else v for n, v in given.items()}

@@ -95,11 +95,6 @@ class LayerStorage:
         return bool(self.dummies)
 
     @property
-    def dense_bits(self) -> int:
-        """The layer before pruning and quantization, in float32."""
-        return self.dense_weights * FLOAT_BITS
-
-    @property
     def weight_bits(self) -> int:
         """The stored weights alone, without dummies."""
         return self.groups * self.simd_group * self.bits

@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.pipeline.bench import BenchRequest, bench
     from alcs_onnx.report.bench import print_bench
     from alcs_onnx.report.export import write_result
+    from alcs_onnx.report.progress import progress
 
     if options.top is not None and not options.profile:
         raise AlcsError("--top has no effect without --profile")
@@ -74,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
         profile=options.profile,
         seed=options.seed,
     )
-    result = bench(request)
+    with progress() as reporter:
+        result = bench(request, reporter)
     print_bench(result, options.percentile, options.top or None)
     if options.export_json is not None:
         write_result(options.export_json, result)

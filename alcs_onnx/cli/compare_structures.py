@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from alcs_onnx.cli import arguments, comparison
+from alcs_onnx.cli import arguments, compression
 from alcs_onnx.codebooks import CODEBOOKS
 from alcs_onnx.pipeline.compare_structures import defaults
 from alcs_onnx.structures import STRUCTURES
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for the written models (default none is written)",
     )
     _add_search(parser)
-    comparison.add_shared(parser)
+    compression.add_shared(parser)
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         help="what a round divides the number of weights by; its square root after a round that "
         "cost too much accuracy",
     )
-    comparison.add_rule(group)
+    compression.add_rule(group)
     group.add_argument(
         "--quantize",
         nargs="*",
@@ -72,7 +72,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         help=f"quantizations to try, fewest levels first, of {', '.join(CODEBOOKS)}; nothing "
         "leaves float32",
     )
-    comparison.add_per_channel(group)
+    compression.add_per_channel(group)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -85,9 +85,9 @@ def run(options: argparse.Namespace) -> int:
     )
     from alcs_onnx.report.progress import progress
 
-    training = comparison.schedule(options, "what is compared is accuracy")
-    comparison.check_exports(options, options.model)
-    comparison.check_group_size(options, options.structures)
+    training = compression.schedule(options)
+    compression.check_exports(options, options.model)
+    compression.check_group_size(options, options.structures)
     wanted = ComparisonOptions(
         structures=tuple(options.structures),
         tolerance=options.tolerance / 100,
@@ -97,16 +97,16 @@ def run(options: argparse.Namespace) -> int:
             levels=tuple(options.quantize),
             per_channel=options.per_channel,
         ),
-        **comparison.layer_options(options),
+        **compression.layer_options(options),
     )
     request = CompareStructuresRequest(
         model=options.model,
         training=training,
         options=wanted,
         output=options.output,
-        **comparison.keywords(options),
+        **compression.keywords(options),
     )
     with progress() as reporter:
         result = compare_structures(request, reporter)
-    comparison.show(options, result)
+    compression.show(options, result)
     return 0

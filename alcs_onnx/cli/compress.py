@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alcs_onnx.cli import arguments, comparison
+from alcs_onnx.cli import arguments, compression
 from alcs_onnx.codebooks import CODEBOOKS
 from alcs_onnx.structures import STRUCTURES
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="progressive rounds towards the targets",
     )
-    comparison.add_rule(parser)
+    compression.add_rule(parser)
     parser.add_argument(
         "--profile",
         type=Path,
@@ -57,14 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LEVELS",
         help=f"one of {', '.join(CODEBOOKS)} (default none, weights stay float32)",
     )
-    comparison.add_per_channel(parser)
+    compression.add_per_channel(parser)
     parser.add_argument(
         "--plain",
         action="store_true",
         help="write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime, "
         "instead of the sparse operator with packed weights",
     )
-    comparison.add_shared(parser)
+    compression.add_shared(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -72,8 +72,8 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.pipeline.compress import CompressOptions, CompressRequest, compress
     from alcs_onnx.report.progress import progress
 
-    training = comparison.schedule(options, "without training little would be left of the model")
-    comparison.check_exports(options, options.model, options.output)
+    training = compression.schedule(options)
+    compression.check_exports(options, options.model, options.output)
     wanted = CompressOptions(
         structure=options.structure,
         keep=tuple(options.keep),
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         levels=options.quantize,
         plain=options.plain,
         per_channel=options.per_channel,
-        **comparison.layer_options(options),
+        **compression.layer_options(options),
     )
     _check_heeded(options, wanted)
     request = CompressRequest(
@@ -90,11 +90,11 @@ def run(options: argparse.Namespace) -> int:
         training=training,
         options=wanted,
         table=options.profile,
-        **comparison.keywords(options),
+        **compression.keywords(options),
     )
     with progress() as reporter:
         result = compress(request, reporter)
-    comparison.show(options, result)
+    compression.show(options, result)
     return 0
 
 
@@ -102,7 +102,7 @@ def _check_heeded(options: argparse.Namespace, wanted: CompressOptions) -> None:
     """Refuse flags that no target heeds."""
     from alcs_onnx.errors import AlcsError
 
-    comparison.check_group_size(options, [options.structure])
+    compression.check_group_size(options, [options.structure])
     targets = [target for _, target in wanted.named_targets()]
     if options.profile is not None and all(target.unit != "%time" for target in targets):
         raise AlcsError("--profile has no effect without a target of run time: LAYER=30%time")

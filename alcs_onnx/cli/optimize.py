@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="FILE",
         help="write an HTML page of the result (default out.report.html beside out.onnx, for a dry "
-        "run MODEL.report.html here)",
+        "run MODEL-METHOD-BUDGET.report.html here)",
     )
     arguments.add_top(parser, "the slowest layers")
     arguments.add_measuring(parser, iterations=200)
@@ -256,7 +256,8 @@ def _report_file(options: argparse.Namespace) -> Path | None:
     if options.report is None or options.report != Path():
         found: Path | None = options.report
         return found
-    if options.output is None:
-        return Path(f"{options.model.stem}.report.html")
+    if options.dry_run:
+        budget = "".join(options.budget.split()).lower().replace("/", "_")
+        return Path(f"{options.model.stem}-{options.method}-{budget}.report.html")
     output: Path = options.output
     return output.with_name(f"{output.stem}.report.html")

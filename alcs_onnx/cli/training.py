@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from alcs_onnx.pipeline.common.training import Training
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     """Where the data comes from, and checkpoints."""
-    add_checkpoints(add_training_data(parser))
+    add_checkpoints(add_training_data(parser, required=required))
 
 
-def add_training_data(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+def add_training_data(
+    parser: argparse.ArgumentParser, *, required: bool = False
+) -> argparse._ArgumentGroup:
     """Where the data comes from, alone; returns the group of the flags."""
-    group = add_source(
-        parser, "training and test data; without it weights are removed but not trained"
-    )
+    without = "" if required else "; without it weights are removed but not trained"
+    group = add_source(parser, f"training and test data{without}", required=required)
     group.add_argument(
         "--augment",
         default="none",
@@ -43,10 +44,18 @@ def add_checkpoints(group: argparse._ActionsContainer) -> None:
     )
 
 
-def add_source(parser: argparse.ArgumentParser, text: str) -> argparse._ArgumentGroup:
+def add_source(
+    parser: argparse.ArgumentParser, text: str, *, required: bool = False
+) -> argparse._ArgumentGroup:
     """`--data`, which `text` describes, and how its pixels are read; returns their group."""
     group = parser.add_argument_group("data")
-    group.add_argument("--data", default=None, metavar="FOLDER|FILE.npz|MODULE:FUNCTION", help=text)
+    group.add_argument(
+        "--data",
+        default=None,
+        required=required,
+        metavar="DATA",
+        help=f"a FOLDER, FILE.npz or MODULE:FUNCTION: {text}",
+    )
     group.add_argument(
         "--preprocess",
         default="none",

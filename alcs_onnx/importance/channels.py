@@ -181,3 +181,7 @@ def _cumulative(energy: _Doubles) -> _Doubles:
     scores[order] = np.divide(ascending, rest, out=np.zeros_like(rest), where=rest > 0)
     scores[order[-1]] = 1.0
     return scores
+
+
+#: The scores that need gradients of the loss.
+WITH_GRADIENTS: frozenset[ChannelScore] = frozenset({taylor})

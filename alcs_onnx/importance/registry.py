@@ -31,3 +31,10 @@ CHANNEL_SCORES: Registry[ChannelScore] = Registry(
         "uniform": Row("channels:uniform", "rank, the same in every group"),
     },
 )
+
+
+def needs_gradients(score: str) -> bool:
+    """Whether the channel score of that name is taken of gradients of the loss."""
+    from alcs_onnx.importance.channels import WITH_GRADIENTS
+
+    return CHANNEL_SCORES[score] in WITH_GRADIENTS

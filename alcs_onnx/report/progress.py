@@ -139,9 +139,10 @@ class LogReporter:
     def advance(self, loss: float) -> None:
         """Say how far an epoch is that takes long."""
         self._batch += 1
-        if 0 < self._batch < self._total:
-            now = self._clock()
-            title = f"{self._title}, loss {loss:.4f}"
+        now, title = self._clock(), f"{self._title}, loss {loss:.4f}"
+        if not self._total:
+            self._tell(now, f"{title}, batch {self._batch}", None, 0.0)
+        elif self._batch < self._total:
             self._tell(now, title, self._batch / self._total, now - self._epoch_began)
 
     def finish(self, line: str) -> None:
@@ -151,10 +152,13 @@ class LogReporter:
             self._title = ""
         note(line)
 
-    def _tell(self, now: float, what: str, fraction: float, taken: float) -> None:
+    def _tell(self, now: float, what: str, fraction: float | None, taken: float) -> None:
         if now - self._told < LOG_SECONDS:
             return
         self._told = now
+        if fraction is None:
+            note(what)
+            return
         left = f", {duration(taken * (1 / fraction - 1))} left" if fraction > 0 else ""
         note(f"{what}: {100 * fraction:.0f} %{left}")
 

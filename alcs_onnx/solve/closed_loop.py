@@ -27,6 +27,8 @@ MAX_ATTEMPTS = 8
 #: Finer plans that are measured before they are given up, where none was better: a runtime that
 #: computes in vectors of channels may take longer for a part of one than for the whole.
 FINER_ATTEMPTS = 2
+#: What the smallest plan may measure above the budget by noise alone: it is measured again then.
+OUT_OF_REACH = 1.02
 #: How far a target moves beyond one that was measured on the wrong side of the band, where the
 #: correction alone would not move it.
 _NUDGE = 1.03
@@ -91,6 +93,16 @@ class LoopState:
         """The number of the attempt nearest to what was aimed at; the first of equals."""
         return min(range(len(self.attempts)), key=lambda i: self.attempts[i].distance)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the plan that was measured last is to be measured again.
+
+        It is the smallest, so there is no other to ask for, and only noise may have kept it above
+        the budget.
+        """
+        last = self.attempts[-1] if self.attempts else None
+        return last is not None and last.smallest and HIGHEST < last.measured < OUT_OF_REACH
+
     def again(self) -> LoopState:
         """A loop that begins where this one ended, with what it has learnt and nothing measured."""
         return LoopState(target=self.target, correction=self.correction)
@@ -118,7 +130,7 @@ def step(state: LoopState, attempt: Attempt | None) -> LoopState:
         return replace(state, end="accepted")
     if attempt.met and attempt.whole:
         return replace(state, end="whole")
-    if not attempt.met and attempt.smallest:
+    if attempt.smallest and attempt.measured >= OUT_OF_REACH:
         return replace(state, end="unreachable")
     state = _learnt(state, attempt)
     finer = 0 if state.finer_from is None else len(state.attempts) - state.finer_from

@@ -27,7 +27,7 @@ from alcs_onnx.formats import Format
 from alcs_onnx.latency import load_channel_table, load_table, save_table
 from alcs_onnx.pipeline.optimize.plan_file import load_plan, masks_path, save_plan
 from alcs_onnx.pipeline.sweep.folder import SweepFolder
-from alcs_onnx.report.compress import read_comparison_json, write_comparison_json
+from alcs_onnx.report.compress import read_compression_json, write_compression_json
 from alcs_onnx.report.export import write_result
 from alcs_onnx.report.inspect import inspection_json
 
@@ -53,7 +53,7 @@ WRITERS: Mapping[str, Callable[[Path], object]] = {
     "table.json": lambda path: save_table(saved.LATENCY_TABLE, path),
     "channel_table.json": lambda path: save_table(saved.CHANNEL_TABLE, path),
     "plan.json": lambda path: save_plan(saved.PLAN, path),
-    "comparison.json": lambda path: write_comparison_json(path, saved.COMPARISON),
+    "comparison.json": lambda path: write_compression_json(path, saved.COMPARISON),
     "optimize.json": lambda path: write_result(path, saved.RESULT),
     "bench.json": lambda path: write_result(path, saved.BENCH),
     "compare.json": lambda path: write_result(path, saved.MODELS),
@@ -100,7 +100,7 @@ def test_an_old_sweep_goes_on(tmp_path: Path) -> None:
 
 
 def test_an_old_comparison_is_read() -> None:
-    assert repr(read_comparison_json(FILES / "comparison.json")) == repr(saved.COMPARISON)
+    assert repr(read_compression_json(FILES / "comparison.json")) == repr(saved.COMPARISON)
 
 
 def test_an_old_checkpoint_is_read() -> None:

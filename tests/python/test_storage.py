@@ -182,7 +182,7 @@ def test_layers_with_nothing_left_or_nothing_removed():
 def test_layers_that_were_left_alone():
     layer = conv()
     found = layer_storage(layer, get_structure("unstructured", 4), None, 32)
-    assert found.relative_bits == found.absolute_bits == found.dense_bits == 32 * 216
+    assert found.relative_bits == found.absolute_bits == 32 * 216
 
 
 def test_binary_weights_have_no_dummies():

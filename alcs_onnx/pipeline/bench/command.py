@@ -16,6 +16,7 @@ from alcs_onnx.pipeline.bench.result import BenchNode, BenchResult, BenchRow
 from alcs_onnx.pipeline.common.noise import noise_warnings
 from alcs_onnx.pipeline.common.runnable import open_runnable
 from alcs_onnx.pipeline.common.workload import Measuring
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.target import Target, get_target
 from alcs_onnx.types import Shape
 
@@ -24,7 +25,7 @@ from alcs_onnx.types import Shape
 _PROFILED_RUNS = 100
 
 
-def bench(request: BenchRequest) -> BenchResult:
+def bench(request: BenchRequest, reporter: Reporter = SILENT) -> BenchResult:
     """Time the models of `request` in turns.
 
     With one thread all run in this process; with more each has a process of its own. Raises
@@ -46,6 +47,7 @@ def bench(request: BenchRequest) -> BenchResult:
         warmup=how.warmup,
         min_seconds=request.min_seconds,
         feeds=feeds,
+        reporter=reporter,
     )
     reference = float(np.median(samples[0]))
     rows = tuple(

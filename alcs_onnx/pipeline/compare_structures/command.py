@@ -11,7 +11,7 @@ from __future__ import annotations
 from alcs_onnx.files import check_writable, make_folder
 from alcs_onnx.pipeline.compare_structures.request import CompareStructuresRequest
 from alcs_onnx.pipeline.compare_structures.search import search
-from alcs_onnx.pipeline.compress.result import ComparisonResult
+from alcs_onnx.pipeline.compress.result import CompressionResult
 from alcs_onnx.pipeline.compress.run import Compression, open_run
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.structures import structure_sequence
@@ -19,7 +19,7 @@ from alcs_onnx.structures import structure_sequence
 
 def compare_structures(
     request: CompareStructuresRequest, reporter: Reporter = SILENT
-) -> ComparisonResult:
+) -> CompressionResult:
     """Prune, quantize, count and time the model of `request` with each structure.
 
     With a checkpoint folder in its training an interrupted comparison can be resumed. Raises

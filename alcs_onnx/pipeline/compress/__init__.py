@@ -2,12 +2,12 @@
 
 from alcs_onnx.pipeline.compress.command import compress
 from alcs_onnx.pipeline.compress.request import CompressOptions, CompressRequest
-from alcs_onnx.pipeline.compress.result import ComparisonResult, StructureResult
+from alcs_onnx.pipeline.compress.result import CompressionResult, StructureResult
 
 __all__ = [
-    "ComparisonResult",
     "CompressOptions",
     "CompressRequest",
+    "CompressionResult",
     "StructureResult",
     "compress",
 ]

@@ -13,14 +13,14 @@ from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
 from alcs_onnx.pipeline.compress.request import CompressOptions, CompressRequest
-from alcs_onnx.pipeline.compress.result import ComparisonResult
+from alcs_onnx.pipeline.compress.result import CompressionResult
 from alcs_onnx.pipeline.compress.run import Compression, open_run
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.solve import KeepTarget
 from alcs_onnx.structures import Structure, structure_sequence
 
 
-def compress(request: CompressRequest, reporter: Reporter = SILENT) -> ComparisonResult:
+def compress(request: CompressRequest, reporter: Reporter = SILENT) -> CompressionResult:
     """Prune and quantize the model of `request`, write it, and say what it is worth: one row.
 
     Raises `AlcsError` for bad input; nothing is written then.

@@ -1,4 +1,6 @@
-"""What `compare-structures` returns: one row for each structure, as in ADMM-NN-S tables 7 to 12.
+"""What `compress` and `compare-structures` return: a row for each structure.
+
+The columns are those of ADMM-NN-S tables 7 to 12.
 
 Accuracies are fractions, times milliseconds, sizes bytes. Rates are "times fewer" or "times
 faster", so 1 is the dense model. Numbers that follow from others are properties.
@@ -194,8 +196,8 @@ class StructureResult:
 
 
 @dataclass(frozen=True)
-class ComparisonResult:
-    """Structures compared at one accuracy: at most `tolerance` below `baseline_accuracy`.
+class CompressionResult:
+    """One structure, or several that are compared: at most `tolerance` below the baseline accuracy.
 
     A `tolerance` of None demands no accuracy.
 

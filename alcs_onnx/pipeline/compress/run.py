@@ -17,7 +17,7 @@ from alcs_onnx.pipeline.common.workload import Measuring, Workload, open_workloa
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
 from alcs_onnx.pipeline.compress.deployment import deploy
 from alcs_onnx.pipeline.compress.request import LayerOptions
-from alcs_onnx.pipeline.compress.result import ComparisonResult, Round, StructureResult
+from alcs_onnx.pipeline.compress.result import CompressionResult, Round, StructureResult
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.structures import Structure
 from alcs_onnx.types import Shape
@@ -124,10 +124,10 @@ class CompressionRun:
 
     def result(
         self, start: Compressed, rows: Sequence[StructureResult], tolerance: float | None = None
-    ) -> ComparisonResult:
+    ) -> CompressionResult:
         """The rows with what they share; `start` is the dense model."""
         workload, training = self.workload, self.trainer.training
-        return ComparisonResult(
+        return CompressionResult(
             model=str(workload.path),
             data=training.data,
             measure=start.measure,

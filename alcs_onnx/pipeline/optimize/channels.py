@@ -11,7 +11,7 @@ import numpy as np
 from alcs_onnx.coupling import Coupling
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.graph import Model, conv_layers, model_macs
-from alcs_onnx.importance import channel_scores
+from alcs_onnx.importance import channel_scores, needs_gradients
 from alcs_onnx.latency import ChannelEstimator
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.tables import coupling_of
@@ -42,13 +42,13 @@ def open_channels(run: Run) -> ChannelPruning:
     """Analyse the model and measure, or load, the contributions of its channel groups."""
     workload, options = run.workload, run.request.channels
     coupling = coupling_of(workload.model)
-    if options.score == "taylor" and run.trainer is None:
-        raise AlcsError("the score 'taylor' needs --data to take gradients from")
+    if needs_gradients(options.score) and run.trainer is None:
+        raise AlcsError(f"the score '{options.score}' needs --data to take gradients from")
     table = run.tables.of_channels(workload, coupling, options.contributions)
     if table.predicted and table.error is not None:
         run.reporter.note(f"predicted savings are off by {100 * table.error:.0f} % where measured")
     gradients = None
-    if options.score == "taylor" and run.trainer is not None:
+    if needs_gradients(options.score) and run.trainer is not None:
         gradients = run.trainer.gradients(workload.model)
     return ChannelPruning(workload, table, coupling, run.request.budget, options, gradients)
 
@@ -76,6 +76,11 @@ class ChannelPruning:
     def machine(self) -> Machine:
         """Where the table was measured."""
         return self.table.machine
+
+    @property
+    def means(self) -> str:
+        """In words."""
+        return "removing channels"
 
     @property
     def excluded(self) -> Mapping[str, str]:

@@ -40,7 +40,7 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     run = open_run(request, reporter)
     # The latency table: ALCS section III-C, SP-LAMP section 3.2.
     pruning: Pruning[Any] = METHODS[request.method](run)
-    tell_range(run, pruning)
+    reachable_ms = tell_range(run, pruning)
     if pruning.budget_ms >= pruning.dense.median:
         return unchanged(run, pruning)
 
@@ -66,18 +66,18 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
         record = record.evaluated("fine-tuned", run.trainer.evaluate(network.model, tuned.weights))
         network = replace(network, pruned=network.model.with_initializers(tuned.weights))
 
-    if run.trainer is None:
-        reporter.note("no data: weights are removed but none is trained; expect a loss of accuracy")
-    save_choice(run, choice)
     rewritten = choice.pruning.rewrite(run, network, choice.plan)
     _require_equal(request, rewritten)
+    save_choice(run, choice)
+    if run.trainer is None and request.output is not None:
+        reporter.note("no data: weights are removed but none is trained; expect a loss of accuracy")
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:
         save_model(rewritten.model, request.output)
         if run.trainer is not None:
             record = record.deployed(runtime_accuracy(rewritten.model, run.trainer.data))
     measured = measure_finally(run.workload, serialize(rewritten.model), request.budget)
-    return summary(run, choice, rewritten, record, measured)
+    return summary(run, choice, rewritten, record, measured, reachable_ms)
 
 
 def _require_equal(request: OptimizeRequest, rewritten: Rewritten) -> None:

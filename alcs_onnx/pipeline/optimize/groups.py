@@ -72,6 +72,11 @@ class GroupPruning:
         )
 
     @property
+    def means(self) -> str:
+        """In words."""
+        return "removing weights"
+
+    @property
     def dense(self) -> Timing:
         """The dense latency of the table."""
         return self.table.dense

@@ -10,7 +10,7 @@ reach: depthwise layers, pooling, loads and stores.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
@@ -54,7 +54,8 @@ def open_hybrid(run: Run) -> HybridPruning:
         table = run.tables.of_layers(left, dense=workload.time_dense)
         workload = left
     groups = GroupPruning.by_table(run, workload, table)
-    return HybridPruning(**vars(groups), channels=channels, removed=removed)
+    own = {each.name: getattr(groups, each.name) for each in fields(groups)}
+    return HybridPruning(**own, channels=channels, removed=removed)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,6 +64,11 @@ class HybridPruning(GroupPruning):
 
     channels: ChannelPruning
     removed: ChannelPlan | None
+
+    @property
+    def means(self) -> str:
+        """In words."""
+        return "removing channels and weights"
 
     def saved(self, plan: PruningPlan) -> SavedPlan:
         """The plan of both steps, and what they were told."""

@@ -56,10 +56,7 @@ class Measured:
 
     def verdict(self, *, keeps_all: bool) -> tuple[bool, str]:
         """Whether the budget was met, and one line about it."""
-        told = (
-            f"measured {self.sparse.median:.3f} ms, {100 * self.fraction:.1f} % of the budget "
-            f"{self.budget_ms:.3f} ms"
-        )
+        told = f"measured {self.told}"
         if not self.met:
             return False, f"budget missed: {told}"
         if self.fraction >= LOWEST:

@@ -94,6 +94,11 @@ class Pruning(Protocol[Plan]):
         ...
 
     @property
+    def means(self) -> str:
+        """By what the latency is lowered, in words: `removing channels`."""
+        ...
+
+    @property
     def excluded(self) -> Mapping[str, str]:
         """Layers that stay the runtime's own operator, with the reason."""
         ...

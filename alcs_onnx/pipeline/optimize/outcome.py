@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from math import inf
 
 from alcs_onnx.files import write_atomically
 from alcs_onnx.graph import Model, serialize
@@ -13,13 +14,14 @@ from alcs_onnx.pipeline.common.training import TrainingRecord
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.measured import Measured
 from alcs_onnx.pipeline.optimize.method import Decided, Plan, Pruning, Rewritten
+from alcs_onnx.pipeline.optimize.plan_file import save_plan
 from alcs_onnx.pipeline.optimize.result import OptimizeResult, Status
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.pipeline.optimize.search import Choice
 
 
-def tell_range(run: Run, pruning: Pruning[Plan]) -> None:
-    """Say what the budget means and what can be reached, before anything is decided."""
+def tell_range(run: Run, pruning: Pruning[Plan]) -> tuple[float, float]:
+    """Say what the budget means and what can be reached (ms), before anything is decided."""
     budget = run.request.budget
     low, high = pruning.range_ms()
     dense = pruning.dense.median
@@ -28,12 +30,16 @@ def tell_range(run: Run, pruning: Pruning[Plan]) -> None:
         f"the dense model takes {dense:.3f} ms, the budget is {meaning}; "
         f"reachable by the estimate: {low:.3f} to {high:.3f} ms"
     )
+    return low, high
 
 
 def unchanged(run: Run, pruning: Pruning[Plan]) -> OptimizeResult:
     """The dense model is already within the budget: say so; the output is a copy of it."""
     request, dense, decided = run.request, pruning.dense.median, pruning.decided(None)
     told = "no file was written"
+    if request.save_plan_to is not None:
+        save_plan(pruning.saved(pruning.plan(inf)), request.save_plan_to)
+        told = f"{request.save_plan_to} keeps everything"
     if request.output is not None:
         write_atomically(request.output, run.workload.original)
         told = f"{request.output} is the dense model as it was given"
@@ -69,6 +75,7 @@ def summary(
     rewritten: Rewritten,
     record: TrainingRecord,
     measured: Measured,
+    reachable_ms: tuple[float, float],
 ) -> OptimizeResult:
     """The result of a run that made a model: what was decided, with what, and what it measures."""
     request = run.request
@@ -83,7 +90,7 @@ def summary(
         output=None if request.output is None else str(request.output),
         budget=request.budget.text,
         budget_ms=measured.budget_ms,
-        reachable_ms=choice.pruning.range_ms(),
+        reachable_ms=reachable_ms,
         machine=run.workload.target.machine(request.measuring.threads),
         dense=measured.dense,
         sparse=measured.sparse,

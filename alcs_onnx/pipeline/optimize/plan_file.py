@@ -25,14 +25,16 @@ _BAD_ZIP = (zipfile.BadZipFile, zlib.error)
 class Calibration:
     """What measurements have taught about the estimate of a latency table.
 
-    `correction` is measured over estimated latency, both as shares of the dense one, `dense_ms`
-    the dense latency as last measured, and `left_alone` are layers that the runtime's own Conv
-    runs quicker, with the reason.
+    `correction` is measured over estimated latency, `target` what the solver is asked for, an
+    estimate as a fraction of the budget, and `dense_ms` the dense latency that the plan's estimate
+    is for. `left_alone` are the excluded layers, with the reason. Older files have no target: there
+    the correction is of fractions of the dense latency, and `dense_ms` that as last measured.
     """
 
     correction: float
     dense_ms: float
     left_alone: Mapping[str, str]
+    target: float | None = None
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,20 @@ def save_plan(plan: SavedPlan, path: Path) -> None:
         None if plan.channels is None else _channels_part(plan.channels, masks),
         None if plan.groups is None else _groups_part(plan.groups, masks),
     )
-    there = {name: part for name, part in plain(content).items() if part is not None}
+    there = {
+        name: _without_none(part) if name == "calibration" else part
+        for name, part in plain(content).items()
+        if part is not None
+    }
     # Both are whole before either takes its place, and the file that names the masks does last.
     with replacing(path) as file, replacing(masks_path(path)) as masks_file:
         with masks_file.open("wb") as opened:
             np.savez_compressed(opened, **masks)  # type: ignore[arg-type]
         file.write_text(document_text(content, there), encoding="utf-8")
+
+
+def _without_none(part: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in part.items() if value is not None}
 
 
 def load_plan(path: Path, model: Model) -> SavedPlan:

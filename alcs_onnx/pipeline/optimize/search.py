@@ -28,6 +28,7 @@ class Choice(Generic[Plan]):
     pruning: Pruning[Plan]
     plan: Plan
     loop: LoopState
+    dense_ms: float
     given: bool = False
 
     @property
@@ -38,7 +39,7 @@ class Choice(Generic[Plan]):
     @property
     def predicted_fraction(self) -> float:
         """The estimate over the dense latency that it was made for."""
-        return self.plan.predicted_ms / self.pruning.dense.median
+        return self.plan.predicted_ms / self.dense_ms
 
 
 def first_choice(run: Run, pruning: Pruning[Plan]) -> Choice[Plan]:
@@ -78,17 +79,30 @@ def save_choice(run: Run, choice: Choice[Plan]) -> None:
 
 
 def _chosen(run: Run, pruning: Pruning[Plan]) -> Choice[Plan]:
-    """The solver's choice, measured to be within the budget.
+    """The solver's choice, measured to be within the budget; `BudgetError` where none is.
 
     Layers that measured slower in the sparse operator are left to the runtime where the whole
     gains by it; then the budget is met anew.
     """
     choice, measured = meet(run, pruning)
+    _require_reachable(choice, measured)
     slower = pruning.slower(run, choice.plan)
     if slower:
+        run.reporter.note("the budget again, with the groups of the other layers:")
         choice, measured = meet(run, pruning.excluding(slower), start=choice.loop)
+        _require_reachable(choice, measured)
     measured.require_met()
     return choice
+
+
+def _require_reachable(choice: Choice[Plan], measured: Measured) -> None:
+    """Raise `BudgetError` where even the smallest plan measures above the budget."""
+    if choice.loop.end == "unreachable" and not measured.met:
+        raise BudgetError(
+            f"the budget of {measured.budget_ms:.3f} ms cannot be reached by "
+            f"{choice.pruning.means}: with the least that is kept the model measures "
+            f"{measured.sparse.median:.3f} ms, dense {measured.dense.median:.3f} ms"
+        )
 
 
 def _given(run: Run, pruning: Pruning[Plan]) -> Choice[Plan] | None:
@@ -99,7 +113,7 @@ def _given(run: Run, pruning: Pruning[Plan]) -> Choice[Plan] | None:
     measured = _measured(run, pruning, plan)
     measured.require_tolerable()
     run.reporter.note(f"the plan measures {measured.told}")
-    return Choice(pruning, plan, LoopState(), given=True)
+    return Choice(pruning, plan, LoopState(), pruning.dense.median, given=True)
 
 
 def _resumed(run: Run, stage: str, pruning: Pruning[Plan]) -> Choice[Plan] | None:
@@ -108,19 +122,22 @@ def _resumed(run: Run, stage: str, pruning: Pruning[Plan]) -> Choice[Plan] | Non
     if saved is None:
         return None
     known = saved.calibration or Calibration(1.0, pruning.dense.median, {})
-    # In older files the correction is beside the dense latency as it was then.
-    drift = 1.0 if run.request.budget.relative else known.dense_ms / pruning.dense.median
+    loop = LoopState(target=known.target or 0.0, correction=known.correction)
+    if known.target is None:
+        # Older files leave the machine's drift out of the correction.
+        relative = run.request.budget.relative
+        drift = 1.0 if relative else known.dense_ms / pruning.dense.median
+        loop = LoopState.corrected(known.correction * drift)
     found = pruning.excluding(known.left_alone)
     plan = found.given(saved)
-    if plan is None:
-        return None
-    return Choice(found, plan, LoopState.corrected(known.correction * drift))
+    return None if plan is None else Choice(found, plan, loop, known.dense_ms)
 
 
 def _kept(run: Run, stage: str, choice: Choice[Plan]) -> Choice[Plan]:
     """`choice`, kept for a run that may be interrupted after `stage` has begun."""
     pruning = choice.pruning
-    known = Calibration(choice.loop.correction, pruning.dense.median, dict(pruning.excluded))
+    loop = choice.loop
+    known = Calibration(loop.correction, choice.dense_ms, dict(pruning.excluded), loop.target)
     run.checkpoint.save(stage, replace(pruning.checkpointed(choice.plan), calibration=known))
     return choice
 
@@ -136,7 +153,7 @@ def meet(
     """A plan within the budget, or the closest that the attempts gave, and its measurement.
 
     `weights`, by layer, are those that are chosen among. `first` is tried before the solver is
-    asked. Raises `BudgetError` when even the smallest plan measures above the budget.
+    asked. Where no plan meets the budget the choice says so by its `loop`, and the measurement.
     """
     state = LoopState() if start is None else start.again()
     tried: dict[bytes, None] = {}
@@ -145,7 +162,7 @@ def meet(
         plan = first or pruning.plan(state.target, weights, finer=state.finer)
         first = None
         fingerprint = b"".join(mask.tobytes() for mask in plan.keep.values())
-        if fingerprint in tried:
+        if fingerprint in tried and not state.repeats:
             state = step(state, None)
             continue
         tried[fingerprint] = None
@@ -163,14 +180,10 @@ def meet(
         )
         state = step(state, attempt)
     best, found = measured[state.best]
-    if state.end == "unreachable" and not found.met:
-        raise BudgetError(
-            f"the budget of {found.budget_ms:.3f} ms cannot be reached by removing more: with "
-            f"next to nothing kept "
-            f"the model measures {found.sparse.median:.3f} ms, dense {found.dense.median:.3f} ms"
-        )
     corrected = replace(best, predicted_ms=best.predicted_ms * state.correction)
-    return Choice(pruning, corrected, state), found
+    # A fraction of the dense latency is one of the table's, a latency one of this machine now.
+    dense = pruning.dense if run.request.budget.relative else found.dense
+    return Choice(pruning, corrected, state, dense.median), found
 
 
 def _measured(run: Run, pruning: Pruning[Plan], plan: Plan) -> Measured:

@@ -15,7 +15,7 @@ from typing import Any
 
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.files import check_folder
-from alcs_onnx.importance import SCORES
+from alcs_onnx.importance import SCORES, needs_gradients
 from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Trainer, open_trainer
 from alcs_onnx.pipeline.common.workload import Workload, open_workload
@@ -116,8 +116,9 @@ def _check_model(request: SweepRequest, workload: Workload) -> None:
     """Raise now what a later point would raise, after hours."""
     if any(method not in GROUP_METHODS for method in request.methods):
         coupling_of(workload.model)
-        if request.channels.score == "taylor" and request.training is None:
-            raise AlcsError("the score 'taylor' needs --data to take gradients from")
+        score = request.channels.score
+        if needs_gradients(score) and request.training is None:
+            raise AlcsError(f"the score '{score}' needs --data to take gradients from")
 
 
 def _measure_dense(workload: Workload, machine: Machine, trainer: Trainer | None) -> DensePoint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from alcs_onnx.documents import plain, read_document, with_derived, write_document
-from alcs_onnx.pipeline.compress.result import ComparisonResult
+from alcs_onnx.pipeline.compress.result import CompressionResult
 
 #: What follows from the fields of a row, written for readers that are not this package.
 _DERIVED = (
@@ -20,12 +20,12 @@ _DERIVED = (
 )
 
 
-def write_comparison_json(path: Path, result: ComparisonResult) -> None:
+def write_compression_json(path: Path, result: CompressionResult) -> None:
     """Write the result; raises `OutputError` where that is impossible."""
     rows = [with_derived(row, _DERIVED) for row in result.rows]
     write_document(path, result, {**plain(result), "rows": rows})
 
 
-def read_comparison_json(path: Path) -> ComparisonResult:
-    """Read what `write_comparison_json` wrote; raises `AlcsError` for anything else."""
-    return read_document(path, ComparisonResult)
+def read_compression_json(path: Path) -> CompressionResult:
+    """Read what `write_compression_json` wrote; raises `AlcsError` for anything else."""
+    return read_document(path, CompressionResult)

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.pipeline.compress.result import ComparisonResult
+from alcs_onnx.pipeline.compress.result import CompressionResult
 from alcs_onnx.report.plots import figure_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_comparison(result: ComparisonResult, path: Path) -> None:
+def plot_compression(result: CompressionResult, path: Path) -> None:
     """Accuracy against compression, and what weights and indices take, for each structure.
 
     The line across is the dense model's accuracy, the broken one the least that was wanted.
@@ -29,7 +29,7 @@ def plot_comparison(result: ComparisonResult, path: Path) -> None:
         _draw_storage(storage, result)
 
 
-def _draw_accuracy(axes: Axes, result: ComparisonResult) -> None:
+def _draw_accuracy(axes: Axes, result: CompressionResult) -> None:
     for row in result.rows:
         if row.compress_rate is None:
             continue
@@ -52,7 +52,7 @@ def _draw_accuracy(axes: Axes, result: ComparisonResult) -> None:
     axes.grid(alpha=0.3)
 
 
-def _draw_storage(axes: Axes, result: ComparisonResult) -> None:
+def _draw_storage(axes: Axes, result: CompressionResult) -> None:
     places = range(len(result.rows))
     weights = [row.weight_bytes / 1000 for row in result.rows]
     indices = [(row.relative_bytes - row.weight_bytes) / 1000 for row in result.rows]

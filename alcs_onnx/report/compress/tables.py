@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from alcs_onnx.pipeline.compress.result import ComparisonResult, StructureResult
+from alcs_onnx.pipeline.compress.result import CompressionResult, StructureResult
 from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layout import bytes_text, describe_machine, ms, new_table
 from alcs_onnx.storage import FLOAT_BITS
 
 
-def print_comparison(result: ComparisonResult, *, details: bool = False) -> None:
+def print_compression(result: CompressionResult, *, details: bool = False) -> None:
     """Accuracy, rates and storage of each structure; its speed and PPR where measured.
 
     With `details`, also the layers of each structure and the rates that were tried.
@@ -62,7 +62,7 @@ def _widths(widths: tuple[int, ...]) -> str:
     return "-" if not widths else "-".join(str(w) for w in sorted({widths[0], widths[-1]}))
 
 
-def _print_storage(result: ComparisonResult) -> None:
+def _print_storage(result: CompressionResult) -> None:
     table = new_table(
         f"Structures of {result.model} on {result.data}",
         *("structure", "kind", ">accuracy %", ">prune rate", ">weights", "quant", ">bits"),
@@ -87,7 +87,7 @@ def _print_storage(result: ComparisonResult) -> None:
     out.print(table)
 
 
-def _print_speed(result: ComparisonResult) -> None:
+def _print_speed(result: CompressionResult) -> None:
     table = new_table(
         "Latency: the whole model, and the pruned layers alone",
         *("structure", ">dense ms", ">ms", ">prune rate", ">speed-up", ">PPR"),

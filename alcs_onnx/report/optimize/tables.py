@@ -19,7 +19,8 @@ def print_optimize(result: OptimizeResult, *, top: int = 20) -> None:
     """
     if result.channels:
         _print_channels(result.channels, top)
-    print_layers(result.layers, timed=True, top=top)
+    if result.layers:
+        print_layers(result.layers, timed=True, top=top)
     latency = new_table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
     latency.add_row("dense", *_timing_cells(result.dense, result.dense))
     if result.sparse is not None:

@@ -13,7 +13,7 @@ from alcs_onnx.pipeline.common.training import Accuracy
 from alcs_onnx.pipeline.common.verification import NumericCheck
 from alcs_onnx.pipeline.compare.result import Agreement, ModelComparison, OutputComparison
 from alcs_onnx.pipeline.compress.result import (
-    ComparisonResult,
+    CompressionResult,
     Round,
     StructureLayer,
     StructureResult,
@@ -106,7 +106,7 @@ RESULT = OptimizeResult(
     channel_curves=CHANNEL_TABLE.curves,
 )
 SWEEP = SweepResult("net.onnx", DIGEST, DENSE, (POINT, UNREACHABLE), SETTINGS)
-COMPARISON = ComparisonResult(
+COMPARISON = CompressionResult(
     "net.onnx",
     "digits.npz",
     "top-1",

@@ -86,6 +86,16 @@ def test_finer_plans_are_given_up_where_they_are_no_better():
 def test_the_ends_where_nothing_is_left_to_ask_for():
     assert step(LoopState(), Attempt(0.5, 0.5, whole=True)).end == "whole"
     assert step(LoopState(), Attempt(1.4, 1.2, smallest=True)).end == "unreachable"
+    # Noise alone may have kept it above the budget: it is measured again, as often as any.
+    state = step(LoopState(), Attempt(1.4, 1.003, smallest=True))
+    assert state.end is None
+    assert state.repeats
+    while state.end is None:
+        assert state.repeats
+        state = step(state, Attempt(1.4, 1.003, smallest=True))
+    assert state.end == "exhausted"
+    assert len(state.attempts) == MAX_ATTEMPTS
+    assert not LoopState().repeats
     # The smallest plan that measures below the budget leaves room for larger ones.
     state = step(LoopState(), Attempt(1.4, 0.7, smallest=True))
     assert state.end is None

@@ -15,6 +15,7 @@ import alcs_onnx
 from alcs_onnx.cli import main
 from alcs_onnx.errors import ModelError
 from alcs_onnx.pipeline.common.noise import noise_warnings
+from alcs_onnx.report import console
 from alcs_onnx.types import Machine, Timing
 
 QUICK = ["--iterations", "10", "--warmup", "1", "--duration", "0"]
@@ -56,8 +57,13 @@ def gemm(path: Path, element: int = TensorProto.FLOAT, rows: int | str = 2) -> P
 
 
 def test_the_summary_is_that_of_the_samples(
-    network: Path, compiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    network: Path,
+    compiled: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(console.out, "width", 140)  # the headers in one line
     export = tmp_path / "bench.json"
     arguments = ["bench", str(network), str(compiled), "--percentile", "50", "--percentile", "99.9"]
     assert main([*arguments, "--export-json", str(export), *QUICK]) == 0

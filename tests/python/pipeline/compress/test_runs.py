@@ -22,7 +22,7 @@ from alcs_onnx import get_library_path
 from alcs_onnx.graph import conv_layer, conv_layers, load_model, save_model
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.pipeline.compress import ComparisonResult, CompressOptions, CompressRequest
+from alcs_onnx.pipeline.compress import CompressionResult, CompressOptions, CompressRequest
 from alcs_onnx.pipeline.compress import compress as compress_model
 
 #: Enough for the images to be told apart.
@@ -106,7 +106,7 @@ def test_every_epoch_of_every_round_is_recorded(network, images, tmp_path, capsy
 
 def prune_and_quantize(
     network: Path, images: Path, folder: Path, *, resume: bool = False, epochs: int = 1000
-) -> ComparisonResult:
+) -> CompressionResult:
     """Two rounds of two iterations and an epoch, then levels; broken off after `epochs`."""
     schedule = {"admm_epochs": 2, "finetune_epochs": 1, "lr": 0.01, "threads": 1}
     request = CompressRequest(
@@ -120,7 +120,7 @@ def prune_and_quantize(
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(network, images, tmp_path_factory) -> tuple[Path, ComparisonResult]:
+def uninterrupted(network, images, tmp_path_factory) -> tuple[Path, CompressionResult]:
     folder = tmp_path_factory.mktemp("whole")
     return folder, prune_and_quantize(network, images, folder)
 

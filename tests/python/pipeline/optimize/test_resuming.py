@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from small_models import labelled_images, residual_net
 from alcs_onnx import Measuring, Training, optimize
 from alcs_onnx.graph import load_model
 from alcs_onnx.pipeline.optimize import OptimizeResult
-from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, save_plan
+from alcs_onnx.pipeline.optimize.plan_file import Calibration, SavedPlan, load_plan, save_plan
 from alcs_onnx.reporter import SILENT, Reporter, Silent
 
 pytest.importorskip("torch")
@@ -106,3 +107,19 @@ def test_a_run_that_begins_anew_forgets_the_plans(network: Path, tmp_path: Path)
         )  # fmt: skip
     # The plan of fine-tuning was for the other budget.
     assert not (tmp_path / "run" / "finetune_plan.json").exists()
+
+
+def test_what_a_loop_has_learnt_is_kept(network: Path, tmp_path: Path) -> None:
+    """Also a target that no correction gives: one between others that were measured."""
+    model = load_model(network)
+    known = Calibration(correction=1.1, dense_ms=2.5, left_alone={"a": "slow"}, target=0.93)
+    plan = replace(SavedPlan("channel", a_third_less(model), None), calibration=known)
+    save_plan(plan, tmp_path / "plan.json")
+    assert load_plan(tmp_path / "plan.json", model).calibration == known
+    # Files of older versions have no target.
+    text = (tmp_path / "plan.json").read_text()
+    content = json.loads(text)
+    del content["calibration"]["target"]
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    older = load_plan(tmp_path / "plan.json", model).calibration
+    assert older == replace(known, target=None)

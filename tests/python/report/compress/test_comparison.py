@@ -18,18 +18,18 @@ from rich.console import Console
 from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError, OutputError
 from alcs_onnx.pipeline.compress.result import (
-    ComparisonResult,
+    CompressionResult,
     Round,
     StructureLayer,
     StructureResult,
 )
 from alcs_onnx.report import console
 from alcs_onnx.report.compress import (
-    plot_comparison,
-    print_comparison,
-    read_comparison_json,
+    plot_compression,
+    print_compression,
+    read_compression_json,
     tables,
-    write_comparison_json,
+    write_compression_json,
 )
 from alcs_onnx.report.layout import bytes_text
 from alcs_onnx.report.plots import plot_history
@@ -103,7 +103,7 @@ def comparison():
             Round(6.0, 0.88, False, "unstructured / 2", tuple(round_epochs(2, 0.1))),
         ),
     )
-    return ComparisonResult(
+    return CompressionResult(
         "net.onnx",
         "digits.npz",
         "top-1",
@@ -175,7 +175,7 @@ def printed(monkeypatch, result, **options):
     terminal = Console(file=stream, width=200, markup=False)
     for module in (tables, console):
         monkeypatch.setattr(module, "out", terminal)
-    print_comparison(result, **options)
+    print_compression(result, **options)
     return stream.getvalue()
 
 
@@ -184,7 +184,7 @@ def test_the_table(monkeypatch):
 
 
 def test_an_empty_table_and_no_machine(monkeypatch):
-    text = printed(monkeypatch, ComparisonResult("a", "b", "top-1", 0.5, 0.1, ()))
+    text = printed(monkeypatch, CompressionResult("a", "b", "top-1", 0.5, 0.1, ()))
     assert "at least 40.00 % wanted" in text
     assert "some CPU" not in text
 
@@ -198,8 +198,8 @@ def test_sizes_have_three_digits():
 
 def test_json_goes_there_and_back(tmp_path):
     path, result = tmp_path / "result.json", comparison()
-    write_comparison_json(path, result)
-    assert read_comparison_json(path) == result
+    write_compression_json(path, result)
+    assert read_compression_json(path) == result
     written = json.loads(path.read_text())
     assert list(written)[:2] == ["kind", "schema"]
     assert (written["kind"], written["schema"]) == ("alcs-onnx comparison of structures", 2)
@@ -218,7 +218,7 @@ def test_results_without_epochs_are_read_too():
     assert len(files) == 2
     for path in files:
         assert json.loads(path.read_text())["schema"] == 1
-        [found] = read_comparison_json(path).rows
+        [found] = read_compression_json(path).rows
         assert found.history
         assert all((tried.step, tried.epochs) == ("", ()) for tried in found.history)
         assert found.epochs == ()
@@ -238,9 +238,9 @@ def test_other_files_are_refused(text, message, tmp_path):
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(AlcsError, match=message):
-        read_comparison_json(path)
+        read_compression_json(path)
     with pytest.raises(AlcsError, match="cannot read"):
-        read_comparison_json(tmp_path / "missing.json")
+        read_compression_json(tmp_path / "missing.json")
 
 
 def records(epochs=3):
@@ -256,7 +256,7 @@ def records(epochs=3):
 
 
 PLOTS = {
-    "comparison": lambda path: plot_comparison(comparison(), path),
+    "comparison": lambda path: plot_compression(comparison(), path),
     "history": lambda path: plot_history({"ρ = 0.01": records(), "ρ = 0.1": records(1)}, path),
 }
 
@@ -311,8 +311,8 @@ def test_curves_follow_the_records(tmp_path, monkeypatch):
 def test_the_rounds_of_a_structure_can_be_drawn(tmp_path, monkeypatch):
     """After they were written and read; the second round goes on to the right of the first."""
     pytest.importorskip("matplotlib")
-    write_comparison_json(tmp_path / "result.json", comparison())
-    read = read_comparison_json(tmp_path / "result.json")
+    write_compression_json(tmp_path / "result.json", comparison())
+    read = read_compression_json(tmp_path / "result.json")
     histories = {row.structure: row.epochs for row in read.rows}
     loss, residual, metric = drawn_lines(
         monkeypatch, lambda: plot_history(histories, tmp_path / "plot.png")
@@ -330,11 +330,11 @@ def test_the_rounds_of_a_structure_can_be_drawn(tmp_path, monkeypatch):
 def test_plots_are_refused_that_cannot_be(tmp_path):
     pytest.importorskip("matplotlib")
     with pytest.raises(AlcsError, match=r"has to end in \.png or \.svg"):
-        plot_comparison(comparison(), tmp_path / "plot.jpg")
+        plot_compression(comparison(), tmp_path / "plot.jpg")
     with pytest.raises(OutputError, match="there is no folder"):
         plot_history({"run": records()}, tmp_path / "missing" / "plot.png")
     with pytest.raises(AlcsError, match="no structures"):
-        plot_comparison(dataclasses.replace(comparison(), rows=()), tmp_path / "plot.png")
+        plot_compression(dataclasses.replace(comparison(), rows=()), tmp_path / "plot.png")
     with pytest.raises(AlcsError, match="no epochs"):
         plot_history({"run": []}, tmp_path / "plot.png")
     assert list(tmp_path.iterdir()) == []

@@ -213,7 +213,7 @@ def test_a_dry_run_writes_its_page_and_nothing_else(
     named: bool, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    page = tmp_path / ("mine.html" if named else "net.report.html")
+    page = tmp_path / ("mine.html" if named else "net-simd-95%.report.html")
     command = ["optimize", str(network), "--budget", "95%", "--dry-run", *QUICK_FLAGS, "--report"]
     assert main([*command, *([str(page)] if named else [])]) in (0, 1)
     assert list(tmp_path.iterdir()) == [page]

@@ -13,7 +13,7 @@ from alcs_onnx.structures import structure_sequence
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.common.training import Training
-    from alcs_onnx.pipeline.compress import ComparisonResult
+    from alcs_onnx.pipeline.compress import CompressionResult
 
 
 def add_shared(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--details", action="store_true", help="also print a row per layer")
     arguments.add_measuring(parser, iterations=200)
-    training.add_data(parser)
+    training.add_data(parser, required=True)
     training.add_training(parser)
     arguments.add_general(parser)
 
@@ -79,13 +79,10 @@ def keywords(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def schedule(options: argparse.Namespace, reason: str) -> Training:
-    """The training that was asked for; raises `AlcsError` with a reason where there is no data."""
-    from alcs_onnx.errors import AlcsError
-
+def schedule(options: argparse.Namespace) -> Training:
+    """The training that was asked for."""
     found = training.requested(options)
-    if found is None:
-        raise AlcsError(f"{options.command} needs --data: {reason}")
+    assert found is not None, "--data is required"
     return found
 
 
@@ -122,15 +119,19 @@ def check_exports(options: argparse.Namespace, *inputs: Path) -> None:
             check_plot(path)
 
 
-def show(options: argparse.Namespace, result: ComparisonResult) -> None:
+def show(options: argparse.Namespace, result: CompressionResult) -> None:
     """Print the result and write the files of `add_shared`."""
-    from alcs_onnx.report.compress import plot_comparison, print_comparison, write_comparison_json
+    from alcs_onnx.report.compress import (
+        plot_compression,
+        print_compression,
+        write_compression_json,
+    )
     from alcs_onnx.report.plots import plot_history
 
-    print_comparison(result, details=options.details)
+    print_compression(result, details=options.details)
     if options.export_json is not None:
-        write_comparison_json(options.export_json, result)
+        write_compression_json(options.export_json, result)
     if options.plot is not None:
-        plot_comparison(result, options.plot)
+        plot_compression(result, options.plot)
     if options.plot_training is not None:
         plot_history({row.structure: row.epochs for row in result.rows}, options.plot_training)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from structure import LONGEST, read_structure
 
-PACKAGE = Path(__file__).resolve().parents[2] / "alcs_onnx"
+PACKAGE = Path(__file__).resolve().parents[3] / "alcs_onnx"
 
 #: Functions of more than LONGEST lines, and why each of them is not in parts.
 LONGER: dict[str, str] = {}
