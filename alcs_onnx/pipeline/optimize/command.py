@@ -42,7 +42,7 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     pruning: Pruning[Any] = METHODS[request.method](run)
     reachable_ms = tell_range(run, pruning)
     if pruning.budget_ms >= pruning.dense.median:
-        return unchanged(run, pruning)
+        return unchanged(run, pruning, reachable_ms)
 
     choice = first_choice(run, pruning)  # line 1: U0
     network = choice.pruning.pruned(run, choice.plan)

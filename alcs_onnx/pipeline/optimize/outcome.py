@@ -33,7 +33,9 @@ def tell_range(run: Run, pruning: Pruning[Plan]) -> tuple[float, float]:
     return low, high
 
 
-def unchanged(run: Run, pruning: Pruning[Plan]) -> OptimizeResult:
+def unchanged(
+    run: Run, pruning: Pruning[Plan], reachable_ms: tuple[float, float]
+) -> OptimizeResult:
     """The dense model is already within the budget: say so; the output is a copy of it."""
     request, dense, decided = run.request, pruning.dense.median, pruning.decided(None)
     told = "no file was written"
@@ -53,7 +55,7 @@ def unchanged(run: Run, pruning: Pruning[Plan]) -> OptimizeResult:
         output=None if request.output is None else str(request.output),
         budget=request.budget.text,
         budget_ms=pruning.budget_ms,
-        reachable_ms=pruning.range_ms(),
+        reachable_ms=reachable_ms,
         machine=pruning.machine,
         dense=pruning.dense,
         sparse=None,

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -108,11 +108,9 @@ def save_plan(plan: SavedPlan, path: Path) -> None:
         None if plan.channels is None else _channels_part(plan.channels, masks),
         None if plan.groups is None else _groups_part(plan.groups, masks),
     )
-    there = {
-        name: _without_none(part) if name == "calibration" else part
-        for name, part in plain(content).items()
-        if part is not None
-    }
+    there = _without_none(plain(content))
+    if "calibration" in there:
+        there["calibration"] = _without_none(there["calibration"])
     # Both are whole before either takes its place, and the file that names the masks does last.
     with replacing(path) as file, replacing(masks_path(path)) as masks_file:
         with masks_file.open("wb") as opened:
@@ -120,7 +118,7 @@ def save_plan(plan: SavedPlan, path: Path) -> None:
         file.write_text(document_text(content, there), encoding="utf-8")
 
 
-def _without_none(part: Mapping[str, object]) -> dict[str, object]:
+def _without_none(part: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in part.items() if value is not None}
 
 

@@ -34,7 +34,7 @@ class Choice(Generic[Plan]):
     @property
     def keeps_all(self) -> bool:
         """Whether nothing is removed."""
-        return all(mask.all() for mask in self.plan.keep.values())
+        return _keeps_all(self.plan)
 
     @property
     def predicted_fraction(self) -> float:
@@ -172,7 +172,7 @@ def meet(
             predicted=plan.predicted_ms / pruning.budget_ms,
             measured=found.fraction,
             smallest=pruning.is_smallest(plan),
-            whole=all(mask.all() for mask in plan.keep.values()),
+            whole=_keeps_all(plan),
         )
         predicted = 100 * attempt.predicted * state.correction
         run.reporter.note(
@@ -184,6 +184,10 @@ def meet(
     # A fraction of the dense latency is one of the table's, a latency one of this machine now.
     dense = pruning.dense if run.request.budget.relative else found.dense
     return Choice(pruning, corrected, state, dense.median), found
+
+
+def _keeps_all(plan: Plan) -> bool:
+    return all(mask.all() for mask in plan.keep.values())
 
 
 def _measured(run: Run, pruning: Pruning[Plan], plan: Plan) -> Measured:

@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from small_models import residual_net
 
 import alcs_onnx
 from alcs_onnx.cli import main
@@ -21,23 +20,6 @@ from alcs_onnx.types import Machine, Timing
 QUICK = ["--iterations", "10", "--warmup", "1", "--duration", "0"]
 FEW = alcs_onnx.Measuring(iterations=10, warmup=1)
 CONVS = {"stem", "a", "b", "c", "s", "d"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bench")
-
-
-@pytest.fixture(scope="module")
-def network(folder: Path) -> Path:
-    return residual_net(folder / "net.onnx")
-
-
-@pytest.fixture(scope="module")
-def compiled(network: Path, folder: Path) -> Path:
-    out = folder / "compiled.onnx"
-    alcs_onnx.compile_model(network, out)
-    return out
 
 
 def gemm(path: Path, element: int = TensorProto.FLOAT, rows: int | str = 2) -> Path:

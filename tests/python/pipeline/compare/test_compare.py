@@ -24,23 +24,6 @@ from alcs_onnx.graph import ComputedTensor
 from alcs_onnx.pipeline.compare.matching import match_tensors
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compare")
-
-
-@pytest.fixture(scope="module")
-def network(folder: Path) -> Path:
-    return residual_net(folder / "net.onnx")
-
-
-@pytest.fixture(scope="module")
-def compiled(network: Path, folder: Path) -> Path:
-    out = folder / "compiled.onnx"
-    alcs_onnx.compile_model(network, out)
-    return out
-
-
 def changed(network: Path, out: Path, **factors: float) -> Path:
     """The network with some weights multiplied."""
     model = onnx.load(network)
