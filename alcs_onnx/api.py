@@ -1,7 +1,9 @@
 """The commands as functions with keywords: `alcs_onnx.optimize("in.onnx", "50%", "out.onnx")`.
 
 Each makes the request of its command, whose fields are the keywords, and runs it. Paths may be
-texts. `reporter` is told how it goes; by default nobody is. Everything that is wrong with what a
+texts. Instead of `inputs` there are `input_shapes`, by the name of an input its shape or by the
+name of a dimension its size, and `input_values`, by the name of an input its values.
+`reporter` is told how it goes; by default nobody is. Everything that is wrong with what a
 function is given raises a child of `AlcsError`, with one line of text.
 """
 
@@ -11,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline import bench as _bench
 from alcs_onnx.pipeline import compare as _compare
 from alcs_onnx.pipeline import compare_structures as _compare_structures
@@ -163,5 +166,8 @@ def compare(
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     """The keywords with paths for texts, and without those that are None: those are defaults."""
     given = {name: value for name, value in fields.items() if value is not None}
+    if "input_shapes" in given or "input_values" in given:
+        shapes, values = given.pop("input_shapes", {}), given.pop("input_values", {})
+        given["inputs"] = InputSettings.of(shapes, values)
     given |= {name: tuple(given[name]) for name in ("methods", "percentiles") if name in given}
     return {n: Path(v) if n in _PATHS and isinstance(v, str) else v for n, v in given.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf, isfinite, log10, sqrt
 from typing import Any
@@ -19,9 +20,10 @@ FLOOR = 1e-2
 
 
 def relative_difference(found: Array, expected: Array) -> float:
-    """Largest absolute difference over the largest absolute expected value or `FLOOR`.
+    """Largest absolute difference over the largest absolute finite expected value or `FLOOR`.
 
-    Infinity where the shapes part, where only one of two values is finite, or where one is NaN.
+    Infinity where the shapes part, where only one of two values is finite, or where only one is
+    NaN.
     """
     if found.shape != expected.shape:
         return inf
@@ -29,14 +31,57 @@ def relative_difference(found: Array, expected: Array) -> float:
         return 0.0
     wide, reference = found.astype(np.float64), expected.astype(np.float64)
     largest = float(_gaps(wide, reference).max())
-    return largest / max(float(np.abs(reference).max()), FLOOR) if isfinite(largest) else inf
+    if not isfinite(largest):
+        return inf
+    scale = np.abs(reference[np.isfinite(reference)]).max(initial=FLOOR)
+    return largest / float(scale)
+
+
+def value_difference(found: object, expected: object) -> float:
+    """How far an output of a model is from the expected one, whatever kind of value they are.
+
+    Floats of one type as `relative_difference`; sequences and maps by the worst of their
+    elements; all else is equal, which is 0, or infinitely far.
+    """
+    if expected is None or found is None:
+        return 0.0 if found is expected else inf
+    if isinstance(expected, Mapping):
+        if not isinstance(found, Mapping) or found.keys() != expected.keys():
+            return inf
+        return max((value_difference(found[key], x) for key, x in expected.items()), default=0.0)
+    if isinstance(expected, (list, tuple)):
+        if not isinstance(found, (list, tuple)) or len(found) != len(expected):
+            return inf
+        return max(map(value_difference, found, expected), default=0.0)
+    one, other = np.asarray(found), np.asarray(expected)
+    if one.dtype != other.dtype:
+        return inf
+    if is_float(other.dtype):
+        return relative_difference(one, other)
+    return 0.0 if np.array_equal(one, other) else inf
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether values of `dtype` are rounded; bfloat16 is, which numpy has no kind for."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def arrays_in(value: object) -> Iterator[Array]:
+    """The arrays that an output of a model is made of."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, (list, tuple)):
+        for element in value:
+            yield from arrays_in(element)
+    elif value is not None:
+        yield np.asarray(value)
 
 
 def _gaps(found: Array, expected: Array) -> Array:
-    """Absolute differences; 0 between equal infinities, infinity where one value is NaN."""
+    """Absolute differences; 0 between equal infinities and NaNs, infinity where one is NaN."""
     with np.errstate(invalid="ignore"):
         gaps = np.asarray(np.abs(found - expected))
-    gaps[found == expected] = 0.0
+    gaps[(found == expected) | (np.isnan(found) & np.isnan(expected))] = 0.0
     gaps[np.isnan(gaps)] = inf
     return gaps
 
@@ -82,7 +127,6 @@ class Differences:
             return
         e, f = expected.astype(np.float64), found.astype(np.float64)
         gaps = _gaps(f, e)
-        gaps[np.isnan(e) & np.isnan(f)] = 0.0
         largest = float(gaps.max())
         if largest > self._largest:
             index = tuple(int(i) for i in np.unravel_index(int(gaps.argmax()), gaps.shape))

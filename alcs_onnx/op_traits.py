@@ -1,6 +1,7 @@
 """THE table of ONNX operators: what the package has to know of each, one row an operator.
 
-Plain data about the default domain. Modules that treat operators alike ask for those with a trait
+Plain data, mostly about the default domain; an operator of another one is called by both names, as
+`com.microsoft.Gelu`. Modules that treat operators alike ask for those with a trait
 instead of naming them: the coupling rules which work number by number, the rewriter what keeps a
 memory layout, the attribution of times what the runtime fuses, the pages which colour a node gets.
 What an operator needs a function for (its coupling, its gradient, its cost) is registered there.
@@ -72,6 +73,7 @@ _KEPT, _LOST, _OF_ALL, _OF_ANY = Zeros.KEPT, Zeros.LOST, Zeros.OF_ALL, Zeros.OF_
 _ROWS = (
     # -- convolutions and matrix products ------------------------------------------------
     _Row("Conv", Kind.CONVOLUTION, linear=True),
+    _Row("com.microsoft.FusedConv", Kind.CONVOLUTION),
     _Row("ConvInteger", Kind.CONVOLUTION),
     _Row("ConvTranspose", Kind.CONVOLUTION, linear=True),
     _Row("DeformConv", Kind.CONVOLUTION),
@@ -97,6 +99,10 @@ _ROWS = (
     # -- activations ---------------------------------------------------------------------
     _Row("Celu", Kind.ACTIVATION, _UNARY, _KEPT),
     _Row("Clip", Kind.ACTIVATION, _UNARY, in_conv=True, blocked=True),
+    _Row("com.microsoft.BiasGelu", Kind.ACTIVATION, _BROADCAST, _OF_ALL),
+    _Row("com.microsoft.FastGelu", Kind.ACTIVATION, _BROADCAST, _OF_ALL),
+    _Row("com.microsoft.Gelu", Kind.ACTIVATION, _UNARY, _KEPT),
+    _Row("com.microsoft.QuickGelu", Kind.ACTIVATION, _UNARY, _KEPT),
     _Row("Elu", Kind.ACTIVATION, _UNARY, _KEPT, in_gemm=True),
     _Row("Erf", Kind.ACTIVATION, _UNARY, _KEPT),
     _Row("Gelu", Kind.ACTIVATION, _UNARY, _KEPT),
@@ -197,6 +203,7 @@ _ROWS = (
     _Row("ScatterElements", Kind.MOVEMENT),
     _Row("ScatterND", Kind.MOVEMENT),
     _Row("Shape", Kind.MOVEMENT),
+    _Row("Size", Kind.MOVEMENT),
     _Row("Slice", Kind.MOVEMENT, zeros=_KEPT),
     _Row("SpaceToDepth", Kind.MOVEMENT, zeros=_KEPT),
     _Row("Split", Kind.MOVEMENT, zeros=_KEPT),
@@ -206,6 +213,12 @@ _ROWS = (
     _Row("Transpose", Kind.MOVEMENT, zeros=_KEPT),
     _Row("Unsqueeze", Kind.MOVEMENT, zeros=_KEPT),
 )
+
+
+def qualified(domain: str, op_type: str) -> str:
+    """What an operator is called here: alone in the default domain, else behind its own."""
+    return f"{domain}.{op_type}" if domain else op_type
+
 
 #: By operator.
 OPS: Mapping[str, OpTraits] = {row.op_type: row for row in _ROWS}

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions on the CPU: creation, the custom-op library, feeds and timing.
+"""ONNX Runtime sessions on the CPU: creation, the custom-op library, runs and timing.
 
 The only module that imports onnxruntime. Everything it raises for a bad model or an
 unsuitable runtime is a child of `AlcsError` with a one-line text.
@@ -12,7 +12,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,8 @@ except ImportError:  # Windows
 
 from alcs_onnx.errors import AlcsError, DataError, ModelError, TargetError
 from alcs_onnx.reporter import SILENT, Reporter
-from alcs_onnx.types import Shape
+from alcs_onnx.serialized import Serialized, StoredModel
+from alcs_onnx.types import PartialShape
 
 #: Oldest runtime whose C API has what the custom-op library needs (in-place outputs,
 #: scratch buffers).
@@ -45,16 +46,6 @@ _LOG_FATAL_ONLY = 4
 #: Runs at most per sample, on a machine that interrupts them.
 _ATTEMPTS = 4
 _LIBRARY_NAMES = {"Darwin": "libalcs_ort.dylib", "Windows": "alcs_ort.dll"}
-_INPUT_DTYPES: dict[str, npt.DTypeLike] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-    "tensor(bool)": np.bool_,
-}
 
 
 def get_library_path() -> Path:
@@ -119,14 +110,22 @@ def check_runtime() -> None:
 
 @dataclass(frozen=True)
 class Value:
-    """An input or output of a session; an axis without a fixed size is `None`."""
+    """An input or output of a session.
+
+    An axis without a fixed size is the name that the file has for it, or None.
+    """
 
     name: str
     type: str
-    shape: tuple[int | None, ...]
+    dims: tuple[int | str | None, ...]
 
     def __str__(self) -> str:
-        return f"{self.type} {_text(self.shape)}"
+        return f"{self.type} {text_of(self.shape)}"
+
+    @property
+    def shape(self) -> PartialShape:
+        """The sizes, None for those that are not fixed."""
+        return tuple(size if isinstance(size, int) else None for size in self.dims)
 
 
 class Session:
@@ -151,13 +150,44 @@ class Session:
         Inputs are bound once and outputs stay with the runtime, so that Python adds
         microseconds only. Raises `DataError` if `feeds` do not fit the model.
         """
-        self.run(feeds)
+        contradicted = self.contradicted(feeds)
+        if any(array.dtype.kind in "OSU" for array in feeds.values()):
+            return partial(self._raw.run, None, dict(feeds))  # the runtime binds no texts
         binding = self._raw.io_binding()
         for name, array in feeds.items():
             binding.bind_cpu_input(name, np.ascontiguousarray(array))
-        for value in self.outputs:
-            binding.bind_output(value.name)
+
+        def bind_outputs() -> None:
+            for value in self.outputs:
+                binding.bind_output(value.name)
+
+        def run_anew() -> None:
+            binding.clear_binding_outputs()
+            bind_outputs()
+            self._raw.run_with_iobinding(binding)
+
+        if contradicted:  # outputs of the last run, taken again, would be refused for their shape
+            return run_anew
+        bind_outputs()
         return partial(self._raw.run_with_iobinding, binding)
+
+    def contradicted(self, feeds: Feeds) -> tuple[tuple[Value, PartialShape], ...]:
+        """Outputs that `feeds` give another shape than the file declares, with that shape.
+
+        Raises `DataError` if `feeds` do not fit the model.
+        """
+        found = []
+        for value, output in zip(self.outputs, self.run(feeds), strict=True):
+            shape = getattr(output, "shape", None)
+            if shape is None or not value.dims:
+                continue
+            same = len(shape) == len(value.shape) and all(
+                fixed is None or fixed == size
+                for fixed, size in zip(value.shape, shape, strict=True)
+            )
+            if not same:
+                found.append((value, tuple(shape)))
+        return tuple(found)
 
     def end_profiling(self) -> Path:
         """Write the profile of a session made with `profile_prefix`; returns its path."""
@@ -165,17 +195,20 @@ class Session:
 
 
 def create_session(
-    model: bytes | Path,
+    model: Serialized | Path,
     threads: int = 1,
     library: bool = True,
     profile_prefix: Path | None = None,
     name: str = "",
+    optimized: bool = True,
+    disabled: Collection[str] = (),
 ) -> Session:
     """Load `model` with `threads` intra-op threads and all of the runtime's optimisations.
 
     With `library` the custom-op library is registered. With `profile_prefix` the runtime
     records the duration of every node until `Session.end_profiling`. Errors call the model
-    `name`, by default the path of a file.
+    `name`, by default the path of a file. Without `optimized` the graph runs as it is written;
+    `disabled` are names of single optimisations that are left out.
 
     Raises `TargetError` for an unsuitable runtime or library, `ModelError` for a model
     that the runtime refuses.
@@ -183,6 +216,8 @@ def create_session(
     check_runtime()
     if threads < 1:
         raise TargetError(f"{threads} threads: at least one is needed")
+    if isinstance(model, StoredModel):
+        model = model.path
     if isinstance(model, Path):
         name = name or str(model)
         if model.is_dir():
@@ -193,6 +228,9 @@ def create_session(
     options.log_severity_level = _LOG_FATAL_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    if not optimized:
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile_prefix)
@@ -206,7 +244,9 @@ def create_session(
             ) from error
     source = str(model) if isinstance(model, Path) else model
     try:
-        raw = onnxruntime.InferenceSession(source, options, providers=_PROVIDERS)
+        raw = onnxruntime.InferenceSession(
+            source, options, providers=_PROVIDERS, disabled_optimizers=list(disabled)
+        )
     except Exception as error:  # as above
         kind = TargetError if "NOT_IMPLEMENTED" in str(error) else ModelError
         prefix = f"{name}: " if name else ""
@@ -218,29 +258,6 @@ def run(session: Session, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
     """The outputs of `session` on `feeds`, by name."""
     names = (value.name for value in session.outputs)
     return dict(zip(names, session.run(feeds), strict=True))
-
-
-def random_feeds(
-    session: Session, seed: int = 0, input_shapes: Mapping[str, Shape] | None = None
-) -> dict[str, npt.NDArray[Any]]:
-    """Reproducible inputs: normal floats, zeros for integers and booleans.
-
-    An unknown leading axis is taken as a batch of 1. Raises `ModelError`, naming the
-    input, when another axis is unknown and `input_shapes` does not give it. The runtime tells an
-    input without a declared shape from a scalar in no way: both take any shape that is given.
-    """
-    generator = np.random.default_rng(seed)
-    feeds: dict[str, npt.NDArray[Any]] = {}
-    for value in session.inputs:
-        dtype = _INPUT_DTYPES.get(value.type)
-        if dtype is None:
-            raise ModelError(f"input '{value.name}' is a {value.type}, which cannot be made up")
-        shape = _resolve_shape(value, (input_shapes or {}).get(value.name))
-        if np.issubdtype(dtype, np.floating):
-            feeds[value.name] = generator.standard_normal(shape).astype(dtype)
-        else:
-            feeds[value.name] = np.zeros(shape, dtype)
-    return feeds
 
 
 class Runner(Protocol):
@@ -356,40 +373,16 @@ def interleave(
     return [np.concatenate(row) for row in rows]
 
 
-def _resolve_shape(value: Value, given: Shape | None) -> Shape:
-    """The static shape of an input, or a `ModelError` that says how to give it."""
-    if given is not None:
-        fits = not value.shape or (
-            len(given) == len(value.shape)
-            and all(
-                known is None or known == size
-                for known, size in zip(value.shape, given, strict=True)
-            )
-        )
-        if not fits:
-            raise ModelError(
-                f"input '{value.name}' has shape {_text(value.shape)}, not {_text(given)}"
-            )
-        return given
-    resolved = tuple(
-        1 if size is None and axis == 0 else size for axis, size in enumerate(value.shape)
-    )
-    if None in resolved:
-        raise ModelError(
-            f"input '{value.name}' has shape {_text(value.shape)}: "
-            f"give it, for example --input-shapes {value.name}:1,3,224,224"
-        )
-    return tuple(size for size in resolved if size is not None)
-
-
-def _text(shape: Sequence[int | None]) -> str:
+def text_of(shape: PartialShape) -> str:
+    """`shape` in words: `[1,3,?,?]`."""
     return "[" + ",".join("?" if size is None else str(size) for size in shape) + "]"
 
 
 def _value(item: Any) -> Value:
     """The runtime's own description of an input or output, in plain types."""
-    shape = tuple(size if isinstance(size, int) else None for size in item.shape)
-    return Value(str(item.name), str(item.type), shape)
+    # Some exporters write "?" for any size: that is no name, which would stand for one size.
+    dims = (size if isinstance(size, int) or size not in ("", "?") else None for size in item.shape)
+    return Value(str(item.name), str(item.type), tuple(dims))
 
 
 def _one_line(error: BaseException) -> str:

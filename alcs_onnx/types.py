@@ -253,13 +253,15 @@ class ChannelGroup:
     """Channels that are alike: any of them can be removed, with all that its slots name.
 
     Named after the node that first produces them. `frozen` tells why none can be removed and
-    is empty when they can.
+    is empty when they can. `mixed_by` are nodes that take one value of several of them (a mean
+    over channels, a norm, a product of activations): it is then taken of those that are left.
     """
 
     name: str
     channels: int
     slots: tuple[ChannelSlot, ...]
     frozen: str = ""
+    mixed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

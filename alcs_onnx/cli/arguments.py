@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,24 +12,43 @@ from typing import TYPE_CHECKING
 from alcs_onnx.target import SCHEMES
 
 if TYPE_CHECKING:
+    from alcs_onnx.input_settings import InputSettings
     from alcs_onnx.pipeline.common.workload import Measuring
     from alcs_onnx.types import Shape
 
 
 #: Threads that spin for work starve all others, this program's included.
 _THREADS_PER_PROCESSOR = 4
+_SIZES = re.compile(r"0*[1-9][0-9]*(,0*[1-9][0-9]*)*")
 
 
-def input_shape(text: str) -> tuple[str, Shape]:
-    """Parse `NAME:1,3,224,224`; names may contain colons (`input:0:1,224,224,3`)."""
-    name, colon, sizes = text.rpartition(":")
-    try:
-        shape = tuple(int(size) for size in sizes.split(","))
-    except ValueError:
-        shape = ()
-    if not colon or not name or not shape or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME:1,3,224,224")
-    return name, shape
+def input_shape(text: str) -> dict[str, Shape | int]:
+    """Parse `NAME:1,3,224,224`, or `SYMBOL=NUMBER` with commas between several.
+
+    Names may contain colons (`input:0:1,224,224,3`).
+    """
+    name, _, sizes = text.rpartition(":")
+    if name and _SIZES.fullmatch(sizes):
+        return {name: tuple(int(size) for size in sizes.split(","))}
+    parts = [part.rpartition("=") for part in text.split(",")]
+    if all(symbol and _SIZES.fullmatch(size) for symbol, _, size in parts):
+        return {symbol: int(size) for symbol, _, size in parts}
+    raise argparse.ArgumentTypeError(
+        f"'{text}' is not of the form NAME:1,3,224,224 or SYMBOL=NUMBER"
+    )
+
+
+def input_values(text: str) -> Path | tuple[str, tuple[str, ...]]:
+    """Parse `NAME:VALUE[,VALUE...]`, whose name may contain colons, or the name of an .npz file."""
+    name, _, values = text.rpartition(":")
+    path = Path(text)
+    if path.suffix == ".npz" and (not name or path.is_file()):
+        return path
+    if not name or not values:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not of the form NAME:VALUE[,VALUE...] and no .npz file"
+        )
+    return name, tuple(values.split(","))
 
 
 def positive_int(text: str) -> int:
@@ -106,22 +126,50 @@ def percentage(text: str) -> float:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """The input model and the shapes that resolve its dynamic sizes."""
+    """The input model, and what is to be known of its inputs."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="the ONNX file to read")
-    add_input_shapes(parser)
+    add_inputs(parser)
 
 
-def add_input_shapes(parser: argparse.ArgumentParser) -> None:
-    """`--input-shapes` alone, for commands that take several models."""
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Sizes and values of inputs alone, for commands that take several models."""
     parser.add_argument(
         "--input-shapes",
         type=input_shape,
         nargs="+",
         action="extend",
         default=[],
-        metavar="NAME:1,3,224,224",
-        help="sizes of inputs whose shape is dynamic in the file",
+        metavar="NAME:1,3,224,224|SYMBOL=4",
+        help="sizes of inputs whose shape is dynamic in the file: an input's shape, or the size of "
+        "a named dimension wherever it stands (batch=4,height=224)",
     )
+    parser.add_argument(
+        "--input-values",
+        type=input_values,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME:1,2,3|FILE.npz",
+        help="values of inputs for which random ones will not do: one that fills the input or one "
+        "for each element, or a file of arrays by input name",
+    )
+
+
+def inputs(options: argparse.Namespace) -> InputSettings:
+    """The values of `add_inputs`' arguments; raises `DataError` for a file that cannot be read."""
+    import numpy as np
+
+    from alcs_onnx.input_settings import InputSettings, load_values
+
+    values = {}
+    for given in options.input_values:
+        if isinstance(given, Path):
+            values.update(load_values(given))
+        else:
+            name, texts = given
+            values[name] = np.array(texts if len(texts) > 1 else texts[0])
+    shapes = {name: size for given in options.input_shapes for name, size in given.items()}
+    return InputSettings.of(shapes, values)
 
 
 def add_fully_connected(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from alcs_onnx.cli import arguments
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `bench`."""
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="ONNX files to time")
-    arguments.add_input_shapes(parser)
+    arguments.add_inputs(parser)
     measuring = arguments.add_measuring(parser, iterations=200)
     measuring.add_argument(
         "--duration",
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         check_writable(options.export_json, *options.models)
     request = BenchRequest(
         models=tuple(options.models),
-        input_shapes=dict(options.input_shapes),
+        inputs=arguments.inputs(options),
         measuring=arguments.measuring(options),
         min_seconds=options.duration,
         percentiles=tuple(options.percentile or ()),

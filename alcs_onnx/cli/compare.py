@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `compare`."""
     parser.add_argument("model", type=Path, metavar="A", help="the reference, an ONNX file")
     parser.add_argument("other", type=Path, metavar="B", help="the ONNX file to compare with it")
-    arguments.add_input_shapes(parser)
+    arguments.add_inputs(parser)
     parser.add_argument(
         "--tolerance",
         type=arguments.natural_float,
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         preprocess=options.preprocess,
         samples=options.samples,
         tolerance=options.tolerance,
-        input_shapes=dict(options.input_shapes),
+        inputs=arguments.inputs(options),
         threads=options.threads,
         seed=options.seed,
     )

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     request = CompileRequest(
         model=options.model,
         output=options.output,
-        input_shapes=dict(options.input_shapes),
+        inputs=arguments.inputs(options),
         simd_group=options.group_size,
         seed=options.seed,
     )

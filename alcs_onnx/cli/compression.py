@@ -72,7 +72,7 @@ def keywords(options: argparse.Namespace) -> dict[str, Any]:
     """What `add_shared` asks of `compress` and `compare_structures`."""
     size = {} if options.group_size is None else {"simd_group": options.group_size}
     return {
-        "input_shapes": dict(options.input_shapes),
+        "inputs": arguments.inputs(options),
         **size,
         "measuring": arguments.measuring(options),
         "seed": options.seed,

@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
                 model=options.model,
                 view=options.view,
                 everything=options.format == "html",
-                input_shapes=dict(options.input_shapes),
+                inputs=arguments.inputs(options),
                 fully_connected=options.fully_connected,
                 simd_group=options.group_size,
                 curves=options.curves,

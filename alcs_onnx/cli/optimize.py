@@ -179,7 +179,7 @@ def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, A
     if set(methods) & set(GROUP_METHODS):
         groups["score"] = options.score
     return {
-        "input_shapes": dict(options.input_shapes),
+        "inputs": arguments.inputs(options),
         "fully_connected": options.fully_connected,
         **{name: value for name, value in groups.items() if value is not None},
         "channels": channels,

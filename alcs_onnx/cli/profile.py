@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         model=options.model,
         output=options.output,
         method=options.method,
-        input_shapes=dict(options.input_shapes),
+        inputs=arguments.inputs(options),
         fully_connected=options.fully_connected,
         simd_group=options.group_size or 4,
         measuring=arguments.measuring(options),

@@ -13,7 +13,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from alcs_onnx.graph import Model, Node
+from alcs_onnx.graph import Model, Node, told, values_of_sizes
+from alcs_onnx.graph.model import Array
+from alcs_onnx.op_traits import LINEAR
 from alcs_onnx.types import IntArray, Shape
 
 
@@ -31,12 +33,22 @@ class Channels:
 
 @dataclass(frozen=True)
 class Use:
-    """One axis of an initializer whose positions are channels, and the first node to say so."""
+    """One axis of an initializer whose positions are channels, and the first node to say so.
+
+    `own` tells that only this node's reading of the initializer is meant: others have uses of
+    their own, and may keep other positions.
+    """
 
     tensor: str
     axis: int
     role: str
     node: str
+    own: bool = False
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What is one and the same use."""
+        return self.tensor, self.axis, self.node if self.own else ""
 
 
 class Linker:
@@ -45,9 +57,16 @@ class Linker:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.channels: dict[str, Channels] = {}
-        self.uses: dict[tuple[str, int], tuple[Use, IntArray]] = {}
+        self.uses: dict[tuple[str, int, str], tuple[Use, IntArray]] = {}
         #: Axes of constants along which some node reads channels, whatever others do with them.
         self.read: set[tuple[str, int]] = set()
+        #: Nodes that sum or compare over channels, each with those channels.
+        self.mixed: list[tuple[str, IntArray]] = []
+        #: Tensors that come of sizes alone: they carry no channels.
+        self.sizes: set[str] = set()
+        #: Nodes whose rule has spoken.
+        self.ruled: set[str] = set()
+        self._values = values_of_sizes(model, model.shapes)
         self._declared: set[tuple[str, int, str]] = set()
         self._count = 0
         self._links: list[tuple[IntArray, IntArray]] = []
@@ -59,6 +78,10 @@ class Linker:
     def shape(self, tensor: str) -> Shape:
         """The static shape of `tensor`; `KeyError` when it is not known."""
         return self.model.shapes[tensor]
+
+    def value(self, tensor: str) -> Array | None:
+        """A constant, or what comes of sizes alone at the measured sizes; None for all else."""
+        return self.model.initializers.get(tensor, self._values.get(tensor))
 
     def is_constant(self, tensor: str) -> bool:
         """Whether `tensor` is an initializer, or a dequantised one."""
@@ -93,21 +116,46 @@ class Linker:
         if tensor:
             self.channels[tensor] = Channels(axis, np.asarray(ids, dtype=np.int64))
 
+    def pass_frozen(self, source: str, output: str, reason: str) -> None:
+        """`output` comes of `source` alone, whose channels have to stay, and so do its own.
+
+        What made `source` stay first is the reason that is told.
+        """
+        self.freeze_tensor(source, reason)
+        self.set(output, None, self.channels[source].ids)
+
+    def set_sizes(self, node: Node) -> None:
+        """The outputs of `node` come of sizes alone."""
+        for name in filter(None, node.outputs):
+            self.sizes.add(name)
+            self.set_frozen(name, f"{told(node)} makes it of sizes")
+
+    def mix(self, node: Node, ids: IntArray) -> None:
+        """Declare that `node` takes one value of these channels together: a sum, a mean, a norm.
+
+        Without some of them the value is that of the others (see `rewrite.masked`).
+        """
+        self.mixed.append((node.name, np.asarray(ids).reshape(-1)))
+
     def set_frozen(self, tensor: str, reason: str) -> None:
         """An activation that comes from something unknown."""
         ids = self.fresh(1)
         self.set(tensor, None, ids)
         self.freeze(ids, reason)
 
-    def along(self, tensor: str, axis: int, reader: Node) -> IntArray:
+    def along(self, tensor: str, axis: int, reader: Node, expected: int | None = None) -> IntArray:
         """The channels of an activation along `axis`, one for each position.
 
         Where they lie along another axis they are frozen: `reader` cannot follow them there.
+        `expected` is their number where the shape of the tensor is not known.
         """
         found = self.channels[tensor]
-        size = self.shape(tensor)[axis]
         if found.axis == axis:
             return found.ids
+        known = self.model.shapes.get(tensor)
+        size = expected if known is None else known[axis]
+        if size is None:
+            raise KeyError(tensor)
         if found.axis is not None:
             self.freeze(found.ids, f"{told(reader)} reads another axis as its channels")
         elif size > 1:
@@ -115,7 +163,10 @@ class Linker:
         return np.repeat(found.ids[:1], size)
 
     def use(self, tensor: str, axis: int, ids: IntArray, role: str, node: Node) -> None:
-        """Declare that the positions of a constant along `axis` are these channels."""
+        """Declare that the positions of a constant along `axis` are these channels.
+
+        A vector that several nodes read ties none of them to another: each has its own use.
+        """
         source = self._quantised(tensor)
         if source is not None:
             self._use_quantised(tensor, source, axis, ids, role, node)
@@ -123,10 +174,10 @@ class Linker:
         self._declared.add((tensor, axis, node.name))
         if role == "in":
             self.read.add((tensor, axis))
-        known = self.uses.get((tensor, axis))
+        use = Use(tensor, axis, role, node.name, own=self._can_be_copied(tensor))
+        known = self.uses.get(use.key)
         if known is None:
-            use = Use(tensor, axis, role, node.name)
-            self.uses[tensor, axis] = (use, np.asarray(ids, dtype=np.int64))
+            self.uses[use.key] = (use, np.asarray(ids, dtype=np.int64))
         else:
             self.link(known[1], ids)
 
@@ -134,7 +185,10 @@ class Linker:
 
     def resolve(self) -> tuple[IntArray, dict[int, str]]:
         """The class of every channel number, and the reasons of the frozen classes."""
-        for (tensor, axis), (_, ids) in self.uses.items():
+        for use, ids in self.uses.values():
+            tensor, axis = use.tensor, use.axis
+            if use.own:
+                continue
             for reader in self._readers(tensor):
                 if (tensor, axis, reader.name) not in self._declared:
                     self.freeze(ids, f"{told(reader)} reads '{tensor}', too, and needs it whole")
@@ -151,6 +205,25 @@ class Linker:
             for number in np.unique(classes[ids]):
                 reasons.setdefault(int(number), reason)
         return classes, reasons
+
+    def _can_be_copied(self, tensor: str) -> bool:
+        """Whether a constant is a vector of parameters that each of several readers may have alone.
+
+        Not one that is a weight of some layer, quantised, read by a subgraph or given out.
+        """
+        array = self.model.initializers[tensor]
+        readers = self.model.consumers(tensor)
+        return (
+            len(readers) > 1
+            and array.size == max(array.shape, default=1)
+            and not self.model.is_output(tensor)
+            and not any(
+                tensor not in reader.inputs
+                or (reader.is_op(*LINEAR, "Einsum") and tensor in reader.inputs[:2])
+                or (reader.is_op("DequantizeLinear") and tensor == reader.inputs[0])
+                for reader in readers
+            )
+        )
 
     def _readers(self, tensor: str) -> Iterator[Node]:
         """Who uses a constant: of a quantised one, those that read its dequantised form."""
@@ -189,8 +262,3 @@ class Linker:
                 self.freeze(ids, f"{told(dequantise)} has scales for blocks of weights")
             elif own == axis:
                 self.use(name, 0, ids, "vector", dequantise)
-
-
-def told(node: Node) -> str:
-    """A node, for people."""
-    return f"node '{node.name}' ({node.op_type})"

@@ -15,7 +15,7 @@ import numpy as np
 from alcs_onnx.coupling.analysis import Coupling
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, Node
-from alcs_onnx.op_traits import OPS
+from alcs_onnx.op_traits import OPS, qualified
 from alcs_onnx.op_traits import Zeros as TraitOfZeros
 from alcs_onnx.types import BoolArray
 
@@ -77,7 +77,11 @@ def zero_channels(model: Model, coupling: Coupling) -> Mapping[str, BoolArray]:
     zeros = Zeros(model, coupling)
     read = np.zeros(coupling.class_count, np.bool_)
     for node in model.nodes:
-        rule = ZERO_RULES.get(node.op_type) if node.domain == "" else None
+        rule = ZERO_RULES.get(qualified(node.domain, node.op_type))
+        if node.name in coupling.mixing:
+            # A mean of fewer channels is another one, also where those that went were zero.
+            for name in filter(coupling.activations.__contains__, node.reads):
+                read[coupling.activations[name][1]] = True
         # What goes channel by channel is read by whatever comes next.
         if rule is None or rule is _conv:
             for name in filter(coupling.activations.__contains__, node.reads):
@@ -185,7 +189,7 @@ _BY_TRAIT: Mapping[TraitOfZeros, _ZeroRule] = {
     TraitOfZeros.OF_ANY: _any,
 }
 
-#: operator of the default domain -> what it leaves zero: by its trait, or the rule that is
+#: Operator (`op_traits.qualified`) -> what it leaves zero: by its trait, or the rule that is
 #: registered here. All but Conv work channel by channel; operators that are not here read all
 #: channels that are not zero.
 ZERO_RULES: Mapping[str, _ZeroRule] = {

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from alcs_onnx.graph.model import Model, Node
+from alcs_onnx.graph.obstacles import unknown_shape
 from alcs_onnx.graph.remembered import once_per_model
 from alcs_onnx.types import ConvLayer
 
+#: Element types of weights that can be made sparse; the sparse operator has them as float32.
+WEIGHT_TYPES = ("float32", "float16")
+
 
 def conv_layers(model: Model) -> tuple[ConvLayer, ...]:
-    """Conv nodes that can be made sparse: constant float32 weights, 1-D/2-D, static.
+    """Conv nodes that can be made sparse: constant float weights, 1-D/2-D, static.
 
     They come in topological order.
     """
@@ -49,23 +53,16 @@ def _classify(model: Model) -> tuple[tuple[ConvLayer, ...], Mapping[str, str]]:
 
 
 def _layer_or_reason(model: Model, node: Node) -> ConvLayer | str:
-    weight = model.initializers.get(node.input(1))
-    if weight is None:
-        return "its weights are computed at run time"
-    if weight.dtype != np.float32:
-        return f"its weights are {weight.dtype.name}, only float32 is supported"
-    if not np.isfinite(weight).all():
-        return "its weights hold NaN or infinite values"
+    reason = _reason_of_constants(model, node)
+    if reason:
+        return reason
+    weight, bias = model.initializers[node.inputs[1]], node.input(2)
     spatial = weight.ndim - 2
-    if spatial not in (1, 2):
-        return f"it has {spatial} spatial dimensions, only 1 and 2 are supported"
-    bias = node.input(2)
-    if bias and bias not in model.initializers:
-        return "its bias is computed at run time"
     input_shape = model.shapes.get(node.input(0))
     output_shape = model.shapes.get(node.outputs[0])
     if input_shape is None or output_shape is None:
-        return "its input shape is not known"
+        open_tensor = node.inputs[0] if input_shape is None else node.outputs[0]
+        return f"its input shape is not known: {unknown_shape(model, open_tensor)}"
     if node.str_attribute("auto_pad", "NOTSET") != "NOTSET":
         return "its automatic padding could not be resolved"
     group = node.int_attribute("group", 1)
@@ -76,7 +73,7 @@ def _layer_or_reason(model: Model, node: Node) -> ConvLayer | str:
         return "its output is empty"
     return ConvLayer(
         name=node.name,
-        weight=node.input(1),
+        weight=node.inputs[1],
         bias=bias or None,
         out_channels=weight.shape[0],
         in_channels=input_shape[1],
@@ -88,3 +85,27 @@ def _layer_or_reason(model: Model, node: Node) -> ConvLayer | str:
         input_shape=input_shape,
         output_shape=output_shape,
     )
+
+
+def _reason_of_constants(model: Model, node: Node) -> str:
+    """What is wrong with the weights or the bias of a Conv node; empty for nothing."""
+    weight = model.initializers.get(node.input(1))
+    if weight is None:
+        producer = model.producer(node.input(1))
+        if producer is not None and producer.is_op("DequantizeLinear"):
+            return (
+                "its weights are quantized (DequantizeLinear): give the model of before "
+                "quantization, or remove whole channels of this one (--method channel)"
+            )
+        return "its weights are computed at run time"
+    if weight.dtype.name not in WEIGHT_TYPES:
+        return f"its weights are {weight.dtype.name}, not {' or '.join(WEIGHT_TYPES)}"
+    if not np.isfinite(weight.astype(np.float32, copy=False)).all():
+        return f"its weights '{node.inputs[1]}' hold NaN or infinite values"
+    spatial = weight.ndim - 2
+    if spatial not in (1, 2):
+        return f"it has {spatial} spatial dimensions, only 1 and 2 are supported"
+    bias = node.input(2)
+    if bias and bias not in model.initializers:
+        return "its bias is computed at run time"
+    return ""

@@ -24,13 +24,14 @@ from alcs_onnx.graph.parse import (
     declare_large,
     declared_dims,
     inline_functions,
-    name_nodes,
     opset_of,
     parse,
     read_arrays,
 )
 from alcs_onnx.graph.passes import constant_nodes
-from alcs_onnx.graph.proto import numpy_dtype, one_line, read_node
+from alcs_onnx.graph.proto import name_nodes, numpy_dtype, one_line
+from alcs_onnx.graph.shapes import Declared
+from alcs_onnx.graph.surgeon import read_nodes
 from alcs_onnx.types import PartialShape, Shape
 
 
@@ -106,7 +107,7 @@ def _read(path: Path, given: Mapping[str, Shape]) -> ModelFile:
     name_nodes(inlined.graph)
     notes = _notes(proto)
     model = Model(
-        nodes=tuple(read_node(node) for node in inlined.graph.node),
+        nodes=read_nodes(inlined.graph.node),
         inputs=tuple(TensorInfo(x.name, _dtype(x), static(found[x.name]) or (-1,)) for x in inputs),
         outputs=tuple(TensorInfo(name, dtype, (-1,)) for name, _, dtype, _ in outputs),
         opset=opset_of(proto),
@@ -117,13 +118,14 @@ def _read(path: Path, given: Mapping[str, Shape]) -> ModelFile:
         ir_version=proto.ir_version,
         name=proto.graph.name or "model",
     )
-    known = known_shapes(inlined, model, found, sizes)
-    editor = GraphEditor(replace(model, shapes=known.shapes, dtypes=known.dtypes))
+    editor = GraphEditor(model)
     constants = constant_nodes.run(editor, notes.append)
+    model = editor.snapshot()
+    known = known_shapes(model, found, _declared(inlined.graph, sizes))
     if constants:
         notes.append(f"{constants} Constant nodes count as initializers")
     return ModelFile(
-        editor.snapshot(),
+        replace(model, shapes=known.shapes, dtypes=known.dtypes),
         tuple(FileTensor(x.name, _type_name(x), numbers(found[x.name])) for x in inputs),
         tuple(
             FileTensor(
@@ -140,6 +142,17 @@ def _read(path: Path, given: Mapping[str, Shape]) -> ModelFile:
         tuple(notes),
         known.partial,
     )
+
+
+def _declared(graph: onnx.GraphProto, sizes: Mapping[str, int]) -> Declared:
+    """The static shapes that the file states."""
+    declared = {}
+    for info in (*graph.value_info, *graph.output):
+        dims = declared_dims(info)
+        shape = static(None if dims is None else with_sizes(dims, sizes))
+        if shape is not None and _dtype(info).kind != "O":
+            declared[info.name] = (_dtype(info), shape)
+    return declared
 
 
 def _notes(proto: onnx.ModelProto) -> list[str]:

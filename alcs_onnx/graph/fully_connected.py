@@ -28,4 +28,5 @@ def as_convolutions(model: Model, reporter: Reporter = SILENT) -> Model:
 
 def reason_no_convolution(model: Model, node: Node) -> str:
     """Why `as_convolutions` leaves a Gemm or MatMul alone; empty where it converts it."""
-    return linear_as_conv.reason_against(GraphEditor(model), node)
+    editor = GraphEditor(model)
+    return linear_as_conv.reason_against(editor, editor.node(node.name))

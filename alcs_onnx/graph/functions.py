@@ -5,20 +5,23 @@ weight is rebuilt from its stored form (`weight_bodies`) and given to an ordinar
 are derived from the attributes by arithmetic on constants, and the stored weights are constants
 too, so that a runtime folds everything but Conv and the activation when it loads the file.
 
+They are written in ONNX's text syntax. ONNX Runtime reads a body in the opset of the model and
+not in the one that the function asks for, so that each text is valid, and means the same, in every
+opset from 12 on, where Constant first could hold an attribute of the function.
+
 A body cannot branch on a missing input; hence the residual form has its own name. How it branches
 on the attributes of the activation is in `activations/body.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx
-from onnx import helper
+import onnx.parser
 
-from alcs_onnx.graph.activations import FLOAT_ATTRIBUTES, add_activation
-from alcs_onnx.graph.function_body import FunctionBody
+from alcs_onnx.graph.activations import FLOAT_ATTRIBUTES, activation_nodes
 from alcs_onnx.graph.model import Node
 from alcs_onnx.graph.weight_bodies import PACKED, PLAIN, StoredForm
 from alcs_onnx.packed_format import OP_QUANT_CONV, OP_QUANT_CONV_ADD
@@ -45,52 +48,57 @@ SPARSE_CONVS: Mapping[str, SparseConvOp] = {
 }
 
 
-def sparse_conv_function(op_type: str, opset: int) -> onnx.FunctionProto:
-    """The function body of one op, for a model of the given default opset (at least 13)."""
+def sparse_conv_function(
+    op_type: str, opset: int, slopes: Iterable[float] = ()
+) -> onnx.FunctionProto:
+    """The function body of one op, for a model of the given default opset (at least 12).
+
+    It is right for every activation; LeakyRelu by one of `slopes` is a node that is fused.
+    """
     op = SPARSE_CONVS[op_type]
-    body = FunctionBody()
     inputs = ["X", *op.form.inputs, "bias"]
-    weight = op.form.rebuild(body)
-    result = body.op("Conv", "X", weight, "bias")
-    for name in LIST_ATTRIBUTES:
-        body.refer(name, onnx.AttributeProto.INTS)
-    body.refer("group", onnx.AttributeProto.INT)
+    nodes = f"""{op.form.nodes}
+  v = Conv <{_referred(LIST_ATTRIBUTES)}, group: int = @group> (X, weight, bias)
+"""
     if op.residual:
         inputs.append("residual")
-        result = body.op("Add", result, "residual")
-    add_activation(body, result)
-    return helper.make_function(
-        OP_DOMAIN,
-        op_type,
-        inputs,
-        ["Y"],
-        body.nodes,
-        [helper.make_opsetid("", opset)],
-        attributes=[*op.form.attributes, *LIST_ATTRIBUTES, *FLOAT_ATTRIBUTES],
-        attribute_protos=[helper.make_attribute("gate", 0)],
-    )
+        nodes += "  sum = Add (v, residual)"
+    nodes += activation_nodes("sum" if op.residual else "v", slopes)
+    attributes = [*op.form.attributes, *LIST_ATTRIBUTES, *FLOAT_ATTRIBUTES, "gate: int = 0"]
+    return _function(op_type, opset, inputs, attributes, nodes)
 
 
-def max_pool_function(op_type: str, opset: int) -> onnx.FunctionProto:
+def max_pool_function(opset: int) -> onnx.FunctionProto:
     """SimdMaxPool is MaxPool."""
-    body = FunctionBody()
-    body.op("MaxPool", "X", out="Y")
-    for name in POOL_ATTRIBUTES:
-        body.refer(name, onnx.AttributeProto.INTS)
-    opsets = [helper.make_opsetid("", opset)]
-    return helper.make_function(
-        OP_DOMAIN, op_type, ["X"], ["Y"], body.nodes, opsets, attributes=list(POOL_ATTRIBUTES)
+    nodes = f"Y = MaxPool <{_referred(POOL_ATTRIBUTES)}> (X)"
+    return _function(OP_MAX_POOL, opset, ["X"], POOL_ATTRIBUTES, nodes)
+
+
+def _referred(attributes: Iterable[str]) -> str:
+    """The lists of a node that are the function's of the same names."""
+    return ", ".join(f"{name}: ints = @{name}" for name in attributes)
+
+
+def _function(
+    op_type: str, opset: int, inputs: Iterable[str], attributes: Iterable[str], nodes: str
+) -> onnx.FunctionProto:
+    return onnx.parser.parse_function(
+        f"""<domain: "{OP_DOMAIN}", opset_import: ["" : {opset}]>
+{op_type} <{", ".join(attributes)}> ({", ".join(inputs)}) => (Y) {{
+{nodes}
+}}"""
     )
-
-
-#: The body of each operator for a given default opset.
-FUNCTIONS: dict[str, Callable[[str, int], onnx.FunctionProto]] = {
-    **dict.fromkeys(SPARSE_CONVS, sparse_conv_function),
-    OP_MAX_POOL: max_pool_function,
-}
 
 
 def used_functions(nodes: Iterable[Node], opset: int) -> list[onnx.FunctionProto]:
     """The bodies of those of our operators that `nodes` use."""
-    used = {node.op_type for node in nodes if node.domain == OP_DOMAIN}
-    return [make(op_type, opset) for op_type, make in FUNCTIONS.items() if op_type in used]
+    slopes: dict[str, set[float]] = {}
+    for node in nodes:
+        if node.domain == OP_DOMAIN:
+            slopes.setdefault(node.op_type, set()).add(node.float_attribute("slope", 1.0))
+    convs = (
+        sparse_conv_function(op_type, opset, slopes[op_type])
+        for op_type in SPARSE_CONVS
+        if op_type in slopes
+    )
+    return [*convs, *([max_pool_function(opset)] if OP_MAX_POOL in slopes else [])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from alcs_onnx.errors import ModelError
@@ -25,26 +25,58 @@ def resolve_inputs(
     name that is no input, a shape that contradicts the file, and for dimensions left open.
     """
     bound = _bound(dims, given)
-    inputs = []
-    batch_name: str | None = None
-    batch_inputs = []
-    for info in model.inputs:
-        declared = dims[info.name]
-        if declared and not isinstance(declared[0], int):
-            batch_name = batch_name or declared[0] or "N"
-            batch_inputs.append(info.name)
-        shape = (
-            tuple(given[info.name])
-            if info.name in given
-            else _resolve(info.name, declared, bound, note)
-        )
-        inputs.append(replace(info, shape=shape))
-    return replace(
-        model,
-        inputs=tuple(inputs),
-        batch_axis_name=batch_name,
-        batch_inputs=tuple(batch_inputs),
-    )
+    shapes = {
+        info.name: tuple(given[info.name])
+        if info.name in given
+        else _resolve(info.name, dims[info.name], bound, note)
+        for info in model.inputs
+    }
+    inputs = tuple(replace(info, shape=shapes[info.name]) for info in model.inputs)
+    return replace(model, inputs=inputs)
+
+
+def other_sizes(
+    dims: Mapping[str, Dims | None], shapes: Mapping[str, Shape]
+) -> Iterator[dict[str, Shape]]:
+    """Other shapes of the inputs than the measured `shapes`, the most different ones first.
+
+    Every open size differs from the measured one, every symbol has one size, and different
+    symbols different sizes; then all batches (first axes) are the same, for models that need
+    that; then only batches differ. Spatial sizes are doubled, which whatever halves them takes.
+    Nothing where the file fixes all sizes.
+    """
+    measured: dict[str, int] = {}
+    for name, axis, symbol in _open_axes(dims):
+        measured.setdefault(symbol, shapes[name][axis])
+    batches = {symbol for _, axis, symbol in _open_axes(dims) if axis == 0}
+    if not measured:
+        return
+    sizes = (size for size in (3, 5, 7, 11, 13, 17, 19, 23) if size not in measured.values())
+    first = next(sizes)
+    apart = {symbol: next(sizes, first) for symbol in sorted(batches)}
+    doubled = {symbol: 2 * size for symbol, size in measured.items() if symbol not in batches}
+    tried: list[dict[str, int]] = []
+    for batch in (apart, dict.fromkeys(apart, first)):
+        tried.append({**doubled, **batch})
+    for batch in (apart, dict.fromkeys(apart, first)):
+        tried.append({**measured, **batch})
+    seen: list[dict[str, Shape]] = []
+    for chosen in tried:
+        found = {name: list(shape) for name, shape in shapes.items()}
+        for name, axis, symbol in _open_axes(dims):
+            found[name][axis] = chosen[symbol]
+        result = {name: tuple(shape) for name, shape in found.items()}
+        if result not in seen and result != dict(shapes):
+            seen.append(result)
+            yield result
+
+
+def _open_axes(dims: Mapping[str, Dims | None]) -> Iterator[tuple[str, int, str]]:
+    """Input, axis and symbol of every open size; unnamed batches are one symbol."""
+    for name, declared in dims.items():
+        for axis, dim in enumerate(declared or ()):
+            if not isinstance(dim, int):
+                yield name, axis, dim or (f"{name}\0{axis}" if axis else "\0batch")
 
 
 def known_dims(

@@ -15,7 +15,7 @@ import numpy as np
 
 from alcs_onnx.graph.activations import GATES, OPERATORS, Gate
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.model import Node
+from alcs_onnx.graph.surgeon import Node, Tensor, constant
 from alcs_onnx.op_traits import UNARY
 from alcs_onnx.types import Activation
 
@@ -64,69 +64,69 @@ class FoundActivation:
 
     name: str
     activation: Activation
-    output: str
+    output: Tensor
     nodes: tuple[Node, ...]
 
 
-def _number(editor: GraphEditor, name: str, rank: int) -> float | None:
+def _number(tensor: Tensor, rank: int) -> float | None:
     """A constant that holds one number, and does not add axes to a tensor of `rank` axes."""
-    constant = editor.constant(name)
-    if constant is None or constant.size != 1 or constant.ndim > rank:
+    array = constant(tensor)
+    if array is None or array.size != 1 or array.ndim > rank:
         return None
-    return float(constant.reshape(-1)[0])
+    return float(array.reshape(-1)[0])
 
 
-def _other_number(editor: GraphEditor, node: Node, tensor: str) -> float | None:
+def _other_number(node: Node, tensor: Tensor) -> float | None:
     """The constant operand of a node whose other operand is `tensor`."""
-    others = [name for name in node.inputs if name != tensor]
-    rank = len(editor.shapes.get(tensor, ()))
-    return _number(editor, others[0], rank) if len(others) == len(node.inputs) - 1 == 1 else None
+    others = [other for other in node.inputs if other is not tensor]
+    rank = len(tensor.shape or ())
+    return _number(others[0], rank) if len(others) == len(node.inputs) - 1 == 1 else None
 
 
-def _bound(editor: GraphEditor, node: Node, index: int, default: float) -> float | None:
-    name = node.input(index)
-    return _number(editor, name, 0) if name else default
+def _bound(node: Node, index: int, default: float) -> float | None:
+    tensor = node.input(index)
+    return default if tensor is None else _number(tensor, 0)
 
 
-def _after(editor: GraphEditor, node: Node, tensor: str, factor: Factor) -> Factor | None:
+def _after(node: Node, tensor: Tensor, factor: Factor) -> Factor | None:
     """What `node` makes of a factor that it reads as `tensor`; None for anything else."""
     if node.domain != "":
         return None
-    first = node.input(0) == tensor
-    if node.op_type in UNARY and node.op_type != "Clip":
+    first = node.input(0) is tensor
+    if node.op in UNARY and node.op != "Clip":
         return _after_unary(node, factor)
-    if node.op_type == "Clip":
-        low, high = _bound(editor, node, 1, -inf), _bound(editor, node, 2, inf)
+    if node.op == "Clip":
+        low, high = _bound(node, 1, -inf), _bound(node, 2, inf)
         return None if not first or low is None or high is None else factor.within(low, high)
-    number = _other_number(editor, node, tensor)
+    number = _other_number(node, tensor)
     if number is None or not np.isfinite(number):
         return None
-    if node.op_type == "Add":
+    if node.op == "Add":
         return factor.plus(number)
-    if node.op_type == "Min":
+    if node.op == "Min":
         return factor.within(-inf, number)
-    if node.op_type == "Max":
+    if node.op == "Max":
         return factor.within(number, inf)
-    if node.op_type == "Mul" and number > 0:
+    if node.op == "Mul" and number > 0:
         return factor.times(number)
-    return factor.times(1 / number) if node.op_type == "Div" and first and number > 0 else None
+    return factor.times(1 / number) if node.op == "Div" and first and number > 0 else None
 
 
 def _after_unary(node: Node, factor: Factor) -> Factor | None:
-    if node.op_type == "HardSigmoid":
+    if node.op == "HardSigmoid":
         alpha, beta = node.float_attribute("alpha", 0.2), node.float_attribute("beta", 0.5)
         return factor.times(alpha).plus(beta).within(0.0, 1.0) if alpha > 0 else None
-    if node.op_type == "Relu":
+    if node.op == "Relu":
         return factor.within(0.0, inf)
-    if factor == Factor(functions=factor.functions) and not node.attributes:
-        return Factor(functions=(*factor.functions, node.op_type))
+    if factor == Factor(functions=factor.functions) and not node.attrs:
+        return Factor(functions=(*factor.functions, node.op))
     return None
 
 
 def _factor_of(gate: Gate) -> Factor:
     factor = Factor()
     for call in gate.factor:
-        after = _after_unary(Node("", call.op_type, (), (), call.attributes), factor)
+        after = _after_unary(Node(call.op_type, attrs=dict(call.attributes), domain=""), factor)
         if after is None:
             raise ValueError(f"{gate.name}: {call.op_type} is no part of a factor")
         factor = after
@@ -140,7 +140,7 @@ def _gate_of(factor: Factor) -> Gate | None:
     return next((gate for gate, known in _FACTORS if factor.near(known)), None)
 
 
-def match_activation(editor: GraphEditor, x: str) -> FoundActivation | str | None:
+def match_activation(editor: GraphEditor, x: Tensor) -> FoundActivation | str | None:
     """The activation of `x`, if that is all that becomes of x.
 
     The reason why it cannot be taken over where it is none that the op can do, and None where what
@@ -149,25 +149,25 @@ def match_activation(editor: GraphEditor, x: str) -> FoundActivation | str | Non
     return _match_gate(editor, x) or _match_operator(editor, x)
 
 
-def _match_operator(editor: GraphEditor, x: str) -> FoundActivation | str | None:
+def _match_operator(editor: GraphEditor, x: Tensor) -> FoundActivation | str | None:
     node = editor.only_consumer(x)
-    read = OPERATORS.get(node.op_type) if node is not None and node.domain == "" else None
+    read = OPERATORS.get(node.op) if node is not None and node.domain == "" else None
     if node is None or read is None:
         return None
-    if node.input(0) != x or x in node.inputs[1:]:
-        return f"{node.op_type} reads it as a parameter"
-    activation = read(node, editor.constant)
+    if node.inputs[0] is not x or node.reads(x) > 1:
+        return f"{node.op} reads it as a parameter"
+    activation = read(node)
     if isinstance(activation, str):
-        return f"{node.op_type}: {activation}"
-    return FoundActivation(node.op_type, activation, node.outputs[0], (node,))
+        return f"{node.op}: {activation}"
+    return FoundActivation(node.op, activation, node.outputs[0], (node,))
 
 
-def _match_gate(editor: GraphEditor, x: str) -> FoundActivation | None:
+def _match_gate(editor: GraphEditor, x: Tensor) -> FoundActivation | None:
     readers = editor.consumers(x)
     if editor.is_output(x) or len(readers) != 2:
         return None
     for product, node in (readers, readers[::-1]):
-        if product.is_op("Mul") and x in product.inputs and node.inputs.count(x) == 1:
+        if product.is_op("Mul") and product.reads(x) and node.reads(x) == 1:
             found = _match_product(editor, x, product, node)
             if found is not None:
                 return found
@@ -175,13 +175,13 @@ def _match_gate(editor: GraphEditor, x: str) -> FoundActivation | None:
 
 
 def _match_product(
-    editor: GraphEditor, x: str, product: Node, node: Node
+    editor: GraphEditor, x: Tensor, product: Node, node: Node
 ) -> FoundActivation | None:
     """The gate x * f(x), where `node` begins the computation of f and `product` is the product."""
     nodes: list[Node] = []
     tensor, factor = x, Factor()
-    while node.name != product.name:
-        after = _after(editor, node, tensor, factor)
+    while node is not product:
+        after = _after(node, tensor, factor)
         following = editor.only_consumer(node.outputs[0])
         if after is None or following is None or len(nodes) == _LONGEST:
             return None
@@ -190,9 +190,9 @@ def _match_product(
     nodes.append(product)
     gate, output = _gate_of(factor), product.outputs[0]
     scaling = editor.only_consumer(output)
-    if gate is None and scaling is not None and scaling.op_type in ("Mul", "Div"):
+    if gate is None and scaling is not None and scaling.op in ("Mul", "Div"):
         # x * f(x) / 6 is x * (f(x) / 6).
-        scaled = _after(editor, scaling, output, factor)
+        scaled = _after(scaling, output, factor)
         gate = _gate_of(scaled) if scaled is not None else None
         nodes.append(scaling)
         output = scaling.outputs[0]

@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from alcs_onnx.errors import ModelError
 from alcs_onnx.types import Shape
@@ -34,9 +35,51 @@ AttributeValue = (
 )
 
 
+class _Called(Protocol):
+    """An operator with its attributes."""
+
+    @property
+    def op_type(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def attributes(self) -> Mapping[str, AttributeValue]: ...
+
+
+class Operator:
+    """What can be asked of a node, be it of a model or of a graph that is worked on."""
+
+    def is_op(self: _Called, *op_types: str) -> bool:
+        """Whether this is one of the given operators of the default ONNX domain."""
+        return self.domain == "" and self.op_type in op_types
+
+    def int_attribute(self: _Called, name: str, default: int) -> int:
+        """Integer attribute, or `default` when absent."""
+        value = self.attributes.get(name, default)
+        return int(value) if isinstance(value, (int, float)) else default
+
+    def float_attribute(self: _Called, name: str, default: float) -> float:
+        """Float attribute, or `default` when absent."""
+        value = self.attributes.get(name, default)
+        return float(value) if isinstance(value, (int, float)) else default
+
+    def str_attribute(self: _Called, name: str, default: str) -> str:
+        """String attribute, or `default` when absent."""
+        value = self.attributes.get(name, default)
+        return value if isinstance(value, str) else default
+
+    def ints_attribute(self: _Called, name: str, default: Shape = ()) -> Shape:
+        """Integer list attribute, or `default` when absent."""
+        value = self.attributes.get(name, default)
+        return tuple(int(v) for v in value) if isinstance(value, tuple) else default
+
+
 @dataclass(frozen=True, eq=False)
-class Node:
-    """One operator call. Absent optional inputs and outputs are empty strings."""
+class Node(Operator):
+    """One operator call. Absent optional inputs and outputs are empty strings.
+
+    `message` is what it was read from; a node that is made of another one has none.
+    """
 
     name: str
     op_type: str
@@ -44,6 +87,13 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     domain: str = ""
+    message: onnx.NodeProto | None = field(default=None, init=False, repr=False)
+
+    def read_from(self, message: onnx.NodeProto) -> Node:
+        """The same node with its message, which nobody may change."""
+        copy = replace(self)
+        object.__setattr__(copy, "message", message)
+        return copy
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -60,41 +110,32 @@ class Node:
         """Name of input `index`, empty when it is absent."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
-    def is_op(self, *op_types: str) -> bool:
-        """Whether this is one of the given operators of the default ONNX domain."""
-        return self.domain == "" and self.op_type in op_types
-
-    def int_attribute(self, name: str, default: int) -> int:
-        """Integer attribute, or `default` when absent."""
-        value = self.attributes.get(name, default)
-        return int(value) if isinstance(value, (int, float)) else default
-
-    def float_attribute(self, name: str, default: float) -> float:
-        """Float attribute, or `default` when absent."""
-        value = self.attributes.get(name, default)
-        return float(value) if isinstance(value, (int, float)) else default
-
-    def str_attribute(self, name: str, default: str) -> str:
-        """String attribute, or `default` when absent."""
-        value = self.attributes.get(name, default)
-        return value if isinstance(value, str) else default
-
-    def ints_attribute(self, name: str, default: Shape = ()) -> Shape:
-        """Integer list attribute, or `default` when absent."""
-        value = self.attributes.get(name, default)
-        return tuple(int(v) for v in value) if isinstance(value, tuple) else default
-
 
 @dataclass(frozen=True)
 class TensorInfo:
     """A graph input or output. Dimensions that are not static are -1 (outputs only).
 
-    An output of unknown rank has shape (-1,) and no entry in `Model.shapes`.
+    An output of unknown rank has shape (-1,) and no entry in `Model.shapes`. One that is no tensor
+    (a sequence, an optional, a map) has no `dtype` and no `shape` either: it is a name, whose type
+    the file and its nodes know.
     """
 
     name: str
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any] | None
     shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class SizeValue:
+    """The value of a tensor that is computed from sizes, at the measured sizes of the inputs.
+
+    `varies` is of the same shape: True for the numbers that other sizes of the inputs change.
+    `fixed`: there is none, and the shape is always the same, too.
+    """
+
+    value: Array
+    varies: npt.NDArray[np.bool_]
+    fixed: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +143,10 @@ class Model:
     """A normalised model; every change makes a new one, sharing the arrays.
 
     Nodes are in topological order and have unique names. `shapes` and `dtypes` hold every
-    tensor that could be inferred, initializers included; all shapes are static.
+    tensor that could be inferred, initializers included; all shapes are static: those of inputs of
+    the measured sizes. Where the file leaves sizes of inputs open, `other_inputs` are the shapes
+    of a second set of inputs, which differ in every such size, and `other_shapes` what becomes of
+    all tensors then; so what the model computes is known to hold for every size.
     """
 
     nodes: tuple[Node, ...]
@@ -116,13 +160,13 @@ class Model:
     other_opsets: Mapping[str, int] = field(default_factory=dict)
     ir_version: int = 8
     name: str = "model"
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    #: Name of the symbolic first dimension that the file's inputs had, if any.
-    batch_axis_name: str | None = None
-    #: The inputs that had it.
-    batch_inputs: tuple[str, ...] = ()
-    #: Whether the model is written with that symbolic batch.
-    dynamic_batch: bool = False
+    #: Input name -> shape; empty where the file fixes every size.
+    other_inputs: Mapping[str, Shape] = field(default_factory=dict)
+    other_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    #: Tensors that are computed from nothing but sizes and constants.
+    size_values: Mapping[str, SizeValue] = field(default_factory=dict)
+    #: The file that the model was loaded from; None for one that was built in memory.
+    origin: Origin | None = None
 
     @cached_property
     def _producers(self) -> Mapping[str, Node]:
@@ -156,10 +200,34 @@ class Model:
         """Whether `tensor` is an output of the graph."""
         return any(output.name == tensor for output in self.outputs)
 
+    def varying_axes(self, tensor: str) -> tuple[int, ...]:
+        """The axes of `tensor` whose size follows the open sizes of the inputs."""
+        return varying_axes(self.shapes.get(tensor), self.other_shapes.get(tensor))
+
+    @property
+    def sample_inputs(self) -> tuple[str, ...]:
+        """The inputs whose first axis counts samples; the others are the same for all samples.
+
+        Where the file leaves first sizes open, they are these; else the inputs of at least two
+        axes whose first size is that of the first such input.
+        """
+        opened = tuple(info.name for info in self.inputs if 0 in self.varying_axes(info.name))
+        if opened:
+            return opened
+        batches = {info.name: info.shape[0] for info in self.inputs if len(info.shape) > 1}
+        first = next(iter(batches.values()), None)
+        return tuple(name for name, size in batches.items() if size == first)
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the file leaves the number of samples open, see `sample_inputs`."""
+        return any(0 in self.varying_axes(name) for name in self.sample_inputs)
+
     def _digest_parts(self, weights: bool) -> Iterator[bytes]:
         yield repr((self.opset, sorted(self.other_opsets.items()))).encode()
         for info in (*self.inputs, *self.outputs):
-            yield repr((info.name, info.dtype.str, info.shape)).encode()
+            dtype = None if info.dtype is None else info.dtype.str
+            yield repr((info.name, dtype, info.shape)).encode()
         for node in self.nodes:
             yield repr((node.name, node.domain, node.op_type, node.inputs, node.outputs)).encode()
             for key, value in sorted(node.attributes.items()):
@@ -185,6 +253,26 @@ class Model:
         """The same without the values of float weights: training does not change it."""
         return _sha256(self._digest_parts(weights=False))
 
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        """What is set right in the file that is written, whatever else is done to it, in words."""
+        if self.origin is None:
+            return ()
+        found = []
+        if self.origin.freed:
+            found.append(f"declaring no weights as inputs ({len(self.origin.freed)} were)")
+        if self.origin.flushed:
+            found.append(f"zeros for {self.origin.flushed:,} subnormal weights")
+        return tuple(found)
+
+    def as_loaded(self) -> Model:
+        """The model as it was loaded from its file; itself if it was not."""
+        return self if self.origin is None else replace(self.origin.base, origin=self.origin)
+
+    def detached(self) -> Model:
+        """The model by itself: serialized, it is this graph at its static sizes, not the file's."""
+        return replace(self, origin=None)
+
     def with_initializers(self, arrays: Mapping[str, Array]) -> Model:
         """The same model with other values for some initializers; nothing else is copied.
 
@@ -204,17 +292,49 @@ class Model:
             initializers[name] = np.ascontiguousarray(array, dtype=old.dtype).reshape(old.shape)
         return replace(self, initializers=initializers)
 
-    def with_dynamic_batch(self) -> Model:
-        """The model, to be written with the symbolic batch that the file had.
-
-        Returns the model unchanged when the file's batch was fixed.
-        """
-        return self if self.batch_axis_name is None else replace(self, dynamic_batch=True)
-
     @property
     def weight_bytes(self) -> int:
         """Bytes of all initializers."""
         return sum(array.nbytes for array in self.initializers.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """A file, and the model that loading made of it.
+
+    `proto` is the file's own message. The values of its initializers are in `arrays`, by name; of
+    the initializers themselves it has what is documented, and sparse ones.
+    `base` is the loaded model. `freed` are weights that the file declares as inputs, too, so that
+    a runtime may fold nothing; `proto` does not. `flushed` is how many subnormal weights of it
+    have become zeros since.
+    """
+
+    proto: onnx.ModelProto
+    arrays: Mapping[str, Array]
+    base: Model
+    freed: tuple[str, ...] = ()
+    flushed: int = 0
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all tensors of the file, those of subgraphs included."""
+        return frozenset({*_tensor_names(self.proto.graph), *self.arrays})
+
+
+def _tensor_names(graph: onnx.GraphProto) -> Iterator[str]:
+    yield from (item.name for item in (*graph.input, *graph.initializer))
+    for node in graph.node:
+        yield from node.output
+        for attribute in node.attribute:
+            for subgraph in (*attribute.graphs, attribute.g):
+                yield from _tensor_names(subgraph)
+
+
+def varying_axes(here: Shape | None, there: Shape | None) -> tuple[int, ...]:
+    """The axes along which a tensor has other sizes for other inputs; none where not known."""
+    if here is None or there is None or len(here) != len(there):
+        return ()
+    return tuple(axis for axis, size in enumerate(here) if size != there[axis])
 
 
 def _sha256(parts: Iterator[bytes]) -> str:

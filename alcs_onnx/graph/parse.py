@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +10,26 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
-from onnx import inliner, numpy_helper, version_converter
+from onnx import inliner, numpy_helper
 
 from alcs_onnx.errors import ModelError, UnsupportedError
 from alcs_onnx.graph.external_data import attribute_tensors, load_all, read_tensor
 from alcs_onnx.graph.model import Array, Model, TensorInfo
 from alcs_onnx.graph.proto import (
+    MIN_IR_VERSION,
     ONNX_ERRORS,
     SMALL_TENSOR,
+    name_nodes,
     numpy_dtype,
     one_line,
     read_initializers,
-    read_node,
     static_shape,
     value_info,
 )
+from alcs_onnx.graph.surgeon import read_nodes
+from alcs_onnx.graph.upgrade import default_opset, upgrade
 from alcs_onnx.sparse_format import OP_DOMAIN
 from alcs_onnx.types import Shape
-
-#: Opset of every loaded model: the first one with the operators that function bodies need.
-MIN_OPSET = 13
-#: The first IR version with functions.
-MIN_IR_VERSION = 8
 
 #: A declared shape: numbers, names of symbolic dimensions, None for an unnamed one.
 Dims = tuple[int | str | None, ...]
@@ -43,9 +40,14 @@ class RawModel:
     """A model as read: opset and names settled, shapes not yet.
 
     `input_dims` has the declared dimensions of each input, None for an unknown rank.
-    `declared` has what the file says of intermediate tensors and outputs.
+    `declared` has what the file says of intermediate tensors and outputs. `proto` is the file's
+    own message without initializers, whose values are in `arrays`; `freed` were declared as inputs
+    as well, and are no longer.
     """
 
+    proto: onnx.ModelProto
+    arrays: Mapping[str, Array]
+    freed: tuple[str, ...]
     model: Model
     input_dims: Mapping[str, Dims | None]
     declared: Mapping[str, tuple[np.dtype[Any], Shape | None]]
@@ -63,18 +65,65 @@ def read_model(path: Path) -> RawModel:
     try:
         check_text(proto)
         _check_opsets(proto)
+        check_split(proto)
         arrays = read_arrays(proto, path.parent)
+        freed = tuple(info.name for info in proto.graph.input if info.name in arrays)
+        particular = _particular_initializers(proto.graph)
         declare_large(proto, arrays)
+        proto = upgrade(proto)
+        arrays.update(read_initializers(proto.graph))
+        original = onnx.ModelProto()
+        original.CopyFrom(proto)
+        _drop_initializers(original, arrays)
+        original.graph.MergeFrom(particular)
         name_nodes(proto.graph)
         proto = inline_functions(proto)
         _check_operators(proto)
-        _check_tensors(proto)
-        proto = _upgrade(proto)
-        arrays.update(read_initializers(proto.graph))
-        return _raw_model(proto, arrays)
+        return _raw_model(proto, arrays, original, freed)
     except (TypeError, ValueError) as error:
         # Damage inside a well-formed message: names that are no text, impossible sizes.
         raise ModelError(f"the ONNX file is damaged: {one_line(error)}") from error
+
+
+def _particular_initializers(graph: onnx.GraphProto) -> onnx.GraphProto:
+    """What arrays cannot say of initializers: documentation, and that one is sparse."""
+    documented = [
+        onnx.TensorProto(name=t.name, doc_string=t.doc_string, metadata_props=t.metadata_props)
+        for t in graph.initializer
+        if t.doc_string or t.metadata_props
+    ]
+    return onnx.GraphProto(initializer=documented, sparse_initializer=graph.sparse_initializer)
+
+
+def _drop_initializers(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
+    """Leave the values of initializers to `arrays`; inputs that are one are inputs no longer."""
+    inputs = [info for info in proto.graph.input if info.name not in arrays]
+    del proto.graph.input[:], proto.graph.initializer[:], proto.graph.sparse_initializer[:]
+    proto.graph.input.extend(inputs)
+
+
+def check_split(proto: onnx.ModelProto) -> None:
+    """Refuse nodes of many outputs, such as Split, that leave one without a name.
+
+    The standard lets only optional outputs have none; ONNX Runtime loads such a file, and its
+    process ends when it runs.
+    """
+    version = opset_of(proto)
+    for index, node in enumerate(proto.graph.node):
+        if "" not in node.output or node.domain not in ("", "ai.onnx"):
+            continue
+        if onnx.defs.has(node.op_type, version) and _is_variadic(node.op_type, version):
+            position = list(node.output).index("")
+            raise ModelError(
+                f"node '{node.name or index}' ({node.op_type}) leaves output {position} without a "
+                "name, on which ONNX Runtime crashes: name it, even if nothing reads it"
+            )
+
+
+def _is_variadic(op_type: str, version: int) -> bool:
+    outputs = onnx.defs.get_schema(op_type, version).outputs
+    variadic = onnx.defs.OpSchema.FormalParameterOption.Variadic
+    return any(output.option == variadic for output in outputs)
 
 
 def parse(path: Path) -> onnx.ModelProto:
@@ -131,7 +180,7 @@ def _check_opsets(proto: onnx.ModelProto) -> None:
 
 def opset_of(proto: onnx.ModelProto) -> int:
     """Version of the default domain, 0 where the file does not say."""
-    return max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    return default_opset(proto.opset_import)
 
 
 def declare_large(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
@@ -175,45 +224,21 @@ def _check_operators(proto: onnx.ModelProto) -> None:
             raise ModelError(f"{label} is no operator of ONNX opset {version}")
 
 
-def _check_tensors(proto: onnx.ModelProto) -> None:
-    """Refuse nodes and outputs that read what nothing produces."""
-    graph = proto.graph
-    known = {"", *(t.name for t in graph.initializer), *(info.name for info in graph.input)}
-    known.update(name for node in graph.node for name in node.output)
-    for index, node in enumerate(graph.node):
-        for name in node.input:
-            if name not in known:
-                raise ModelError(
-                    f"node '{node.name or index}' ({node.op_type}) reads tensor '{name}', "
-                    "which nothing produces"
-                )
-    for info in graph.output:
-        if info.name not in known:
-            raise ModelError(f"graph output '{info.name}' is produced by no node")
-
-
-def _upgrade(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Bring the default domain to at least `MIN_OPSET`."""
-    proto.ir_version = max(proto.ir_version, MIN_IR_VERSION)
-    version = opset_of(proto)
-    if version >= MIN_OPSET:
-        return proto
-    try:
-        return version_converter.convert_version(proto, MIN_OPSET)
-    except ONNX_ERRORS as error:
-        raise UnsupportedError(
-            f"opset {version} cannot be upgraded to {MIN_OPSET}: {one_line(error)}"
-        ) from error
-
-
-def _raw_model(proto: onnx.ModelProto, arrays: dict[str, Array]) -> RawModel:
+def _raw_model(
+    proto: onnx.ModelProto,
+    arrays: dict[str, Array],
+    original: onnx.ModelProto,
+    freed: tuple[str, ...],
+) -> RawModel:
     graph = proto.graph
     name_nodes(graph)  # inlined and upgraded nodes may have no names
     inputs = [info for info in graph.input if info.name not in arrays]
-    for info in (*inputs, *graph.output):
+    for info in inputs:
         kind = info.type.WhichOneof("value")
         if kind not in (None, "tensor_type"):
-            raise UnsupportedError(f"'{info.name}' is a {kind.removesuffix('_type')}, not a tensor")
+            raise UnsupportedError(
+                f"input '{info.name}' is a {kind.removesuffix('_type')}, not a tensor"
+            )
     dims = {info.name: declared_dims(info) for info in inputs}
     names = [info.name for info in inputs]
     if len(set(names)) != len(names):
@@ -224,13 +249,13 @@ def _raw_model(proto: onnx.ModelProto, arrays: dict[str, Array]) -> RawModel:
         if info.type.HasField("tensor_type") and info.type.tensor_type.elem_type
     }
     model = Model(
-        nodes=tuple(read_node(node) for node in graph.node),
+        nodes=read_nodes(graph.node),
         inputs=tuple(
             TensorInfo(info.name, numpy_dtype(info.type.tensor_type.elem_type), ())
             for info in inputs
         ),
         outputs=tuple(
-            TensorInfo(info.name, declared.get(info.name, (np.dtype(np.float32), None))[0], (-1,))
+            TensorInfo(info.name, _output_dtype(info, declared.get(info.name)), (-1,))
             for info in graph.output
         ),
         opset=opset_of(proto),
@@ -240,11 +265,18 @@ def _raw_model(proto: onnx.ModelProto, arrays: dict[str, Array]) -> RawModel:
         other_opsets={
             o.domain: o.version for o in proto.opset_import if o.domain not in ("", "ai.onnx")
         },
-        ir_version=proto.ir_version,
+        ir_version=max(proto.ir_version, MIN_IR_VERSION),
         name=graph.name or "model",
-        metadata={entry.key: entry.value for entry in proto.metadata_props},
     )
-    return RawModel(model, dims, declared)
+    return RawModel(original, arrays, freed, model, dims, declared)
+
+
+def _output_dtype(
+    info: onnx.ValueInfoProto, declared: tuple[np.dtype[Any], Shape | None] | None
+) -> np.dtype[Any] | None:
+    if info.type.WhichOneof("value") not in (None, "tensor_type"):
+        return None
+    return np.dtype(np.float32) if declared is None else declared[0]
 
 
 def declared_dims(info: onnx.ValueInfoProto) -> Dims | None:
@@ -256,24 +288,3 @@ def declared_dims(info: onnx.ValueInfoProto) -> Dims | None:
         d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param or None
         for d in tensor.shape.dim
     )
-
-
-def name_nodes(graph: onnx.GraphProto) -> None:
-    """Give the nodes unique, non-empty names; a name that is unique already is kept.
-
-    Before anything moves nodes: a name that counts nodes is then the same for all who read the
-    file.
-    """
-    count = Counter(node.name for node in graph.node)
-    good = {name for name in count if name and count[name] == 1}
-    taken = set(good)
-    for index, node in enumerate(graph.node):
-        if node.name in good:
-            continue
-        base = node.name or f"{node.op_type}_{index}"
-        name, suffix = base, 0
-        while name in taken:
-            suffix += 1
-            name = f"{base}_{suffix}"
-        taken.add(name)
-        node.name = name

@@ -1,7 +1,8 @@
-"""Between ONNX protobuf messages and the values of `model.py`."""
+"""Reading and making ONNX protobuf messages, below nodes."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,12 +12,15 @@ import onnx.version_converter
 from onnx import helper, numpy_helper
 
 from alcs_onnx.errors import ModelError, UnsupportedError
-from alcs_onnx.graph.model import Array, AttributeValue, Model, Node, Opaque
+from alcs_onnx.graph.model import Array
 from alcs_onnx.types import PartialShape, Shape
 
 #: Initializers up to this many elements stay visible to shape inference, which reads
 #: shapes, axes, scales and the like from them; larger ones are only declared.
 SMALL_TENSOR = 1024
+
+#: The first IR version with functions.
+MIN_IR_VERSION = 8
 
 #: Whatever the compiled parts of the onnx package raise about a model.
 ONNX_ERRORS = (
@@ -26,28 +30,10 @@ ONNX_ERRORS = (
     onnx.version_converter.ConvertError,
 )
 
-_PLAIN: dict[int, Callable[[onnx.AttributeProto], AttributeValue]] = {
-    onnx.AttributeProto.FLOAT: lambda a: float(a.f),
-    onnx.AttributeProto.INT: lambda a: int(a.i),
-    onnx.AttributeProto.FLOATS: lambda a: tuple(float(v) for v in a.floats),
-    onnx.AttributeProto.INTS: lambda a: tuple(int(v) for v in a.ints),
-    onnx.AttributeProto.TENSOR: lambda a: numpy_helper.to_array(a.t),
-}
 
-
-def read_attribute(attribute: onnx.AttributeProto) -> AttributeValue:
-    """One attribute as a plain value; what has no plain form is kept as `Opaque`."""
-    if attribute.type in _PLAIN:
-        return _PLAIN[attribute.type](attribute)
-    try:
-        if attribute.type == onnx.AttributeProto.STRING:
-            return attribute.s.decode()
-        if attribute.type == onnx.AttributeProto.STRINGS:
-            return tuple(s.decode() for s in attribute.strings)
-    except UnicodeDecodeError:
-        pass
-    captured = dict.fromkeys(name for g in subgraphs(attribute) for name in _captures(g))
-    return Opaque(attribute.SerializeToString(deterministic=True), tuple(captured))
+def attribute_captures(attribute: onnx.AttributeProto) -> tuple[str, ...]:
+    """Tensors of the enclosing graph that the subgraphs in an attribute read."""
+    return tuple(dict.fromkeys(name for g in subgraphs(attribute) for name in _captures(g)))
 
 
 def subgraphs(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
@@ -67,53 +53,30 @@ def _captures(graph: onnx.GraphProto) -> list[str]:
     return [name for name in used if name and name not in local]
 
 
-def read_node(proto: onnx.NodeProto) -> Node:
-    """One node; the default domain is always the empty string."""
-    return Node(
-        name=proto.name,
-        op_type=proto.op_type,
-        domain="" if proto.domain == "ai.onnx" else proto.domain,
-        inputs=tuple(proto.input),
-        outputs=tuple(proto.output),
-        attributes={a.name: read_attribute(a) for a in proto.attribute},
-    )
+def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
+    """A copy of `node` that reads and writes other tensors, in its subgraphs too.
+
+    A name that a subgraph defines itself means its own tensor there, and stays.
+    """
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    _rename(copy, names)
+    return copy
 
 
-def write_attribute(node: Node, name: str, value: AttributeValue) -> onnx.AttributeProto:
-    """The attribute message of `node`'s attribute `name`."""
-    if isinstance(value, Opaque):
-        kept = onnx.AttributeProto()
-        kept.ParseFromString(value.data)
-        return kept
-    if isinstance(value, np.ndarray):
-        return helper.make_attribute(name, numpy_helper.from_array(value))
-    if value == ():
-        return helper.make_attribute(name, [], attr_type=_empty_list_type(node, name))
-    return helper.make_attribute(name, value)
-
-
-def _empty_list_type(node: Node, name: str) -> int:
-    """An empty list does not show its type: ask the operator's schema, else integers."""
-    try:
-        schema = onnx.defs.get_schema(node.op_type, domain=node.domain)
-        return int(schema.attributes[name].type.value)  # type: ignore[attr-defined]
-    except (onnx.defs.SchemaError, KeyError):
-        return int(onnx.AttributeProto.INTS)
-
-
-def write_node(node: Node) -> onnx.NodeProto:
-    """The node message of `node`, attributes sorted by name."""
-    proto = onnx.NodeProto(
-        name=node.name,
-        op_type=node.op_type,
-        domain=node.domain,
-        input=node.inputs,
-        output=node.outputs,
-    )
-    proto.attribute.extend(
-        write_attribute(node, name, value) for name, value in sorted(node.attributes.items())
-    )
-    return proto
+def _rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    for field in (node.input, node.output):
+        for index, name in enumerate(field):
+            field[index] = names.get(name, name)
+    for attribute in node.attribute:
+        for graph in subgraphs(attribute):
+            own = {i.name for i in (*graph.input, *graph.initializer)}
+            own |= {name for inner in graph.node for name in inner.output}
+            outer = {name: new for name, new in names.items() if name not in own}
+            for inner in graph.node:
+                _rename(inner, outer)
+            for info in graph.output:
+                info.name = outer.get(info.name, info.name)
 
 
 def element_type(dtype: np.dtype[Any]) -> int:
@@ -166,49 +129,6 @@ def static_shape(info: onnx.ValueInfoProto) -> Shape | None:
     return sizes if dims is not None and len(sizes) == len(dims) else None
 
 
-def opset_imports(opset: int, others: Mapping[str, int]) -> list[onnx.OperatorSetIdProto]:
-    """Opset import messages, the default domain first."""
-    return [
-        helper.make_opsetid(domain, version)
-        for domain, version in (("", opset), *sorted(others.items()))
-    ]
-
-
-def write_proto(
-    model: Model, *, declare_large: bool = False, functions: Iterable[onnx.FunctionProto] = ()
-) -> onnx.ModelProto:
-    """The model message.
-
-    With `declare_large` initializers above `SMALL_TENSOR` elements become graph inputs, so
-    that checks and shape inference neither copy weights nor meet protobuf's 2 GB limit.
-    """
-    graph = onnx.GraphProto(name=model.name)
-    graph.node.extend(write_node(node) for node in model.nodes)
-    for info in model.inputs:
-        dims: list[int | str] = list(info.shape)
-        if model.dynamic_batch and info.name in model.batch_inputs and model.batch_axis_name:
-            dims[0] = model.batch_axis_name
-        graph.input.append(value_info(info.name, info.dtype, dims))
-    for info in model.outputs:
-        shape = None if info.shape == (-1,) else info.shape
-        graph.output.append(value_info(info.name, info.dtype, shape))
-    for name, array in model.initializers.items():
-        if declare_large and array.size > SMALL_TENSOR:
-            graph.input.append(value_info(name, array.dtype, array.shape))
-        else:
-            graph.initializer.append(numpy_helper.from_array(array, name))
-    proto = onnx.ModelProto(
-        ir_version=model.ir_version,
-        producer_name="alcs-onnx",
-        graph=graph,
-        opset_import=opset_imports(model.opset, model.other_opsets),
-        functions=functions,
-    )
-    if model.metadata:
-        helper.set_model_props(proto, dict(model.metadata))
-    return proto
-
-
 def one_line(error: BaseException) -> str:
     """The first informative line of an error of the onnx package."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -247,3 +167,24 @@ def read_initializers(
             ) from error
         arrays[sparse.values.name] = dense
     return arrays
+
+
+def name_nodes(graph: onnx.GraphProto) -> None:
+    """Give the nodes unique, non-empty names; a name that is unique already is kept.
+
+    Before anything moves nodes: a name that counts nodes is then the same for all who read the
+    file.
+    """
+    count = Counter(node.name for node in graph.node)
+    good = {name for name in count if name and count[name] == 1}
+    taken = set(good)
+    for index, node in enumerate(graph.node):
+        if node.name in good:
+            continue
+        base = node.name or f"{node.op_type}_{index}"
+        name, suffix = base, 0
+        while name in taken:
+            suffix += 1
+            name = f"{base}_{suffix}"
+        taken.add(name)
+        node.name = name

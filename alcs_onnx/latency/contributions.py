@@ -22,12 +22,13 @@ from alcs_onnx.latency.overhead import without_overhead
 from alcs_onnx.latency.runner import Runner
 from alcs_onnx.ort import Samples
 from alcs_onnx.reporter import SILENT, Reporter
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.target import ModelTimes
 from alcs_onnx.types import ChannelCurve, ChannelGroup, ChannelTable, Machine, Timing
 
 #: Makes the serialised model in which the named groups keep that many channels; the dense
 #: model of an empty mapping.
-Build = Callable[[Mapping[str, int]], bytes]
+Build = Callable[[Mapping[str, int]], Serialized]
 _Doubles = npt.NDArray[np.float64]
 _Point = tuple[str, int]
 

@@ -27,8 +27,9 @@ FUSIBLE_IN_GEMM = ops_with(lambda op: op.in_gemm)
 _SUFFIX = re.compile(r"(_nchwc(_token_\d+|_\d+)?|_token_\d+|_new_reshape)$")
 #: What it appends to the name of a node that it makes of several: the last or the main one's.
 _PRODUCT_SUFFIX = re.compile(r"/((QuickGelu|MatmulTranspose)Fusion/.*|MatMulAddFusion)$")
-#: What it puts before the name of a Gemm or Conv that an activation was fused into.
-_PREFIX = re.compile(r"^fused ")
+#: What it puts before the name of a Gemm or Conv that an activation was fused into, and before the
+#: tensor of a float16 node that it runs in float32.
+_PREFIX = re.compile(r"^(fused |InsertedPrecisionFreeCast_)")
 #: Operators that are a gate, and what the runtime may replace them by.
 GATE_PARTS = {gate.operator: gate.parts for gate in GATES.values() if gate.operator}
 
@@ -76,7 +77,7 @@ def _gate_times(model: Model, profile: NodeTimes) -> dict[str, float]:
     editor = GraphEditor(model)
     behind: dict[str, float] = {}
     for layer in conv_layers(model):
-        tensor = model.node(layer.name).outputs[0]
+        tensor = editor.tensor(model.node(layer.name).outputs[0])
         following = editor.only_consumer(tensor)
         if following is not None and following.is_op("Add"):
             tensor = following.outputs[0]

@@ -16,19 +16,20 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from alcs_onnx.errors import TargetError
-from alcs_onnx.graph import Model, conv_layers, serialize
+from alcs_onnx.graph import Model, conv_layers, loadable
 from alcs_onnx.latency.estimator import Estimator
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.latency.overhead import profiler_overhead
 from alcs_onnx.latency.runner import Runner
 from alcs_onnx.reporter import SILENT, Reporter
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.sparse_format import block_count, largest_fitting
 from alcs_onnx.target import ModelTimes
 from alcs_onnx.types import DENSITIES, ConvLayer, LatencyTable, LayerCurve, Timing
 
 #: Makes the serialised sparse model whose layers have these densities, at random positions
 #: that depend on the seed: exactly `kept_groups(density, groups)` groups in each layer.
-Build = Callable[[Mapping[str, float], int], bytes]
+Build = Callable[[Mapping[str, float], int], Serialized]
 
 #: Limits of the correction of the profiler's times by those of whole runs.
 _MOST_RATIO = 1.25
@@ -75,7 +76,7 @@ def profile(
     of the layer's name (the custom-op library was not used).
     """
     model, layers = models.dense, models.group_counts()
-    built = [serialize(model)]
+    built = [loadable(model.detached())]
     for index, density in enumerate(DENSITIES):
         reporter.phase("building sparse models", index / len(DENSITIES))
         built.append(models.build(dict.fromkeys(layers, density), seed + index))

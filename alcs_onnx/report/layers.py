@@ -39,10 +39,12 @@ def print_layers(layers: Sequence[LayerReport], *, timed: bool, top: int) -> Non
     say_rest(len(layers), top, "layer")
 
 
-def print_check(check: NumericCheck) -> None:
-    """Whether the written file gives the outputs of the masked dense model."""
+def print_check(check: NumericCheck, against: str) -> None:
+    """Whether the written file gives the outputs of what is named `against`, and on what."""
     verdict = "equal" if check.passed else "NOT EQUAL"
     say(
-        f"outputs against the masked dense model: {verdict} within {check.tolerance:g} "
+        f"outputs against {against}: {verdict} within {check.tolerance:g} "
         f"(with the library {check.with_library:.1e}, without it {check.without_library:.1e})"
     )
+    if check.samples:
+        say(f"compared at: {'; '.join(check.samples)}")

@@ -9,6 +9,7 @@ from alcs_onnx.report.console_table import ConsoleTable
 from alcs_onnx.types import Machine
 
 __all__ = [
+    "LEAST_MS",
     "bytes_text",
     "count_text",
     "counted",
@@ -21,6 +22,10 @@ __all__ = [
 ]
 
 
+#: The least time (ms) that is written as a number.
+LEAST_MS = 0.001
+
+
 def new_table(title: str, *columns: str, optional: Sequence[str] = ()) -> ConsoleTable:
     """A plain table; columns whose name begins with `>` are right-aligned and never broken.
 
@@ -30,9 +35,14 @@ def new_table(title: str, *columns: str, optional: Sequence[str] = ()) -> Consol
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds with four digits or so; `-` where not measured."""
+    """Milliseconds with four digits or so; `-` where not measured.
+
+    What would read as nothing is told to be less than what can be seen.
+    """
     if value is None or not math.isfinite(value):
         return "-"
+    if 0 <= value < LEAST_MS:
+        return f"<{LEAST_MS:g}"
     return f"{value:.3f}" if value < 10 else f"{value:.2f}"
 
 

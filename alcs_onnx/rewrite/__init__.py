@@ -1,6 +1,7 @@
 """Changing models: channels removed, every Conv a SimdSparseConv with its epilogue fused."""
 
 from alcs_onnx.rewrite.dequantize import quantize_weights
+from alcs_onnx.rewrite.masked import masked
 from alcs_onnx.rewrite.redundant import (
     WithoutZeros,
     filter_masks,
@@ -9,7 +10,7 @@ from alcs_onnx.rewrite.redundant import (
 )
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.rewrite.rewriter import compile_sparse, random_model, rewrite
-from alcs_onnx.rewrite.shrink import masked, shrink
+from alcs_onnx.rewrite.shrink import shrink
 
 __all__ = [
     "LayerRewrite",

@@ -21,31 +21,45 @@ from typing import Any
 import numpy as np
 
 from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph import GraphEditor, Model, Node, TensorInfo, int4_dtype, serialize
+from alcs_onnx.graph import (
+    GraphEditor,
+    GraphNode,
+    Model,
+    Node,
+    TensorInfo,
+    int4_dtype,
+    loadable,
+)
+from alcs_onnx.graph.proto import element_type
 from alcs_onnx.ort import create_session
 from alcs_onnx.types import LayerName, QuantizedWeight, Shape
 
 #: The opset that brought 4-bit integers.
 _INT4_OPSET = 21
+#: The opset that brought a scale for each channel to DequantizeLinear.
+_CHANNEL_SCALES_OPSET = 13
+#: Attributes of a Cast to float32.
+_TO_FLOAT = {"to": 1}
 
 
 def quantize_weights(model: Model, quantized: Mapping[LayerName, QuantizedWeight]) -> Model:
     """The model with the second input of some nodes (Conv, Gemm, ...) quantized.
 
-    Weights become DequantizeLinear nodes. `quantized` maps names of nodes to weights of the
-    shapes that they have now. Levels take a byte, or half of one where they have at most 4 bits
-    and the model's opset (21) and the installed ONNX Runtime know 4-bit integers. Raises
-    `ModelError` for a node that has no constant weight, and for a weight or scales of another
-    shape.
+    Weights become DequantizeLinear nodes, or Cast and Mul where there is a scale for each channel
+    and the opset is below 13, whose DequantizeLinear has one scale only. `quantized` maps names
+    of nodes to weights of the shapes that they have now. Levels take a byte, or half of one where
+    they have at most 4 bits and the model's opset (21) and the installed ONNX Runtime know 4-bit
+    integers. Raises `ModelError` for a node that has no constant weight, and for a weight or
+    scales of another shape.
     """
     editor = GraphEditor(model)
     for name, weight in quantized.items():
-        node = editor.node(name)
-        old = None if node is None else editor.constant(node.input(1))
-        if old is None:
+        node = editor.node(name) if any(n.name == name for n in model.nodes) else None
+        old = None if node is None else node.constant(1)
+        if node is None or old is None:
             raise ModelError(f"node '{name}' has no constant weight to quantize")
         check_fits(name, weight, old.shape)
-        insert_quantized(editor, name, weight, dequantize=True)
+        insert_quantized(editor, node, weight, dequantize=True)
     return editor.build()
 
 
@@ -64,51 +78,33 @@ def check_fits(name: str, weight: QuantizedWeight, shape: Shape) -> None:
 
 
 def insert_quantized(
-    editor: GraphEditor, name: str, weight: QuantizedWeight, *, dequantize: bool = False
+    editor: GraphEditor, node: GraphNode, weight: QuantizedWeight, *, dequantize: bool = False
 ) -> None:
-    """Let node `name` read levels times scale as its second input.
+    """Let `node` read levels times scale as its second input.
 
-    By DequantizeLinear if `dequantize`, else by Cast and Mul.
+    By DequantizeLinear if `dequantize` and the opset has one for such scales, else by Cast and Mul;
+    in the element type that the weight had.
     """
-    node = editor.node(name)
-    assert node is not None
-    stored = weight.levels.astype(_level_dtype(editor.opset, weight))
-    levels = editor.add_initializer(f"{name}.levels", stored)
-    result = editor.unique_name(f"{name}.weight")
-    if dequantize:
-        channels = weight.scale.size > 1
-        scale = weight.scale if channels else weight.scale.reshape(())
-        scales = editor.add_initializer(f"{name}.scale", scale)
-        editor.insert_node(
-            Node(
-                _free(editor, f"{name}.dequantize"),
-                "DequantizeLinear",
-                (levels, scales),
-                (result,),
-                {"axis": 0} if channels else {},
-            )
-        )
+    name, opset = node.name, int(editor.opset)
+    floats_type = node.values(1).dtype
+    dequantize = dequantize and floats_type == np.float32
+    scale = weight.scale.astype(floats_type, copy=False)
+    stored = weight.levels.astype(_level_dtype(opset, weight))
+    levels = editor.add_constant(f"{name}.levels", stored)
+    result = editor.add_tensor(f"{name}.weight")
+    channels = weight.scale.size > 1
+    if dequantize and (not channels or opset >= _CHANNEL_SCALES_OPSET):
+        added = editor.unique_node_name(f"{name}.dequantize")
+        scales = editor.add_constant(f"{name}.scale", scale if channels else scale.reshape(()))
+        axis = {"axis": 0} if channels else {}
+        editor.add_node(added, "DequantizeLinear", [levels, scales], [result], axis)
     else:
-        scales = editor.add_initializer(
-            f"{name}.scale", weight.scale.reshape(-1, *(1,) * (stored.ndim - 1))
-        )
-        floats = editor.unique_name(f"{name}.floats")
-        editor.insert_node(_cast(_free(editor, f"{name}.cast"), levels, floats))
-        editor.insert_node(Node(_free(editor, f"{name}.mul"), "Mul", (floats, scales), (result,)))
-    editor.update_node(node, inputs=(node.inputs[0], result, *node.inputs[2:]))
-
-
-def _cast(name: str, levels: str, floats: str) -> Node:
-    return Node(name, "Cast", (levels,), (floats,), {"to": 1})
-
-
-def _free(editor: GraphEditor, base: str) -> str:
-    """A name that no node has."""
-    name, count = base, 0
-    while editor.node(name) is not None:
-        count += 1
-        name = f"{base}_{count}"
-    return name
+        scales = editor.add_constant(f"{name}.scale", scale.reshape(-1, *(1,) * (stored.ndim - 1)))
+        floats = editor.add_tensor(f"{name}.floats")
+        cast, mul = (editor.unique_node_name(f"{name}.{end}") for end in ("cast", "mul"))
+        editor.add_node(cast, "Cast", [levels], [floats], {"to": element_type(floats_type)})
+        editor.add_node(mul, "Mul", [floats, scales], [result])
+    node.inputs[1] = result
 
 
 def _level_dtype(opset: int, weight: QuantizedWeight) -> np.dtype[Any]:
@@ -125,7 +121,7 @@ def _runs(small: np.dtype[Any]) -> bool:
     levels = np.arange(prod(shape)).astype(small)
     probe = Model(
         nodes=(
-            _cast("cast", "levels", "floats"),
+            Node("cast", "Cast", ("levels",), ("floats",), {"to": element_type(float32)}),
             Node("add", "Add", ("floats", "x"), ("y",)),
         ),
         inputs=(TensorInfo("x", float32, shape),),
@@ -137,7 +133,7 @@ def _runs(small: np.dtype[Any]) -> bool:
         ir_version=10,
     )
     try:
-        create_session(serialize(probe), library=False)
+        create_session(loadable(probe), library=False)
     except AlcsError:
         return False
     return True

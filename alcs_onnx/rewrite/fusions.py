@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from alcs_onnx.graph import GraphEditor, Node, match_activation
+from alcs_onnx.graph import GraphEditor, GraphNode, Tensor, constant, match_activation
 from alcs_onnx.types import Activation
 
 
@@ -21,16 +21,18 @@ from alcs_onnx.types import Activation
 class Epilogue:
     """What the fused node computes after the convolution, and the nodes it replaces."""
 
-    output: str
-    residual: str | None = None
+    output: Tensor
+    residual: Tensor | None = None
     activation: Activation = field(default_factory=Activation)
-    absorbed: tuple[str, ...] = ()
+    absorbed: tuple[GraphNode, ...] = ()
     fused: tuple[str, ...] = ()
     unfused: str = ""
 
-    def grown(self, name: str, nodes: Sequence[Node], output: str, **changes: Any) -> Epilogue:
+    def grown(
+        self, name: str, nodes: Sequence[GraphNode], output: Tensor, **changes: Any
+    ) -> Epilogue:
         """This epilogue with one fusion more, which takes over `nodes`."""
-        absorbed = (*self.absorbed, *(node.name for node in nodes))
+        absorbed = (*self.absorbed, *nodes)
         fused = (*self.fused, name)
         return replace(self, output=output, absorbed=absorbed, fused=fused, **changes)
 
@@ -44,17 +46,16 @@ def _residual(editor: GraphEditor, epilogue: Epilogue) -> Epilogue | str | None:
     node = editor.only_consumer(epilogue.output)
     if node is None or not node.is_op("Add"):
         return None
-    others = [name for name in node.inputs if name != epilogue.output]
+    others = [tensor for tensor in node.inputs if tensor is not epilogue.output]
     if len(others) != 1:
         return "it is added to itself"
     residual = others[0]
-    if editor.constant(residual) is not None:
+    if constant(residual) is not None:
         return "the other operand of Add is constant"
-    shape = editor.shapes.get(epilogue.output)
-    if shape is None or editor.shapes.get(residual) != shape:
+    if epilogue.output.shape is None or residual.shape != epilogue.output.shape:
         return "the operands of Add differ in shape"
-    if editor.dtypes.get(residual) != np.float32:
-        return "the other operand of Add is not float32"
+    if residual.dtype not in (np.float32, np.float16):
+        return "the other operand of Add is no float"
     return epilogue.grown("residual", [node], node.outputs[0], residual=residual)
 
 
@@ -72,7 +73,7 @@ Fusion = Callable[[GraphEditor, Epilogue], Epilogue | str | None]
 FUSIONS: tuple[Fusion, ...] = (_residual, _activation)
 
 
-def match_epilogue(editor: GraphEditor, conv: Node) -> Epilogue:
+def match_epilogue(editor: GraphEditor, conv: GraphNode) -> Epilogue:
     """Everything that can be fused into `conv`; `unfused` says what stopped it."""
     epilogue = Epilogue(output=conv.outputs[0])
     for fusion in FUSIONS:
@@ -87,4 +88,4 @@ def match_epilogue(editor: GraphEditor, conv: Node) -> Epilogue:
         return replace(epilogue, unfused="its result is a graph output or read more than once")
     if epilogue.fused:
         return epilogue
-    return replace(epilogue, unfused=f"{following.op_type} cannot be fused")
+    return replace(epilogue, unfused=f"{following.op} cannot be fused")

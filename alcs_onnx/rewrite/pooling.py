@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcs_onnx.graph import GraphEditor, Node
+from alcs_onnx.graph import GraphEditor, GraphNode, Tensor
 from alcs_onnx.op_traits import ops_with
+from alcs_onnx.rewrite.half import read_as_float32, write_from_float32
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_MAX_POOL
 
 #: Window size and stride of the library's kernels.
@@ -22,30 +23,33 @@ _KEEP_LAYOUT = ops_with(lambda op: op.blocked)
 
 def replace_max_pools(editor: GraphEditor) -> None:
     """Replace what the library does faster."""
-    for node in editor.nodes:
+    for node in list(editor.nodes):
         if not node.is_op("MaxPool"):
             continue
-        window = _window(editor, node)
-        if window is None or _comes_blocked(editor, node.inputs[0]):
+        window = _window(node)
+        if window is None or _comes_blocked(node.inputs[0]):
             continue
-        editor.replace_node(
-            Node(node.name, OP_MAX_POOL, node.inputs[:1], node.outputs[:1], window, OP_DOMAIN)
-        )
+        read, result = read_as_float32(editor, node.inputs[0]), node.outputs[0]
+        editor.remove(node)
+        made = write_from_float32(editor, result)
+        editor.add_node(node.name, OP_MAX_POOL, [read], [made], window, OP_DOMAIN)
 
 
-def _window(editor: GraphEditor, node: Node) -> dict[str, tuple[int, ...]] | None:
+def _window(node: GraphNode) -> dict[str, tuple[int, ...]] | None:
     """The attributes of SimdMaxPool that compute the same, or None."""
-    size, out = (editor.shapes.get(name) for name in (node.inputs[0], node.outputs[0]))
+    size, out = node.inputs[0].shape, node.outputs[0].shape
     kernel = node.ints_attribute("kernel_shape")
     if size is None or out is None or len(size) != 4 or min(*size[2:], *out[2:]) < 1:
         return None
-    if len(node.outputs) > 1 and node.outputs[1]:  # the indices
+    if len(node.outputs) > 1 and node.outputs[1].name:  # the indices
         return None
-    if editor.dtypes.get(node.inputs[0]) != np.float32 or kernel[0] != kernel[1]:
+    if node.inputs[0].dtype not in (np.float32, np.float16):
+        return None
+    if kernel[0] != kernel[1]:
         return None
     strides = node.ints_attribute("strides") or (1, 1)
     dilations = node.ints_attribute("dilations") or (1, 1)
-    auto_pad = node.attributes.get("auto_pad", "NOTSET")
+    auto_pad = node.attrs.get("auto_pad", "NOTSET")
     if strides[0] != strides[1] or (kernel[0], strides[0]) not in WINDOWS:
         return None
     if dilations != (1, 1) or auto_pad != "NOTSET":
@@ -60,17 +64,17 @@ def _window(editor: GraphEditor, node: Node) -> dict[str, tuple[int, ...]] | Non
     return {"kernel_shape": kernel, "strides": strides, "pads": (*begin, *end)}
 
 
-def _comes_blocked(editor: GraphEditor, tensor: str) -> bool:
+def _comes_blocked(tensor: Tensor) -> bool:
     """Whether a convolution that ONNX Runtime does itself is where the tensor comes from."""
-    seen: set[str] = set()
-    open_tensors = [tensor]
-    while open_tensors:
-        producer = editor.producer(open_tensors.pop())
-        if producer is None or producer.name in seen:
+    seen: set[GraphNode] = set()
+    open_nodes = list(tensor.inputs)
+    while open_nodes:
+        node = open_nodes.pop()
+        if node in seen:
             continue
-        seen.add(producer.name)
-        if producer.is_op("Conv"):
+        seen.add(node)
+        if node.is_op("Conv"):
             return True
-        if producer.is_op(*_KEEP_LAYOUT):
-            open_tensors += [name for name in producer.inputs if name]
+        if node.is_op(*_KEEP_LAYOUT):
+            open_nodes += [producer for read in node.inputs for producer in read.inputs]
     return False

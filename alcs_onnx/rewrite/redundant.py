@@ -64,8 +64,12 @@ def filter_masks(
         shape = model.initializers[name].shape
         masks.setdefault(name, np.ones(shape, np.bool_))[positions] = False
 
-    # A bias that another node uses, too, is left as it is: the channel is then not zero.
-    own = {x.name: x.bias for x in layers.values() if x.bias and len(model.consumers(x.bias)) == 1}
+    # A bias that has another use, too, is left as it is: the channel is then not zero.
+    own = {
+        x.name: x.bias
+        for x in layers.values()
+        if x.bias and len(model.consumers(x.bias)) == 1 and not model.is_output(x.bias)
+    }
     gone = {layers[name].weight: ~mask.reshape(-1) for name, mask in keep.items()}
     for name in keep:
         clear(layers[name].weight, gone[layers[name].weight])

@@ -13,13 +13,13 @@ from alcs_onnx.graph import (
     AttributeValue,
     GraphEditor,
     Model,
-    Node,
     conv_layers,
     model_macs,
     skipped_convs,
 )
 from alcs_onnx.rewrite.dequantize import check_fits, insert_quantized
 from alcs_onnx.rewrite.fusions import match_epilogue
+from alcs_onnx.rewrite.half import drop_round_trips, read_as_float32, write_from_float32
 from alcs_onnx.rewrite.pooling import replace_max_pools
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
 from alcs_onnx.rewrite.stored_weights import store_packed, store_plain
@@ -190,7 +190,7 @@ def _rewrite(
     for layer in reversed(conv_layers(model)):
         levels = quantized.get(layer.name)
         if levels is None:
-            weight = model.initializers[layer.weight]
+            weight = model.initializers[layer.weight].astype(np.float32, copy=False)
         else:
             check_fits(layer.name, levels, layer.weight_shape)
             weight = levels.values()
@@ -203,6 +203,7 @@ def _rewrite(
             row = _replace(editor, layer, weight, how, levels)
         rows[layer.name] = row
     replace_max_pools(editor)
+    drop_round_trips(editor)
     order = [node.name for node in model.nodes if node.name in rows]
     return RewriteResult(editor.build(), tuple(rows[name] for name in order), model_macs(model))
 
@@ -220,15 +221,14 @@ def _leave(
     mask = np.ones((), dtype=np.bool_)
     if how.keep is not None and pruned:
         mask = group_mask_to_weight_mask(how.keep, weight.shape, layer.group, how.simd_group)
+    node = editor.node(layer.name)
     if levels is not None:
         kept = np.where(mask, levels.levels, np.int8(0))
-        insert_quantized(editor, layer.name, replace(levels, levels=kept))
+        insert_quantized(editor, node, replace(levels, levels=kept))
         return f"{note}, its weights are quantized"
     if pruned:
-        name = editor.add_initializer(f"{layer.name}.masked", np.where(mask, weight, np.float32(0)))
-        node = editor.node(layer.name)
-        assert node is not None
-        editor.update_node(node, inputs=(node.inputs[0], name, *node.inputs[2:]))
+        zeroed = np.where(mask, weight, np.float32(0)).astype(node.inputs[1].dtype)
+        node.inputs[1] = editor.add_constant(f"{layer.name}.masked", zeroed)
     return note
 
 
@@ -241,7 +241,6 @@ def _replace(
 ) -> LayerRewrite:
     """Put the sparse op in place of the Conv and of all that fuses into it."""
     conv = editor.node(layer.name)
-    assert conv is not None
     try:
         if levels is None:
             stored = store_plain(layer, weight, how.simd_group, how.keep)
@@ -250,26 +249,26 @@ def _replace(
     except AlcsError as error:
         raise ModelError(f"layer '{layer.name}': {error}") from error
     epilogue = match_epilogue(editor, conv)
-    bias = editor.constant(layer.bias) if layer.bias else None
+    bias = conv.constant(2)
     if bias is None:
         bias = np.zeros(layer.out_channels, np.float32)
     inputs = [
-        conv.inputs[0],
-        *(editor.add_initializer(f"{layer.name}.{n}", a) for n, a in stored.inputs.items()),
-        editor.add_initializer(f"{layer.name}.bias", bias),
+        read_as_float32(editor, conv.inputs[0]),
+        *(editor.add_constant(f"{layer.name}.{n}", a) for n, a in stored.inputs.items()),
+        editor.add_constant(f"{layer.name}.bias", bias.astype(np.float32, copy=False)),
     ]
     if epilogue.residual is not None:
-        inputs.append(epilogue.residual)
-    editor.remove_nodes([layer.name, *epilogue.absorbed])
+        inputs.append(read_as_float32(editor, epilogue.residual))
+    for node in (conv, *epilogue.absorbed):
+        editor.remove(node)
+    output = write_from_float32(editor, epilogue.output)
     op_type = stored.op if epilogue.residual is None else stored.residual_op
     attributes: dict[str, AttributeValue] = {
         **_geometry(layer, stored.simd_group),
         **stored.attributes,
         **asdict(epilogue.activation),
     }
-    editor.insert_node(
-        Node(layer.name, op_type, tuple(inputs), (epilogue.output,), attributes, OP_DOMAIN)
-    )
+    editor.add_node(layer.name, op_type, inputs, [output], attributes, OP_DOMAIN)
     return LayerRewrite(
         layer=layer.name,
         op=op_type,

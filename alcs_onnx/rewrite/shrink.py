@@ -6,50 +6,13 @@ The result has the operators of the model it is made of, and is faster in any ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
-
-from alcs_onnx.coupling import RULES, Changes, Coupling
-from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import GraphEditor, Model, Node
-from alcs_onnx.graph.model import Array
-from alcs_onnx.types import BoolArray, ChannelMask, Shape
-
-
-@dataclass(frozen=True, eq=False)
-class _Kept:
-    """What is left of every tensor; see `alcs_onnx.coupling.Kept`."""
-
-    model: Model
-    coupling: Coupling
-    classes: BoolArray
-
-    def along(self, tensor: str) -> tuple[int, BoolArray] | None:
-        """Axis of an activation and which of its positions stay; None when all do."""
-        found = self.coupling.activations.get(tensor)
-        if found is None:
-            return None
-        mask = self.classes[found[1]]
-        return None if mask.all() else (found[0], mask)
-
-    def axis(self, constant: str, axis: int) -> BoolArray | None:
-        """Which positions of a constant stay along `axis`; None when all do."""
-        found = self.coupling.constants.get(constant, {}).get(axis)
-        if found is None:
-            return None
-        mask = self.classes[found]
-        return None if mask.all() else mask
-
-    def shape(self, tensor: str) -> Shape:
-        """The shape of an activation afterwards."""
-        before = self.model.shapes[tensor]
-        found = self.along(tensor)
-        if found is None:
-            return before
-        axis, mask = found
-        return (*before[:axis], int(mask.sum()), *before[axis + 1 :])
+from alcs_onnx.coupling import Changes, Coupling, Override, rule_of
+from alcs_onnx.graph import GraphEditor, Model
+from alcs_onnx.rewrite.kept import KeptChannels, taken
+from alcs_onnx.rewrite.numbers import Place, settle_numbers
+from alcs_onnx.types import ChannelMask
 
 
 def shrink(model: Model, coupling: Coupling, keep: Mapping[str, ChannelMask]) -> Model:
@@ -58,73 +21,61 @@ def shrink(model: Model, coupling: Coupling, keep: Mapping[str, ChannelMask]) ->
     `keep[group]` is [channels] of that group, True where one stays; groups not named stay
     whole. Raises `AlcsError` for masks that do not fit, and for a coupling of another model.
     """
-    kept = _kept(model, coupling, keep)
+    kept = KeptChannels.of(model, coupling, keep)
     editor = GraphEditor(model)
-    for name, axes in coupling.constants.items():
-        editor.set_initializer(name, _taken(kept, name, axes, model.initializers[name]))
+    for name in coupling.constants:
+        array = model.initializers[name]
+        editor.tensor(name).values = taken(array, kept.masks(name))
+    for name in dict.fromkeys(name for name, _ in coupling.copies):
+        _take_copies(editor, kept, name)
+    overrides: dict[Place, Override] = {}
     for node in model.nodes:
-        rule = RULES.get(node.op_type) if node.domain == "" else None
-        if rule is not None and rule.resize is not None:
-            _apply(editor, node, rule.resize(node, kept))
-    return editor.build(infer_shapes=True)
+        rule = rule_of(node)
+        if rule is not None and rule.resize is not None and node.name in coupling.ruled:
+            changes = rule.resize(node, kept)
+            _apply(editor, node.name, changes)
+            overrides |= {(node.name, i): found for i, found in changes.overrides.items()}
+    settle_numbers(editor, kept, overrides)
+    return _with_shapes(editor.build(infer_shapes=True), kept)
 
 
-def masked(model: Model, coupling: Coupling, keep: Mapping[str, ChannelMask]) -> Model:
-    """The model at full size whose layers ignore the channels that `keep` gives up.
-
-    Every weight that reads a removed channel is zero there: what `shrink` makes computes the
-    same outputs. Raises as `shrink` does.
-    """
-    _kept(model, coupling, keep)
-    zeroed: dict[str, Array] = {}
-    for slot, positions in coupling.removed(keep):
-        if (slot.tensor, slot.axis) in coupling.read:
-            if slot.tensor not in zeroed:
-                zeroed[slot.tensor] = model.initializers[slot.tensor].copy()
-            zero = np.moveaxis(_zero(model, slot.tensor), slot.axis, 0)
-            np.moveaxis(zeroed[slot.tensor], slot.axis, 0)[positions] = zero[positions]
-    return model.with_initializers(zeroed)
-
-
-def _zero(model: Model, tensor: str) -> Array:
-    """What stands for zero in a constant, in its shape: the zero points of quantised weights."""
-    array = model.initializers[tensor]
-    for node in model.consumers(tensor):
-        if node.is_op("DequantizeLinear") and node.inputs[0] == tensor and node.input(2):
-            zero = model.initializers[node.inputs[2]]
-            if zero.ndim == 1:
-                axis = node.int_attribute("axis", 1) % array.ndim
-                zero = zero.reshape([-1 if a == axis else 1 for a in range(array.ndim)])
-            return np.broadcast_to(zero, array.shape)
-    return np.broadcast_to(np.zeros((), array.dtype), array.shape)
+def _take_copies(editor: GraphEditor, kept: KeptChannels, name: str) -> None:
+    """Give each reader of a vector its part: one for all where all keep the same positions."""
+    model = kept.model
+    array = model.initializers[name]
+    parts: dict[tuple[tuple[int, bytes], ...], list[str]] = {}
+    masks = {reader.name: kept.masks(name, reader.name) for reader in model.consumers(name)}
+    for reader, own in masks.items():
+        key = tuple((axis, mask.tobytes()) for axis, mask in sorted(own.items()))
+        parts.setdefault(key, []).append(reader)
+    for key, readers in parts.items():
+        part = taken(array, masks[readers[0]])
+        if len(parts) == 1:
+            editor.tensor(name).values = part
+        elif key:
+            copy = editor.add_constant(f"{name}.of.{readers[0]}", part)
+            for reader in readers:
+                node = editor.node(reader)
+                editor.redirect(editor.tensor(name), copy, node)
 
 
-def _kept(model: Model, coupling: Coupling, keep: Mapping[str, ChannelMask]) -> _Kept:
-    if coupling.topology_digest != model.topology_digest:
-        raise AlcsError("the channel groups are those of another model: analyse this one")
-    return _Kept(model, coupling, coupling.kept_classes(keep))
-
-
-def _taken(kept: _Kept, name: str, axes: Mapping[int, Any], array: Array) -> Array:
-    for axis in axes:
-        mask = kept.axis(name, axis)
-        if mask is not None:
-            array = np.compress(mask, array, axis=axis)
-    return array
-
-
-def _apply(editor: GraphEditor, node: Node, changes: Changes) -> None:
-    if changes == Changes():
-        return
-    attributes = {k: v for k, v in node.attributes.items() if k not in changes.drop_attributes}
-    inputs = list(node.inputs)
+def _apply(editor: GraphEditor, name: str, changes: Changes) -> None:
+    node = editor.node(name)
+    attributes = {k: v for k, v in node.attrs.items() if k not in changes.drop_attributes}
+    node.attrs = {**attributes, **changes.attributes}
     for index, array in changes.inputs.items():
-        inputs += [""] * (index + 1 - len(inputs))
-        inputs[index] = editor.add_initializer(f"{node.name}.input{index}", array)
-    for index in changes.drop_inputs:
-        inputs[index] = ""
-    while inputs and not inputs[-1]:
-        inputs.pop()
-    editor.replace_node(
-        replace(node, inputs=tuple(inputs), attributes={**attributes, **changes.attributes})
-    )
+        node.set_input(index, editor.add_constant(f"{name}.input{index}", array))
+
+
+def _with_shapes(smaller: Model, kept: KeptChannels) -> Model:
+    """The shapes that inference cannot tell, behind numbers that are computed at run time."""
+    known = {
+        name: kept.shape(name)
+        for node in smaller.nodes
+        for name in node.outputs
+        if name in kept.model.shapes
+    }
+    shapes = {**known, **smaller.shapes}
+    dtypes = {**{name: kept.model.dtypes[name] for name in known}, **smaller.dtypes}
+    outputs = tuple(replace(x, shape=shapes.get(x.name, x.shape)) for x in smaller.outputs)
+    return replace(smaller, shapes=shapes, dtypes=dtypes, outputs=outputs)

@@ -12,4 +12,6 @@ def reason_dense(model: Model, layer: ConvLayer) -> str:
         return "depthwise: few weights, each channel its own"
     if len(model.consumers(layer.weight)) > 1:
         return "weights shared with another node"
+    if model.is_output(layer.weight):
+        return "weights that are an output of the model, too"
     return ""

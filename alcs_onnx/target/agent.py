@@ -27,7 +27,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from alcs_onnx.errors import AlcsError, TargetError
-from alcs_onnx.ort import SessionRunner, create_session, random_feeds
+from alcs_onnx.feeds import make_feeds
+from alcs_onnx.ort import Feeds, SessionRunner, create_session
 from alcs_onnx.target.machine import describe
 from alcs_onnx.target.profile_log import read_profile
 
@@ -70,9 +71,9 @@ class Agent:
         if request.get("feeds"):
             with np.load(request["feeds"]) as stored:
                 arrays = [stored[key] for key in stored.files]
-            feeds = dict(zip(request["inputs"], arrays, strict=True))
+            feeds: Feeds = dict(zip(request["inputs"], arrays, strict=True))
         else:
-            feeds = random_feeds(session)
+            feeds = make_feeds(session).feeds
         self._runner = SessionRunner(
             session, feeds, int(request["lead_in"]), float(request["pause"])
         )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from alcs_onnx.ort import Feeds, Samples
 from alcs_onnx.reporter import SILENT, Reporter
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.types import Machine
 
 
@@ -53,7 +54,7 @@ class Target(Protocol):
 
     def time(
         self,
-        models: Sequence[bytes],
+        models: Sequence[Serialized],
         *,
         threads: int = 1,
         iterations: int = 50,
@@ -68,7 +69,7 @@ class Target(Protocol):
 
     def node_times(
         self,
-        models: Sequence[bytes],
+        models: Sequence[Serialized],
         *,
         threads: int = 1,
         iterations: int = 50,

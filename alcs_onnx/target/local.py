@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from alcs_onnx.errors import TargetError
+from alcs_onnx.feeds import make_feeds
 from alcs_onnx.ort import (
     Feeds,
     Runner,
@@ -21,9 +22,9 @@ from alcs_onnx.ort import (
     SessionRunner,
     create_session,
     interleave,
-    random_feeds,
 )
 from alcs_onnx.reporter import SILENT, Reporter
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.target.base import ModelTimes, NodeTimes
 from alcs_onnx.target.machine import describe
 from alcs_onnx.target.profile_log import read_profile
@@ -69,7 +70,7 @@ class LocalTarget:
 
     def time(
         self,
-        models: Sequence[bytes],
+        models: Sequence[Serialized],
         *,
         threads: int = 1,
         iterations: int = 50,
@@ -86,7 +87,7 @@ class LocalTarget:
 
     def node_times(
         self,
-        models: Sequence[bytes],
+        models: Sequence[Serialized],
         *,
         threads: int = 1,
         iterations: int = 50,
@@ -113,7 +114,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 @contextmanager
 def _load(
-    models: Sequence[bytes],
+    models: Sequence[Serialized],
     profiled: Sequence[bool],
     threads: int,
     feeds: Sequence[Feeds | None],
@@ -132,7 +133,7 @@ def _load(
         for model, prefix, inputs in zip(models, prefixes, feeds, strict=True):
             session = create_session(model, threads, library, prefix)
             runners.append(
-                _ProfiledSession(session, inputs or random_feeds(session), lead_in=_LEAD_IN)
+                _ProfiledSession(session, inputs or make_feeds(session).feeds, lead_in=_LEAD_IN)
             )
         yield runners
 
@@ -140,7 +141,7 @@ def _load(
 def _load_workers(
     stack: ExitStack,
     folder: Path,
-    models: Sequence[bytes],
+    models: Sequence[Serialized],
     prefixes: Sequence[Path | None],
     threads: int,
     feeds: Sequence[Feeds | None],
@@ -150,9 +151,10 @@ def _load_workers(
     workers = [stack.enter_context(Worker()) for _ in models]
     path = folder / "model.onnx"
     for worker, model, prefix, inputs in zip(workers, models, prefixes, feeds, strict=True):
-        path.write_bytes(model)
+        if isinstance(model, bytes):
+            path.write_bytes(model)
         worker.load(
-            path,
+            path if isinstance(model, bytes) else model.path,
             inputs,
             threads,
             library=library,

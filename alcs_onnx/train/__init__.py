@@ -38,11 +38,13 @@ from alcs_onnx.train.data import (
 from alcs_onnx.train.evaluation import evaluate
 from alcs_onnx.train.finetune import finetune
 from alcs_onnx.train.gradients import mean_gradients
+from alcs_onnx.train.limits import limits
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.penalty import limited_rho
 from alcs_onnx.train.quantize import quantize_weights
 from alcs_onnx.train.run import AS_IT_IS, Start, TrainRun
 from alcs_onnx.train.verify import verify
+from alcs_onnx.train.weights import weights_of
 
 __all__ = [
     "AS_IT_IS",
@@ -66,9 +68,11 @@ __all__ = [
     "evaluate",
     "finetune",
     "limited_rho",
+    "limits",
     "load_data",
     "mean_gradients",
     "quantize_weights",
     "subset",
     "verify",
+    "weights_of",
 ]

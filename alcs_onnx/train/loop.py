@@ -189,7 +189,12 @@ class Trainer:
 
     def _calibration_inputs(self) -> tuple[Tensor, ...]:
         """Shuffled training samples, the same each time, as many as `CALIBRATION` allows."""
-        size = sum(int(np.prod(info.shape[1:])) for info in self.model.inputs)
+        counts = self.module.counts_samples
+        size = sum(
+            int(np.prod(info.shape[1:]))
+            for info, counted in zip(self.model.inputs, counts, strict=True)
+            if counted
+        )
         wanted = min(max(CALIBRATION // max(size, 1), 16), 512)
         wanted = self.module.usable_batch(wanted)
         seed = epoch_seed(self.config.seed, "calibration", 0)
@@ -200,7 +205,10 @@ class Trainer:
             count += batch.size
             if count >= wanted:
                 break
-        return tuple(torch.cat(parts)[:wanted] for parts in zip(*found, strict=True))
+        return tuple(
+            torch.cat(parts)[:wanted] if counted else parts[0]
+            for parts, counted in zip(zip(*found, strict=True), counts, strict=True)
+        )
 
     def measure(self) -> Evaluation | None:
         """The metric of the module as it is on the test samples, None where there are none."""

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from alcs_onnx.errors import AlcsError, ModelError
-from alcs_onnx.graph import Model
+from alcs_onnx.graph import Model, as_float32, free_batch
 from alcs_onnx.train.operators import Build, find
 from alcs_onnx.train.operators.registry import Step
+from alcs_onnx.train.places import computed_from_sizes, placed
+from alcs_onnx.train.weights import weights_of
 from alcs_onnx.types import FloatArray
 
 
@@ -40,35 +42,38 @@ class _Call:
 class OnnxModule(nn.Module):
     """`Model` in torch. Inputs and outputs keep their ONNX order and layout.
 
-    Float initializers that feed a weight-like input of a node (its operator says which) are
-    parameters, everything else is a constant buffer. `channels_last` computes 4-D tensors
-    in that memory format, which only changes speed. `inplace` lets a Relu overwrite its
-    input where nothing else needs it.
+    Weights (`weights.weights_of`) are parameters, everything else is a constant buffer. Several
+    samples at once give what each of them gives (`graph.free_batch`); a model that takes only the
+    number that its file fixes is run piece by piece, which is slower. `channels_last` computes 4-D
+    tensors in that memory format, which only changes speed. `inplace` lets a Relu overwrite its
+    input where nothing else needs it. A float16 model is one of float32 here: its inputs may be
+    either, and its weights are trained in float32.
 
     Raises `UnsupportedError`, naming the node, for an operator that is not in the table.
     """
 
     def __init__(self, model: Model, *, channels_last: bool = False, inplace: bool = True) -> None:
         super().__init__()
+        model = as_float32(model)
         self._channels_last = channels_last
         self.input_names = tuple(info.name for info in model.inputs)
         self.output_names = tuple(info.name for info in model.outputs)
+        batching = free_batch(model)
+        model = batching.model
+        self._batch = batching.size
+        self._any_batch = not batching.reason
+        #: For each input, whether its first axis counts samples.
+        self.counts_samples = tuple(name in batching.inputs for name in self.input_names)
         self._registers: dict[str, int] = {}
         calls: list[tuple[Step, tuple[int | None, ...], tuple[int | None, ...]]] = []
-        trainable: set[str] = set()
         for name in (*self.input_names, *model.initializers):
             self._registers.setdefault(name, len(self._registers))
+        sizes = computed_from_sizes(model)
         for node in model.nodes:
-            operator = find(node, model.opset)
             build = Build(node, model, inplace)
-            trainable |= {
-                build.input(index)
-                for index in operator.parameter_inputs(build)
-                if _is_float(model, build.input(index))
-            }
             calls.append(
                 (
-                    operator.build(build),
+                    placed(node, find(node, model.opset).build(build), sizes),
                     tuple(self._register(model, name) for name in node.inputs),
                     tuple(
                         self._registers.setdefault(name, len(self._registers)) if name else None
@@ -77,37 +82,7 @@ class OnnxModule(nn.Module):
                 )
             )
         self._program = _with_frees(calls, {self._registers[name] for name in self.output_names})
-        self._add_initializers(model, trainable)
-        self._input_shapes = tuple(info.shape for info in model.inputs)
-        #: The model's own batch, and whether others work too, which is tried when needed.
-        self._batch = self._input_shapes[0][0] if self._input_shapes[0] else 0
-        self._takes_any_batch: bool | None = None if self._probable(model) else True
-
-    def _probable(self, model: Model) -> bool:
-        """Whether random inputs can show how the model treats its batch."""
-        return self._batch > 0 and all(
-            info.shape[:1] == (self._batch,) and info.dtype == np.float32 for info in model.inputs
-        )
-
-    @torch.no_grad()
-    def _takes_batches(self) -> bool:
-        """Whether two batches at once give the two batches' outputs."""
-        generator = torch.Generator().manual_seed(0)
-        device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        double = [
-            torch.randn(2 * self._batch, *shape[1:], generator=generator).to(device)
-            for shape in self._input_shapes
-        ]
-        second = self._run(*(tensor[self._batch :] for tensor in double))
-        try:
-            both = self._run(*double)
-        except RuntimeError:
-            return False
-        return all(
-            b.shape[:1] == (2 * len(s),)
-            and torch.allclose(b[len(s) :].float(), s.float(), rtol=1e-3, atol=1e-3)
-            for b, s in zip(both, second, strict=True)
-        )
+        self._add_initializers(model, weights_of(model).trained)
 
     def _register(self, model: Model, name: str) -> int | None:
         if not name:
@@ -116,7 +91,7 @@ class OnnxModule(nn.Module):
             raise ModelError(f"tensor '{name}' is used before it is computed")
         return self._registers[name]
 
-    def _add_initializers(self, model: Model, trainable: set[str]) -> None:
+    def _add_initializers(self, model: Model, trainable: frozenset[str]) -> None:
         self._constants: list[tuple[int, str, bool]] = []
         for name, array in model.initializers.items():
             if array.dtype == object:
@@ -138,31 +113,48 @@ class OnnxModule(nn.Module):
         for register, key, trained in self._constants:
             values[register] = self._parameters[key] if trained else self._buffers[key]
         for register, tensor in enumerate(inputs):
+            if tensor.dtype == torch.float16:
+                tensor = tensor.float()
             if self._channels_last and tensor.dim() == 4:
                 tensor = tensor.contiguous(memory_format=torch.channels_last)
             values[register] = tensor
         return values
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """All graph outputs, in order, for one batch of all graph inputs, in order.
+        """All graph outputs, in order, for any number of samples in all graph inputs, in order.
 
-        A model whose graph is written for its own batch only (a channel shuffle that merges
-        the batch with the channels) is run piece by piece, which is slower.
+        Inputs that do not count samples (`counts_samples`) are as they are for one.
         """
-        usable = self.usable_batch(inputs[0].shape[0])
-        if usable == inputs[0].shape[0]:
+        size = self.sample_count(inputs)
+        usable = self.usable_batch(size)
+        if usable == size:
             return self._run(*inputs)
-        pieces = zip(*(torch.split(x, usable) for x in inputs), strict=True)
-        results = [self._run(*piece) for piece in pieces]
+        results = []
+        for start in range(0, size, usable):
+            count = min(usable, size - start)
+            piece = self._run(*(self._rows(x, i, start) for i, x in enumerate(inputs)))
+            results.append([_first_samples(part, count, usable) for part in piece])
         return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+
+    def _rows(self, tensor: Tensor, index: int, start: int) -> Tensor:
+        """As many samples as the model takes, from `start` on; the last fills up what is missing.
+
+        An input that does not count samples stays whole.
+        """
+        if not self.counts_samples[index]:
+            return tensor
+        rows = tensor[start : start + self._batch]
+        missing = self._batch - rows.shape[0]
+        return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
+
+    def sample_count(self, inputs: Sequence[Tensor]) -> int:
+        """The number of samples in `inputs`; the model's own where no input counts them."""
+        counted = zip(inputs, self.counts_samples, strict=False)
+        return next((int(x.shape[0]) for x, counts in counted if counts), self._batch)
 
     def usable_batch(self, wanted: int) -> int:
         """`wanted`, or the model's own batch where the graph takes no other."""
-        if wanted == self._batch:
-            return wanted
-        if self._takes_any_batch is None:
-            self._takes_any_batch = self._takes_batches()
-        return wanted if self._takes_any_batch else self._batch
+        return wanted if self._any_batch else self._batch
 
     @torch.no_grad()
     def visit(self, inputs: Sequence[Tensor], change: Callable[[str, Tensor], Tensor]) -> None:
@@ -239,9 +231,10 @@ def to_array(tensor: Tensor) -> FloatArray:
     return np.array(tensor.detach().cpu().numpy(), dtype=np.float32, order="C")
 
 
-def _is_float(model: Model, name: str) -> bool:
-    array = model.initializers.get(name)
-    return array is not None and array.dtype == np.float32 and array.size > 0
+def _first_samples(output: Tensor, count: int, size: int) -> Tensor:
+    """The rows of the first `count` of `size` samples; a scalar becomes a row of one number."""
+    rows = output.reshape(-1) if output.dim() == 0 else output
+    return rows if count == size else rows[: rows.shape[0] // size * count]
 
 
 def _with_frees(

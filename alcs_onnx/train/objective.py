@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -41,6 +42,12 @@ class Objective:
                 "output: give the data as module:function with a loss"
             )
         self._distill = config.distill if labelled else 1.0
+        learnable = any(np.issubdtype(info.dtype, np.floating) for info in model.outputs)
+        if self._distill > 0 and not learnable:
+            raise DataError(
+                "the model has no output of floating-point numbers to learn from the dense model: "
+                "give labelled data as module:function with a loss"
+            )
         self._model = model
         self._teacher: OnnxModule | None = None
 

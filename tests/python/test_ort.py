@@ -1,4 +1,4 @@
-"""Sessions, feeds and timing in ONNX Runtime."""
+"""Sessions and timing in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import reporters
 import timing_models
-from onnx import TensorProto
 
 from alcs_onnx import ort
 from alcs_onnx.errors import AlcsError, DataError, ModelError, TargetError
+from alcs_onnx.feeds import make_feeds
 
 
 @pytest.fixture
@@ -92,40 +92,6 @@ def test_feeds_that_do_not_fit_are_refused(session, feeds):
         session.run(feeds)
 
 
-def test_feeds_are_reproducible_and_of_the_right_type():
-    types = [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.BOOL]
-    model = timing_models.with_inputs(*((f"i{t}", int(t), [1, 5]) for t in types))
-    session = ort.create_session(model, library=False)
-    feeds, again = ort.random_feeds(session, 3), ort.random_feeds(session, 3)
-    assert [feeds[f"i{t}"].dtype for t in types] == [np.float32, np.float16, np.int64, np.bool_]
-    assert all((feeds[name] == again[name]).all() for name in feeds)
-    assert (feeds["i1"] != ort.random_feeds(session, 4)["i1"]).any()
-    session.run(feeds)
-
-
-def test_an_unknown_batch_is_one_and_other_unknown_axes_are_asked_for():
-    batch = ort.create_session(
-        timing_models.with_inputs(("x", TensorProto.FLOAT, ["N", 3])), library=False
-    )
-    assert ort.random_feeds(batch)["x"].shape == (1, 3)
-    assert ort.random_feeds(batch, input_shapes={"x": (4, 3)})["x"].shape == (4, 3)
-    free = ort.create_session(
-        timing_models.with_inputs(("x", TensorProto.FLOAT, ["N", "W"])), library=False
-    )
-    with pytest.raises(ModelError, match=r"input 'x' has shape \[\?,\?\].*--input-shapes x:"):
-        ort.random_feeds(free)
-    with pytest.raises(ModelError, match=r"has shape \[\?,3\], not \[4,4\]"):
-        ort.random_feeds(batch, input_shapes={"x": (4, 4)})
-    with pytest.raises(ModelError, match=r"not \[4\]"):
-        ort.random_feeds(batch, input_shapes={"x": (4,)})
-
-
-def test_text_inputs_cannot_be_made_up():
-    model = timing_models.with_inputs(("x", TensorProto.STRING, [1]))
-    with pytest.raises(ModelError, match="input 'x' is a tensor\\(string\\)"):
-        ort.random_feeds(ort.create_session(model, library=False))
-
-
 class Recorder:
     """A runner that writes down when it ran."""
 
@@ -165,14 +131,14 @@ def test_zero_iterations_are_refused():
 
 def test_real_sessions_are_timed_in_rotation(session):
     other = ort.create_session(timing_models.chain(side=8), library=False)
-    runners = [ort.SessionRunner(each, ort.random_feeds(each)) for each in (session, other)]
+    runners = [ort.SessionRunner(each, make_feeds(each).feeds) for each in (session, other)]
     samples = ort.interleave(runners, iterations=7, warmup=1)
     assert [row.shape for row in samples] == [(7,), (7,)]
     assert all((row > 0).all() for row in samples)
 
 
 def test_a_runner_knows_which_runs_were_recorded(session):
-    runner = ort.SessionRunner(session, ort.random_feeds(session), lead_in=2)
+    runner = ort.SessionRunner(session, make_feeds(session).feeds, lead_in=2)
     runner.warm(3)
     runner.run(4)
     assert runner.turns[:3] == [-1, -3, -2]
@@ -182,11 +148,11 @@ def test_a_runner_knows_which_runs_were_recorded(session):
 @pytest.fixture
 def two_threads():
     session = ort.create_session(timing_models.chain(), threads=2, library=False)
-    return ort.SessionRunner(session, ort.random_feeds(session))
+    return ort.SessionRunner(session, make_feeds(session).feeds)
 
 
 def test_an_interrupted_run_of_one_thread_counts_with_its_processor_time(session, monkeypatch):
-    runner = ort.SessionRunner(session, ort.random_feeds(session))
+    runner = ort.SessionRunner(session, make_feeds(session).feeds)
     times = iter([(10, 9, True), (5000, 11, False), (12, 11, True)])
     monkeypatch.setattr(runner, "_timed_run", lambda: next(times))
     assert runner.run(3) == pytest.approx([10e-6, 11e-6, 12e-6])

@@ -57,7 +57,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--peak-tool", type=Path, help="fma_peak (default: the newest under build/)"
     )
-    arguments.add_input_shapes(parser)
+    arguments.add_inputs(parser)
     parser.add_argument("-o", "--output", type=Path, help="write everything as JSON")
     parser.add_argument("--no-samples", action="store_true", help="no single runs in the JSON")
     return parser.parse_args(argv)
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         "models": reports,
     }
     for name in options.models:
-        model = subjects.load(name, options.seed, dict(options.input_shapes))
+        model = subjects.load(name, options.seed, arguments.inputs(options))
         with progress() as bars:
             report = bench_model(_portable(name), model, settings, found, bars)
         tables.print_report(out, report, options.every_node)

@@ -39,7 +39,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workload = open_workload(
             export(args.topology, Path(folder) / "dense.onnx", args.seed),
-            input_shapes={},
             simd_group=args.group_size,
             measuring=Measuring(iterations=args.iterations, warmup=5),
             seed=args.seed,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcs_onnx.coupling.linker import Linker, told
+from alcs_onnx.coupling.linker import Linker
 from alcs_onnx.coupling.rules.registry import Changes, Kept, couples
-from alcs_onnx.graph import Node
+from alcs_onnx.graph import Node, told
+from alcs_onnx.graph.obstacles import saved_by_runtime
 from alcs_onnx.types import IntArray
 
 _CHANNEL_AXIS = 1
@@ -34,10 +35,15 @@ def by_whole_groups(group: int, inputs: int, outputs: int) -> bool:
     return group >= max(inputs // group, outputs // group)
 
 
-def _channels(linker: Linker, node: Node) -> tuple[IntArray, IntArray, int, bool]:
-    """Channels read, new ones made, the number of conv groups, and whether those go whole."""
-    inputs = linker.along(node.inputs[0], _CHANNEL_AXIS, node)
-    outputs = linker.fresh(linker.shape(node.outputs[0])[_CHANNEL_AXIS])
+def _channels(
+    linker: Linker, node: Node, read: int, made: int
+) -> tuple[IntArray, IntArray, int, bool]:
+    """Channels read, new ones made, the number of conv groups, and whether those go whole.
+
+    `read` and `made` count them: the weight does, so that no shape has to be known.
+    """
+    inputs = linker.along(node.inputs[0], _CHANNEL_AXIS, node, read)
+    outputs = linker.fresh(made)
     linker.set(node.outputs[0], _CHANNEL_AXIS, outputs)
     group = node.int_attribute("group", 1)
     if group == 1:
@@ -53,35 +59,49 @@ def _channels(linker: Linker, node: Node) -> tuple[IntArray, IntArray, int, bool
     return inputs, outputs, group, whole
 
 
-@couples("Conv", resize=_resize, reads_others=True)
+@couples("Conv", resize=_resize, reads_others=True, needs_shapes=False)
 def conv(linker: Linker, node: Node) -> None:
     """Output channels are new; each input channel is a slice of the weight, [M, C/group, ...]."""
-    inputs, outputs, group, whole = _channels(linker, node)
     weight = node.input(1)
     if not linker.is_constant(weight):
-        return _refuse(linker, node)
+        return _refuse(linker, node, f"{told(node)} has weights that are computed at run time")
+    made, read, *_ = linker.shape(weight)
+    read *= node.int_attribute("group", 1)
+    inputs, outputs, group, whole = _channels(linker, node, read, made)
     linker.use(weight, 0, outputs, "scale" if whole else "out", node)
     if not whole:
         linker.use(weight, 1, inputs.reshape(group, -1)[0], "in", node)
     return _bias(linker, node, outputs)
 
 
-@couples("ConvTranspose", resize=_resize, reads_others=True)
+@couples("ConvTranspose", resize=_resize, reads_others=True, needs_shapes=False)
 def conv_transpose(linker: Linker, node: Node) -> None:
     """The same with the weight's axes the other way round, [C, M/group, ...]."""
-    inputs, outputs, group, whole = _channels(linker, node)
     weight = node.input(1)
     if not linker.is_constant(weight):
-        return _refuse(linker, node)
+        return _refuse(linker, node, f"{told(node)} has weights that are computed at run time")
+    read, made, *_ = linker.shape(weight)
+    made *= node.int_attribute("group", 1)
+    inputs, outputs, group, whole = _channels(linker, node, read, made)
     if not whole:
         linker.use(weight, 1, outputs.reshape(group, -1)[0], "out", node)
     linker.use(weight, 0, inputs, "scale" if whole else "in", node)
     return _bias(linker, node, outputs)
 
 
-def _refuse(linker: Linker, node: Node) -> None:
-    for name in (*node.inputs, *node.outputs):
-        linker.freeze_tensor(name, f"{told(node)} has weights that are computed at run time")
+@couples("com.microsoft.FusedConv", reads_others=True, needs_shapes=False)
+def fused_conv(linker: Linker, node: Node) -> None:
+    """What ONNX Runtime makes of a Conv and its activation: not a file to start from."""
+    _refuse(linker, node, saved_by_runtime(node))
+    weight = node.input(1)
+    if linker.is_constant(weight):
+        linker.use(weight, 0, linker.fresh(linker.shape(weight)[0]), "out", node)
+
+
+def _refuse(linker: Linker, node: Node, reason: str) -> None:
+    for name in node.inputs:
+        linker.freeze_tensor(name, reason)
+    linker.set_frozen(node.outputs[0], reason)
 
 
 def _bias(linker: Linker, node: Node, outputs: IntArray) -> None:
@@ -91,4 +111,4 @@ def _bias(linker: Linker, node: Node, outputs: IntArray) -> None:
     if linker.is_constant(bias):
         linker.use(bias, 0, outputs, "vector", node)
     else:
-        linker.link(linker.along(bias, 0, node), np.asarray(outputs))
+        linker.link(linker.along(bias, 0, node, outputs.size), np.asarray(outputs))

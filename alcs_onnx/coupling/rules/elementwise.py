@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from alcs_onnx.coupling.linker import Linker, told
-from alcs_onnx.coupling.rules.registry import Changes, Kept, couples
-from alcs_onnx.graph import Node
+import numpy as np
+
+from alcs_onnx.coupling.linker import Linker
+from alcs_onnx.coupling.rules.registry import Changes, Kept, couples, input_changed
+from alcs_onnx.graph import Node, told
 from alcs_onnx.op_traits import BROADCAST, UNARY
 
 
-@couples(*UNARY)
+@couples(*UNARY, needs_shapes=False)
 def unary(linker: Linker, node: Node) -> None:
     """The output has the input's channels; further inputs (limits, ratios) are scalars."""
     found = linker.channels[node.inputs[0]]
@@ -67,9 +69,11 @@ def elementwise(linker: Linker, node: Node) -> None:
 def _without_channels(linker: Linker, node: Node, operands: list[str]) -> None:
     """No operand has an axis of channels: what the others come from stays as it is."""
     known = [name for name in operands if name in linker.channels]
+    if not known:
+        return linker.set_frozen(node.outputs[0], f"{told(node)} works on constants")
     for name in known:
-        linker.freeze_tensor(name, f"{told(node)} cannot follow its channels")
-    linker.set_frozen(node.outputs[0], f"{told(node)} reads tensors without channels")
+        linker.pass_frozen(name, node.outputs[0], f"{told(node)} cannot follow its channels")
+    return None
 
 
 def _size(linker: Linker, name: str, axis: int, rank: int) -> int:
@@ -103,28 +107,30 @@ couples("DequantizeLinear", reads_first=False)(_quantise)
 
 def _expand_resize(node: Node, kept: Kept) -> Changes:
     """The target counts the channels that are left."""
-    target = kept.model.initializers.get(node.inputs[1])
     found = kept.along(node.outputs[0])
-    if found is None or target is None:
+    if found is None:
         return Changes()
-    target = target.copy()
     axis, mask = found
-    own = axis - len(kept.shape(node.outputs[0])) + target.size
-    if own >= 0 and target[own] > 1:
-        target[own] = int(mask.sum())
-    return Changes(inputs={1: target})
+    full = kept.model.shapes[node.outputs[0]]
+    target = kept.value(node.inputs[1])
+    if target is None:
+        target = np.array(full[len(full) - kept.model.shapes[node.inputs[1]][0] :], np.int64)
+    own = axis - len(full) + target.size
+    if own < 0 or target[own] == 1:
+        return Changes()
+    after = target.copy()
+    after[own] = int(mask.sum())
+    return input_changed(node, kept, 1, target, after)
 
 
 @couples("Expand", resize=_expand_resize)
 def expand(linker: Linker, node: Node) -> None:
-    """Broadcasting to a constant shape: channels stay where they are."""
+    """Broadcasting to a shape, also one that is computed: channels stay where they are."""
     source, output = node.inputs[0], node.outputs[0]
     found = linker.channels[source]
-    if node.inputs[1] not in linker.model.initializers or found.axis is None:
-        linker.freeze_tensor(source, f"{told(node)} expands it to a shape of its own")
-        return linker.set_frozen(output, f"{told(node)} expands to a shape of its own")
+    if found.axis is None:
+        return linker.pass_frozen(source, output, f"{told(node)} expands it to a shape of its own")
     axis = found.axis + len(linker.shape(output)) - len(linker.shape(source))
     if linker.shape(output)[axis] != found.ids.size:
-        linker.freeze_tensor(source, f"{told(node)} broadcasts it over other channels")
-        return linker.set_frozen(output, f"{told(node)} expands to a shape of its own")
+        return linker.pass_frozen(source, output, f"{told(node)} broadcasts it over other channels")
     return linker.set(output, axis, found.ids)

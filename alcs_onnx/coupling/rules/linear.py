@@ -1,10 +1,10 @@
-"""Products with constant matrices: Gemm and MatMul."""
+"""Gemm: a product with a constant matrix. For MatMul and Einsum see `products`."""
 
 from __future__ import annotations
 
-from alcs_onnx.coupling.linker import Linker, told
+from alcs_onnx.coupling.linker import Linker
 from alcs_onnx.coupling.rules.registry import couples
-from alcs_onnx.graph import Node
+from alcs_onnx.graph import Node, told
 
 
 @couples("Gemm", reads_first=False)
@@ -30,25 +30,6 @@ def gemm(linker: Linker, node: Node) -> None:
     if shape and shape[-1] > 1:
         linker.use(bias, len(shape) - 1, outputs, "vector", node)
     return None  # else one number for all channels
-
-
-@couples("MatMul", reads_first=False)
-def matmul(linker: Linker, node: Node) -> None:
-    """[..., K] x [K, M]: along the last axis, as Gemm."""
-    first, matrix = node.inputs
-    output = node.outputs[0]
-    if linker.is_constant(first) or not linker.is_constant(matrix):
-        return _refuse(linker, node, "multiplies tensors that are not constant, or from the left")
-    shape = linker.shape(matrix)
-    rank = len(linker.shape(output))
-    if len(shape) != 2 or len(linker.shape(first)) < 2:
-        return _refuse(linker, node, "multiplies with more than one matrix, or with a vector")
-    inputs = linker.along(first, len(linker.shape(first)) - 1, node)
-    outputs = linker.fresh(shape[1])
-    linker.use(matrix, 0, inputs, "in", node)
-    linker.use(matrix, 1, outputs, "out", node)
-    linker.set(output, rank - 1, outputs)
-    return None
 
 
 def _refuse(linker: Linker, node: Node, what: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from alcs_onnx.coupling.linker import Linker, told
+from alcs_onnx.coupling.linker import Linker
 from alcs_onnx.coupling.rules.axes import named_axes
 from alcs_onnx.coupling.rules.registry import couples
-from alcs_onnx.graph import Node
+from alcs_onnx.graph import Node, told
 from alcs_onnx.types import Shape
 
 
@@ -14,16 +14,17 @@ from alcs_onnx.types import Shape
     "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
 )  # fmt: skip
 def reduce(linker: Linker, node: Node) -> None:
-    """Over pixels the channels stay; over channels they have to."""
+    """Over pixels the channels stay; over channels they become one value of those that are left."""
     source, output = node.inputs[0], node.outputs[0]
     found = linker.channels[source]
     rank = len(linker.shape(source))
     axes = _axes(linker, node, rank)
-    if axes is None or found.axis is None or found.axis in axes:
-        over = found.axis is not None and axes is not None
-        reason = f"{told(node)} reduces over {'them' if over else 'axes that cannot be followed'}"
-        linker.freeze_tensor(source, reason)
-        return linker.set_frozen(output, reason)
+    if axes is None or found.axis is None:
+        reason = f"{told(node)} reduces over axes that cannot be followed"
+        return linker.pass_frozen(source, output, reason)
+    if found.axis in axes:
+        linker.mix(node, found.ids)
+        return linker.set_frozen(output, f"{told(node)} makes one value of all channels")
     keep = bool(node.int_attribute("keepdims", 1))
     axis = found.axis if keep else found.axis - sum(a < found.axis for a in axes)
     return linker.set(output, axis, found.ids)
@@ -31,7 +32,7 @@ def reduce(linker: Linker, node: Node) -> None:
 
 def _axes(linker: Linker, node: Node, rank: int) -> Shape | None:
     """The reduced axes; None when they are not known."""
-    named = named_axes(linker.model, node, rank)
+    named = named_axes(linker.value, node, rank)
     if named == () and not node.int_attribute("noop_with_empty_axes", 0):
         return tuple(range(rank))
     return named
@@ -39,14 +40,20 @@ def _axes(linker: Linker, node: Node, rank: int) -> Shape | None:
 
 @couples("ArgMax", "ArgMin", "CumSum", "Hardmax", "LogSoftmax", "Softmax")
 def along_axis(linker: Linker, node: Node) -> None:
-    """An operation along one axis: fine unless that is the axis of the channels."""
+    """An operation along one axis: fine unless that is the axis of the channels.
+
+    Softmax and the like worked over all axes from the named one on, before opset 13.
+    """
     source, output = node.inputs[0], node.outputs[0]
     found = linker.channels[source]
     rank = len(linker.shape(source))
-    axis = node.int_attribute("axis", 0 if node.is_op("ArgMax", "ArgMin") else -1) % rank
-    simple = node.is_op("Softmax", "LogSoftmax", "Hardmax") and linker.model.opset >= 13
-    if found.axis is None or found.axis == axis or not simple:
+    apart = False
+    if found.axis is not None and node.is_op("Softmax", "LogSoftmax", "Hardmax"):
+        if linker.model.opset >= 13:
+            apart = found.axis != node.int_attribute("axis", -1) % rank
+        else:
+            apart = found.axis < node.int_attribute("axis", 1) % rank
+    if not apart:
         reason = f"{told(node)} works across channels"
-        linker.freeze_tensor(source, reason)
-        return linker.set_frozen(output, reason)
+        return linker.pass_frozen(source, output, reason)
     return linker.set(output, found.axis, found.ids)

@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from alcs_onnx.coupling.linker import Linker
 from alcs_onnx.graph import AttributeValue, Model, Node
 from alcs_onnx.graph.model import Array
+from alcs_onnx.op_traits import qualified
 from alcs_onnx.types import BoolArray, Shape
 
 
@@ -29,23 +32,50 @@ class Kept(Protocol):
         """Axis of an activation and which of its positions stay; None when all do."""
         ...
 
-    def axis(self, constant: str, axis: int) -> BoolArray | None:
-        """Which positions of a constant stay along `axis`; None when all do."""
-        ...
-
     def shape(self, tensor: str) -> Shape:
         """The shape of an activation afterwards."""
         ...
 
+    def value(self, tensor: str) -> Array | None:
+        """A constant, or what comes of sizes alone at the measured sizes; None for all else."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Override:
+    """Numbers of an integer tensor that is computed at run time: `values` where `entries` is True.
+
+    The others stay as they are computed. Both are as long as the tensor.
+    """
+
+    entries: BoolArray
+    values: Array
+
 
 @dataclass(frozen=True)
 class Changes:
-    """What a node becomes: attributes set or dropped, constants in place of inputs, or none."""
+    """What a node becomes: attributes set or dropped, constants in place of inputs, or none.
+
+    `overrides` are by the index of an input that is computed at run time.
+    """
 
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     inputs: Mapping[int, Array] = field(default_factory=dict)
     drop_attributes: tuple[str, ...] = ()
-    drop_inputs: tuple[int, ...] = ()
+    overrides: Mapping[int, Override] = field(default_factory=dict)
+
+
+def input_changed(node: Node, kept: Kept, index: int, before: Array, after: Array) -> Changes:
+    """Input `index` becomes `after`: whole where it is a constant, else where the two differ.
+
+    Both have the element type that the input has.
+    """
+    after = np.asarray(after, dtype=before.dtype)
+    if node.input(index) in kept.model.initializers:
+        return Changes(inputs={index: after})
+    if before.shape == after.shape and (before == after).all():
+        return Changes()
+    return Changes(overrides={index: Override(before != after, after)})
 
 
 Link = Callable[[Linker, Node], None]
@@ -62,10 +92,17 @@ class Rule:
     reads_first: bool = True
     #: Whether the rule says what the other inputs are; else they are parameters, and frozen.
     reads_others: bool = False
+    #: Whether the rule asks for shapes; else it can follow channels where shapes are not known.
+    needs_shapes: bool = True
 
 
-#: operator of the default domain -> rule. THE registration of coupling rules.
+#: Operator -> rule, as `op_traits.qualified` names them. THE registration of coupling rules.
 RULES: dict[str, Rule] = {}
+
+
+def rule_of(node: Node) -> Rule | None:
+    """The rule of a node's operator, if it has one."""
+    return RULES.get(qualified(node.domain, node.op_type))
 
 
 def couples(
@@ -73,6 +110,7 @@ def couples(
     resize: Resize | None = None,
     reads_first: bool = True,
     reads_others: bool = False,
+    needs_shapes: bool = True,
 ) -> Callable[[Link], Link]:
     """Register the decorated function as the rule of these operators."""
 
@@ -80,7 +118,9 @@ def couples(
         for op_type in op_types:
             if op_type in RULES:
                 raise ValueError(f"{op_type} has two coupling rules")
-            RULES[op_type] = Rule(link, resize, reads_first, reads_others or not reads_first)
+            RULES[op_type] = Rule(
+                link, resize, reads_first, reads_others or not reads_first, needs_shapes
+            )
         return link
 
     return register

@@ -6,9 +6,9 @@ from math import prod
 
 import numpy as np
 
-from alcs_onnx.coupling.linker import Linker, told
-from alcs_onnx.coupling.rules.registry import Changes, Kept, couples
-from alcs_onnx.graph import Node
+from alcs_onnx.coupling.linker import Linker
+from alcs_onnx.coupling.rules.registry import Changes, Kept, couples, input_changed
+from alcs_onnx.graph import Model, Node, told
 from alcs_onnx.types import IntArray, Shape
 
 
@@ -16,30 +16,55 @@ def _resize(node: Node, kept: Kept) -> Changes:
     """The target counts the channels that are left; -1 and 0 say it by themselves."""
     found = kept.along(node.outputs[0])
     source = kept.along(node.inputs[0])
-    target = kept.model.initializers.get(node.input(1))
-    if target is None or (found is None and source is None):
+    if found is None and source is None:
         return Changes()
-    target = target.copy()
-    after = kept.shape(node.outputs[0])
-    before = kept.model.shapes[node.outputs[0]]
+    before, after = kept.model.shapes[node.outputs[0]], kept.shape(node.outputs[0])
+    known = kept.value(node.inputs[1])
+    target = np.array(before, np.int64) if known is None else known
+    changed = target.copy()
     for axis, size in enumerate(after):
         if target[axis] > 0 and size != before[axis]:
-            target[axis] = size
-    return Changes(inputs={1: target})
+            changed[axis] = size
+            if node.inputs[1] not in kept.model.initializers and _beside_others(node, kept):
+                changed[axis] = -1
+    return input_changed(node, kept, 1, target, changed)
+
+
+def _beside_others(node: Node, kept: Kept) -> bool:
+    """Whether the axis of the channels counts pixels or samples, too, as it is computed."""
+    source = kept.along(node.inputs[0])
+    return source is None or _mixed_axes(kept.model, node, source[0])
+
+
+def _mixed_axes(model: Model, node: Node, axis: int) -> bool:
+    """Whether a target that is computed has sizes of other axes beside the channels of `axis`."""
+    before, after = (model.shapes[name] for name in (node.inputs[0], node.outputs[0]))
+    matched = match_axes(before, after, axis)
+    if matched is None:
+        return True
+    (first, last), _ = matched
+    open_axes = set(model.varying_axes(node.inputs[0])) - {axis}
+    return bool(open_axes & set(range(first, last))) or prod(before[first:last]) != before[axis]
 
 
 @couples("Reshape", resize=_resize)
 def reshape(linker: Linker, node: Node) -> None:
     """Axes are matched by their products.
 
-    Channels split over two axes can only be removed in whole rows or columns: along the longer
-    axis, so that those at the same place of the shorter one are linked.
+    Channels split over two axes can only be removed in whole rows or columns: along the axis of
+    more channels, so that those at the same place of the other one are linked.
     """
-    if node.inputs[1] not in linker.model.initializers:
-        reason = f"{told(node)} has a target that is computed at run time"
-        linker.freeze_tensor(node.inputs[0], reason)
-        return linker.set_frozen(node.outputs[0], reason)
-    return _regroup(linker, node)
+    _regroup(linker, node)
+    source, output = (linker.channels[name] for name in (node.inputs[0], node.outputs[0]))
+    if node.inputs[1] in linker.model.initializers or None in (source.axis, output.axis):
+        return
+    assert source.axis is not None
+    assert output.axis is not None
+    if _mixed_axes(linker.model, node, source.axis):
+        # -1 is to take the place of what counts channels: other sizes may change at run time.
+        target = linker.value(node.inputs[1])
+        if target is None or -1 in np.delete(target, output.axis):
+            linker.freeze(source.ids, f"{told(node)} has a target that is computed at run time")
 
 
 @couples("Flatten")
@@ -56,8 +81,7 @@ def _regroup(linker: Linker, node: Node) -> None:
     before, after = linker.shape(source), linker.shape(output)
     matched = match_axes(before, after, found.axis)
     if matched is None:
-        linker.freeze(found.ids, f"{told(node)} takes them apart")
-        return linker.set_frozen(output, f"{told(node)} takes channels apart")
+        return linker.pass_frozen(source, output, f"{told(node)} takes channels apart")
     (in_first, in_last), (out_first, out_last) = matched
     # The channel of every element within the matched axes.
     shape = [1] * (in_last - in_first)
@@ -68,7 +92,7 @@ def _regroup(linker: Linker, node: Node) -> None:
 
 
 def _one_axis(linker: Linker, elements: IntArray) -> tuple[int | None, IntArray]:
-    """The longest axis along which the channels vary; others are linked until they do not."""
+    """The axis of the most channels; others are linked until nothing varies along them."""
     varying = [
         axis
         for axis in range(elements.ndim)
@@ -79,7 +103,7 @@ def _one_axis(linker: Linker, elements: IntArray) -> tuple[int | None, IntArray]
         # A single channel: still one axis of size 1 that it lies along, if there is one.
         single = [axis for axis in range(elements.ndim) if elements.shape[axis] == 1]
         return (single[0] if single else None), flat
-    longest = max(varying, key=lambda axis: (elements.shape[axis], axis))
+    longest = max(varying, key=lambda axis: (_distinct(elements, axis), elements.shape[axis], axis))
     for axis in range(elements.ndim):
         if axis != longest:
             first = elements.take([0], axis)
@@ -87,6 +111,11 @@ def _one_axis(linker: Linker, elements: IntArray) -> tuple[int | None, IntArray]
                 linker.link(elements, np.broadcast_to(first, elements.shape))
             elements = first
     return longest, elements.reshape(-1)
+
+
+def _distinct(elements: IntArray, axis: int) -> int:
+    """How many channels lie along an axis, at one place of the others."""
+    return int(np.unique(np.moveaxis(elements, axis, -1).reshape(-1, elements.shape[axis])[0]).size)
 
 
 def match_axes(

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcs_onnx.coupling.linker import Linker, told
-from alcs_onnx.coupling.rules.registry import Changes, Kept, couples
-from alcs_onnx.graph import Node
+from alcs_onnx.coupling.linker import Linker
+from alcs_onnx.coupling.rules.registry import Changes, Kept, couples, input_changed
+from alcs_onnx.graph import Node, told
 
 _CHANNEL_AXIS = 1
 
 
-@couples("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool")
+@couples("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool",
+         needs_shapes=False)  # fmt: skip
 def pool(linker: Linker, node: Node) -> None:
     """Channel by channel, along axis 1."""
-    ids = linker.along(node.inputs[0], _CHANNEL_AXIS, node)
-    linker.set(node.outputs[0], _CHANNEL_AXIS, ids)
+    source, output = node.inputs[0], node.outputs[0]
+    found = linker.channels[source]
+    if found.axis != _CHANNEL_AXIS and source not in linker.model.shapes:
+        linker.pass_frozen(source, output, f"{told(node)} reads it in a shape that is not known")
+    else:
+        linker.set(output, _CHANNEL_AXIS, linker.along(source, _CHANNEL_AXIS, node))
+    ids = linker.channels[output].ids
     for name in node.outputs[1:]:  # indices into the whole tensor
         linker.set_frozen(name, f"{told(node)} numbers its pixels")
         if name:
@@ -25,16 +31,19 @@ def pool(linker: Linker, node: Node) -> None:
 def _resize_resize(node: Node, kept: Kept) -> Changes:
     """Sizes, where given, count the channels that are left."""
     found = kept.along(node.outputs[0])
-    sizes = kept.model.initializers.get(node.input(3))
-    if found is None or sizes is None:
+    if found is None or not node.input(3):
         return Changes()
-    rank = len(kept.shape(node.outputs[0]))
+    full = kept.model.shapes[node.outputs[0]]
+    rank = len(full)
     axes = [axis % rank for axis in node.ints_attribute("axes", tuple(range(rank)))]
     if found[0] not in axes:
         return Changes()
-    sizes = sizes.copy()
-    sizes[axes.index(found[0])] = int(found[1].sum())
-    return Changes(inputs={3: sizes})
+    sizes = kept.value(node.inputs[3])
+    if sizes is None:
+        sizes = np.array([full[axis] for axis in axes], np.int64)
+    after = sizes.copy()
+    after[axes.index(found[0])] = int(found[1].sum())
+    return input_changed(node, kept, 3, sizes, after)
 
 
 @couples("Resize", "Upsample", resize=_resize_resize)
@@ -42,12 +51,10 @@ def resize(linker: Linker, node: Node) -> None:
     """Other axes are scaled; one of channels has to keep its size."""
     source, output = node.inputs[0], node.outputs[0]
     found = linker.channels[source]
-    constant = all(name in linker.model.initializers for name in node.inputs[1:] if name)
     same = found.axis is not None and linker.shape(output)[found.axis] == found.ids.size
-    if found.axis is None or (constant and same):
+    if found.axis is None or same:
         return linker.set(output, found.axis, found.ids)
-    linker.freeze(found.ids, f"{told(node)} may scale the axis of the channels")
-    return linker.set_frozen(output, f"{told(node)} may scale the axis of the channels")
+    return linker.pass_frozen(source, output, f"{told(node)} scales the axis of the channels")
 
 
 @couples("GridSample", "RoiAlign", "MaxRoiPool")

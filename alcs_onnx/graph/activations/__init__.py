@@ -5,7 +5,7 @@ reports call it, `body.py` puts all of them into the ONNX function bodies. What 
 graph is beside this package, in `graph/match_activation.py`.
 """
 
-from alcs_onnx.graph.activations.body import FLOAT_ATTRIBUTES, add_activation
+from alcs_onnx.graph.activations.body import FLOAT_ATTRIBUTES, activation_nodes
 from alcs_onnx.graph.activations.registry import GATES, OPERATORS, Call, Gate, gate_numbered
 from alcs_onnx.graph.activations.writing import activation_calls, activation_names
 
@@ -17,6 +17,6 @@ __all__ = [
     "Gate",
     "activation_calls",
     "activation_names",
-    "add_activation",
+    "activation_nodes",
     "gate_numbered",
 ]

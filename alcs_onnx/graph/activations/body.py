@@ -1,102 +1,115 @@
-"""The activation in the ONNX function bodies of our convolutions.
+"""The activation in the ONNX function bodies of our convolutions, as ONNX text.
 
 A body can branch on attributes through If with a constant condition, which ONNX Runtime (1.18 and
 newer tried) replaces by the branch taken, before it fuses activations into Conv. So the activation
-clip(max(v, slope * v), low, high) costs what it did in the original model:
+clip(max(v, slope * v), low, high), or the gate of v, costs what it did in the original model. It is
+a row of choices, each of which hands on the result of the one before or does something to it:
 
-    t = v                    if slope = 1           else LeakyRelu(v, slope)   (slope <= 1)
-    y = t                    if low, high are the float limits
-      = Relu(t)              if low = 0 and high is the limit                 else Clip(t)
-      = t * HardSigmoid(t)   if gate = 1                  t * Sigmoid(t)      if gate = 2
+    LeakyRelu or PRelu   unless slope = 1 (slope <= 1)
+    Relu                 if low = 0 and high is the float limit
+    Clip                 unless low and high are these, or both the limits
+    v * HardSigmoid(v)   if gate = 1
+    v * Sigmoid(v)       if gate = 2
 
-and so on, by the registry. A gate comes with slope = 1 and the limits, so that t = v. That
-attribute is newer than the others and alone may be absent, which means no gate: the bodies of older
-files do not know it.
+and so on, by the registry. A gate comes with slope = 1 and the limits. That attribute is newer than
+the others and alone may be absent, which means no gate: the bodies of older files do not know it.
+A row, because nested choices take runtimes longer to load.
+
+The slope of LeakyRelu is an attribute, and although a node of a body may refer to an attribute of
+the function, onnx.reference cannot run a LeakyRelu that does. So each slope that a file has stands
+in its bodies as a number. Any other one, as of a node that a tool adds to the file, is PRelu's,
+which gives the same, but ONNX Runtime does not fuse it. Numbers are tensors with a type, because
+tools may take a plain one for a double.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
-import onnx
-from onnx import helper
+from collections.abc import Iterable
+from math import isfinite
+from typing import NamedTuple
 
 from alcs_onnx.graph.activations.registry import GATES, Gate
-from alcs_onnx.graph.function_body import FunctionBody, refer
 from alcs_onnx.types import Activation
 
 FLOAT_ATTRIBUTES = ("slope", "low", "high")
 
-_Nodes = Sequence[onnx.NodeProto]
+_NONE = Activation()
+
+_CONDITIONS = f"""
+  slope = Constant <value_float: float = @slope> ()
+  low = Constant <value_float: float = @low> ()
+  high = Constant <value_float: float = @high> ()
+  gate = Constant <value_int: int = @gate> ()
+  no_slope = Constant <value = float {{{_NONE.slope}}}> ()
+  lowest = Constant <value = float {{{_NONE.low}}}> ()
+  highest = Constant <value = float {{{_NONE.high}}}> ()
+  nought = Constant <value = float {{0.0}}> ()
+  straight = Equal (slope, no_slope)
+  open_below = Equal (low, lowest)
+  open_above = Equal (high, highest)
+  from_nought = Equal (low, nought)
+  unbounded = And (open_below, open_above)
+  rectified = And (from_nought, open_above)
+  unclipped = Or (unbounded, rectified)
+"""
+
+_KEPT = "{y} = Identity ({x})"
 
 
-def add_activation(body: FunctionBody, result: str) -> None:
-    """Nodes for Y = clip(max(result, slope * result), low, high), or the gate of result."""
-    slope, low, high = (
-        body.referred(name, "value_float", onnx.AttributeProto.FLOAT) for name in FLOAT_ATTRIBUTES
-    )
-    identity = Activation()
-    limits = {
-        name: body.op("Constant", value_float=value)
-        for name, value in (
-            ("one", 1.0),
-            ("zero", 0.0),
-            ("low", identity.low),
-            ("high", identity.high),
-        )
-    }
-    flat = body.op("Equal", slope, limits["one"])
-    open_high = body.op("Equal", high, limits["high"])
-    unbounded = body.op("And", body.op("Equal", low, limits["low"]), open_high)
-    rectified = body.op("And", body.op("Equal", low, limits["zero"]), open_high)
-    leaky = helper.make_node("LeakyRelu", [result], ["leaky"])
-    refer(leaky, "alpha", onnx.AttributeProto.FLOAT, to="slope")
-    kept = helper.make_node("Identity", [result], ["kept"])
-    body.nodes.append(_either(flat, [kept], [leaky], "sloped"))
-    relu = helper.make_node("Relu", ["sloped"], ["relu"])
-    clip = helper.make_node("Clip", ["sloped", low, high], ["clip"])
-    bounded = _either(rectified, [relu], [clip], "bounded")
-    open_ended = _gate_or_none(body, "sloped", "open_ended")
-    body.nodes.append(_either(unbounded, [open_ended], [bounded], "Y"))
+class _Choice(NamedTuple):
+    """Nodes that make {y} of {x} if a condition holds, and if not; and those that it is made by."""
+
+    condition: str
+    then: str
+    otherwise: str = _KEPT
+    given: str = ""
 
 
-def _gate_or_none(body: FunctionBody, x: str, out: str) -> onnx.NodeProto:
-    """The choice between x and its gates; the last of them needs no condition."""
-    *others, last = GATES.values()
-    gate = body.referred("gate", "value_int", onnx.AttributeProto.INT)
-    none, *conditions = (
-        body.op("Equal", gate, body.op("Constant", value_int=number))
-        for number in (0, *(other.number for other in others))
-    )
-    nodes = _product(last, x)
-    for index in range(len(others) - 1, -1, -1):
-        name = f"gated_{index}" if index else "gated"
-        nodes = [_either(conditions[index], _product(others[index], x), nodes, name)]
-    return _either(none, [helper.make_node("Identity", [x], ["unclipped"])], nodes, out)
+def activation_nodes(v: str, slopes: Iterable[float]) -> str:
+    """Nodes for Y = clip(max(v, slope * v), low, high), or the gate of `v`.
+
+    `slopes` are those of the nodes in the file.
+    """
+    choices = [
+        *_slope_choices(slopes),
+        _Choice("rectified", "{y} = Relu ({x})"),
+        _Choice("unclipped", _KEPT, "{y} = Clip ({x}, low, high)"),
+        *map(_gate_choice, GATES.values()),
+    ]
+    nodes = _CONDITIONS
+    for index, (condition, then, otherwise, given) in enumerate(choices, 1):
+        y = f"y_{index}" if index < len(choices) else "Y"
+        nodes += f"""{given}
+  {y} = If ({condition}) <
+    then_branch = then () => (float[] {y}_then) {{ {then.format(x=v, y=f"{y}_then")} }},
+    else_branch = else () => (float[] {y}_else) {{ {otherwise.format(x=v, y=f"{y}_else")} }}
+  >"""
+        v = y
+    return nodes
 
 
-def _product(gate: Gate, x: str) -> list[onnx.NodeProto]:
-    nodes, factor = [], x
-    for call in gate.factor:
-        read, factor = factor, _snake_case(call.op_type)
-        node = helper.make_node(call.op_type, [read], [factor])
-        attributes = sorted(call.attributes.items())
-        node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes)
-        nodes.append(node)
-    return [*nodes, helper.make_node("Mul", [x, factor], [_snake_case(gate.name)])]
+def _slope_choices(slopes: Iterable[float]) -> list[_Choice]:
+    """LeakyRelu for each of `slopes`, PRelu for others, and nothing for 1."""
+    choices, known = [], "straight"
+    for index, slope in enumerate(sorted(filter(isfinite, {*slopes} - {_NONE.slope}))):
+        given = f"""
+  slope_{index} = Constant <value = float {{{slope!r}}}> ()
+  sloped_{index} = Equal (slope, slope_{index})
+  known_{index} = Or ({known}, sloped_{index})"""
+        leaky = f"{{y}} = LeakyRelu <alpha = {slope!r}> ({{x}})"
+        choices.append(_Choice(f"sloped_{index}", leaky, given=given))
+        known = f"known_{index}"
+    return [*choices, _Choice(known, _KEPT, "{y} = PRelu ({x}, slope)")]
 
 
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-
-
-def _branch(nodes: _Nodes) -> onnx.GraphProto:
-    """A branch of If, whose result is that of the last node."""
-    output = helper.make_tensor_value_info(nodes[-1].output[0], onnx.TensorProto.FLOAT, None)
-    return helper.make_graph(nodes, "branch", [], [output])
-
-
-def _either(condition: str, then: _Nodes, otherwise: _Nodes, out: str) -> onnx.NodeProto:
-    branches = {"then_branch": _branch(then), "else_branch": _branch(otherwise)}
-    return helper.make_node("If", [condition], [out], **branches)
+def _gate_choice(gate: Gate) -> _Choice:
+    nodes, factor = "", "{x}"
+    for index, call in enumerate(gate.factor):
+        attributes = ", ".join(f"{name} = {value!r}" for name, value in call.attributes.items())
+        given = f" <{attributes}>" if attributes else ""
+        nodes += f"{{y}}_{index} = {call.op_type}{given} ({factor}) "
+        factor = f"{{y}}_{index}"
+    number = f"""
+  number_{gate.number} = Constant <value_int = {gate.number}> ()
+  gated_{gate.number} = Equal (gate, number_{gate.number})"""
+    return _Choice(f"gated_{gate.number}", f"{nodes}{{y}} = Mul ({{x}}, {factor})", given=number)

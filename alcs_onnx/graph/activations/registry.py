@@ -19,7 +19,8 @@ from math import isnan
 
 import numpy as np
 
-from alcs_onnx.graph.model import Array, AttributeValue, Node
+from alcs_onnx.graph.model import AttributeValue
+from alcs_onnx.graph.surgeon import Node
 from alcs_onnx.types import Activation
 
 _NONE = Activation()
@@ -65,20 +66,18 @@ GATES: Mapping[str, Gate] = {
 }
 
 
-#: The value of a tensor, if it is constant.
-Constant = Callable[[str], Array | None]
 #: What the op is to be told of a node, or the reason why it cannot do the same.
-Read = Callable[[Node, Constant], Activation | str]
+Read = Callable[[Node], Activation | str]
 
 
-def _relu(node: Node, constant: Constant) -> Activation | str:
+def _relu(node: Node) -> Activation | str:
     return Activation(low=0.0)
 
 
-def _clip(node: Node, constant: Constant) -> Activation | str:
+def _clip(node: Node) -> Activation | str:
     bounds = []
-    for name, default in ((node.input(1), _NONE.low), (node.input(2), _NONE.high)):
-        bound = constant(name) if name else np.float32(default)
+    for index, default in ((1, _NONE.low), (2, _NONE.high)):
+        bound = np.float32(default) if node.input(index) is None else node.constant(index)
         if bound is None or np.size(bound) != 1:
             return "its bounds are computed at run time"
         bounds.append(min(max(float(np.asarray(bound).item()), _NONE.low), _NONE.high))
@@ -93,19 +92,19 @@ def _sloped(slope: float) -> Activation | str:
     return Activation(slope=slope) if slope <= 1 else f"its slope {slope} is above 1"
 
 
-def _leaky_relu(node: Node, constant: Constant) -> Activation | str:
+def _leaky_relu(node: Node) -> Activation | str:
     return _sloped(node.float_attribute("alpha", 0.01))
 
 
-def _prelu(node: Node, constant: Constant) -> Activation | str:
-    slope = constant(node.input(1))
+def _prelu(node: Node) -> Activation | str:
+    slope = node.constant(1)
     if slope is None or slope.size != 1:
         return "it has one slope per channel"
     return _sloped(float(slope.reshape(-1)[0]))
 
 
 def _gated(gate: Gate) -> Read:
-    return lambda node, constant: Activation(gate=gate.number)
+    return lambda node: Activation(gate=gate.number)
 
 
 #: By operator: the activations that are one node.

@@ -1,8 +1,8 @@
 """Normalisation passes, in the order in which they run.
 
-A pass is one file with one function `run(editor, note) -> int`, the number of changes. Its
-docstring states the precondition and, where weights change, the algebra. To add a pass, write
-the file and add one row here.
+A pass is one file with one function `run(editor, note) -> int`, the number of changes; `editor` is
+graphsurgeon's graph, with what `GraphEditor` adds to it. Its docstring states the precondition and,
+where weights change, the algebra. To add a pass, write the file and add one row here.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.passes import (
-    batch_free_reshape,
-    batch_free_resize,
     canonical_conv,
     channel_shuffle,
+    constant_if,
     constant_nodes,
     expand_sparse_conv,
     fold_affine,
@@ -24,6 +23,9 @@ from alcs_onnx.graph.passes import (
     fold_pad,
     remove_identity,
     remove_unused,
+    reshape_targets,
+    resize_scales,
+    shape_readers,
 )
 
 Run = Callable[[GraphEditor, Callable[[str], None]], int]
@@ -48,12 +50,14 @@ PASSES: tuple[Pass, ...] = (
     Pass("expand sparse conv", expand_sparse_conv.run, changes_shapes=True),
     Pass("remove identity", remove_identity.run),
     Pass("fold constants", fold_constants.run, changes_shapes=True),
+    Pass("constant if", constant_if.run, changes_shapes=True),
+    Pass("reshape targets", reshape_targets.run),
+    Pass("resize scales", resize_scales.run),
+    Pass("shape readers", shape_readers.run),
     Pass("canonical conv", canonical_conv.run),
     Pass("fold pad", fold_pad.run),
     Pass("fold batch norm", fold_batch_norm.run),
     Pass("fold affine", fold_affine.run),
     Pass("channel shuffle", channel_shuffle.run),
-    Pass("batch-free reshape", batch_free_reshape.run),
-    Pass("batch-free resize", batch_free_resize.run),
     Pass("remove unused", remove_unused.run),
 )

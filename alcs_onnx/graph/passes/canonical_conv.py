@@ -1,6 +1,7 @@
 """Conv nodes say everything explicitly: kernel_shape, strides, pads, dilations, group.
 
-Precondition: the weight's shape is known; for auto_pad SAME_* the input's shape as well.
+Precondition: the weight's shape is known; for auto_pad SAME_* the input's shape as well, and the
+padding has to be the same for all sizes that the input may have: with a stride it may not be.
 With SAME, the output has ceil(input / stride) positions, and the total padding is
 
     max(0, (ceil(input / stride) - 1) * stride + (kernel - 1) * dilation + 1 - input),
@@ -13,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.model import AttributeValue, Node
+from alcs_onnx.graph.model import AttributeValue
+from alcs_onnx.graph.surgeon import Node
 from alcs_onnx.types import Shape
 
 
@@ -40,24 +42,28 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Rewrite Conv attributes; returns how many nodes changed."""
     changes = 0
     for node in editor.nodes:
-        weight = editor.shapes.get(node.input(1))
-        if not node.is_op("Conv") or weight is None or len(weight) < 3:
+        kernel = node.input(1) if node.is_op("Conv") else None
+        weight = None if kernel is None else kernel.shape
+        if weight is None or len(weight) < 3:
             continue
         ones = (1,) * (len(weight) - 2)
         strides = node.ints_attribute("strides", ones) or ones
         dilations = node.ints_attribute("dilations", ones) or ones
-        shape = editor.shapes.get(node.inputs[0])
-        pads = _pads(node, shape and shape[2:], weight[2:], strides, dilations)
-        if pads is None:
+        found = {
+            _pads(node, shape and shape[2:], weight[2:], strides, dilations)
+            for shape in editor.all_shapes(node.inputs[0])
+        }
+        pads = found.pop()
+        if pads is None or found:
             continue
         attributes: dict[str, AttributeValue] = {
             "dilations": dilations,
             "group": node.int_attribute("group", 1),
-            "kernel_shape": weight[2:],
+            "kernel_shape": tuple(weight[2:]),
             "pads": pads or (0,) * 2 * len(ones),
             "strides": strides,
         }
-        if dict(node.attributes) != attributes:
-            editor.update_node(node, attributes=attributes)
+        if node.attrs != attributes:
+            node.attrs = attributes
             changes += 1
     return changes

@@ -10,11 +10,12 @@ from collections.abc import Callable
 import numpy as np
 
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.model import Array, Node
+from alcs_onnx.graph.model import Array
+from alcs_onnx.graph.surgeon import Node
 
 
 def _value(node: Node) -> Array | None:
-    for key, value in node.attributes.items():
+    for key, value in node.attrs.items():
         if key == "value" and isinstance(value, np.ndarray):
             return value
         if key in ("value_float", "value_floats"):
@@ -29,13 +30,9 @@ def _value(node: Node) -> Array | None:
 def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Replace Constant nodes by initializers of the same name; returns how many."""
     changes = 0
-    for node in editor.nodes:
-        if not node.is_op("Constant"):
-            continue
-        value = _value(node)
-        if value is None:
-            continue
-        editor.remove_nodes([node.name])
-        editor.add_initializer(node.outputs[0], value)
-        changes += 1
+    for node in list(editor.nodes):
+        value = _value(node) if node.is_op("Constant") else None
+        if value is not None:
+            editor.set_constant(node, [value])
+            changes += 1
     return changes

@@ -15,8 +15,9 @@ from alcs_onnx.errors import ModelError
 from alcs_onnx.graph.activations import Call, activation_calls
 from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.functions import POOL_ATTRIBUTES, SPARSE_CONVS
-from alcs_onnx.graph.model import AttributeValue, Node
+from alcs_onnx.graph.model import AttributeValue
 from alcs_onnx.graph.sparse_conv import read_activation, read_dense_weight
+from alcs_onnx.graph.surgeon import Node, Tensor, as_value, constant
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_MAX_POOL
 
 _CONV_ATTRIBUTES = ("dilations", "group", "kernel_shape", "pads", "strides")
@@ -24,34 +25,34 @@ _CONV_ATTRIBUTES = ("dilations", "group", "kernel_shape", "pads", "strides")
 
 def _copied(node: Node, names: Iterable[str]) -> dict[str, AttributeValue]:
     for name in names:
-        if name not in node.attributes:
-            raise ModelError(f"node '{node.name}' ({node.op_type}): attribute '{name}' is missing")
-    return {name: node.attributes[name] for name in names}
+        if name not in node.attrs:
+            raise ModelError(f"node '{node.name}' ({node.op}): attribute '{name}' is missing")
+    return {name: node.attrs[name] for name in names}
 
 
 def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Expand such nodes; returns how many."""
     changes = 0
-    for node in editor.nodes:
+    for node in list(editor.nodes):
         if node.domain != OP_DOMAIN:
             continue
         changes += 1
-        if node.op_type == OP_MAX_POOL:
-            pool = _copied(node, POOL_ATTRIBUTES)
-            editor.replace_node(Node(node.name, "MaxPool", node.inputs, node.outputs, pool))
-            continue
-        _expand(editor, node)
+        if node.op == OP_MAX_POOL:
+            node.op, node.domain, node.attrs = "MaxPool", "", _copied(node, POOL_ATTRIBUTES)
+        else:
+            _expand(editor, node)
     return changes
 
 
 def _expand(editor: GraphEditor, node: Node) -> None:
-    op = SPARSE_CONVS.get(node.op_type)
+    op = SPARSE_CONVS.get(node.op)
     if op is None:
-        raise ModelError(f"node '{node.name}': {OP_DOMAIN} has no operator '{node.op_type}'")
-    weight = editor.add_initializer(f"{node.name}.weight", read_dense_weight(node, editor.constant))
+        raise ModelError(f"node '{node.name}': {OP_DOMAIN} has no operator '{node.op}'")
+    dense = read_dense_weight(as_value(node), lambda name: constant(editor.tensor(name)))
+    weight = editor.add_constant(f"{node.name}.weight", dense)
     bias = 1 + len(op.form.inputs)
     # Each reads the result of the one before, and these further inputs.
-    chain: list[tuple[Call, tuple[str, ...]]] = [
+    chain: list[tuple[Call, tuple[Tensor, ...]]] = [
         (Call("Conv", _copied(node, _CONV_ATTRIBUTES)), (weight, node.inputs[bias]))
     ]
     if op.residual:
@@ -59,12 +60,13 @@ def _expand(editor: GraphEditor, node: Node) -> None:
     convolved = len(chain)
     for call in activation_calls(read_activation(node)):
         constants = tuple(
-            editor.add_initializer(f"{node.name}.{name}", np.asarray(value, np.float32))
+            editor.add_constant(f"{node.name}.{name}", np.asarray(value, np.float32))
             for name, value in call.constants.items()
         )
         chain.append((call, constants))
-    editor.remove_nodes([node.name])
     tensor = x = node.inputs[0]
+    result = node.outputs[0]
+    editor.remove(node)
     for index, (call, inputs) in enumerate(chain):
         if index == convolved:
             x = tensor
@@ -72,6 +74,6 @@ def _expand(editor: GraphEditor, node: Node) -> None:
             inputs = (x,)
         name = node.name if index == 0 else f"{node.name}.{call.op_type.lower()}"
         last = index == len(chain) - 1
-        output = node.outputs[0] if last else editor.unique_name(f"{name}.out")
-        editor.insert_node(Node(name, call.op_type, (tensor, *inputs), (output,), call.attributes))
+        output = result if last else editor.add_tensor(f"{name}.out")
+        editor.add_node(name, call.op_type, [tensor, *inputs], [output], call.attributes)
         tensor = output

@@ -16,13 +16,14 @@ from collections.abc import Callable
 import numpy as np
 
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.model import Array, Node
+from alcs_onnx.graph.model import Array
 from alcs_onnx.graph.passes._affine import (
     Float64,
     apply_affine,
     constant_conv,
     out_channels,
 )
+from alcs_onnx.graph.surgeon import Node
 
 
 def _per_channel(constant: Array, rank: int, channels: int) -> Float64 | None:
@@ -55,26 +56,24 @@ def _affine(node: Node, constant: Float64, constant_first: bool) -> tuple[Float6
 def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Fold such nodes; returns how many."""
     changes = 0
-    for node in editor.nodes:
+    for node in list(editor.nodes):
         if not node.is_op("Add", "Sub", "Mul", "Div"):
             continue
-        first = editor.constant(node.inputs[0])
+        first = node.constant(0)
         data = node.inputs[1] if first is not None else node.inputs[0]
-        constant = first if first is not None else editor.constant(node.inputs[1])
+        constant = first if first is not None else node.constant(1)
         conv = editor.producer(data)
-        if constant is None or conv is None or not constant_conv(editor, conv):
+        if constant is None or conv is None or not constant_conv(conv):
             continue
         if editor.only_consumer(data) is None:
             continue
-        rank = editor.initializers[conv.inputs[1]].ndim
-        channel_values = _per_channel(constant, rank, out_channels(editor, conv))
+        channel_values = _per_channel(constant, conv.values(1).ndim, out_channels(conv))
         if channel_values is None:
             continue
         affine = _affine(node, channel_values, first is not None)
-        if affine is None or not editor.bypass(node, data):
+        if affine is None:
             continue
-        conv = editor.node(conv.name)
-        assert conv is not None
+        editor.take_over(conv, node)
         apply_affine(editor, conv, *affine)
         changes += 1
     return changes

@@ -23,19 +23,19 @@ from alcs_onnx.graph.passes._affine import apply_affine, constant_conv, out_chan
 def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Fold such nodes; returns how many."""
     changes = 0
-    for node in editor.nodes:
+    for node in list(editor.nodes):
         if not node.is_op("BatchNormalization") or node.int_attribute("training_mode", 0):
             continue
-        if any(editor.consumers(name) or editor.is_output(name) for name in node.outputs[1:]):
+        if any(editor.is_used(output) for output in node.outputs[1:]):
             continue
         conv = editor.producer(node.inputs[0])
-        constants = [editor.constant(name) for name in node.inputs[1:5]]
-        if conv is None or not constant_conv(editor, conv):
+        constants = [node.constant(index) for index in range(1, 5)]
+        if conv is None or not constant_conv(conv):
             continue
         if editor.only_consumer(node.inputs[0]) is None:
             continue
         wide = [c.astype(np.float64).reshape(-1) for c in constants if c is not None]
-        channels = out_channels(editor, conv)
+        channels = out_channels(conv)
         if len(wide) != 4 or any(len(c) != channels for c in wide):
             continue
         gamma, beta, mean, variance = wide
@@ -43,10 +43,7 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
         if not np.all(variance > 0):
             continue
         scale = gamma / np.sqrt(variance)
-        if not editor.bypass(node, node.inputs[0]):
-            continue
-        conv = editor.node(conv.name)
-        assert conv is not None
+        editor.take_over(conv, node)
         apply_affine(editor, conv, scale, beta - scale * mean)
         changes += 1
     return changes

@@ -1,9 +1,11 @@
-"""Nodes whose inputs are all constant are computed now; so are Shape and Size.
+"""Nodes whose inputs are all constant are computed now; so is what no size of the inputs changes.
 
-Preconditions for a node: default domain, deterministic, no subgraph, every present input an
-initializer (or, for Shape and Size, of static shape). DequantizeLinear is kept, because
-runtimes recognise quantized layers by it. A result much larger than its inputs is kept as a
-node, so that the file does not swell; but not that of Cast, behind which quantized weights are.
+1. Preconditions for a node: default domain, deterministic, no subgraph, every present input an
+   initializer. DequantizeLinear is kept, because runtimes recognise quantized layers by it. A
+   result much larger than its inputs is kept as a node where it is data; weights are always
+   folded, whatever their size.
+2. A tensor computed from sizes (`graph.size_values`) of which no number follows the open sizes of
+   the inputs.
 """
 
 from __future__ import annotations
@@ -11,94 +13,78 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-import numpy as np
-import onnx
-
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.model import Array, Node, Opaque
-from alcs_onnx.graph.proto import one_line, opset_imports, value_info, write_node
+from alcs_onnx.graph.evaluate import computable, evaluate
+from alcs_onnx.graph.model import Array
+from alcs_onnx.graph.proto import one_line
+from alcs_onnx.graph.surgeon import Node, as_value, constant
+from alcs_onnx.op_traits import LINEAR
 
-_NEVER = frozenset(
-    {
-        "Bernoulli",
-        "DequantizeLinear",
-        "Multinomial",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-    }
-)
 _MAX_GROWTH_BYTES = 1 << 20
-
-
-def _foldable(editor: GraphEditor, node: Node) -> bool:
-    if node.domain or node.op_type in _NEVER or not any(node.outputs):
-        return False
-    if any(isinstance(value, Opaque) for value in node.attributes.values()):
-        return False
-    present = [name for name in node.inputs if name]
-    return bool(present) and all(name in editor.initializers for name in present)
-
-
-def _too_large(editor: GraphEditor, node: Node) -> bool:
-    if node.is_op("Cast"):
-        return False
-    size = sum(
-        prod(editor.shapes[name]) * editor.dtypes[name].itemsize
-        for name in node.outputs
-        if name in editor.shapes and name in editor.dtypes
-    )
-    inputs = sum(editor.initializers[name].nbytes for name in node.inputs if name)
-    return size > inputs + _MAX_GROWTH_BYTES
-
-
-def _shape_value(editor: GraphEditor, node: Node) -> Array | None:
-    shape = editor.shapes.get(node.input(0))
-    if shape is None:
-        return None
-    if node.is_op("Size"):
-        return np.asarray(prod(shape), dtype=np.int64)
-    start = node.int_attribute("start", 0)
-    end = node.int_attribute("end", len(shape))
-    return np.asarray(shape[start:end], dtype=np.int64)
-
-
-def _evaluate(editor: GraphEditor, node: Node) -> list[Array]:
-    from onnx.reference import ReferenceEvaluator  # slow to import, and often not needed
-
-    inputs = {name: editor.initializers[name] for name in node.inputs if name}
-    outputs = [name for name in node.outputs if name]
-    graph = onnx.helper.make_graph(
-        [write_node(node)],
-        "constant",
-        [value_info(name, array.dtype, array.shape) for name, array in inputs.items()],
-        [onnx.ValueInfoProto(name=name) for name in outputs],
-    )
-    model = onnx.helper.make_model(graph, opset_imports=opset_imports(editor.opset, {}))
-    return [np.asarray(value) for value in ReferenceEvaluator(model).run(outputs, inputs)]
 
 
 def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Fold in topological order, so that one sweep folds whole chains; returns how many."""
     changes = 0
-    for node in editor.nodes:
-        if node.is_op("Shape", "Size"):
-            value = _shape_value(editor, node)
-            values = None if value is None else [value]
-        elif _foldable(editor, node) and not _too_large(editor, node):
+    for node in list(editor.nodes):
+        values = _sizes(editor, node)
+        if values is None and _foldable(editor, node):
             try:
-                values = _evaluate(editor, node)
+                values = evaluate(as_value(node), _constants(node), editor.opset)
             except Exception as error:  # the evaluator raises whatever an operator raises
-                note(f"node '{node.name}' ({node.op_type}) was not folded: {one_line(error)}")
-                continue
-        else:
-            continue
-        if values is None:
-            continue
-        names = [name for name in node.outputs if name]
-        editor.remove_nodes([node.name])
-        for name, array in zip(names, values, strict=True):
-            editor.add_initializer(name, np.ascontiguousarray(array).reshape(array.shape))
-        changes += 1
+                note(f"node '{node.name}' ({node.op}) was not folded: {one_line(error)}")
+        if values is not None:
+            editor.set_constant(node, values)
+            changes += 1
     return changes
+
+
+def _sizes(editor: GraphEditor, node: Node) -> list[Array] | None:
+    """The outputs of a node that computes sizes, if they are always the same."""
+    found = [editor.size_values.get(output.name) for output in node.outputs if output.name]
+    fixed = [size.value for size in found if size is not None and size.fixed]
+    return fixed if found and len(fixed) == len(found) else None
+
+
+def _foldable(editor: GraphEditor, node: Node) -> bool:
+    present = [tensor for tensor in node.inputs if tensor.name]
+    return (
+        bool(present)
+        and all(constant(tensor) is not None for tensor in present)
+        and computable(as_value(node), editor.opset)
+        and (not _grows(node) or _becomes_weight(editor, node))
+    )
+
+
+def _constants(node: Node) -> dict[str, Array]:
+    """The inputs of `node` that are constant."""
+    found = {tensor.name: constant(tensor) for tensor in node.inputs}
+    return {name: array for name, array in found.items() if array is not None}
+
+
+def _grows(node: Node) -> bool:
+    """Whether the result is much larger than what it is made of."""
+    size = sum(
+        prod(output.shape) * output.dtype.itemsize
+        for output in node.outputs
+        if output.shape is not None and output.dtype is not None
+    )
+    inputs = sum(array.nbytes for array in _constants(node).values())
+    return size > inputs + _MAX_GROWTH_BYTES
+
+
+def _becomes_weight(editor: GraphEditor, node: Node) -> bool:
+    """Whether a layer reads the result, or what further nodes make of it, as its weights."""
+    seen: set[Node] = set()
+    open_tensors = list(node.outputs)
+    while open_tensors:
+        tensor = open_tensors.pop()
+        for reader in editor.consumers(tensor):
+            if reader.is_op(*LINEAR) and reader.inputs[0] is not tensor:
+                return True
+            others = [other for other in reader.inputs if other.name and other is not tensor]
+            if reader in seen or any(constant(other) is None for other in others):
+                continue
+            seen.add(reader)
+            open_tensors += reader.outputs
+    return False

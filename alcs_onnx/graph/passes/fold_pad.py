@@ -15,25 +15,23 @@ from collections.abc import Callable
 import numpy as np
 
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.model import Node
+from alcs_onnx.graph.surgeon import Node
 from alcs_onnx.types import Shape
 
 
-def spatial_zero_pads(editor: GraphEditor, node: Node) -> Shape | None:
+def spatial_zero_pads(node: Node) -> Shape | None:
     """Begins and ends of the spatial axes of a Pad that meets the precondition, else None."""
     if not node.is_op("Pad") or node.str_attribute("mode", "constant") != "constant":
         return None
-    shape = editor.shapes.get(node.inputs[0])
-    pads = editor.constant(node.input(1))
-    value = editor.constant(node.input(2))
+    shape, pads, value = node.inputs[0].shape, node.constant(1), node.constant(2)
     if shape is None or len(shape) < 3 or pads is None:
         return None
-    if node.input(2) and (value is None or np.any(value != 0)):
+    if node.input(2) is not None and (value is None or np.any(value != 0)):
         return None
     rank = len(shape)
     axes: list[int] = list(range(rank))
-    if node.input(3):
-        given = editor.constant(node.input(3))
+    if node.input(3) is not None:
+        given = node.constant(3)
         if given is None:
             return None
         axes = [int(axis) % rank for axis in given]
@@ -49,8 +47,8 @@ def _takes_over(conv: Node, pad: Node, rank: int) -> bool:
     tensor = pad.outputs[0]
     return (
         conv.is_op("Conv")
-        and conv.inputs[0] == tensor
-        and tensor not in conv.inputs[1:]
+        and conv.inputs[0] is tensor
+        and conv.reads(tensor) == 1
         and len(conv.ints_attribute("pads")) == 2 * (rank - 2)
     )
 
@@ -58,22 +56,18 @@ def _takes_over(conv: Node, pad: Node, rank: int) -> bool:
 def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Fold such Pads; returns how many."""
     changes = 0
-    for pad in editor.nodes:
-        extra = spatial_zero_pads(editor, pad)
+    for pad in list(editor.nodes):
+        extra = spatial_zero_pads(pad)
         if extra is None or editor.is_output(pad.outputs[0]):
             continue
         readers = editor.consumers(pad.outputs[0])
-        rank = len(editor.shapes[pad.inputs[0]])
+        rank = 2 + len(extra) // 2
         if not readers or not all(_takes_over(reader, pad, rank) for reader in readers):
             continue
         for conv in readers:
             own = conv.ints_attribute("pads")
-            pads = tuple(a + b for a, b in zip(own, extra, strict=True))
-            editor.update_node(
-                conv,
-                inputs=(pad.inputs[0], *conv.inputs[1:]),
-                attributes={**conv.attributes, "pads": pads},
-            )
-        editor.remove_nodes([pad.name])
+            conv.attrs["pads"] = tuple(a + b for a, b in zip(own, extra, strict=True))
+            conv.inputs[0] = pad.inputs[0]
+        editor.remove(pad)
         changes += 1
     return changes

@@ -19,13 +19,13 @@ something needs that. Layers that do not fit are left alone, each with a note th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.model import Array, AttributeValue, Node
+from alcs_onnx.graph.model import Array
+from alcs_onnx.graph.surgeon import Node, Tensor, constant
 from alcs_onnx.op_traits import BROADCAST, UNARY
 from alcs_onnx.types import Shape
 
@@ -50,23 +50,20 @@ class _Conversion:
     def __init__(self, editor: GraphEditor, note: Callable[[str], None]) -> None:
         self._editor = editor
         self._note = note
-        self._lifted: dict[str, str] = {}
-        self._moved: dict[str, str] = {}
+        self._lifted: dict[str, Tensor] = {}
+        self._moved: dict[str, Tensor] = {}
 
     def run(self) -> int:
         changes = 0
-        for name in [node.name for node in self._editor.nodes]:
-            node = self._editor.node(name)
-            if node is None:
-                continue
+        for node in list(self._editor.nodes):
             if node.is_op("Gemm", "MatMul"):
                 reason = reason_against(self._editor, node)
                 if reason:
-                    self._note(f"node '{node.name}' ({node.op_type}) stays as it is: {reason}")
+                    self._note(f"node '{node.name}' ({node.op}) stays as it is: {reason}")
                 else:
                     self._convolve(node)
                     changes += 1
-            elif any(tensor in self._moved for tensor in node.inputs):
+            elif any(tensor.name in self._moved for tensor in node.inputs):
                 self._follow(node)
         self._go_back()
         return changes
@@ -75,156 +72,145 @@ class _Conversion:
 
     def _convolve(self, node: Node) -> None:
         editor = self._editor
-        matrix = _matrix(editor, node)
+        matrix = _matrix(node)
         data, weight = self._read(node.inputs[0], matrix)
-        inputs = [data, node.inputs[1]]
-        editor.set_initializer(node.inputs[1], weight)
-        bias = editor.constant(node.input(2))
+        inputs = [data, editor.add_constant(f"{node.name}.weight", weight)]
+        bias = node.constant(2)
         if bias is not None:
             inputs.append(self._bias(node, bias, len(weight)))
-        attributes: dict[str, AttributeValue] = {
+        node.op, node.inputs = "Conv", inputs
+        node.attrs = {
             "dilations": (1, 1),
             "group": 1,
             "kernel_shape": weight.shape[2:],
             "pads": (0, 0, 0, 0),
             "strides": (1, 1),
         }
-        self._move(Node(node.name, "Conv", tuple(inputs), node.outputs, attributes))
+        self._move(node)
 
-    def _bias(self, node: Node, bias: Array, channels: int) -> str:
+    def _bias(self, node: Node, bias: Array, channels: int) -> Tensor:
         scaled = bias.astype(np.float64) * node.float_attribute("beta", 1.0)
         row = np.broadcast_to(scaled.reshape(-1), (channels,)).astype(np.float32)
-        name = node.inputs[2]
-        if len(self._editor.consumers(name)) > 1 or self._editor.is_output(name):
-            return self._editor.add_initializer(f"{node.name}.bias", row)
-        self._editor.set_initializer(name, row)
-        return name
+        return self._editor.add_constant(f"{node.name}.bias", row)
 
-    def _read(self, tensor: str, matrix: Array) -> tuple[str, Array]:
+    def _read(self, tensor: Tensor, matrix: Array) -> tuple[Tensor, Array]:
         """What the convolution reads in place of `tensor`, and the [M, K] matrix as its weight."""
         editor = self._editor
-        found = self._lifted.get(tensor) or self._moved.get(tensor)
+        found = self._lifted.get(tensor.name) or self._moved.get(tensor.name)
         if found is not None:
             return found, matrix[:, :, None, None]
-        batch, source = editor.shapes[tensor][0], tensor
+        batch, source = _shape(tensor)[0], tensor
         while (view := editor.producer(source)) is not None and view.is_op(*_VIEWS):
-            shape = editor.shapes.get(view.inputs[0])
+            shape = view.inputs[0].shape
             if not shape or shape[0] != batch:
                 break
             source = view.inputs[0]
             if len(shape) == 4:
                 return self._read_image(tensor, source, matrix)
         target = np.array([0, -1, 1, 1], np.int64)
-        shape_name = editor.add_initializer(f"{tensor}.shape", target)
-        image = self._new_tensor(tensor, f"{tensor}.image")
-        name = self._node_name(f"{tensor}.image")
-        editor.insert_node(Node(name, "Reshape", (source, shape_name), (image,)))
-        self._lifted[tensor] = image
+        sizes = editor.add_constant(f"{tensor.name}.shape", target)
+        image = self._new_image(tensor)
+        name = editor.unique_node_name(f"{tensor.name}.image")
+        editor.add_node(name, "Reshape", [source, sizes], [image])
+        self._lifted[tensor.name] = image
         return image, matrix[:, :, None, None]
 
-    def _read_image(self, tensor: str, source: str, matrix: Array) -> tuple[str, Array]:
-        editor = self._editor
-        shape = editor.shapes[source]
-        weight = matrix.reshape(len(matrix), *shape[1:])
-        transpose = editor.producer(source)
+    def _read_image(self, tensor: Tensor, source: Tensor, matrix: Array) -> tuple[Tensor, Array]:
+        weight = matrix.reshape(len(matrix), *_shape(source)[1:])
+        transpose = self._editor.producer(source)
         if transpose is not None and transpose.is_op("Transpose"):
             perm = transpose.ints_attribute("perm")
             if perm[:1] == (0,):
                 source = transpose.inputs[0]
                 weight = weight.transpose(np.argsort(perm))
         if weight.shape[2:] == (1, 1):
-            self._lifted[tensor] = source
+            self._lifted[tensor.name] = source
         return source, np.ascontiguousarray(weight)
 
     # -- what follows --------------------------------------------------------------------
 
     def _follow(self, node: Node) -> None:
         """Move a node that reads a moved tensor to its four axes, if that is the same."""
-        image = self._moved.get(node.inputs[0])
+        image = self._moved.get(node.inputs[0].name)
         if node.is_op(*BROADCAST):
             operands = self._operands(node)
             if operands is not None:
-                self._move(_with_inputs(node, operands))
+                for index, operand in operands.items():
+                    node.inputs[index] = operand
+                self._move(node)
         elif image is not None and node.is_op(*_VIEWS):
             self._follow_view(node, image)
         elif image is not None and node.is_op(*_PER_CHANNEL) and len(node.outputs) == 1:
-            self._move(_with_inputs(node, {0: image}))
+            node.inputs[0] = image
+            self._move(node)
 
-    def _follow_view(self, node: Node, image: str) -> None:
+    def _follow_view(self, node: Node, image: Tensor) -> None:
         """Let what views a moved tensor in another shape view, or be, its form with four axes."""
         editor, output = self._editor, node.outputs[0]
-        shape = editor.shapes.get(output)
-        if shape == editor.shapes[node.inputs[0]]:
-            editor.remove_nodes([node.name])
-            self._moved[output] = image
-        elif shape == editor.shapes[image] and not editor.is_output(output):
+        if output.shape == node.inputs[0].shape:
+            editor.remove(node)
+            self._moved[output.name] = image
+        elif output.shape == image.shape and not editor.is_output(output):
             editor.bypass(node, image)
         elif node.is_op("Reshape"):
             # A 0 in the target keeps N or M, which are in the same places.
-            editor.update_node(node, inputs=(image, *node.inputs[1:]))
+            node.inputs[0] = image
 
-    def _operands(self, node: Node) -> dict[int, str] | None:
+    def _operands(self, node: Node) -> dict[int, Tensor] | None:
         """Every operand with four axes; None where one has none or broadcasting differs."""
         editor = self._editor
-        shape = editor.shapes.get(node.outputs[0])
+        shape = node.outputs[0].shape
         constants: dict[int, Array] = {}
-        found: dict[int, str] = {}
-        for index, name in enumerate(node.inputs):
-            constant = editor.constant(name)
-            moved = self._moved.get(name) or self._lifted.get(name)
-            if constant is not None and constant.ndim <= 2:
-                constants[index] = constant
-            elif moved is not None and editor.shapes.get(name) == shape:
+        found: dict[int, Tensor] = {}
+        for index, tensor in enumerate(node.inputs):
+            array = constant(tensor)
+            moved = self._moved.get(tensor.name) or self._lifted.get(tensor.name)
+            if array is not None and array.ndim <= 2:
+                constants[index] = array
+            elif moved is not None and tensor.shape == shape:
                 found[index] = moved
             else:
                 return None
-        for index, constant in constants.items():
-            if constant.ndim:
-                rows = (1,) * (2 - constant.ndim) + constant.shape
+        for index, array in constants.items():
+            if array.ndim:
+                rows = (1,) * (2 - array.ndim) + array.shape
                 if rows[0] != 1:
                     return None
-                found[index] = editor.add_initializer(
-                    f"{node.inputs[index]}.image", constant.reshape(1, rows[1], 1, 1)
+                found[index] = editor.add_constant(
+                    f"{node.inputs[index].name}.image", array.reshape(1, rows[1], 1, 1)
                 )
         return found
 
     def _move(self, node: Node) -> None:
-        """Put `node`, computed with four axes, in place of the node of its name."""
+        """Let `node`, whose inputs have four axes now, compute such a result."""
         output = node.outputs[0]
-        image = self._new_tensor(output, f"{output}.image")
-        self._editor.replace_node(replace(node, outputs=(image,)))
-        self._moved[output] = image
+        node.outputs = [self._new_image(output)]
+        self._moved[output.name] = node.outputs[0]
 
     def _go_back(self) -> None:
         """A Flatten behind each moved tensor that something reads as [N, M]."""
-        for tensor, image in self._moved.items():
-            if self._editor.consumers(tensor) or self._editor.is_output(tensor):
-                name = self._node_name(f"{tensor}.flat")
-                self._editor.insert_node(Node(name, "Flatten", (image,), (tensor,), {"axis": 1}))
-
-    def _new_tensor(self, like: str, base: str) -> str:
         editor = self._editor
-        name = editor.unique_name(base)
-        editor.shapes[name] = (*editor.shapes[like], 1, 1)
-        editor.dtypes[name] = editor.dtypes[like]
-        return name
+        for tensor_name, image in self._moved.items():
+            tensor = editor.tensor(tensor_name)
+            if editor.is_used(tensor):
+                name = editor.unique_node_name(f"{tensor_name}.flat")
+                editor.add_node(name, "Flatten", [image], [tensor], {"axis": 1})
 
-    def _node_name(self, base: str) -> str:
-        name, count = base, 0
-        while self._editor.node(name) is not None:
-            count += 1
-            name = f"{base}_{count}"
-        return name
-
-
-def _with_inputs(node: Node, changed: dict[int, str]) -> Node:
-    inputs = tuple(changed.get(index, name) for index, name in enumerate(node.inputs))
-    return replace(node, inputs=inputs)
+    def _new_image(self, tensor: Tensor) -> Tensor:
+        """A tensor for the [N, M, 1, 1] form of `tensor`."""
+        shape = (*_shape(tensor), 1, 1)
+        return self._editor.add_tensor(f"{tensor.name}.image", tensor.dtype, shape)
 
 
-def _matrix(editor: GraphEditor, node: Node) -> Array:
+def _shape(tensor: Tensor) -> Shape:
+    """The shape of a tensor of which it is known."""
+    assert tensor.shape is not None
+    return tensor.shape
+
+
+def _matrix(node: Node) -> Array:
     """alpha times the weight, [M, K]."""
-    weight = editor.initializers[node.inputs[1]]
+    weight = node.values(1)
     rows = weight if node.int_attribute("transB", 0) else weight.T
     alpha = node.float_attribute("alpha", 1.0)
     scaled = rows if alpha == 1 else (rows.astype(np.float64) * alpha).astype(np.float32)
@@ -233,13 +219,13 @@ def _matrix(editor: GraphEditor, node: Node) -> Array:
 
 def reason_against(editor: GraphEditor, node: Node) -> str:
     """Why `node` is no fully connected layer that can be a convolution; empty where it is."""
-    weight = editor.constant(node.inputs[1])
+    weight = node.constant(1)
     if weight is None:
-        first = editor.constant(node.inputs[0]) is not None
+        first = node.constant(0) is not None
         return "its weights are the left operand" if first else "its weights are computed"
     if weight.dtype != np.float32:
         return f"its weights are {weight.dtype.name}, only float32 is supported"
-    shape = editor.shapes.get(node.inputs[0])
+    shape = node.inputs[0].shape
     if shape is None:
         return "the shape of its input is not known"
     if len(shape) != 2 or weight.ndim != 2:
@@ -248,16 +234,15 @@ def reason_against(editor: GraphEditor, node: Node) -> str:
         return "it is empty"
     if node.int_attribute("transA", 0):
         return "its input is transposed"
-    name = node.inputs[1]
-    if len(editor.consumers(name)) > 1 or editor.is_output(name) or node.inputs.count(name) > 1:
+    if len(node.inputs[1].outputs) > 1 or editor.is_output(node.inputs[1]):
         return "its weights are shared with another node"
-    return _reason_against_bias(editor, node)
+    return _reason_against_bias(node)
 
 
-def _reason_against_bias(editor: GraphEditor, node: Node) -> str:
-    if not node.input(2):
+def _reason_against_bias(node: Node) -> str:
+    if node.input(2) is None:
         return ""
-    bias = editor.constant(node.inputs[2])
+    bias = node.constant(2)
     if bias is None:
         return "its bias is computed"
     rows: Shape = (1,) * (2 - bias.ndim) + bias.shape

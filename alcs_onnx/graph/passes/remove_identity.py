@@ -17,22 +17,22 @@ from collections.abc import Callable
 import numpy as np
 
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.model import Node
+from alcs_onnx.graph.surgeon import Node
 
 
 def _hands_on(editor: GraphEditor, node: Node) -> bool:
     if node.is_op("Identity"):
         return True
     if node.is_op("Dropout"):
-        mask_used = any(editor.consumers(o) or editor.is_output(o) for o in node.outputs[1:] if o)
-        training = editor.constant(node.input(2))
-        at_inference = not node.input(2) or (training is not None and not training.any())
+        mask_used = any(editor.is_used(output) for output in node.outputs[1:])
+        training = node.constant(2)
+        at_inference = node.input(2) is None or (training is not None and not training.any())
         return at_inference and not mask_used
     if node.is_op("Cast"):
-        source = editor.dtypes.get(node.inputs[0])
-        return source is not None and source == editor.dtypes.get(node.outputs[0])
+        source = node.inputs[0].dtype
+        return source is not None and source == node.outputs[0].dtype
     if node.is_op("Pad"):
-        pads = editor.constant(node.input(1))
+        pads = node.constant(1)
         return pads is not None and not np.any(pads)
     if node.is_op("Concat", "Sum"):
         return len(node.inputs) == 1
@@ -46,6 +46,6 @@ def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Remove such nodes; returns how many."""
     return sum(
         editor.bypass(node, node.inputs[0])
-        for name in [node.name for node in editor.nodes]
-        if (node := editor.node(name)) is not None and _hands_on(editor, node)
+        for node in list(editor.nodes)
+        if _hands_on(editor, node)
     )

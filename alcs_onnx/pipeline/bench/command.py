@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from alcs_onnx import ort
-from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import read_file
 from alcs_onnx.latency import break_down
 from alcs_onnx.pipeline.bench.request import BenchRequest
 from alcs_onnx.pipeline.bench.result import BenchNode, BenchResult, BenchRow
 from alcs_onnx.pipeline.common.noise import noise_warnings
-from alcs_onnx.pipeline.common.runnable import open_runnable
+from alcs_onnx.pipeline.common.runnable import check_names, open_runnable
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.reporter import SILENT, Reporter
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.target import Target, get_target
-from alcs_onnx.types import Shape
 
 #: Runs of each model that a profile is made of, at most: the runtime's profiler stops recording
 #: after a million nodes.
@@ -29,15 +27,15 @@ def bench(request: BenchRequest, reporter: Reporter = SILENT) -> BenchResult:
     """Time the models of `request` in turns.
 
     With one thread all run in this process; with more each has a process of its own. Raises
-    `ModelError` for a file that is missing or that the runtime refuses, and for shapes of inputs
-    that no model has.
+    `ModelError` for a file that is missing or that the runtime refuses, and for sizes and values of
+    inputs that no model has.
     """
-    how, shapes = request.measuring, request.input_shapes
+    how = request.measuring
     target = get_target(how.target)
     machine = target.machine(how.threads)  # its load is told before this command adds to it
     files = [open_runnable(path) for path in request.models]
-    _check_shapes([file.session for file in files], shapes)
-    feeds = [file.random_feeds(request.seed, shapes) for file in files]
+    check_names([file.session for file in files], request.inputs, "no model has")
+    feeds = [file.make_feeds(request.seed, request.inputs, reporter) for file in files]
     contents = [file.data for file in files]
     del files  # and the sessions with it
     samples = target.time(
@@ -71,16 +69,8 @@ def bench(request: BenchRequest, reporter: Reporter = SILENT) -> BenchResult:
     )
 
 
-def _check_shapes(sessions: Sequence[ort.Session], shapes: Mapping[str, Shape]) -> None:
-    known = {value.name for session in sessions for value in session.inputs}
-    for name in shapes:
-        if name not in known:
-            listed = ", ".join(f"'{other}'" for other in sorted(known))
-            raise ModelError(f"--input-shapes {name}: no model has such an input, only {listed}")
-
-
 def _profile(
-    target: Target, path: Path, file: bytes, feeds: ort.Feeds, how: Measuring
+    target: Target, path: Path, file: Serialized, feeds: ort.Feeds, how: Measuring
 ) -> tuple[BenchNode, ...]:
     """The nodes of one model that ran, the slowest first."""
     [times] = target.node_times(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.workload import MIN_SECONDS, Measuring
-from alcs_onnx.types import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +20,7 @@ class BenchRequest:
     """
 
     models: tuple[Path, ...]
-    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: InputSettings = field(default_factory=InputSettings)
     measuring: Measuring = field(default_factory=Measuring)
     min_seconds: float = MIN_SECONDS
     percentiles: tuple[float, ...] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alcs_onnx import ort
-from alcs_onnx.graph import Model, serialize
+from alcs_onnx.graph import Model, loadable
 
 if TYPE_CHECKING:
     from alcs_onnx.train import Data, Samples
@@ -23,7 +23,9 @@ def runtime_batches(
 
     A model of a fixed batch gets just so many samples: where some lack, the last is repeated.
     """
-    batch = _BATCH if model.dynamic_batch else model.inputs[0].shape[0]
+    counted = model.sample_inputs
+    own = next((info.shape[0] for info in model.inputs if info.name in counted), 1)
+    batch = _BATCH if model.takes_batches else own
     for loaded in samples.batches(batch, training=False):
         arrays = [
             np.ascontiguousarray(tensor.numpy(force=True), dtype=info.dtype)
@@ -34,10 +36,11 @@ def runtime_batches(
         for start in range(0, loaded.size, batch):
             chosen = np.arange(start, min(start + batch, loaded.size))
             count = len(chosen)
-            if not model.dynamic_batch:
+            if not model.takes_batches:
                 chosen = np.minimum(np.arange(start, start + batch), loaded.size - 1)
             feeds = {
-                info.name: array[chosen] for info, array in zip(model.inputs, arrays, strict=True)
+                info.name: array[chosen] if info.name in counted else array
+                for info, array in zip(model.inputs, arrays, strict=True)
             }
             yield feeds, None if targets is None else targets[chosen[:count]], count
 
@@ -50,7 +53,7 @@ def runtime_accuracy(model: Model, data: Data) -> float | None:
     custom = data.metric is not None or data.loss is not None
     if data.test is None or not data.test.labelled or custom:
         return None
-    session = ort.create_session(serialize(model))
+    session = ort.create_session(loadable(model))
     hits = total = 0
     for feeds, targets, count in runtime_batches(model, data.test):
         classes = session.run(feeds)[0][:count].argmax(axis=1)

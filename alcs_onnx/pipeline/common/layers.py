@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -11,6 +12,9 @@ import numpy as np
 from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.rewrite import RewriteResult
 from alcs_onnx.types import LatencyTable, Shape
+
+#: Kinds of reasons that one line has room for.
+_TOLD_REASONS = 4
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,20 @@ def layer_reports(
             )
         )
     return tuple(rows)
+
+
+def grouped_reasons(reasons: Iterable[str], noun: str) -> str:
+    """The reasons of many layers, say, by how many have each, the most frequent first.
+
+    `12 layers: depthwise: few weights; 1 layer: ...`; of many kinds the first few.
+    """
+    kinds = Counter(reasons).most_common()
+    told = [
+        f"{count} {noun}{'' if count == 1 else 's'}: {reason}"
+        for reason, count in kinds[:_TOLD_REASONS]
+    ]
+    left = sum(count for _, count in kinds[_TOLD_REASONS:])
+    return "; ".join([*told, f"{left} more for other reasons"] if left else told)
 
 
 def with_times(rows: Sequence[LayerReport], times: Mapping[str, float]) -> tuple[LayerReport, ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from alcs_onnx import ort
 from alcs_onnx.errors import AlcsError, ModelError
+from alcs_onnx.feeds import make_feeds, shapes_to_load
 from alcs_onnx.graph import read_file, self_contained
+from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.reporter import SILENT, Reporter
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.types import Shape
 
 
@@ -17,22 +21,34 @@ class RunnableFile:
     """The file at `path`: `data` runs by itself, weights of other files included."""
 
     path: Path
-    data: bytes
+    data: Serialized
     session: ort.Session
 
-    def random_feeds(self, seed: int, input_shapes: Mapping[str, Shape]) -> ort.Feeds:
-        """Reproducible inputs, as `ort.random_feeds` makes them.
+    def make_feeds(
+        self, seed: int, inputs: InputSettings, reporter: Reporter = SILENT
+    ) -> ort.Feeds:
+        """Reproducible inputs, as `feeds.make_feeds` makes them, on which the file runs.
 
-        Raises `ModelError`, naming the file and the input, where a shape is missing or not the
-        file's.
+        `reporter` is told what was guessed, and which outputs get another shape than the file
+        declares. Raises a child of `AlcsError`, naming the file and the input, where a shape is
+        missing or not the file's, or where the file does not run.
         """
         for name in undeclared_inputs(self.path, self.session):
-            if name not in input_shapes:
+            if name not in inputs.shapes and name not in inputs.values:
                 raise ModelError(no_shape(self.path, name))
         try:
-            return ort.random_feeds(self.session, seed, input_shapes)
+            made = make_feeds(self.session, seed, inputs)
+            contradicted = self.session.contradicted(made.feeds)
         except AlcsError as error:
             raise type(error)(f"{self.path}: {error}") from error
+        for text in made.notes:
+            reporter.note(text)
+        for value, shape in contradicted:
+            reporter.note(
+                f"{self.path}: output '{value.name}' is declared as {ort.text_of(value.shape)} "
+                f"and comes out as {ort.text_of(shape)}: the declaration is not relied upon"
+            )
+        return made.feeds
 
 
 def open_runnable(path: Path) -> RunnableFile:
@@ -43,6 +59,31 @@ def open_runnable(path: Path) -> RunnableFile:
     """
     data = self_contained(path)
     return RunnableFile(path, data, ort.create_session(data, name=str(path)))
+
+
+def shapes_of(path: Path, inputs: InputSettings) -> Mapping[str, Shape]:
+    """The shapes of inputs by which the file at `path` is to be loaded.
+
+    They are those that `inputs` give, and those that follow because dimensions have one name.
+    Raises `ModelError`, naming the file, for names and sizes that are not the file's. A file that
+    the runtime refuses has no names of dimensions here; what is wrong with it is told elsewhere.
+    """
+    try:
+        session = ort.create_session(path, optimized=False)
+    except AlcsError:
+        return inputs.shapes
+    try:
+        check_names([session], inputs, "the model has")
+        return shapes_to_load(session.inputs, inputs)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def check_names(sessions: Iterable[ort.Session], inputs: InputSettings, whose: str) -> None:
+    """Raise `ModelError` for names in `inputs` that none of `sessions` has, as `whose` tells."""
+    values = [value for session in sessions for value in session.inputs]
+    dimensions = [dim for value in values for dim in value.dims if isinstance(dim, str)]
+    inputs.check((value.name for value in values), dimensions, whose)
 
 
 def no_shape(path: Path, name: str) -> str:

@@ -14,10 +14,12 @@ from alcs_onnx import latency
 from alcs_onnx.coupling import Coupling, analyse
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import make_folder
-from alcs_onnx.graph import Model, conv_layers, serialize
+from alcs_onnx.graph import Model, conv_layers, loadable
+from alcs_onnx.pipeline.common.layers import grouped_reasons
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.rewrite import shrink
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.types import ChannelTable, LatencyTable, Timing
 
 _Table = TypeVar("_Table", LatencyTable, ChannelTable)
@@ -130,11 +132,11 @@ def contributions(
     Raises `AlcsError` for another `how` than "measured" and "predicted".
     """
 
-    def build(kept: Mapping[str, int]) -> bytes:
+    def build(kept: Mapping[str, int]) -> Serialized:
         masks = {
             name: np.arange(coupling.group(name).channels) < count for name, count in kept.items()
         }
-        return serialize(shrink(workload.model, coupling, masks))
+        return loadable(shrink(workload.model, coupling, masks))
 
     models = latency.ReducedModels(workload.model, build, coupling.groups)
     if how == "measured":
@@ -149,6 +151,7 @@ def coupling_of(model: Model) -> Coupling:
     """The channel groups of `model`; raises `AlcsError` where none can lose a channel."""
     coupling = analyse(model)
     if not coupling.prunable:
-        reasons = "; ".join(dict.fromkeys(coupling.frozen.values()))
+        reasons = grouped_reasons(coupling.frozen.values(), "channel group")
+        reasons = reasons or "no layer has constant weights"
         raise AlcsError(f"no channel of this model can be removed: {reasons}")
     return coupling

@@ -6,18 +6,22 @@ imported only where something is trained or evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy.typing as npt
+
 from alcs_onnx.graph import Model, conv_layers
-from alcs_onnx.pipeline.common.verification import NumericCheck
+from alcs_onnx.pipeline.common.verification import Check
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from alcs_onnx.train import Data, Evaluation, TrainConfig, TrainHistory, TrainResult, TrainRun
+
+Array = npt.NDArray[Any]
 
 #: The records of epochs as plain values.
 Epochs = tuple[Mapping[str, Any], ...]
@@ -97,7 +101,7 @@ class Network:
     prunable: Mapping[str, str] = field(default_factory=dict)
     weight_masks: Mapping[str, BoolArray] = field(default_factory=dict)
     bias_masks: Mapping[str, BoolArray] = field(default_factory=dict)
-    check: NumericCheck | None = None
+    check: Check | None = None
 
     def by_layer(self, weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Weights by initializer as those of the prunable layers, by layer."""
@@ -158,9 +162,15 @@ class Trainer:
         """`model` with masked weights, by layer, its activations brought back into range."""
         from alcs_onnx import train
 
-        layers = {layer.name: layer.weight for layer in conv_layers(model)}
+        trained = train.weights_of(model).trained
+        layers = {
+            layer.name: layer.weight
+            for layer in conv_layers(model)
+            if layer.name in weight_masks and layer.weight in trained
+        }
         run = train.TrainRun(self.data, replace(self.config, finetune_epochs=0))
-        result = train.finetune(model, layers, run, start=train.Start(keep=weight_masks))
+        masks = {name: weight_masks[name] for name in layers}
+        result = train.finetune(model, layers, run, start=train.Start(keep=masks))
         return model.with_initializers(result.weights)
 
     def gradients(self, model: Model) -> Mapping[str, FloatArray]:
@@ -184,8 +194,19 @@ class Trainer:
         )
 
 
-def open_trainer(dense: Model, training: Training, seed: int, reporter: Reporter) -> Trainer:
+def open_trainer(
+    dense: Model,
+    training: Training,
+    seed: int,
+    reporter: Reporter,
+    *,
+    feeds: Mapping[str, Array] | None = None,
+    given: Collection[str] = (),
+) -> Trainer:
     """Load the data and check that torch computes what ONNX Runtime does for `dense`.
+
+    `feeds` are inputs that `dense` can take, at its own shapes. Those that are `given`, by name,
+    are the user's values of inputs that the data need not give.
 
     Raises `DataError` for data that does not fit the model, another child of `AlcsError` where
     torch is not installed or the two differ.
@@ -196,13 +217,14 @@ def open_trainer(dense: Model, training: Training, seed: int, reporter: Reporter
     options = train.DataOptions(
         preprocess=train.Preprocess.parse(training.preprocess),
         augment=train.Augment.parse(training.augment),
+        values={name: array for name, array in (feeds or {}).items() if name in given},
         seed=seed,
     )
     data = train.load_data(training.data, dense, options)
-    for text in (*data.notes, train.limited_rho(config)):
+    for text in (*data.notes, *train.limits(dense), train.limited_rho(config)):
         if text:
             reporter.note(text)
-    train.verify(dense, seed=seed)
+    train.verify(dense, feeds=feeds, seed=seed)
     return Trainer(dense, training, data, config, reporter)
 
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from alcs_onnx import ort
-from alcs_onnx.graph import Model, as_convolutions, conv_layers, load_model, require_conv, serialize
+from alcs_onnx.graph import Model, as_convolutions, conv_layers, load_model, loadable, require_conv
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.latency import Runner
 from alcs_onnx.ort import Feeds
-from alcs_onnx.pipeline.common.runnable import open_runnable
+from alcs_onnx.pipeline.common.runnable import open_runnable, shapes_of
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.rewrite import random_model
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.structures import Structure, get_structure, reason_dense
 from alcs_onnx.target import ModelTimes, Target, get_target
-from alcs_onnx.types import ConvLayer, Shape, Timing
+from alcs_onnx.types import ConvLayer, Timing
 
 #: Sessions of each model that a comparison with the dense model is made of.
 SESSIONS = 3
@@ -40,18 +41,24 @@ class Measuring:
 class Workload:
     """A loaded model on its target. `original` is the file's bytes, as its users run it.
 
+    Where loading sets something right (`Model.repairs`), `original` has that, and `as_given` is the
+    file without; elsewhere it is None.
+
     `structure` names which weights are removed together, where groups of weights are removed.
+    `inputs` has the static shapes of `model` and the values that were given; `feeds` are of both.
     """
 
     path: Path
     model: Model
-    original: bytes
+    original: Serialized
     target: Target
     measuring: Measuring
     simd_group: int
     feeds: Feeds
     seed: int
     structure: str = "simd"
+    inputs: InputSettings = field(default_factory=InputSettings)
+    as_given: Serialized | None = None
 
     @property
     def grouping(self) -> Structure:
@@ -72,7 +79,7 @@ class Workload:
         """Why `layer` keeps all its weights; empty when it can be pruned."""
         return reason_dense(self.model, layer)
 
-    def time(self, models: list[bytes]) -> list[npt.NDArray[np.float64]]:
+    def time(self, models: list[Serialized]) -> list[npt.NDArray[np.float64]]:
         """Samples (ms) of the models, run in turns as the options say."""
         return self.target.time(
             models,
@@ -88,7 +95,7 @@ class Workload:
         return Timing.from_samples(self.time([self.original])[0])
 
     def node_times(
-        self, models: Sequence[bytes], *, library: bool = True, reporter: Reporter = SILENT
+        self, models: Sequence[Serialized], *, library: bool = True, reporter: Reporter = SILENT
     ) -> list[ModelTimes]:
         """The models timed node by node, as the options say."""
         return self.target.node_times(
@@ -101,7 +108,7 @@ class Workload:
             reporter=reporter,
         )
 
-    def against_dense(self, candidate: bytes) -> tuple[Timing, Timing]:
+    def against_dense(self, candidate: Serialized) -> tuple[Timing, Timing]:
         """The dense file and `candidate`, interleaved, over several sessions of each.
 
         Where a session's weights happen to lie in memory moves its latency by a percent or
@@ -111,45 +118,48 @@ class Workload:
         dense, sparse = (np.concatenate(samples) for samples in zip(*rounds, strict=True))
         return Timing.from_samples(dense), Timing.from_samples(sparse)
 
-    def random_sparse(self, densities: Mapping[str, float], seed: int) -> bytes:
+    def random_sparse(self, densities: Mapping[str, float], seed: int) -> Serialized:
         """The model with random groups kept; layers that are never pruned stay dense."""
         prunable = {layer.name for layer in self.prunable}
         wanted = {name: d if name in prunable else 1.0 for name, d in densities.items()}
         sparse = random_model(self.model, wanted, self.simd_group, seed, structure=self.structure)
-        return serialize(sparse.model)
+        return loadable(sparse.model)
 
 
 def open_workload(
     path: Path,
     *,
-    input_shapes: Mapping[str, Shape],
     fully_connected: bool = False,
     simd_group: int,
     measuring: Measuring,
     seed: int,
     reporter: Reporter,
     structure: str = "simd",
+    inputs: InputSettings | None = None,
 ) -> Workload:
     """Load and normalise the model at `path` and connect to the target.
 
     `fully_connected` makes convolutions of fully connected layers, so that these are prunable
     too; the dense model that is timed stays the file as it is. Raises `ModelError` where that
-    leaves no convolution at all.
+    leaves no convolution at all, and as `RunnableFile.make_feeds` does.
     """
     target = get_target(measuring.target)
-    model = load_model(path, input_shapes, reporter, needs_conv=False)
-    if fully_connected:
-        model = as_convolutions(model, reporter)
+    inputs = inputs or InputSettings()
+    loaded = load_model(path, shapes_of(path, inputs), reporter, needs_conv=False)
+    model = as_convolutions(loaded, reporter) if fully_connected else loaded
     require_conv(path, model)
-    session = ort.create_session(serialize(model), library=False)
+    file = open_runnable(path)
+    inputs = inputs.with_shapes({info.name: info.shape for info in model.inputs})
     return Workload(
         path=path,
         model=model,
-        original=open_runnable(path).data,
+        original=loadable(loaded) if loaded.repairs else file.data,
         target=target,
         measuring=measuring,
         simd_group=simd_group,
-        feeds=ort.random_feeds(session, seed),
+        feeds=file.make_feeds(seed, inputs, reporter),
         seed=seed,
         structure=structure,
+        inputs=inputs,
+        as_given=file.data if loaded.repairs else None,
     )

@@ -36,8 +36,8 @@ def compare(request: CompareRequest, reporter: Reporter = SILENT) -> ModelCompar
     missing or does not run, and for inputs or outputs that do not correspond, `DataError` for
     data that does not fit, and `UnsupportedError` for outputs that are no numbers.
     """
-    pair = ModelPair(request.a, request.b, request.threads, request.input_shapes)
-    signature = pair.signature(pair.random_feeds(request.seed))
+    pair = ModelPair(request.a, request.b, request.threads, request.inputs)
+    signature = pair.signature(pair.make_feeds(request.seed).feeds)
     inputs = inputs_of(request, pair, signature)
     compared = _run(pair, inputs, reporter)
     outputs = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,10 @@ def inputs_of(request: CompareRequest, pair: ModelPair, signature: Model) -> Inp
     """The samples that `request` asks for; raises as `data_inputs` does."""
     if request.data is None:
         return random_inputs(pair, request.samples or RANDOM_SAMPLES, request.seed)
-    return data_inputs(signature, request.data, request.preprocess, request.samples, request.seed)
+    given = request.inputs.values
+    feeds = pair.make_feeds(request.seed).feeds if given else {}
+    values = {name: np.asarray(feeds[name]) for name in given if name in feeds}
+    return data_inputs(signature, request.data, request, values)
 
 
 def random_inputs(pair: ModelPair, count: int, seed: int) -> Inputs:
@@ -68,27 +71,28 @@ def random_inputs(pair: ModelPair, count: int, seed: int) -> Inputs:
 
     def batches() -> Iterator[InputBatch]:
         for index in range(count):
-            feeds = pair.random_feeds(seed + index)
+            feeds = pair.make_feeds(seed + index).feeds
             rows = next((array.shape[0] for array in feeds.values() if array.ndim), 1)
             yield InputBatch(feeds, rows)
 
-    zeros = [name for name, x in pair.random_feeds(seed).items() if x.dtype.kind != "f"]
-    notes = [f"inputs that are no floats are zeros: {', '.join(zeros)}"] if zeros else []
+    notes = list(pair.make_feeds(seed).notes)
     return Inputs(f"random inputs (seed {seed})", None, batches(), notes=notes)
 
 
 def data_inputs(
-    signature: Model, spec: str, preprocess: str, limit: int | None, seed: int
+    signature: Model, spec: str, request: CompareRequest, values: Mapping[str, npt.NDArray[Any]]
 ) -> Inputs:
     """The test samples of the data that `spec` names, or the training samples if it has no other.
 
-    At most `limit`: of images, which may be sorted by class, at equal distances; of a loader the
-    first. Raises `AlcsError` where torch is not installed, which reads the data, and
-    `DataError` for data that does not fit.
+    At most as many as `request` says: of images, which may be sorted by class, at equal distances;
+    of a loader the first. `values` are of inputs that the data need not give. Raises `AlcsError`
+    where torch is not installed, which reads the data, and `DataError` for data that does not fit.
     """
     from alcs_onnx import train
 
-    options = train.DataOptions(preprocess=train.Preprocess.parse(preprocess), seed=seed)
+    preprocess = train.Preprocess.parse(request.preprocess)
+    options = train.DataOptions(preprocess=preprocess, values=values, seed=request.seed)
+    limit = request.samples
     data = train.load_data(spec, signature, options)
     chosen, part = (data.test, "test") if data.test is not None else (data.train, "training")
     notes = list(data.notes)

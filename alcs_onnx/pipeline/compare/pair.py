@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from alcs_onnx import ort
 from alcs_onnx.errors import DataError, ModelError, UnsupportedError
+from alcs_onnx.feeds import MadeFeeds, make_feeds, shapes_to_load
 from alcs_onnx.graph import Model, TensorInfo
-from alcs_onnx.pipeline.common.runnable import no_shape, undeclared_inputs
+from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.pipeline.common.runnable import check_names, no_shape, undeclared_inputs
 from alcs_onnx.types import Shape
 
 Array = npt.NDArray[Any]
@@ -31,10 +33,10 @@ class ModelPair:
     or outputs that do not correspond.
     """
 
-    def __init__(self, a: Path, b: Path, threads: int, input_shapes: Mapping[str, Shape]) -> None:
+    def __init__(self, a: Path, b: Path, threads: int, inputs: InputSettings) -> None:
         self.paths = (a, b)
         self._sessions = [ort.create_session(path, threads) for path in self.paths]
-        self._shapes = self._input_shapes(input_shapes)
+        self._inputs = inputs.with_shapes(self._input_shapes(inputs))
         first, second = ([value.name for value in session.outputs] for session in self._sessions)
         if len(first) != len(second):
             raise ModelError(
@@ -45,22 +47,20 @@ class ModelPair:
         self.names = tuple(zip(first, first if alike else second, strict=True))
         self.notes = () if alike else ("outputs have other names and are matched by their order",)
 
-    def _input_shapes(self, given: Mapping[str, Shape]) -> dict[str, Shape]:
-        """`given`, and what one model fixes of the inputs that the other leaves open."""
+    def _input_shapes(self, inputs: InputSettings) -> dict[str, Shape]:
+        """Those of `inputs`, and what one model fixes of what the other leaves open."""
         first, second = ({v.name: v for v in session.inputs} for session in self._sessions)
-        for name in given:
-            if name not in first:
-                raise ModelError(
-                    f"--input-shapes {name}: {self.paths[0]} has no such input, only "
-                    + _listed(first)
-                )
+        check_names(self._sessions[:1], inputs, f"{self.paths[0]} has")
         if first.keys() != second.keys():
             raise ModelError(
                 f"the models have different inputs: {self.paths[0]} has {_listed(first)}, "
                 f"{self.paths[1]} has {_listed(second)}"
             )
         open_a, open_b = map(undeclared_inputs, self.paths, self._sessions)
-        shapes = dict(given)
+        try:
+            shapes = shapes_to_load(self._sessions[0].inputs, inputs)
+        except ModelError as error:
+            raise ModelError(f"{self.paths[0]}: {error}") from error
         for name, value in first.items():
             other = second[name]
             declared = [
@@ -91,28 +91,32 @@ class ModelPair:
         values = [value for session in self._sessions for value in session.inputs]
         return bool(values) and all(v.shape and v.shape[0] is None for v in values)
 
-    def random_feeds(self, seed: int) -> ort.Feeds:
-        """Reproducible inputs for both: normal floats, zeros for integers and booleans.
+    def make_feeds(self, seed: int) -> MadeFeeds:
+        """Reproducible inputs for both, on which a runs (`feeds.make_feeds`).
 
         Raises `ModelError` for inputs that cannot be made up or whose shape is not known.
         """
         try:
-            return ort.random_feeds(self._sessions[0], seed, self._shapes)
+            return make_feeds(self._sessions[0], seed, self._inputs)
         except ModelError as error:
             raise ModelError(f"{self.paths[0]}: {error}") from error
 
     def signature(self, feeds: ort.Feeds) -> Model:
         """A model without nodes that has the inputs and outputs of both, as `feeds` run."""
         expected, _ = self.run(feeds)
+        shapes = {name: array.shape for name, array in feeds.items()}
+        longer = {name: (shape[0] + 1, *shape[1:]) for name, shape in shapes.items() if shape}
+        other = longer if self.dynamic_batch else {}
         return Model(
             nodes=(),
             inputs=_infos(feeds.items()),
             outputs=_infos(zip((a for a, _ in self.names), expected, strict=True)),
             opset=0,
             initializers={},
-            shapes={},
+            shapes=shapes,
             dtypes={},
-            dynamic_batch=self.dynamic_batch,
+            other_inputs=other,
+            other_shapes=other,
         )
 
     def run(self, feeds: ort.Feeds) -> tuple[list[Array], list[Array]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alcs_onnx.types import Shape
+from alcs_onnx.input_settings import InputSettings
 
 #: Relative difference up to which values are taken as the same.
 TOLERANCE = 1e-3
@@ -29,6 +28,6 @@ class CompareRequest:
     preprocess: str = "none"
     samples: int | None = None
     tolerance: float = TOLERANCE
-    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: InputSettings = field(default_factory=InputSettings)
     threads: int = 1
     seed: int = 0

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.compare_structures import defaults
 from alcs_onnx.pipeline.compress.request import LayerOptions
-from alcs_onnx.types import Shape
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class CompareStructuresRequest:
     training: Training
     options: ComparisonOptions = field(default_factory=ComparisonOptions)
     output: Path | None = None
-    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: InputSettings = field(default_factory=InputSettings)
     simd_group: int = 4
     measuring: Measuring = field(default_factory=Measuring)
     seed: int = 0

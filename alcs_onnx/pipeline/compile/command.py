@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
-from alcs_onnx.graph import load_model, save_model
-from alcs_onnx.pipeline.common.layers import layer_reports
-from alcs_onnx.pipeline.common.verification import numeric_check, written_form
+from alcs_onnx.graph import load_model, loadable, save_model, skipped_convs
+from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports
+from alcs_onnx.pipeline.common.runnable import open_runnable, shapes_of
+from alcs_onnx.pipeline.common.verification import check_against_original
 from alcs_onnx.pipeline.compile.request import CompileRequest
 from alcs_onnx.pipeline.compile.result import CompileResult
 from alcs_onnx.reporter import SILENT, Reporter
@@ -20,20 +21,32 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
     `AlcsError`.
     """
     check_writable(request.output, request.model)
-    loaded = load_model(request.model, request.input_shapes, reporter)
+    loaded = load_model(request.model, shapes_of(request.model, request.inputs), reporter)
     rewritten = compile_sparse(loaded, request.simd_group)
-    written = written_form(rewritten.model)
-    check = numeric_check(written, loaded, request.seed)
+    written = rewritten.model
+    check = check_against_original(
+        open_runnable(request.model).data,
+        loadable(written),
+        request.inputs.with_shapes({info.name: info.shape for info in loaded.inputs}),
+        request.seed,
+        loaded.initializers,
+    )
     if not check.passed:
         raise AlcsError(
             f"{request.model}: the rewritten model differs from the original by "
-            f"{max(check.with_library, check.without_library):.1e} (relative); nothing was written"
+            f"{check.difference}; nothing was written"
         )
-    save_model(written, request.output)
+    for text in (*check.guesses, *check.notes):
+        reporter.note(text)
+    skipped = skipped_convs(loaded)
+    if len(skipped) == len(rewritten.layers):
+        told = grouped_reasons(skipped.values(), "layer")
+        reporter.note(f"no layer can be made sparse, so the file stays as it is ({told})")
+    save_model(written, request.output, reporter)
     return CompileResult(
         str(request.model),
         str(request.output),
         layer_reports(loaded, rewritten),
-        check,
+        check.numbers,
         rewritten.mac_ratio,
     )

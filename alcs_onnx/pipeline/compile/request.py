@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alcs_onnx.types import Shape
+from alcs_onnx.input_settings import InputSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +17,6 @@ class CompileRequest:
 
     model: Path
     output: Path
-    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: InputSettings = field(default_factory=InputSettings)
     simd_group: int | None = None
     seed: int = 0

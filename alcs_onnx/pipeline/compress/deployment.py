@@ -10,12 +10,14 @@ import numpy as np
 from alcs_onnx.codebooks import quantize
 from alcs_onnx.coupling import analyse, zero_channels
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model, conv_layers, serialize
+from alcs_onnx.graph import Model, conv_layers, loadable
 from alcs_onnx.latency.fused import dense_times
-from alcs_onnx.pipeline.common.verification import NumericCheck, numeric_check, written_form
+from alcs_onnx.pipeline.common.verification import NumericCheck, check_written
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor
+from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.rewrite import compile_sparse, quantize_weights, remove_zero_channels
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.storage import (
     FLOAT_BITS,
     LayerStorage,
@@ -58,6 +60,7 @@ def deploy(
     structures: Sequence[Structure],
     *,
     plain: bool = False,
+    reporter: Reporter = SILENT,
 ) -> Deployed:
     """Write, check, count and time `state`.
 
@@ -67,19 +70,19 @@ def deploy(
     result does not compute what the state does.
     """
     masked = compressor.model_of(state)
-    written = written_form(_rewritten(masked, state, structures, plain))
-    check = numeric_check(written, masked, workload.seed)
+    written = _rewritten(masked, state, structures, plain)
+    serialized = loadable(written)
+    check = check_written(workload, written, masked, reporter)
     if not check.passed:
         raise AlcsError(
             f"{workload.path}: the compressed model differs from the trained one by "
-            f"{max(check.with_library, check.without_library):.1e} (relative)"
+            f"{check.difference}"
         )
-    serialized = serialize(written)
     dense, sparse = workload.against_dense(serialized)
     storage = ModelStorage(tuple(_stored(compressor, state, structures)))
     return Deployed(
         written,
-        check,
+        check.numbers,
         storage,
         dense,
         sparse,
@@ -152,11 +155,11 @@ def _channels_read(masked: Model) -> dict[InitializerName, WeightMask]:
 
 
 def _layer_times(
-    workload: Workload, compressor: Compressor, written: Model, serialized: bytes
+    workload: Workload, compressor: Compressor, written: Model, serialized: Serialized
 ) -> dict[str, tuple[float, float]]:
     """Dense and sparse time (ms) of each compressed layer that ran as a node, in turns."""
     dense, sparse = workload.target.node_times(
-        [serialize(workload.model), serialized],
+        [loadable(workload.model.detached()), serialized],
         threads=workload.measuring.threads,
         iterations=workload.measuring.iterations,
         warmup=workload.measuring.warmup,

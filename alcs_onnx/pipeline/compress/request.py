@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.solve import KeepTarget
 from alcs_onnx.structures import Structure, structure_sequence
-from alcs_onnx.types import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class CompressRequest:
     output: Path
     training: Training
     options: CompressOptions
-    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: InputSettings = field(default_factory=InputSettings)
     table: Path | None = None
     simd_group: int = 4
     measuring: Measuring = field(default_factory=Measuring)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import save_model
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.training import Trainer, Training, open_trainer
+from alcs_onnx.pipeline.common.verification import require_faithful
 from alcs_onnx.pipeline.common.workload import Measuring, Workload, open_workload
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
 from alcs_onnx.pipeline.compress.deployment import deploy
@@ -20,7 +22,6 @@ from alcs_onnx.pipeline.compress.request import LayerOptions
 from alcs_onnx.pipeline.compress.result import CompressionResult, Round, StructureResult
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.structures import Structure
-from alcs_onnx.types import Shape
 
 
 class Request(Protocol):
@@ -42,8 +43,8 @@ class Request(Protocol):
         ...
 
     @property
-    def input_shapes(self) -> Mapping[str, Shape]:
-        """Sizes of inputs that the file leaves open."""
+    def inputs(self) -> InputSettings:
+        """Sizes and values of inputs that the file leaves open."""
         ...
 
     @property
@@ -102,9 +103,16 @@ class CompressionRun:
         The accuracy is that of the written model in ONNX Runtime where it can be had there.
         """
         compressor, state = made.compressor, made.state
-        deployed = deploy(self.workload, compressor, state, made.structures, plain=plain)
+        deployed = deploy(
+            self.workload,
+            compressor,
+            state,
+            made.structures,
+            plain=plain,
+            reporter=self.trainer.reporter,
+        )
         if output is not None:
-            save_model(deployed.model, output)
+            save_model(deployed.model, output, self.trainer.reporter)
         found = runtime_accuracy(deployed.model, self.trainer.data)
         levels = next(iter(state.quantized.values()), None)
         total = sum(layer.weight_count for layer in compressor.layers.values())
@@ -150,7 +158,7 @@ def open_run(request: Request, reporter: Reporter) -> CompressionRun:
     began = time.monotonic()
     workload = open_workload(
         request.model,
-        input_shapes=request.input_shapes,
+        inputs=request.inputs,
         fully_connected=request.options.fully_connected,
         simd_group=request.simd_group,
         measuring=request.measuring,
@@ -159,5 +167,13 @@ def open_run(request: Request, reporter: Reporter) -> CompressionRun:
     )
     if not workload.prunable:
         raise AlcsError(f"{request.model}: there is no layer that can be pruned")
-    trainer = open_trainer(workload.model, request.training, request.seed, reporter)
+    require_faithful(workload, reporter)
+    trainer = open_trainer(
+        workload.model,
+        request.training,
+        request.seed,
+        reporter,
+        feeds=workload.feeds,
+        given=workload.inputs.values,
+    )
     return CompressionRun(workload, trainer, request.options, began)

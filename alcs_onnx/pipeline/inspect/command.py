@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alcs_onnx import latency
 from alcs_onnx.pipeline.common.noise import noise_warnings
-from alcs_onnx.pipeline.common.runnable import open_runnable
+from alcs_onnx.pipeline.common.runnable import open_runnable, shapes_of
 from alcs_onnx.pipeline.common.tables import measure_table
 from alcs_onnx.pipeline.common.workload import open_workload
 from alcs_onnx.pipeline.inspect import Inspection, LatencyFacts
@@ -27,9 +27,10 @@ def inspect(request: InspectRequest, reporter: Reporter = SILENT) -> Inspection:
     impossible: the latency of a model that does not run, say.
     """
     view = request.view
+    shapes = shapes_of(request.model, request.inputs)
     subject = open_subject(
         request.model,
-        request.input_shapes,
+        shapes,
         fully_connected=request.fully_connected,
         reporter=reporter,
     )
@@ -58,13 +59,13 @@ def _measured(request: InspectRequest, subject: Subject, reporter: Reporter) -> 
         threads=measuring.threads,
         iterations=measuring.iterations,
         warmup=measuring.warmup,
-        feeds=file.random_feeds(request.seed, request.input_shapes),
+        feeds=file.make_feeds(request.seed, request.inputs, reporter),
         reporter=reporter,
     )
     if request.curves and known is None:
         workload = open_workload(
             subject.path,
-            input_shapes=request.input_shapes,
+            inputs=request.inputs,
             fully_connected=request.fully_connected,
             simd_group=request.simd_group,
             measuring=measuring,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 
 import numpy as np
@@ -51,20 +52,20 @@ def _group_facts(
         members=members,
         nodes=tuple(node.name for node in subject.nodes if node.name in nodes),
         parameters=_parameters(model, group),
+        mixed_by=tuple(dict.fromkeys(filter(None, map(subject.file_node, group.mixed_by)))),
     )
 
 
 def _parameters(model: Model, group: ChannelGroup) -> int:
     """Values that go with all channels: whatever lies at one of their positions on any axis."""
-    left: dict[str, dict[int, int]] = {}
+    gone: dict[str, dict[int, set[int]]] = {}
     for slot in group.slots:
-        axes = left.setdefault(slot.tensor, {})
-        size = int(model.initializers[slot.tensor].shape[slot.axis])
-        axes[slot.axis] = axes.get(slot.axis, size) - int(np.unique(slot.indices).size)
+        axes = gone.setdefault(slot.tensor, {})
+        axes.setdefault(slot.axis, set()).update(slot.indices.ravel().tolist())
     total = 0
-    for name, axes in left.items():
+    for name, axes in gone.items():
         shape: Shape = model.initializers[name].shape
-        stays = prod(axes.get(axis, size) for axis, size in enumerate(shape))
+        stays = prod(size - len(axes.get(axis, ())) for axis, size in enumerate(shape))
         total += prod(shape) - stays
     return total
 
@@ -88,18 +89,25 @@ def _nodes_through(subject: Subject, model: Model, coupling: Coupling) -> list[s
 
 
 def _aliases(subject: Subject, model: Model) -> dict[str, str]:
-    """Tensors of the file that the normalised model has no more, and what they came from there.
+    """Tensors of the file that the normalised model has no more, and what they are there.
 
-    Behind a node that was folded away or taken over by the one before, that is what it reads.
+    Behind a node that was folded away or taken over by the one before, that is what it reads; in
+    front of one whose result the node before computes now, that is this result.
     """
     here = {info.name for info in model.inputs} | {o for n in model.nodes for o in n.outputs}
     names = {node.name for node in model.nodes}
+    gone = [node for node in subject.nodes if node.name not in names]
+    constants = subject.file.model.initializers
     known: dict[str, str] = {}
-    for node in subject.nodes:
-        if node.name in names:
-            continue
-        sources = [n for n in node.reads if n in here or n in known]
-        for tensor in node.outputs:
-            if tensor and tensor not in here and sources:
-                known[tensor] = known.get(sources[0], sources[0])
+
+    def meet(tensors: Iterable[str], others: Iterable[str]) -> None:
+        sources = [name for name in others if name in here or name in known]
+        for tensor in tensors:
+            if tensor and tensor not in here and tensor not in constants and sources:
+                known.setdefault(tensor, known.get(sources[0], sources[0]))
+
+    for node in gone:
+        meet(node.outputs, node.reads)
+    for node in reversed(gone):
+        meet(node.reads, node.outputs)
     return known

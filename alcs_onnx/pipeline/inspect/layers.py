@@ -52,7 +52,7 @@ def _planned(model: Model, simd_group: int) -> tuple[LayerRewrite, ...]:
     the operator nor what is fused depends on their values.
     """
     hollow = {
-        layer.weight: np.broadcast_to(np.float32(0), layer.weight_shape)
+        layer.weight: np.broadcast_to(model.dtypes[layer.weight].type(0), layer.weight_shape)
         for layer in conv_layers(model)
     }
     stand_in = replace(model, initializers={**model.initializers, **hollow})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.types import Shape
 
 #: What can be looked at. The facts of the model itself are always there.
 VIEWS = ("model", "coupling", "sparsity", "latency")
@@ -30,7 +29,7 @@ class InspectRequest:
     model: Path
     view: str = "model"
     everything: bool = False
-    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: InputSettings = field(default_factory=InputSettings)
     fully_connected: bool = False
     simd_group: int = 4
     curves: bool = False

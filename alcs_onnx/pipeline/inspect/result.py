@@ -134,7 +134,9 @@ class GroupFacts:
     """Channels that live and die together (SP-LAMP section 3); `frozen` says why they cannot die.
 
     `nodes` are all nodes of the file that the channels run through, in their order, those without
-    weights too. `parameters` are the values that go with all of the group's channels.
+    weights too. `parameters` are the values that go with all of the group's channels. `mixed_by`
+    are nodes of the file that take one value of several of the channels: when some are removed,
+    that value is taken of those that are left.
     """
 
     name: str
@@ -143,6 +145,7 @@ class GroupFacts:
     members: tuple[SlotFacts, ...]
     nodes: tuple[str, ...]
     parameters: int
+    mixed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from alcs_onnx.latency import ChannelEstimator
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Network
-from alcs_onnx.pipeline.common.verification import numeric_check, written_form
+from alcs_onnx.pipeline.common.verification import check_written
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
@@ -81,6 +81,11 @@ class ChannelPruning:
     def means(self) -> str:
         """In words."""
         return "removing channels"
+
+    @property
+    def obstacle(self) -> str:
+        """None: a model of which no channel can be removed is refused when it is opened."""
+        return ""
 
     @property
     def excluded(self) -> Mapping[str, str]:
@@ -164,18 +169,27 @@ class ChannelPruning:
     def remove(self, run: Run, keep: Mapping[str, BoolArray]) -> Network:
         """The model without the other channels, checked against its masked full form.
 
-        With data the activations are brought back into range first, at full size. Raises
-        `AlcsError` when the two differ.
+        With data the activations are brought back into range first, at full size; not where a node
+        takes one value of several of the channels, which would see zeros there. Raises `AlcsError`
+        when the two differ.
         """
         model = self.workload.model
-        if run.trainer is not None:
+        mixing = self._mixing(keep)
+        if run.trainer is not None and mixing:
+            run.reporter.note(
+                "activations are not brought back into range before training: node "
+                f"'{mixing[0]}' takes one value of several channels"
+            )
+        elif run.trainer is not None:
             model = run.trainer.repair(model, self._weight_masks(keep))
         smaller = shrink(model, self.coupling, keep)
-        check = numeric_check(smaller, masked(model, self.coupling, keep), self.workload.seed)
+        check = check_written(
+            self.workload, smaller, masked(model, self.coupling, keep), run.reporter
+        )
         if not check.passed:
             raise AlcsError(
                 "the model without the removed channels differs from the masked one by "
-                f"{check.with_library:.1e} (relative); nothing was trained or written"
+                f"{check.difference}; nothing was trained or written"
             )
         return Network(model=smaller, pruned=smaller, check=check)
 
@@ -183,12 +197,14 @@ class ChannelPruning:
         """None: channels are removed once, before training."""
 
     def rewrite(self, run: Run, network: Network, plan: ChannelPlan) -> Rewritten:
-        """The model as it is, with the symbolic batch of its file."""
+        """The model put into its file, checked against itself as it was trained."""
         assert network.check is not None
-        written = written_form(network.pruned)
-        if not numeric_check(written, network.pruned, self.workload.seed).passed:
+        written = network.pruned
+        check = check_written(self.workload, written, written.detached(), run.reporter)
+        if not check.passed:
             raise AlcsError(
-                "the model to be written differs from the trained one; nothing was written"
+                "the model to be written differs from the trained one by "
+                f"{check.difference}; nothing was written"
             )
         return Rewritten(
             model=written,
@@ -220,6 +236,7 @@ class ChannelPruning:
                     kept=kept,
                     saved_ms=float(saved[group.name][kept]) if group.name in saved else None,
                     reason=group.frozen or None,
+                    mixed_by=group.mixed_by,
                 )
             )
         return tuple(rows)
@@ -275,6 +292,11 @@ class ChannelPruning:
                 mask = masks.setdefault(layer.name, np.ones(layer.weight_shape, dtype=bool))
                 np.moveaxis(mask, slot.axis, 0)[positions] = False
         return masks
+
+    def _mixing(self, keep: Mapping[str, BoolArray]) -> tuple[str, ...]:
+        """The nodes that take one value of several channels of which some are removed."""
+        cut = [g for g in self.coupling.groups if g.name in keep and not keep[g.name].all()]
+        return tuple(dict.fromkeys(node for group in cut for node in group.mixed_by))
 
     def _plan(self, keep: Mapping[str, BoolArray]) -> ChannelPlan:
         kept = {name: int(mask.sum()) for name, mask in keep.items()}

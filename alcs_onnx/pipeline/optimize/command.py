@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import save_model, serialize
+from alcs_onnx.graph import loadable, save_model
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.training import TrainingRecord
 from alcs_onnx.pipeline.optimize.measured import measure_finally
@@ -73,10 +73,10 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
         reporter.note("no data: weights are removed but none is trained; expect a loss of accuracy")
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:
-        save_model(rewritten.model, request.output)
+        save_model(rewritten.model, request.output, reporter)
         if run.trainer is not None:
             record = record.deployed(runtime_accuracy(rewritten.model, run.trainer.data))
-    measured = measure_finally(run.workload, serialize(rewritten.model), request.budget)
+    measured = measure_finally(run.workload, loadable(rewritten.model), request.budget)
     return summary(run, choice, rewritten, record, measured, reachable_ms)
 
 
@@ -85,6 +85,6 @@ def _require_equal(request: OptimizeRequest, rewritten: Rewritten) -> None:
     check = rewritten.check
     if not check.passed:
         raise AlcsError(
-            f"{request.model}: the rewritten model differs from the masked dense one by "
-            f"{max(check.with_library, check.without_library):.1e} (relative); nothing was written"
+            f"{request.model}: the rewritten model differs from the original with the same weights "
+            f"removed by {check.difference}; nothing was written"
         )

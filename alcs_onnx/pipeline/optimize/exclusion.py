@@ -8,7 +8,7 @@ from math import isfinite
 
 import numpy as np
 
-from alcs_onnx.graph import serialize
+from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.pruned import sparse_model
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.reporter import Reporter
@@ -40,7 +40,7 @@ def slower_layers(
         sparse_model(workload.model, wanted, {**excluded, **left}, workload.simd_group).model
         for wanted, left in ((plan, {}), (replace(plan, keep=keep), slower))
     )
-    with_ours, with_theirs = workload.time([serialize(ours), serialize(theirs)])
+    with_ours, with_theirs = workload.time([loadable(ours), loadable(theirs)])
     gain = 1 - float(np.median(with_theirs)) / float(np.median(with_ours))
     taken = gain >= _GAIN
     reporter.note(

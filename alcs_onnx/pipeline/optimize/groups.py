@@ -14,13 +14,13 @@ from math import prod
 import numpy as np
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model, conv_layers, model_macs
+from alcs_onnx.graph import Model, conv_layers, model_macs, skipped_convs
 from alcs_onnx.importance import SCORES, scores
 from alcs_onnx.latency import Estimator
-from alcs_onnx.pipeline.common.layers import layer_reports
+from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports
 from alcs_onnx.pipeline.common.pruned import initializer_masks, masked_model, sparse_model
 from alcs_onnx.pipeline.common.training import Network
-from alcs_onnx.pipeline.common.verification import numeric_check, written_form
+from alcs_onnx.pipeline.common.verification import check_written
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.exclusion import slower_layers
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
@@ -75,6 +75,15 @@ class GroupPruning:
     def means(self) -> str:
         """In words."""
         return "removing weights"
+
+    @property
+    def obstacle(self) -> str:
+        """The layers by what keeps them from being pruned; empty where one can be."""
+        if self.layers:
+            return ""
+        skipped = skipped_convs(self.workload.model).values()
+        reasons = [*skipped, *self._reasons_dense({}).values()]
+        return f"no layer can be pruned ({grouped_reasons(reasons, 'layer')})"
 
     @property
     def dense(self) -> Timing:
@@ -187,10 +196,12 @@ class GroupPruning:
         """Every Conv a SimdSparseConv, checked against the masked model of full size."""
         workload = self.workload
         rewritten = sparse_model(network.pruned, plan, self.excluded, workload.simd_group)
-        written = written_form(rewritten.model)
+        written = rewritten.model
         return Rewritten(
             model=written,
-            check=numeric_check(written, masked_model(network.pruned, plan), workload.seed),
+            check=check_written(
+                workload, written, masked_model(network.pruned, plan), run.reporter
+            ),
             mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / model_macs(run.workload.model),
             layers=layer_reports(workload.model, rewritten, reasons=plan.reasons, table=self.table),
         )
@@ -229,20 +240,23 @@ class GroupPruning:
 
     def plan_of(self, keep: Mapping[str, BoolArray]) -> PruningPlan:
         """The plan of these group masks by layer: with its estimate, and why others keep all."""
-        reasons = {
-            layer.name: self.excluded.get(layer.name) or self.workload.reason_dense(layer)
-            for layer in conv_layers(self.workload.model)
-            if layer.name not in keep
-        }
         groups = {name: int(mask.sum()) for name, mask in keep.items()}
         return PruningPlan(
             self.workload.model.digest,
             self.workload.simd_group,
             dict(keep),
-            reasons,
+            self._reasons_dense(keep),
             predicted_ms=self._estimator.model_ms(groups),
             structure=self.workload.structure,
         )
+
+    def _reasons_dense(self, keep: Mapping[str, BoolArray]) -> dict[str, str]:
+        """Why the layers that are not in `keep` keep all their weights."""
+        return {
+            layer.name: self.excluded.get(layer.name) or self.workload.reason_dense(layer)
+            for layer in conv_layers(self.workload.model)
+            if layer.name not in keep
+        }
 
 
 @dataclass(frozen=True, eq=False)

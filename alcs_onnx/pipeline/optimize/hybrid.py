@@ -70,6 +70,11 @@ class HybridPruning(GroupPruning):
         """In words."""
         return "removing channels and weights"
 
+    @property
+    def obstacle(self) -> str:
+        """None: channels can be removed."""
+        return ""
+
     def saved(self, plan: PruningPlan) -> SavedPlan:
         """The plan of both steps, and what they were told."""
         settings = {**self.checkpointed(plan).settings, **asdict(self.channels.options)}
@@ -157,7 +162,7 @@ def _energy_left(
         / max(_energy(model.initializers[layer.weight]), 1e-30)
         for name, layer in groups.layers.items()
     ]
-    return float(np.mean(parts))
+    return float(np.mean(parts)) if parts else 1.0
 
 
 def _energy(values: FloatArray) -> float:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from alcs_onnx.errors import BudgetError
 from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.result import Repaired
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve.closed_loop import HIGHEST, LOWEST
 from alcs_onnx.types import Budget, Timing
 
@@ -65,13 +67,21 @@ class Measured:
         return True, f"budget met{room}: {told}"
 
 
-def measure(workload: Workload, candidate: bytes, budget: Budget) -> Measured:
+def measure(workload: Workload, candidate: Serialized, budget: Budget) -> Measured:
     """Time `candidate` beside the dense file, in turns."""
     dense, sparse = workload.against_dense(candidate)
     return Measured(dense, sparse, budget.resolve(dense.median))
 
 
-def measure_finally(workload: Workload, written: bytes, budget: Budget) -> Measured:
+def measure_repairs(workload: Workload) -> Repaired | None:
+    """What it gains to set right what loading does; None where that is nothing."""
+    if workload.as_given is None:
+        return None
+    dense, given = workload.against_dense(workload.as_given)
+    return Repaired(workload.model.repairs, given, dense)
+
+
+def measure_finally(workload: Workload, written: Serialized, budget: Budget) -> Measured:
     """The measurement that is reported: of several, the one in the middle."""
     found = [measure(workload, written, budget) for _ in range(_REPEATS)]
     return sorted(found, key=lambda item: item.fraction)[len(found) // 2]

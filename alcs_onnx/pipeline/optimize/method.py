@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.training import Network
-from alcs_onnx.pipeline.common.verification import NumericCheck
+from alcs_onnx.pipeline.common.verification import Check
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.result import ChannelReport
@@ -55,7 +55,7 @@ class Rewritten:
     """
 
     model: Model
-    check: NumericCheck
+    check: Check
     mac_ratio: float
     layers: tuple[LayerReport, ...] = field(default=())
 
@@ -96,6 +96,11 @@ class Pruning(Protocol[Plan]):
     @property
     def means(self) -> str:
         """By what the latency is lowered, in words: `removing channels`."""
+        ...
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be removed, whatever the budget; empty where something can."""
         ...
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from math import inf
 
 from alcs_onnx.files import write_atomically
-from alcs_onnx.graph import Model, serialize
+from alcs_onnx.graph import Model, loadable, save_model
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.pipeline.common.layers import with_times
 from alcs_onnx.pipeline.common.training import TrainingRecord
@@ -43,12 +43,22 @@ def unchanged(
         save_plan(pruning.saved(pruning.plan(inf)), request.save_plan_to)
         told = f"{request.save_plan_to} keeps everything"
     if request.output is not None:
-        write_atomically(request.output, run.workload.original)
+        original = run.workload.original
+        if isinstance(original, bytes):
+            write_atomically(request.output, original)
+        else:
+            save_model(run.workload.model.as_loaded(), request.output)
         told = f"{request.output} is the dense model as it was given"
+        if run.repaired is not None:
+            told = (
+                f"{request.output} differs from the file as it was given only in "
+                f"{' and '.join(run.repaired.what)}"
+            )
+    already = "nothing to do" if run.repaired is None else "nothing more to do"
     return OptimizeResult(
         status="unchanged",
         message=(
-            f"nothing to do: the dense model takes {dense:.3f} ms, the budget is "
+            f"{already}: the dense model takes {dense:.3f} ms, the budget is "
             f"{pruning.budget_ms:.3f} ms; {told}"
         ),
         model=str(request.model),
@@ -68,6 +78,7 @@ def unchanged(
         model_digest=run.workload.model.digest,
         curves=decided.curves,
         channel_curves=decided.channel_curves,
+        repaired=run.repaired,
     )
 
 
@@ -102,13 +113,14 @@ def summary(
         layers=with_times(rewritten.layers, _node_times(run.workload, rewritten.model)),
         channels=decided.channels,
         accuracy=record.accuracy,
-        check=rewritten.check,
+        check=rewritten.check.numbers,
         history=record.history,
         settings=_settings(run, decided),
         seconds=time.monotonic() - run.began,
         model_digest=run.workload.model.digest,
         curves=decided.curves,
         channel_curves=decided.channel_curves,
+        repaired=run.repaired,
     )
 
 
@@ -136,5 +148,5 @@ def _settings(run: Run, decided: Decided) -> dict[str, object]:
 
 def _node_times(workload: Workload, model: Model) -> dict[str, float]:
     """Time (ms) of each node by the name of its layer, also where the runtime fused it."""
-    profile = workload.node_times([serialize(model)])[0].profile
+    profile = workload.node_times([loadable(model)])[0].profile
     return {**dense_times(model, profile), **profile.nodes}

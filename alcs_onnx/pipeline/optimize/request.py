@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.importance import SCORES
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.optimize.methods import METHODS
 from alcs_onnx.solve import SOLVERS
-from alcs_onnx.types import Budget, Shape
+from alcs_onnx.types import Budget
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class OptimizeRequest:
     method: a name of `METHODS`: SIMD groups of weights ("simd"), rows, columns or single weights
         of the weight matrices ("filter", "shape", "unstructured"), whole channels ("channel"), or
         channels and then SIMD groups ("hybrid").
-    input_shapes: sizes of inputs that the file leaves open, by name.
+    inputs: sizes of inputs that the file leaves open, and values where not any will do.
     fully_connected: whether fully connected layers are pruned too, in balance with the
         convolutions (ADAM-ADMM section 5.1); they are convolutions in the written model.
     simd_group: output channels per SIMD group, for the methods that have such groups.
@@ -63,7 +63,7 @@ class OptimizeRequest:
     budget: Budget
     output: Path | None = None
     method: str = "simd"
-    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: InputSettings = field(default_factory=InputSettings)
     fully_connected: bool = False
     simd_group: int = 4
     projection: str = SOLVERS.default

@@ -20,7 +20,8 @@ Status = Literal["met", "missed", "unchanged", "dry run"]
 class ChannelReport:
     """One channel group: the layers it runs through, and how many of its channels stay.
 
-    `saved_ms` is what the model gains when this group alone is reduced so far.
+    `saved_ms` is what the model gains when this group alone is reduced so far. `mixed_by` are nodes
+    that take one value of several of its channels, which is one of those that stay now.
     """
 
     group: str
@@ -29,6 +30,28 @@ class ChannelReport:
     kept: int
     saved_ms: float | None
     reason: str | None
+    mixed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What was set right in the file apart from the pruning, and what that gained.
+
+    `what` says it, item by item. `given` is the latency of the file as it was given, `dense` with
+    that set right: what budgets and percentages are of.
+    """
+
+    what: tuple[str, ...]
+    given: Timing
+    dense: Timing
+
+    @property
+    def message(self) -> str:
+        """One line."""
+        return (
+            f"{' and '.join(self.what)}: {self.given.median:.3f} -> {self.dense.median:.3f} ms; "
+            f"percentages are of {self.dense.median:.3f} ms"
+        )
 
 
 @dataclass(frozen=True)
@@ -38,7 +61,7 @@ class OptimizeResult:
     `predicted_share` is the estimate over the dense latency that it was made for: the machine may
     have become slower or quicker by the time that `dense` and `sparse` were measured. `curves`
     are the measured curves of layers that the plan was chosen by, and `channel_curves` those of
-    channel groups.
+    channel groups. `repaired` is there where something was set right in the file.
     """
 
     format: ClassVar[Format] = OPTIMIZATION
@@ -66,6 +89,7 @@ class OptimizeResult:
     model_digest: str = ""
     curves: tuple[LayerCurve, ...] = ()
     channel_curves: tuple[ChannelCurve, ...] = ()
+    repaired: Repaired | None = None
 
     @property
     def exit_status(self) -> int:

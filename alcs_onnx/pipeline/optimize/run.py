@@ -10,11 +10,14 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.pipeline.common.tables import Tables
 from alcs_onnx.pipeline.common.training import Trainer, open_trainer
+from alcs_onnx.pipeline.common.verification import require_faithful
 from alcs_onnx.pipeline.common.workload import Workload, open_workload
 from alcs_onnx.pipeline.optimize.checkpoint import Checkpoint
+from alcs_onnx.pipeline.optimize.measured import measure_repairs
 from alcs_onnx.pipeline.optimize.methods import structure_of
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, load_plan, masks_path
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
+from alcs_onnx.pipeline.optimize.result import Repaired
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.structures import STRUCTURES
 
@@ -23,8 +26,8 @@ from alcs_onnx.structures import STRUCTURES
 class Run:
     """The model on its target, its data, and what earlier runs left behind.
 
-    `given` is the plan of a file; `trainer` is None without data. `began` is in seconds of the
-    monotonic clock.
+    `given` is the plan of a file; `trainer` is None without data. `repaired` is None where nothing
+    of the file had to be set right. `began` is in seconds of the monotonic clock.
     """
 
     request: OptimizeRequest
@@ -35,6 +38,7 @@ class Run:
     trainer: Trainer | None
     reporter: Reporter
     began: float
+    repaired: Repaired | None = None
 
     @property
     def trains(self) -> bool:
@@ -48,7 +52,7 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
     _check_outputs(request)
     workload = open_workload(
         request.model,
-        input_shapes=request.input_shapes,
+        inputs=request.inputs,
         fully_connected=request.fully_connected,
         simd_group=request.simd_group,
         measuring=request.measuring,
@@ -56,11 +60,15 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
         reporter=reporter,
         structure=structure_of(request.method) or STRUCTURES.default,
     )
+    require_faithful(workload, reporter)
     given = None if request.plan is None else load_plan(request.plan, workload.model)
     if given is not None and given.method != request.method:
         raise AlcsError(
             f"{request.plan}: the plan is for --method {given.method}, not {request.method}"
         )
+    repaired = measure_repairs(workload)
+    if repaired is not None:
+        reporter.note(repaired.message)
     training = request.training
     kept, resume = None, training is not None and training.resume
     if training is not None and training.checkpoint is not None and request.output is not None:
@@ -78,9 +86,17 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
         checkpoint=Checkpoint(kept, resume=resume),
         trainer=None
         if training is None
-        else open_trainer(workload.model, training, request.seed, reporter),
+        else open_trainer(
+            workload.model,
+            training,
+            request.seed,
+            reporter,
+            feeds=workload.feeds,
+            given=workload.inputs.values,
+        ),
         reporter=reporter,
         began=began,
+        repaired=repaired,
     )
 
 

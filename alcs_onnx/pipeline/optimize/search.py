@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Generic
 
 from alcs_onnx.errors import BudgetError
-from alcs_onnx.graph import serialize
+from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.optimize.checkpoint import FINETUNE, FIRST
 from alcs_onnx.pipeline.optimize.measured import Measured, measure
 from alcs_onnx.pipeline.optimize.method import Plan, Pruning
@@ -98,9 +98,12 @@ def _chosen(run: Run, pruning: Pruning[Plan]) -> Choice[Plan]:
 def _require_reachable(choice: Choice[Plan], measured: Measured) -> None:
     """Raise `BudgetError` where even the smallest plan measures above the budget."""
     if choice.loop.end == "unreachable" and not measured.met:
+        obstacle = choice.pruning.obstacle
+        why = f" by {choice.pruning.means}: with the least that is kept the model measures"
+        if obstacle:
+            why = f": {obstacle}; with nothing removed the model measures"
         raise BudgetError(
-            f"the budget of {measured.budget_ms:.3f} ms cannot be reached by "
-            f"{choice.pruning.means}: with the least that is kept the model measures "
+            f"the budget of {measured.budget_ms:.3f} ms cannot be reached{why} "
             f"{measured.sparse.median:.3f} ms, dense {measured.dense.median:.3f} ms"
         )
 
@@ -193,4 +196,4 @@ def _keeps_all(plan: Plan) -> bool:
 def _measured(run: Run, pruning: Pruning[Plan], plan: Plan) -> Measured:
     """Build `plan` and time it beside the dense file."""
     model = pruning.candidate(plan)
-    return measure(pruning.workload, serialize(model), run.request.budget)
+    return measure(pruning.workload, loadable(model), run.request.budget)

@@ -30,7 +30,7 @@ def profile(request: ProfileRequest, reporter: Reporter = SILENT) -> LatencyTabl
     check_writable(request.output, request.model)
     workload = open_workload(
         request.model,
-        input_shapes=request.input_shapes,
+        inputs=request.inputs,
         fully_connected=request.fully_connected,
         simd_group=request.simd_group,
         measuring=request.measuring,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.types import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class ProfileRequest:
     model: Path
     output: Path
     method: str = "simd"
-    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: InputSettings = field(default_factory=InputSettings)
     fully_connected: bool = False
     simd_group: int = 4
     measuring: Measuring = field(default_factory=Measuring)

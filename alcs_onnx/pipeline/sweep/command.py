@@ -16,6 +16,7 @@ from typing import Any
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.files import check_folder
 from alcs_onnx.importance import SCORES, needs_gradients
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Trainer, open_trainer
 from alcs_onnx.pipeline.common.workload import Workload, open_workload
@@ -44,7 +45,7 @@ def sweep(request: SweepRequest, reporter: Reporter = SILENT) -> SweepResult:
         check_folder(request.tables)
     workload = open_workload(
         request.model,
-        input_shapes=request.input_shapes,
+        inputs=request.inputs,
         fully_connected=request.fully_connected,
         simd_group=request.simd_group,
         measuring=request.measuring,
@@ -54,7 +55,14 @@ def sweep(request: SweepRequest, reporter: Reporter = SILENT) -> SweepResult:
     _check_model(request, workload)
     trainer = None
     if request.training is not None:
-        trainer = open_trainer(workload.model, request.training, request.seed, reporter)
+        trainer = open_trainer(
+            workload.model,
+            request.training,
+            request.seed,
+            reporter,
+            feeds=workload.feeds,
+            given=workload.inputs.values,
+        )
     machine = workload.target.machine(request.measuring.threads)
     settings = _settings(request, workload, machine, trainer)
     dense = folder.begun(settings)
@@ -138,7 +146,7 @@ def _settings(
         "machine": {name: getattr(machine, name) for name in _MACHINE},
         "budgets": [_name(budget) for budget in request.budgets],
         "methods": list(request.methods),
-        "input_shapes": {name: list(shape) for name, shape in request.input_shapes.items()},
+        **_input_settings(request.inputs),
         "fully_connected": request.fully_connected,
         "simd_group": request.simd_group,
         "projection": request.projection,
@@ -148,6 +156,19 @@ def _settings(
         "training": None if trainer is None else _training_settings(trainer),
         "seed": request.seed,
     }
+
+
+def _input_settings(inputs: InputSettings) -> Mapping[str, Any]:
+    """The settings of inputs; but for the shapes, what was not given has no key."""
+    found: dict[str, Any] = {"input_shapes": {n: list(x) for n, x in inputs.shapes.items()}}
+    if inputs.sizes:
+        found["input_sizes"] = dict(inputs.sizes)
+    if inputs.values:
+        found["input_values"] = {
+            name: hashlib.sha256(repr(x.tolist()).encode()).hexdigest()
+            for name, x in inputs.values.items()
+        }
+    return found
 
 
 def _training_settings(trainer: Trainer) -> Mapping[str, Any]:

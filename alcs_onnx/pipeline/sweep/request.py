@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from math import isclose
 from pathlib import Path
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.importance import SCORES
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.optimize import METHODS, ChannelOptions, OptimizeRequest
 from alcs_onnx.solve import SOLVERS
-from alcs_onnx.types import Budget, Shape
+from alcs_onnx.types import Budget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class SweepRequest:
     methods: tuple[str, ...] = ("simd",)
     resume: bool = False
     tables: Path | None = None
-    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: InputSettings = field(default_factory=InputSettings)
     fully_connected: bool = False
     simd_group: int = 4
     projection: str = SOLVERS.default

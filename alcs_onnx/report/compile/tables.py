@@ -11,5 +11,5 @@ from alcs_onnx.report.layout import percent
 def print_compile(result: CompileResult, *, top: int = 20) -> None:
     """The layers of a rewritten model, of many the `top` heaviest, and its numeric check."""
     print_layers(result.layers, timed=False, top=top)
-    print_check(result.check)
+    print_check(result.check, "the original")
     say(f"kept multiply-accumulates: {percent(result.mac_ratio)}", f"wrote {result.output}")

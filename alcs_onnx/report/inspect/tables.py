@@ -16,6 +16,7 @@ from alcs_onnx.pipeline.inspect import (
 )
 from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layout import (
+    LEAST_MS,
     bytes_text,
     count_text,
     counted,
@@ -136,9 +137,13 @@ def _print_coupling(coupling: CouplingFacts | None, top: int) -> None:
         say("the channel groups are not known: they need a model that can be optimized")
         return
     groups = sorted(coupling.groups, key=lambda g: (bool(g.frozen), -g.parameters))
+    mixed = any(group.mixed_by for group in groups)
     table = new_table(
         f"Channel groups: {first(top, len(groups))} of {len(groups)}",
-        *("group", ">channels", ">params", ">nodes", "layers", "frozen because"),
+        *("group", ">channels", ">params", ">nodes", "layers"),
+        *(["mixed by"] if mixed else []),
+        "frozen because",
+        optional=("params", "nodes"),
     )
     for group in groups[: first(top, len(groups))]:
         layers = list(dict.fromkeys(m.node for m in group.members if m.role != "vector"))
@@ -147,6 +152,7 @@ def _print_coupling(coupling: CouplingFacts | None, top: int) -> None:
             *(group.name, str(group.channels), count_text(group.parameters)),
             str(len(group.nodes)),
             ", ".join(layers[:4]) + more,
+            *([", ".join(group.mixed_by)] if mixed else []),
             group.frozen,
         )
     out.print(table)
@@ -203,16 +209,17 @@ def _print_latency(model: ModelFacts, latency: LatencyFacts, top: int) -> None:
     say(describe_machine(latency.machine))
     operators = {node.name: node for node in model.nodes}
     ran = sorted((n for n in latency.nodes if n.ran_as), key=lambda n: -n.ms)
+    seen = [node for node in ran if node.ms >= LEAST_MS or not top]
     fused: dict[str, list[str]] = {}
     for node in latency.nodes:
         if node.into:
             fused.setdefault(node.into, []).append(operators[node.node].op)
     table = new_table(
-        f"Slowest nodes: {first(top, len(ran))} of {len(ran)} that ran",
+        f"Slowest nodes: {first(top, len(seen))} of {len(ran)} that ran",
         *("node", "operator", "ran as", ">ms", ">% of all", ">GMAC/s", "with"),
         optional=("with", "operator"),
     )
-    for node in ran[: first(top, len(ran))]:
+    for node in seen[: first(top, len(seen))]:
         known = operators.get(node.node)
         macs = (known.kept_macs or 0) if known else 0
         table.add_row(
@@ -224,7 +231,11 @@ def _print_latency(model: ModelFacts, latency: LatencyFacts, top: int) -> None:
             "+".join(fused.get(node.node, ())),
         )
     out.print(table)
-    say_rest(len(ran), top, "node")
+    say_rest(len(seen), top, "node")
+    if len(seen) < len(ran):
+        quick = sum(node.ms for node in ran[len(seen) :])
+        left = counted(len(ran) - len(seen), "node")
+        say(f"{left} below {LEAST_MS:g} ms, together {ms(quick)} ms (--top 0)")
     folded = sum(not n.ran_as and not n.into for n in latency.nodes)
     rest, time = rest_text(latency.rest_ms, latency.overhead_ms)
     say(

@@ -76,6 +76,7 @@ def _budget(result: OptimizeResult) -> dict[str, object]:
         "Budget": f"{result.budget} = {ms(result.budget_ms)} ms",
         "Reachable": f"{ms(low)} to {ms(high)} ms, by the estimate",
         "Predicted": f"{ms(result.predicted_ms)} ms",
+        **({} if result.repaired is None else {"Set right": result.repaired.message}),
         "Measured": None
         if measured is None
         else f"{ms(measured)} ms, {percent(measured / result.budget_ms)} of the budget",
@@ -171,10 +172,14 @@ def _channels(result: OptimizeResult) -> Markup:
     columns = [
         *(Column("group"), Column("channels"), Column("kept")),
         Column("alone saves ms", ms, help="what the model gains when this group alone is reduced"),
+        Column("mixed by", help="take one value of several channels: now of those that stay"),
         *(Column("why"), Column("layers")),
     ]
     rows = [
-        (x.group, x.channels, x.kept, x.saved_ms, x.reason or "", ", ".join(x.layers))
+        (
+            *(x.group, x.channels, x.kept, x.saved_ms),
+            *(", ".join(x.mixed_by), x.reason or "", ", ".join(x.layers)),
+        )
         for x in result.channels
     ]
     return table(columns, rows)
@@ -225,13 +230,15 @@ def _channel_curve(curve: ChannelCurve, kept: int | None) -> Markup:
 
 def _check(check: NumericCheck) -> list[Markup]:
     said = (
-        "Largest difference of the written file's outputs from the masked dense model in plain "
-        "ONNX Runtime, relative to the largest output."
+        "Largest difference of the written file's outputs from those of the original with the same "
+        "weights removed (trained, where there were data) in plain ONNX Runtime, relative to the "
+        "largest output."
     )
     known = {
         "Verdict": "equal" if check.passed else "NOT EQUAL",
         "With the library": f"{check.with_library:.1e}",
         "Without the library": f"{check.without_library:.1e}",
         "Tolerance": f"{check.tolerance:g}",
+        "Compared at": "; ".join(check.samples) or None,
     }
     return [text(said), facts(known)]

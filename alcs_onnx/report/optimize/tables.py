@@ -22,6 +22,8 @@ def print_optimize(result: OptimizeResult, *, top: int = 20) -> None:
     if result.layers:
         print_layers(result.layers, timed=True, top=top)
     latency = new_table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
+    if result.repaired is not None:
+        latency.add_row("as given", *_timing_cells(result.repaired.given, result.dense))
     latency.add_row("dense", *_timing_cells(result.dense, result.dense))
     if result.sparse is not None:
         latency.add_row("sparse", *_timing_cells(result.sparse, result.dense))
@@ -37,12 +39,14 @@ def print_optimize(result: OptimizeResult, *, top: int = 20) -> None:
             accuracy.add_row(stage, f"{value:.2f}")
         out.print(accuracy)
     if result.check is not None:
-        print_check(result.check)
+        print_check(result.check, "the original with the same weights removed")
     low, high = result.reachable_ms
     say(
         f"reachable: {ms(low)} to {ms(high)} ms | kept multiply-accumulates: "
         f"{percent(result.mac_ratio)} | predicted {ms(result.predicted_ms)} ms"
     )
+    if result.repaired is not None:
+        say(result.repaired.message)
     say(result.message, style="bold")
     if result.output is not None:
         say(f"wrote {result.output}")
@@ -50,6 +54,7 @@ def print_optimize(result: OptimizeResult, *, top: int = 20) -> None:
 
 def _print_channels(groups: Sequence[ChannelReport], top: int) -> None:
     shown = foremost(groups, top, lambda row: row.saved_ms or 0.0)
+    mixed = any(row.mixed_by for row in groups)
     title = f"Channel groups: the {len(shown)} of {len(groups)} that save most"
     table = new_table(
         "Channel groups" if len(shown) == len(groups) else title,
@@ -57,6 +62,7 @@ def _print_channels(groups: Sequence[ChannelReport], top: int) -> None:
         ">channels",
         ">kept",
         ">alone saves ms",
+        *(["mixed by"] if mixed else []),
         "why",
         "layers",
     )
@@ -67,6 +73,7 @@ def _print_channels(groups: Sequence[ChannelReport], top: int) -> None:
             str(row.channels),
             str(row.kept),
             saved,
+            *([", ".join(row.mixed_by)] if mixed else []),
             row.reason or "",
             ", ".join(row.layers),
         )

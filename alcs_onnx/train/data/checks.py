@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class ImageInput:
-    """The model's only input, where it is an image."""
+    """The input of a model that takes images."""
 
     name: str
     channels: int
@@ -28,15 +29,23 @@ class ImageInput:
     channels_first: bool
 
     @classmethod
-    def of(cls, model: Model, layout: str = "auto") -> ImageInput:
-        """Read it off the model; raises `DataError` where the input is no single image."""
-        if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+    def of(cls, model: Model, layout: str = "auto", given: Collection[str] = ()) -> ImageInput:
+        """Read it off the model: the one input of rank 4 that counts samples.
+
+        Inputs that are `given` are none. Raises `DataError` where there is not exactly one.
+        """
+        images = [
+            info
+            for info in model.inputs
+            if len(info.shape) == 4 and info.name in model.sample_inputs and info.name not in given
+        ]
+        if len(images) != 1:
             raise DataError(
                 "image data needs a model with one input of rank 4, this one has "
                 + ", ".join(f"'{i.name}' {list(i.shape)}" for i in model.inputs)
                 + ": give the data as module:function"
             )
-        info = model.inputs[0]
+        info = images[0]
         _, a, b, c = info.shape
         first = layout == "NCHW" or (layout == "auto" and not (c in (1, 3, 4) and a not in (1, 3)))
         return cls(info.name, *((a, b, c) if first else (c, a, b)), first)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alcs_onnx.train.data.others import OtherInputs
 from alcs_onnx.train.data.preprocess import Augment, Preprocess
 from alcs_onnx.train.data.samples import Batch
 from alcs_onnx.types import IntArray
@@ -49,6 +50,7 @@ class ImageSamples:
     preprocess: Preprocess = field(default_factory=Preprocess)
     augment: Augment = field(default_factory=Augment)
     channels_first: bool = True
+    others: OtherInputs = field(default_factory=OtherInputs)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -79,7 +81,7 @@ class ImageSamples:
             if not self.channels_first:
                 images = images.permute(0, 2, 3, 1)
             targets = None if self.labels is None else torch.from_numpy(self.labels[chosen])
-            yield Batch((images,), targets)
+            yield Batch(self.others.beside(images), len(chosen), targets)
 
 
 @dataclass(frozen=True)

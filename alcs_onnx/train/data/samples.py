@@ -16,15 +16,14 @@ Metric = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True)
 class Batch:
-    """Model inputs in graph order, and targets (None where the data has no labels)."""
+    """Model inputs in graph order, the number of samples in them, and their targets.
+
+    Targets are None where the data has no labels.
+    """
 
     inputs: tuple[Tensor, ...]
+    size: int
     targets: Any = None
-
-    @property
-    def size(self) -> int:
-        """Samples in the batch."""
-        return int(self.inputs[0].shape[0])
 
 
 class Samples(Protocol):

@@ -39,10 +39,20 @@ def plain(build: Build) -> Step:
     return _PLAIN[build.node.op_type]
 
 
-@register("Identity", "Dropout")
+@register("Identity")
 def identity(_build: Build) -> Step:
-    """The value itself: dropout is an inference no-op, its ratio and mask are ignored."""
-    return lambda x, *_: x
+    """The value itself."""
+    return lambda x: x
+
+
+@register("Dropout")
+def dropout(build: Build) -> Step:
+    """As in inference: the value itself, and a mask that keeps everything."""
+    if build.input(2) and (build.constant(2) is None or bool(build.constant(2))):
+        raise build.unsupported("training_mode is not constantly false")
+    if not any(build.node.outputs[1:]):
+        return lambda x, *_: x
+    return lambda x, *_: (x, torch.ones_like(x, dtype=torch.bool))
 
 
 @register("Relu")
@@ -113,13 +123,32 @@ def clip(build: Build) -> Step:
         return lambda x, *_: x
     if low is not None and high is not None and low <= high:
         # As clamp, and quicker, but for the gradient exactly at a bound, which is 0.
-        return lambda x, *_: functional.hardtanh(x, low, high)
+        return lambda x, *_: (
+            functional.hardtanh(x, low, high) if x.is_floating_point() else x.clamp(low, high)
+        )
     return lambda x, *_: torch.clamp(x, low, high)
+
+
+_SOFTMAX: dict[str, Step] = {"Softmax": torch.softmax, "LogSoftmax": torch.log_softmax}
 
 
 @register("Softmax", "LogSoftmax", since=13)
 def softmax(build: Build) -> Step:
     """Softmax along one axis."""
     axis = int(build.attribute("axis", -1))
-    function = torch.softmax if build.node.op_type == "Softmax" else torch.log_softmax
+    function = _SOFTMAX[build.node.op_type]
     return lambda x: function(x, axis)
+
+
+@register("Softmax", "LogSoftmax")
+def flat_softmax(build: Build) -> Step:
+    """Softmax over everything from `axis` on at once."""
+    axis = int(build.attribute("axis", 1))
+    function = _SOFTMAX[build.node.op_type]
+
+    def step(x: Tensor) -> Tensor:
+        rows = x.shape[: axis % x.dim()]
+        y: Tensor = function(x.reshape(*rows, -1), -1)
+        return y.reshape(x.shape)
+
+    return step

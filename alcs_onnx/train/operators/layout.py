@@ -65,19 +65,25 @@ def transpose(build: Build) -> Step:
     return lambda x: x.permute(perm or tuple(reversed(range(x.dim()))))
 
 
-@register("Squeeze", since=13)
+@register("Squeeze")
 def squeeze(build: Build) -> Step:
-    """Axes of size 1 removed."""
-    axes = build.constant_ints(1)
-    return lambda x, *_: x.squeeze() if axes is None else x.squeeze(axes)
+    """Axes of size 1 removed; they are an attribute before opset 13."""
+    numbers, attribute = build.numbers(1), build.ints("axes")
+
+    def step(x: Tensor, *more: Tensor) -> Tensor:
+        axes = numbers((x, *more)) or attribute
+        return x.squeeze(axes) if axes else x.squeeze()
+
+    return step
 
 
-@register("Unsqueeze", since=13)
+@register("Unsqueeze")
 def unsqueeze(build: Build) -> Step:
-    """Axes of size 1 inserted; the axes count in the output's rank."""
-    axes = build.constant_ints(1) or ()
+    """Axes of size 1 inserted; they count in the output's rank, an attribute before opset 13."""
+    numbers, attribute = build.numbers(1), build.ints("axes")
 
-    def step(x: Tensor, _: Tensor) -> Tensor:
+    def step(x: Tensor, *more: Tensor) -> Tensor:
+        axes = numbers((x, *more)) or attribute
         rank = x.dim() + len(axes)
         for axis in sorted(a % rank for a in axes):
             x = x.unsqueeze(axis)
@@ -93,14 +99,15 @@ def concat(build: Build) -> Step:
     return lambda *values: torch.cat(values, axis)
 
 
-@register("Split", since=13)
+@register("Split", since=2)
 def split(build: Build) -> Step:
-    """Cut along an axis into given or equal parts."""
+    """Cut along an axis into given or equal parts; sizes are an attribute before opset 13."""
     axis = int(build.attribute("axis", 0))
-    sizes = build.constant_ints(1)
+    numbers, attribute = build.numbers(1), build.ints("split")
     parts = len(build.node.outputs)
 
-    def step(x: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+    def step(x: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
+        sizes = numbers((x, *more)) or attribute
         return torch.split(x, list(sizes) if sizes else -(-x.shape[axis] // parts), axis)
 
     return step
@@ -109,12 +116,14 @@ def split(build: Build) -> Step:
 @register("Slice", since=10)
 def cut(build: Build) -> Step:
     """Strided ranges of some axes; negative steps walk backwards."""
-    starts, ends = build.constant_ints(1) or (), build.constant_ints(2) or ()
-    axes = build.constant_ints(3) or tuple(range(len(starts)))
-    steps = build.constant_ints(4) or (1,) * len(starts)
-    ranges = tuple(zip(axes, starts, ends, steps, strict=True))
+    numbers = [build.numbers(index) for index in (1, 2, 3, 4)]
 
-    def step(x: Tensor, *_: Tensor) -> Tensor:
+    def step(*values: Tensor | None) -> Tensor:
+        x = values[0]
+        assert x is not None
+        starts, ends, axes, steps = (read(values) or () for read in numbers)
+        axes, steps = axes or tuple(range(len(starts))), steps or (1,) * len(starts)
+        ranges = zip(axes, starts, ends, steps, strict=True)
         index: list[slice] = [slice(None)] * x.dim()
         reverse = []
         for axis, start, end, stride in ranges:
@@ -134,9 +143,7 @@ def cut(build: Build) -> Step:
 @register("Pad", since=11)
 def pad(build: Build) -> Step:
     """Constant, edge, reflect or wrap padding of any axes; negative amounts crop."""
-    amounts = build.constant_ints(1) or ()
-    axes = build.constant_ints(3) or tuple(range(len(amounts) // 2))
-    begins, ends = amounts[: len(axes)], amounts[len(axes) :]
+    numbers, numbers_of_axes = build.numbers(1), build.numbers(3)
     value = build.constant(2)
     if build.input(2) and value is None:
         raise build.unsupported("a computed padding value")
@@ -145,7 +152,11 @@ def pad(build: Build) -> Step:
     if mode not in ("constant", "edge", "reflect", "wrap"):
         raise build.unsupported(f"mode '{mode}'")
 
-    def step(x: Tensor, *_: Any) -> Tensor:
+    def step(*values: Any) -> Tensor:
+        x: Tensor = values[0]
+        amounts = numbers(values) or ()
+        axes = numbers_of_axes(values) or tuple(range(len(amounts) // 2))
+        begins, ends = amounts[: len(axes)], amounts[len(axes) :]
         pairs = [(0, 0)] * x.dim()
         for axis, begin, end in zip(axes, begins, ends, strict=True):
             pairs[axis] = (begin, end)
@@ -200,6 +211,25 @@ def gather(build: Build) -> Step:
     return step
 
 
+@register("GatherND", since=11)
+def gather_nd(build: Build) -> Step:
+    """Slices at index tuples, behind `batch_dims` axes that data and indices share."""
+    shared = int(build.attribute("batch_dims", 0))
+
+    def step(x: Tensor, indices: Tensor) -> Tensor:
+        batch = x.shape[:shared]
+        rows = int(np.prod(batch))
+        flat, at = (
+            x.reshape(rows, *x.shape[shared:]),
+            indices.reshape(rows, *indices.shape[shared:]),
+        )
+        row = torch.arange(rows, device=x.device).reshape(rows, *(1 for _ in at.shape[1:-1]))
+        y = flat[(row, *at.unbind(-1))]
+        return y.reshape(*batch, *y.shape[1:])
+
+    return step
+
+
 @register("Expand")
 def expand(build: Build) -> Step:
     """Broadcast to a shape, both ways as numpy does."""
@@ -216,8 +246,8 @@ def expand(build: Build) -> Step:
 @register("Tile", since=6)
 def tile(build: Build) -> Step:
     """Repeats along every axis."""
-    repeats = build.constant_ints(1) or ()
-    return lambda x, _: x.repeat(repeats)
+    numbers = build.numbers(1)
+    return lambda x, repeats: x.repeat(numbers((x, repeats)) or ())
 
 
 @register("Cast")
@@ -236,6 +266,23 @@ def shape_of(build: Build) -> Step:
     start, end = int(build.attribute("start", 0)), build.attribute("end")
     window = slice(start, None if end is None else int(end))
     return lambda x: torch.tensor(list(x.shape)[window], dtype=torch.int64)
+
+
+@register("Size")
+def size_of(_build: Build) -> Step:
+    """How many elements there are."""
+    return lambda x: torch.tensor(x.numel(), dtype=torch.int64)
+
+
+@register("Range", since=11)
+def count_up(_build: Build) -> Step:
+    """Numbers from a start up or down to a limit, which is left out."""
+
+    def step(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
+        bounds = (start.item(), limit.item(), delta.item())
+        return torch.arange(*bounds, dtype=start.dtype, device=start.device)
+
+    return step
 
 
 @register("ConstantOfShape", since=9)

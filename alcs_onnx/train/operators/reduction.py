@@ -7,12 +7,21 @@ from torch import Tensor
 
 from alcs_onnx.train.operators.registry import Build, Step, register
 
+
+def _product(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
+    """Along several axes, the last ones first, so that the others keep their numbers."""
+    for axis in sorted((axis % max(x.dim(), 1) for axis in axes), reverse=True):
+        x = x.prod(axis, keep)
+    return x
+
+
 _REDUCERS: dict[str, Step] = {
     "ReduceL1": lambda x, axes, keep: x.abs().sum(axes, keep),
     "ReduceL2": lambda x, axes, keep: torch.linalg.vector_norm(x, 2, axes, keep),
     "ReduceMax": lambda x, axes, keep: x.amax(axes, keep),
     "ReduceMean": lambda x, axes, keep: x.mean(axes, keep),
     "ReduceMin": lambda x, axes, keep: x.amin(axes, keep),
+    "ReduceProd": _product,
     "ReduceSum": lambda x, axes, keep: x.sum(axes, keep),
     "ReduceSumSquare": lambda x, axes, keep: (x * x).sum(axes, keep),
 }

@@ -29,6 +29,9 @@ from alcs_onnx.types import Shape
 Step = Callable[..., Any]
 Parameters = Sequence[int] | Callable[["Build"], Sequence[int]]
 
+#: Integers of one input, given all inputs of a node.
+Numbers = Callable[[Sequence[Any]], tuple[int, ...] | None]
+
 #: Operators that need none of their own output in the backward pass.
 _OVERWRITABLE = (*LINEAR, "Add")
 
@@ -75,6 +78,17 @@ class Build:
         if value is None:
             raise self.unsupported(f"input {index} ('{self.input(index)}') is not a constant")
         return tuple(int(v) for v in np.atleast_1d(value))
+
+    def numbers(self, index: int) -> Numbers:
+        """How to read input `index` as integers from the node's inputs in a pass.
+
+        Constants are read once, what is computed (from sizes, mostly) in every pass; None where
+        the input is absent.
+        """
+        if not self.input(index) or self.constant(index) is not None:
+            known = self.constant_ints(index)
+            return lambda values: known
+        return lambda values: tuple(int_list(values[index]))
 
     def may_overwrite(self, index: int) -> bool:
         """Whether input `index` is dead after this node and nothing needs its value."""

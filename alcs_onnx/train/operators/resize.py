@@ -6,8 +6,9 @@ positions. Where torch has the same rule built in, that is used instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,9 @@ from torch.nn import functional
 
 from alcs_onnx.train.operators.registry import Build, Step, register
 
-Positions = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.floating[Any]]
 
-_COORDINATES: dict[str, Callable[[Positions, float, int, int], Positions]] = {
+_COORDINATES: dict[str, Callable[[Positions, Any, int, int], Positions]] = {
     "half_pixel": lambda o, scale, _n, _m: (o + 0.5) / scale - 0.5,
     "pytorch_half_pixel": lambda o, scale, _n, m: (o + 0.5) / scale - 0.5 if m > 1 else o * 0,
     "half_pixel_symmetric": lambda o, scale, n, m: (
@@ -40,14 +41,16 @@ _NEAREST: dict[str, Callable[[Positions], Positions]] = {
 def _matrix(build: Build, size: int, out: int, scale: float) -> Positions:
     """The [out, size] matrix of one axis."""
     coordinate = build.text("coordinate_transformation_mode", "half_pixel")
-    at = _COORDINATES[coordinate](np.arange(out, dtype=np.float64), scale, size, out)
+    mode = build.text("mode", "nearest")
+    # Rounding needs the runtime's own float32: 7 / 0.7 is 10 in it, and a little more in float64.
+    kind = np.float32 if mode == "nearest" else np.float64
+    at = _COORDINATES[coordinate](np.arange(out, dtype=kind), kind(scale), size, out)
     matrix = np.zeros((out, size))
     rows = np.arange(out)
 
     def put(index: Positions, weight: Positions) -> None:
         np.add.at(matrix, (rows, index.clip(0, size - 1).astype(int)), weight)
 
-    mode = build.text("mode", "nearest")
     if mode == "nearest":
         rounded = _NEAREST[build.text("nearest_mode", "round_prefer_floor")](at)
         put(rounded, np.ones(out))
@@ -99,37 +102,36 @@ _BILINEAR: tuple[Step, ...] = (
 
 @register("Resize", since=11)
 def resize(build: Build) -> Step:
-    """Nearest, linear or cubic resizing by constant scales or sizes."""
+    """Nearest, linear or cubic resizing by scales or sizes."""
     _check(build)
-    scales, sizes = build.constant(2), build.constant_ints(3)
-    if build.input(2) and scales is None:
-        raise build.unsupported("computed scales")
-    if (scales is None or scales.size == 0) and sizes is None:
+    read_scales, read_sizes = _scales(build), build.numbers(3)
+    if not build.input(2) and not build.input(3):
         raise build.unsupported("neither scales nor sizes")
     given = build.ints("axes")
     linear = build.text("mode", "nearest") == "linear"
 
-    def plan(shape: tuple[int, ...]) -> list[tuple[int, int, float]]:
+    def plan(
+        shape: tuple[int, ...], scales: tuple[float, ...], sizes: tuple[int, ...] | None
+    ) -> list[tuple[int, int, float]]:
         """(axis, output size, scale) of each axis that changes."""
-        count = len(sizes) if sizes else (0 if scales is None else scales.size)
-        axes = [axis % len(shape) for axis in given] or list(range(count))
+        axes = [axis % len(shape) for axis in given] or list(range(len(sizes or scales)))
         found = []
         for i, axis in enumerate(axes):
             if sizes:
                 out, scale = sizes[i], sizes[i] / shape[axis]
             else:
-                assert scales is not None
-                scale = float(scales[i])
+                scale = scales[i]
                 # In float32, as the runtime does: 5 * 1.8 is 9, not 8.
-                out = int(np.float32(shape[axis]) * np.float32(scales[i]))
-            # The batch is whatever is fed, even where the sizes were written for one sample.
-            if (out != shape[axis] or scale != 1) and not (sizes and axis == 0):
+                out = int(np.float32(shape[axis]) * np.float32(scale))
+            if out != shape[axis] or scale != 1:
                 found.append((axis, out, scale))
         return found
 
     @cache
-    def steps(shape: tuple[int, ...]) -> tuple[Step, ...]:
-        changes = plan(shape)
+    def steps(
+        shape: tuple[int, ...], scales: tuple[float, ...], sizes: tuple[int, ...] | None
+    ) -> tuple[Step, ...]:
+        changes = plan(shape, scales, sizes)
         matrices = [_matrix(build, shape[axis], out, scale) for axis, out, scale in changes]
         if len(shape) == 4 and {axis for axis, _, _ in changes} <= {2, 3}:
             sizes_of = {axis: out for axis, out, _ in changes}
@@ -145,12 +147,22 @@ def resize(build: Build) -> Step:
             for (axis, _, _), matrix in zip(changes, matrices, strict=True)
         )
 
-    def step(x: Tensor, *_: Tensor | None) -> Tensor:
-        for function in steps((1, *x.shape[1:])):
+    def step(*values: Any) -> Tensor:
+        x: Tensor = values[0]
+        for function in steps(tuple(x.shape), read_scales(values), read_sizes(values)):
             x = function(x)
         return x
 
     return step
+
+
+def _scales(build: Build) -> Callable[[Sequence[Any]], tuple[float, ...]]:
+    """How to read the scales from the node's inputs in a pass; empty where sizes are given."""
+    constant = build.constant(2)
+    if build.input(2) and constant is None:
+        return lambda values: tuple(values[2].tolist())
+    known = () if constant is None else tuple(float(scale) for scale in constant)
+    return lambda values: known
 
 
 def _of_builtin(function: Step, size: int, out: int) -> Positions:

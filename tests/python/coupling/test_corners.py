@@ -5,24 +5,10 @@ As in the tests of single rules, each graph is pruned at random and proved.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
-from coupling_helpers import Proved, prove_graph, start
+from coupling_helpers import Prove, start
 from zoo.builder import Builder
-
-Prove = Callable[..., Proved]
-
-
-@pytest.fixture
-def prove(tmp_path: Path, rng: np.random.Generator) -> Prove:
-    def proved(b: Builder, *outputs: str, share: float = 0.3) -> Proved:
-        return prove_graph(b, tmp_path, rng, *outputs, share=share)
-
-    return proved
-
 
 # -- one array in several places -----------------------------------------------------------
 

@@ -66,7 +66,7 @@ def test_any_geometry(tmp_path: Path, data: st.DataObject) -> None:
     """Conv groups, last blocks that are padded, patterns of any density, every opset."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     group = data.draw(st.sampled_from([1, 2, 4, 8]))
-    opset = data.draw(st.sampled_from([13, 14, 17, 18, 21]))
+    opset = data.draw(st.sampled_from([12, 13, 14, 17, 18, 21]))
     loaded = net(tmp_path, rng, group * data.draw(st.integers(1, 7)), group, opset)
     name = data.draw(st.sampled_from(sorted(CODEBOOKS)))
     density = data.draw(st.floats(0, 1))
@@ -317,6 +317,21 @@ def test_whole_model_is_quantized(tmp_path: Path, rng: Rng, transposed: int) -> 
         quantize_weights(loaded, {"relu": quantized["fc"]})
     with pytest.raises(ModelError, match="the node needs"):
         quantize_weights(loaded, {"fc": quantized["conv"]})
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_whole_model_is_quantized_in_opset_12(tmp_path: Path, rng: Rng, per_channel: bool) -> None:
+    """Its DequantizeLinear has one scale only: where there are more, Cast and Mul stand for it."""
+    nodes = [op("Conv", "x w", "y", "conv")]
+    loaded = load(tmp_path, nodes, {"w": conv_weight(rng, 8, 8, 3, 3)}, X, opset=12)
+    weight = quantize(loaded.initializers["w"], get_codebook("8bit"), per_channel=per_channel)
+    small = quantize_weights(loaded, {"conv": weight})
+    assert small.opset == 12
+    made = {"Cast", "Mul"} if per_channel else {"DequantizeLinear"}
+    assert {node.op_type for node in small.nodes} == {"Conv", *made}
+    feeds = feed(X, rng)
+    expected = run(serialize(loaded.with_initializers({"w": weight.values()})), feeds)
+    assert_same(run(serialize(small), feeds), expected, relative=1e-6)
 
 
 def test_small_integers_in_external_data(

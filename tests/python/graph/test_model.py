@@ -94,9 +94,10 @@ def test_with_initializers_shares_everything_else(loaded: Model) -> None:
 
 def test_editor_works_on_a_copy(loaded: Model, rng: Rng) -> None:
     editor = GraphEditor(loaded)
-    editor.remove_nodes(["relu"])
-    bound = editor.add_initializer("bound", np.array(0.5, np.float32))
-    editor.insert_node(Node("clip", "Clip", ("a", "", bound), ("r",)))
+    editor.remove(editor.node("relu"))
+    bound = editor.add_constant("bound", np.array(0.5, np.float32))
+    ends = editor.tensor("a"), editor.tensor("r")
+    editor.add_node("clip", "Clip", [ends[0], None, bound], [ends[1]])
     built = editor.build()
     assert [node.name for node in built.nodes[:3]] == ["first", "clip", "second"]
     assert [node.name for node in loaded.nodes[:2]] == ["first", "relu"]
@@ -107,8 +108,8 @@ def test_editor_works_on_a_copy(loaded: Model, rng: Rng) -> None:
 
 def test_editor_drops_unused_initializers_and_keeps_names_unique(loaded: Model) -> None:
     editor = GraphEditor(loaded)
-    assert editor.add_initializer("w", np.zeros(3, np.float32)) == "w_1"
-    assert editor.add_initializer("r", np.zeros(3, np.float32)) == "r_1"
+    assert editor.add_constant("w", np.zeros(3, np.float32)).name == "w_1"
+    assert editor.add_constant("r", np.zeros(3, np.float32)).name == "r_1"
     assert set(editor.build().initializers) == set(loaded.initializers)
 
 
@@ -127,14 +128,14 @@ def test_editor_refuses_collisions(loaded: Model, node: Node, message: str) -> N
 
 def test_editor_refuses_broken_graphs(loaded: Model) -> None:
     editor = GraphEditor(loaded)
-    editor.remove_nodes(["relu"])
+    editor.remove(editor.node("relu"))
     with pytest.raises(ModelError, match=r"'second'.*'r', which nothing produces"):
         editor.build()
     editor.insert_node(Node("loop", "Add", ("a", "c"), ("r",)))
     with pytest.raises(ModelError, match="cycle"):
         editor.build()
     editor = GraphEditor(loaded)
-    editor.remove_nodes(["head"])
+    editor.remove(editor.node("head"))
     with pytest.raises(ModelError, match="graph output 'y'"):
         editor.build()
     editor = GraphEditor(loaded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import onnx
 from zoo.builder import Builder
 
 from alcs_onnx import coupling
-from alcs_onnx.graph import Model, Node, model_macs, serialize
-from alcs_onnx.rewrite.shrink import masked, shrink
-from alcs_onnx.types import ChannelGroup
+from alcs_onnx.graph import GraphEditor, Model, Node, model_macs, serialize
+from alcs_onnx.rewrite import masked, shrink
+from alcs_onnx.types import ChannelGroup, Shape
 
 Array = np.ndarray
 Keep = Mapping[str, Array]
@@ -90,14 +90,16 @@ def disturbed(model: Model, analysed: coupling.Coupling, keep: Keep) -> Model:
     """The model with the producers of all removed channels changed.
 
     Everything that makes a removed channel, or works on it alone, gets other values. Where a
-    masked model is disturbed, nothing may be seen of it: its consumers ignore the channels.
+    masked model is disturbed, nothing may be seen of it: its consumers ignore the channels. A
+    vector that other nodes read, too, stays as it is.
     """
     arrays: dict[str, Array] = {}
     for group in analysed.groups:
         gone = ~np.asarray(keep.get(group.name, np.ones(group.channels, bool)))
         for slot in group.slots:
             array = model.initializers[slot.tensor]
-            if slot.role == "in" or not gone.any() or array.dtype != np.float32:
+            shared = (slot.tensor, slot.node) in analysed.copies
+            if slot.role == "in" or shared or not gone.any() or array.dtype != np.float32:
                 continue
             changed = arrays.setdefault(slot.tensor, array.copy())
             place: list[Any] = [slice(None)] * array.ndim
@@ -122,7 +124,7 @@ def assert_shrinks(
     dense = masked(model, analysed, keep)
     assert model.digest == digest, "the model was changed in place"
     assert_plain(small, model)
-    assert_mask(model, dense)
+    assert_mask(model, dense, analysed)
     assert_shapes(model, small, analysed, keep)
     if runs:
         values = feeds(model, rng)
@@ -144,11 +146,16 @@ def assert_plain(small: Model, model: Model) -> None:
     assert model_macs(small) <= model_macs(model)
 
 
-def assert_mask(model: Model, dense: Model) -> None:
-    """Masking keeps the graph and all shapes of weights."""
-    assert [n.op_type for n in dense.nodes] == [n.op_type for n in model.nodes]
+def assert_mask(model: Model, dense: Model, analysed: coupling.Coupling) -> None:
+    """Masking keeps all shapes of weights, and the graph but for Gathers around what mixes."""
+    own = {node.name for node in model.nodes}
+    assert [n.op_type for n in dense.nodes if n.name in own] == [n.op_type for n in model.nodes]
+    added = [node for node in dense.nodes if node.name not in own]
+    assert {node.op_type for node in added} <= {"Gather"}
+    assert analysed.mixing or not added
+    used = {name for node in dense.nodes for name in node.reads}
     for name, array in model.initializers.items():
-        assert dense.initializers[name].shape == array.shape, name
+        assert name not in used or dense.initializers[name].shape == array.shape, name
 
 
 def assert_shapes(model: Model, small: Model, analysed: coupling.Coupling, keep: Keep) -> None:
@@ -160,6 +167,8 @@ def assert_shapes(model: Model, small: Model, analysed: coupling.Coupling, keep:
     for group in analysed.groups:
         gone = ~np.asarray(keep.get(group.name, np.ones(group.channels, bool)))
         for slot in group.slots:
+            if (slot.tensor, slot.node) in analysed.copies:
+                continue
             positions = lost.setdefault((slot.tensor, slot.axis), set())
             positions.update(slot.indices[gone].ravel().tolist())
     for (tensor, axis), positions in lost.items():
@@ -220,12 +229,15 @@ class Proved:
     model: Model
     analysed: coupling.Coupling
 
-    def at(self, tensor: str, axis: int = 0) -> list[tuple[str, int]]:
-        """The channel of each position of an initializer: name of the group, and number."""
+    def at(self, tensor: str, axis: int = 0, node: str = "") -> list[tuple[str, int]]:
+        """The channel of each position of an initializer: name of the group, and number.
+
+        `node` chooses the one that reads it, where several do.
+        """
         found: dict[int, tuple[str, int]] = {}
         for group in self.analysed.groups:
             for slot in group.slots:
-                if (slot.tensor, slot.axis) == (tensor, axis):
+                if (slot.tensor, slot.axis) == (tensor, axis) and node in ("", slot.node):
                     for channel, places in enumerate(slot.indices):
                         found.update((int(place), (group.name, channel)) for place in places)
         assert sorted(found) == list(range(self.model.initializers[tensor].shape[axis])), tensor
@@ -242,9 +254,17 @@ class Proved:
         names = dict.fromkeys(name for name, _ in self.at(tensor, axis))
         return "; ".join(dict.fromkeys(self.analysed.group(name).frozen for name in names))
 
+    def mixed(self, group: str) -> tuple[str, ...]:
+        """The nodes that take one value of several channels of a group."""
+        return self.analysed.group(group).mixed_by
+
     def free(self) -> dict[str, int]:
         """The groups that can lose channels."""
         return {g.name: g.channels for g in self.analysed.groups if not g.frozen}
+
+
+#: The fixture `prove`: a builder and the outputs of its graph.
+Prove = Callable[..., Proved]
 
 
 def prove_graph(
@@ -260,3 +280,64 @@ def start(channels: int = 8, seed: int = 0, opset: int = 17) -> tuple[Builder, s
     """A builder with a conv called `a` on the input."""
     b = Builder(seed, opset)
     return b, b.conv("a", b.input((1, 3, 8, 8)), 3, channels)
+
+
+def at_run_time(
+    model: Model,
+    name: str,
+    index: int,
+    entries: Sequence[int | tuple[str, int]],
+    *,
+    known: bool = True,
+) -> Model:
+    """The model with input `index` of the node `name` computed of sizes.
+
+    Each entry is a number, or the size of a tensor along an axis. Unless `known`, an operator that
+    is left to the runtime keeps the values, which come last.
+    """
+    editor = GraphEditor(model)
+    taken = len(model.nodes)
+
+    def compute(
+        op_type: str, *inputs: str, shape: tuple[int, ...] = (1,), **attributes: int
+    ) -> str:
+        node_name = f"computed{taken}.{len(editor.nodes)}"
+        node = editor.insert_node(Node(node_name, op_type, inputs, (node_name,), attributes))
+        node.outputs[0].shape, node.outputs[0].dtype = shape, np.dtype(np.int64)
+        return node_name
+
+    def number(values: Array | list[int]) -> str:
+        return editor.add_constant("number", np.asarray(values, np.int64)).name
+
+    parts = []
+    for entry in entries:
+        if isinstance(entry, int):
+            # As numbers of a shape, lest they be constants.
+            zero = compute("Shape", model.inputs[0].name, shape=(len(model.inputs[0].shape),))
+            zero = compute("Gather", zero, number([0]), axis=0)
+            zero = compute("Sub", zero, zero)
+            parts.append(compute("Add", zero, number([entry])))
+        else:
+            tensor, axis = entry
+            rank = len(model.shapes[tensor])
+            sizes = compute("Shape", tensor, shape=(rank,))
+            parts.append(compute("Gather", sizes, number([axis]), axis=0))
+    target = compute("Concat", *parts, axis=0, shape=(len(parts),))
+    if not known:
+        one = editor.add_constant("one", np.ones((), np.float32)).name
+        target = compute("Cast", target, to=onnx.TensorProto.INT32, shape=(len(parts),))
+        target = compute("DequantizeLinear", target, one, shape=(len(parts),))
+        target = compute("Cast", target, to=onnx.TensorProto.INT64, shape=(len(parts),))
+    editor.node(name).inputs[index] = editor.tensor(target)
+    return editor.snapshot()
+
+
+def insert(model: Model, nodes: Iterable[tuple[Node, Shape, type]]) -> Model:
+    """The model with nodes of one output, each with the shape and type of that."""
+    editor = GraphEditor(model)
+    for node, shape, dtype in nodes:
+        if any(old.name == node.name for old in model.nodes):
+            editor.remove(editor.node(node.name))
+        computed = editor.insert_node(node).outputs[0]
+        computed.shape, computed.dtype = shape, np.dtype(dtype)
+    return editor.snapshot()

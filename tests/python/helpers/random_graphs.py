@@ -32,6 +32,11 @@ class Image:
 class Grower:
     """The graph so far, and one method for each thing that a step may add."""
 
+    #: The first size of every input.
+    batch: int | str = 1
+    #: The same as a number in the target of a Reshape or Resize.
+    batch_target = 1
+
     def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
         self.b = Builder(self.pick(range(1000)))
@@ -39,7 +44,7 @@ class Grower:
         self.inputs: list[Image] = []
         for index in range(self.pick((1, 1, 2))):
             channels = self.pick((1, 3, 4))
-            name = self.b.input((1, channels, 8, 8), f"x{index}")
+            name = self.b.input((self.batch, channels, 8, 8), f"x{index}")
             self.inputs.append(Image(name, channels, 8))
         # What steps may take: everything that comes from a convolution.
         self.images = [self.conv(image) for image in self.inputs]
@@ -229,7 +234,7 @@ class Grower:
         else:
             y = self.b.gemm(self._name("squeeze"), self.b.op("Flatten", mean), x.channels, squeezed)
             y = self.b.gemm(self._name("expand"), self.b.relu(y), squeezed, x.channels)
-            y = self.b.op("Reshape", y, self.b.const([1, x.channels, 1, 1]))
+            y = self.b.op("Reshape", y, self.b.const([self.batch_target, x.channels, 1, 1]))
         return Image(self.b.op("Mul", x.name, self.b.op("Sigmoid", y)), x.channels, x.side)
 
     def attention(self, x: Image) -> Image:
@@ -271,9 +276,9 @@ class Grower:
     def shuffle(self, x: Image) -> Image:
         groups = [g for g in (2, 3, 4) if x.channels % g == 0] or [1]
         group, side = self.pick(groups), x.side
-        y = self.b.op("Reshape", x.name, self.b.const([1, group, -1, side, side]))
+        y = self.b.op("Reshape", x.name, self.b.const([self.batch_target, group, -1, side, side]))
         y = self.b.op("Transpose", y, perm=[0, 2, 1, 3, 4])
-        y = self.b.op("Reshape", y, self.b.const([1, x.channels, side, side]))
+        y = self.b.op("Reshape", y, self.b.const([self.batch_target, x.channels, side, side]))
         return Image(y, x.channels, side)
 
     def deep_to_wide(self, x: Image) -> Image:
@@ -313,10 +318,10 @@ class Grower:
 
     def sequence(self, x: Image) -> Image:
         """A 1-D convolution over all pixels in a row."""
-        y = self.b.op("Reshape", x.name, self.b.const([1, x.channels, -1]))
+        y = self.b.op("Reshape", x.name, self.b.const([self.batch_target, x.channels, -1]))
         outputs = self.pick((4, 6))
         y = self.b.conv(self._name("row"), y, x.channels, outputs, 3, rank=1)
-        y = self.b.op("Reshape", y, self.b.const([1, outputs, x.side, x.side]))
+        y = self.b.op("Reshape", y, self.b.const([self.batch_target, outputs, x.side, x.side]))
         return Image(y, outputs, x.side)
 
     # -- heads -----------------------------------------------------------------------------
@@ -330,7 +335,7 @@ class Grower:
         if self.pick((True, False)):
             flat = self.b.op("Flatten", x.name)
             return self.b.gemm(name, flat, inputs, 3, self.pick((1, 0)))
-        flat = self.b.op("Reshape", x.name, self.b.const([1, -1]))
+        flat = self.b.op("Reshape", x.name, self.b.const([self.batch_target, -1]))
         return self.b.op("MatMul", flat, self.b.normal(f"{name}.w", inputs, 3), name=name)
 
     def bare(self, x: Image) -> str:

@@ -89,7 +89,7 @@ def test_library_and_function_body_agree(
     assert_same(outputs, run(written, feeds))
 
 
-@pytest.mark.parametrize("opset", [13, 14, 17, 20])
+@pytest.mark.parametrize("opset", [12, 13, 14, 17, 20])
 @pytest.mark.parametrize("gate", GATES)
 def test_gates_agree(library: Path, tmp_path: Path, rng: Rng, gate: str, opset: int) -> None:
     """Plain and residual, on a dense and on a depthwise layer."""

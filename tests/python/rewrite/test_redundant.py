@@ -88,6 +88,16 @@ def residual(folder: Path) -> Model:
     return b.load(folder, b.head(b.relu(b.op("Add", y, x)), 8))
 
 
+@pytest.mark.parametrize("op_type", ["ReduceMean", "ReduceMax", "ReduceSum"])
+def test_a_value_of_all_channels_keeps_them(tmp_path: Path, op_type: str) -> None:
+    """Zeros are part of a mean over channels: of fewer it would be another one."""
+    b = Builder(opset=18)
+    x = b.relu(b.conv("a", b.input((1, 3, 8, 8)), 3, 8))
+    y = b.op("Mul", x, b.op(op_type, x, b.const([1]), keepdims=1))
+    small = shrunk(b.load(tmp_path, b.head(b.conv("b", y, 8, 6), 6)), {"a": [1, 4]})
+    assert width(small, "a") == (3, 8)
+
+
 def test_a_residual_sum_loses_what_both_operands_lost(tmp_path: Path) -> None:
     model = residual(tmp_path)
     small = shrunk(model, {"stem": [1, 2, 3], "second": [2, 3, 4], "first": [0]})

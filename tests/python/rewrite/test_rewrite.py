@@ -457,8 +457,8 @@ def test_editor_builds_sparse_nodes_with_their_function(tmp_path: Path, rng: Rng
     node = next(n for n in rewrite(loaded).model.nodes if n.name == "pointwise")
     editor = GraphEditor(loaded)
     for name in node.inputs[1:]:
-        editor.add_initializer(name, rewrite(loaded).model.initializers[name])
-    editor.remove_nodes(["pointwise"])
+        editor.add_constant(name, rewrite(loaded).model.initializers[name])
+    editor.remove(editor.node("pointwise"))
     editor.insert_node(node)
     proto = onnx.load_from_string(serialize(editor.build()))
     assert [f.name for f in proto.functions] == [OP_CONV]

@@ -144,12 +144,24 @@ CASES = [
     case("DepthToSpace", (2, 8, 3, 5), blocksize=2),
     case("DepthToSpace", (2, 8, 3, 5), blocksize=2, mode="CRD"),
     case("SpaceToDepth", (2, 3, 4, 6), blocksize=2),
+    # before opset 13: axes and sizes are attributes, Softmax works on all axes behind one
+    case("Squeeze", (2, 1, 3, 1), axes=[1], opset=12), case("Squeeze", (2, 1, 3, 1), opset=12),
+    case("Unsqueeze", (2, 3), axes=[0, -1], opset=12),
+    case("Split", IMAGE, axis=1, split=[1, 3], outputs=2, opset=12),
+    case("Split", IMAGE, axis=1, outputs=2, opset=12),
+    case("ReduceSum", IMAGE, axes=[1, 2], opset=12),
+    case("Softmax", IMAGE, opset=12), case("Softmax", IMAGE, axis=2, opset=12),
+    case("LogSoftmax", IMAGE, axis=-1, opset=12), case("LogSoftmax", IMAGE, axis=0, opset=12),
     # reductions, both forms
     case("ReduceMean", IMAGE, axes=[2, 3], opset=13),
     case("ReduceMean", IMAGE, ints(2, 3), keepdims=0),
     case("ReduceMean", IMAGE, noop_with_empty_axes=1),
     case("ReduceMax", IMAGE, ints(1)), case("ReduceMin", IMAGE, ints(-1), keepdims=0),
     case("ReduceSum", IMAGE, ints(1, 2), opset=13), case("ReduceSum", opset=13),
+    case("ReduceProd", IMAGE, ints(1, -1)), case("ReduceProd", IMAGE, ints(2), keepdims=0),
+    case("GatherND", IMAGE, np.array([[0, 3], [1, -1]], I64)),
+    case("GatherND", IMAGE, np.array([[[3, 0]], [[1, 8]]], I64), batch_dims=1),
+    case("Size"),
     case("ArgMax", axis=1), case("ArgMin", axis=-1, keepdims=0),
     # arithmetic
     *(case(op, IMAGE, weight(4, 1, 11)) for op in ("Add", "Sub", "Mul", "Div", "Max", "Min",
@@ -162,6 +174,9 @@ CASES = [
     resize((1, 3, 5, 6), (1, 1, 1.7, 0.6), None, mode="nearest",
            coordinate_transformation_mode="asymmetric", nearest_mode="ceil"),
     resize((1, 3, 5, 6), None, (1, 3, 9, 4), mode="nearest", nearest_mode="round_prefer_ceil"),
+    # 7 / 0.7 is 10 in float32, and a little more in float64.
+    resize((1, 3, 24, 24), (1, 1, 0.7, 0.7), None, mode="nearest",
+           coordinate_transformation_mode="asymmetric", nearest_mode="ceil"),
     resize((1, 3, 5, 6), (1, 1, 2, 2), None, mode="linear"),
     resize((1, 3, 5, 6), None, (1, 3, 9, 13), mode="linear",
            coordinate_transformation_mode="align_corners"),
@@ -210,7 +225,7 @@ def test_every_registered_operator_is_tested() -> None:
     tested = {param.values[0][1] for param in CASES}
     elsewhere = {
         "And", "Concat", "ConstantOfShape", "Dropout", "Equal", "GreaterOrEqual", "Less", "Log",
-        "Not", "Or", "Sqrt", "Where",
+        "Not", "Or", "Range", "Sqrt", "Where",
     }  # fmt: skip
     assert set(registered()) <= tested | elsewhere
 
@@ -233,6 +248,69 @@ def test_operators_that_need_a_graph(tmp_path: Path) -> None:
     expected = run_onnx(path, {"x": x})
     (found,) = OnnxModule(load_model(path))(torch.from_numpy(x))
     assert relative_difference(found.detach().numpy(), expected[0]) < 1e-5
+
+
+def size_chain(opset: int) -> tuple[list[Any], dict[str, np.ndarray]]:
+    """Sizes computed by integers at run time, and what is shaped, cut and filled by them."""
+    node = helper.make_node
+    if opset > 12:
+        unsqueeze = node("Unsqueeze", ["h", "axis"], ["h1"])
+    else:
+        unsqueeze = node("Unsqueeze", ["h"], ["h1"], axes=[0])
+    nodes = [
+        node("Conv", ["x", "k"], ["c"], pads=[1, 1, 1, 1]),
+        node("Shape", ["c"], ["s"]),
+        node("Slice", ["s", "two", "four"], ["hw"]),
+        node("Mul", ["hw", "both"], ["double"]),
+        node("Div", ["double", "three"], ["third"]),
+        node("Greater", ["third", "hw"], ["more"]),
+        node("Where", ["more", "hw", "third"], ["smaller"]),
+        node("Gather", ["smaller", "zero"], ["h"]),
+        node("Range", ["zero", "h", "one"], ["rows"]),
+        node("Gather", ["c", "rows"], ["top"], axis=2),
+        unsqueeze,
+        node("Slice", ["c", "begin", "h1", "axis_2"], ["cut"]),
+        node("Add", ["top", "cut"], ["both_cut"]),
+        node("Shape", ["both_cut"], ["t"]),
+        node("ConstantOfShape", ["t"], ["fill"], value=numpy_helper.from_array(floats(1.5), "v")),
+        node("Expand", ["row", "t"], ["wide"]),
+        node("Sum", ["both_cut", "fill", "wide"], ["summed"]),
+        node("Slice", ["t", "begin", "two"], ["nc"]),
+        node("Concat", ["nc", "double"], ["sizes"], axis=0),
+        node(
+            "Resize",
+            ["summed", "none", "none", "sizes"],
+            ["r"],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        ),
+        node("Concat", ["nc", "rest"], ["flat"], axis=0),
+        node("Reshape", ["r", "flat"], ["y"]),
+    ]
+    weights = {
+        "k": weight(4, 3, 3, 3), "two": ints(2), "four": ints(4), "both": ints(2, 2),
+        "three": ints(3, 3), "zero": np.array(0, I64), "one": np.array(1, I64), "axis": ints(0),
+        "begin": ints(0), "axis_2": ints(2), "row": weight(1, 4, 1, 1), "rest": ints(-1),
+        "none": floats(),
+    }  # fmt: skip
+    return nodes, weights
+
+
+@pytest.mark.parametrize("opset", [12, 17])
+def test_sizes_are_computed_at_run_time(opset: int, tmp_path: Path) -> None:
+    """At batches that the module was not made for."""
+    nodes, weights = size_chain(opset)
+    path = save(tmp_path / "g.onnx", nodes, {"x": ("N", 3, "H", "W")}, ["y"], weights, opset)
+    model = load_model(path, {"x": (1, 3, 8, 10)})
+    assert any(node.op_type == "Where" for node in model.nodes)
+    module = OnnxModule(model)
+    for shape in ((1, 3, 8, 10), (3, 3, 8, 10)):
+        x = np.random.default_rng(1).standard_normal(shape).astype(F32)
+        (expected,) = run_onnx(path, {"x": x})
+        assert (
+            relative_difference(module(torch.from_numpy(x))[0].numpy(force=True), expected) < 1e-5
+        )
 
 
 MODELS = [
@@ -323,10 +401,10 @@ def test_unknown_operator_is_named(tmp_path: Path) -> None:
 def test_what_an_operator_cannot_do_is_named(tmp_path: Path) -> None:
     nodes = [helper.make_node("Conv", ["x", "k"], ["c"], name="first"),
              helper.make_node("Relu", ["s"], ["t"]), helper.make_node("Cast", ["t"], ["u"], to=7),
-             helper.make_node("Tile", ["c", "u"], ["y"], name="tiles")]  # fmt: skip
-    path = save(tmp_path / "m.onnx", nodes, {"x": (1, 3, 5, 5), "s": (4,)}, ["y"],
-                {"k": weight(2, 3, 1, 1)})  # fmt: skip
-    with pytest.raises(UnsupportedError, match=r"'tiles' \(Tile\).*input 1 \('u'\)"):
+             helper.make_node("ReduceMax", ["c", "u"], ["y"], name="largest")]  # fmt: skip
+    path = save(tmp_path / "m.onnx", nodes, {"x": (1, 3, 5, 5), "s": (1,)}, ["y"],
+                {"k": weight(2, 3, 1, 1)}, 18)  # fmt: skip
+    with pytest.raises(UnsupportedError, match=r"'largest' \(ReduceMax\).*input 1 \('u'\)"):
         OnnxModule(load_model(path))
 
 
@@ -334,8 +412,9 @@ def test_newest_fitting_version_is_found(tmp_path: Path) -> None:
     model = classifier(tmp_path)
     conv = model.node("stem")
     assert find(conv, 13) is find(conv, 20)
+    assert find(helper_node("Softmax"), 12) is not find(helper_node("Softmax"), 13)
     with pytest.raises(UnsupportedError):
-        find(helper_node("Softmax"), 11)
+        find(helper_node("Clip"), 10)
 
 
 def helper_node(op: str) -> Any:

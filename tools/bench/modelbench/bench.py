@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from alcs_onnx.errors import TargetError
+from alcs_onnx.feeds import make_feeds
 from alcs_onnx.graph import Model, model_macs, save_model, serialize
-from alcs_onnx.ort import Feeds, Runner, create_session, interleave, random_feeds
+from alcs_onnx.ort import Feeds, Runner, create_session, interleave
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.target import NodeTimes
 from modelbench import layers
@@ -131,9 +132,8 @@ class _Gathering:
         self.failures: list[str] = []
         self._stack, self._scratch = stack, scratch
         self._model, self._settings = model, settings
-        self._feeds: Feeds = random_feeds(
-            create_session(serialize(model), library=False), settings.seed
-        )
+        session = create_session(serialize(model), library=False)
+        self._feeds: Feeds = make_feeds(session, settings.seed).feeds
 
     def add(
         self, pruned: Pruned | None, threads: int, rivals: Sequence[Rival], pause: float

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import Model, conv_layers, load_model
+from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.pipeline.common.runnable import shapes_of
 from alcs_onnx.rewrite import random_model
-from alcs_onnx.types import Shape
 
 _TOPOLOGIES = Path(__file__).resolve().parents[2] / "reproduce"
 
@@ -37,11 +38,11 @@ class Pruned:
         return f"d={self.density:g} g={self.group_size}"
 
 
-def load(name: str, seed: int, input_shapes: dict[str, Shape] | None = None) -> Model:
+def load(name: str, seed: int, inputs: InputSettings | None = None) -> Model:
     """A topology by name, with random weights, or an ONNX file by its path."""
     path = Path(name)
     if path.suffix == ".onnx" or path.exists():
-        return load_model(path, input_shapes)
+        return load_model(path, shapes_of(path, inputs or InputSettings()))
     if str(_TOPOLOGIES) not in sys.path:
         sys.path.append(str(_TOPOLOGIES))
     try:

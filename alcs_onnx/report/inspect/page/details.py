@@ -144,6 +144,8 @@ def _group(index: Index, group: GroupFacts) -> Markup:
         "Channels": f"{group.channels}, {count_text(group.parameters)} parameters",
         "Prunable": f"no: {group.frozen}" if group.frozen else "yes",
     }
+    if group.mixed_by:
+        known["Mixed by"] = listed(group.mixed_by)
     members = (
         element(
             "li",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alcs_onnx.op_traits import OPS, Kind
+from alcs_onnx.op_traits import OPS, Kind, qualified
 from alcs_onnx.pipeline.inspect.result import NodeFacts
 from alcs_onnx.sparse_format import OP_DOMAIN
 
@@ -27,4 +27,5 @@ def kind_of(node: NodeFacts) -> str:
     """The kind of a node, one of `KINDS`."""
     if node.domain == OP_DOMAIN:
         return _SPARSE
-    return _OTHER if node.domain or node.op not in OPS else OPS[node.op].kind.value
+    row = OPS.get(qualified(node.domain, node.op))
+    return _OTHER if row is None else row.kind.value

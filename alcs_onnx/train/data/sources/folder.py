@@ -18,6 +18,7 @@ from alcs_onnx.graph import Model
 from alcs_onnx.train.data.checks import ImageInput, check_labels, class_count
 from alcs_onnx.train.data.images import ArrayStore, ImageSamples, ImageStore
 from alcs_onnx.train.data.options import DataOptions
+from alcs_onnx.train.data.others import OtherInputs
 from alcs_onnx.train.data.samples import Data
 from alcs_onnx.train.data.split import split_samples
 from alcs_onnx.types import IntArray
@@ -115,7 +116,7 @@ def load(spec: str, model: Model, options: DataOptions) -> Data:
     except ModuleNotFoundError:
         raise AlcsError("image files need Pillow: pip install alcs-onnx[train]") from None
     root = Path(spec)
-    image = ImageInput.of(model, options.preprocess.layout)
+    image = ImageInput.of(model, options.preprocess.layout, options.values)
     if image.channels not in (1, 3):
         raise DataError(f"image files have 1 or 3 channels, the model takes {image.channels}")
     options.preprocess.check_channels(image.channels)
@@ -171,10 +172,15 @@ def _samples(
             numbered += [numbers[class_folder.name]] * len(files)
         labels = check_labels(np.array(numbered), len(paths), class_count(model), str(folder))
     store = _open(paths, image, options)
-    return (
-        ImageSamples(store, labels, options.preprocess, options.augment, image.channels_first),
-        classes,
+    samples = ImageSamples(
+        store,
+        labels,
+        options.preprocess,
+        options.augment,
+        image.channels_first,
+        OtherInputs.of(model, image.name, options.values),
     )
+    return samples, classes
 
 
 def _check_classes(

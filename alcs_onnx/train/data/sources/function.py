@@ -6,7 +6,7 @@ import importlib
 import random
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 from alcs_onnx.errors import AlcsError, DataError
 from alcs_onnx.graph import Model
 from alcs_onnx.train.data.options import DataOptions
+from alcs_onnx.train.data.others import GivenInput
 from alcs_onnx.train.data.samples import Batch, Data
 from alcs_onnx.types import Shape
 
@@ -30,13 +31,17 @@ class LoaderSamples:
     """Batches from any re-iterable: (inputs, targets) pairs, or inputs alone.
 
     Inputs are a tensor or array, a sequence in graph order, or a mapping by input name, and
-    are used as they come, batch size included. torch's, numpy's and Python's global random
-    numbers are seeded before each pass, so a shuffling loader repeats itself.
+    are used as they come, batch size included. Those in `given` may be left out. Inputs that do
+    not count samples (`counts_samples`) come in the model's own shape. torch's, numpy's and
+    Python's global random numbers are seeded before each pass, so a shuffling loader repeats
+    itself.
     """
 
     loader: Iterable[Any]
     names: tuple[str, ...]
     shapes: tuple[Shape, ...]
+    counts_samples: tuple[bool, ...]
+    given: Mapping[str, GivenInput]
     labelled: bool
     where: str
 
@@ -56,34 +61,56 @@ class LoaderSamples:
             where = f"{self.where}, batch {index}"
             pair = self.labelled
             value, targets = (item[0], item[1]) if pair else (_only(item), None)
-            inputs = _to_inputs(value, self.names, where)
-            for name, tensor, shape in zip(self.names, inputs, self.shapes, strict=True):
-                if tuple(tensor.shape[1:]) != shape[1:]:
-                    raise DataError(
-                        f"{where}: expected input '{name}' [N, {', '.join(map(str, shape[1:]))}], "
-                        f"found {list(tensor.shape)}"
-                    )
-                if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                    raise DataError(f"{where}: input '{name}' contains NaN or infinity")
+            found = _by_name(value, self.names, self.given, where)
+            size = self._check(found, where)
+            inputs = tuple(
+                found[name] if name in found else self.given[name].repeated(size)
+                for name in self.names
+            )
             if not isinstance(targets, torch.Tensor) and isinstance(targets, np.ndarray):
                 targets = torch.from_numpy(targets)
-            yield Batch(inputs, targets)
+            yield Batch(inputs, size, targets)
+
+    def _check(self, inputs: Mapping[str, Tensor], where: str) -> int:
+        """The number of samples in `inputs`; raises `DataError` for what does not fit."""
+        sizes = {}
+        for name, shape, counts in zip(self.names, self.shapes, self.counts_samples, strict=True):
+            if name not in inputs:
+                continue
+            tensor = inputs[name]
+            free = 1 if counts and tensor.dim() else 0
+            if tuple(tensor.shape[free:]) != shape[int(counts) :]:
+                wanted = ["N", *shape[1:]] if counts else shape
+                raise DataError(
+                    f"{where}: expected input '{name}' [{', '.join(map(str, wanted))}], "
+                    f"found {list(tensor.shape)}"
+                )
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise DataError(f"{where}: input '{name}' contains NaN or infinity")
+            if counts:
+                sizes[name] = int(tensor.shape[0])
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{size} of input '{name}'" for name, size in sizes.items())
+            raise DataError(f"{where}: different numbers of samples: {told}")
+        return next(iter(sizes.values()), 1)
 
 
-def _to_inputs(value: Any, names: Sequence[str], where: str) -> tuple[Tensor, ...]:
-    """Tensors in graph order from a tensor, array, sequence, or mapping by input name."""
+def _by_name(
+    value: Any, names: Sequence[str], given: Collection[str], where: str
+) -> dict[str, Tensor]:
+    """Tensors from a tensor, array, sequence in graph order, or mapping by input name."""
     if isinstance(value, Mapping):
-        missing = [name for name in names if name not in value]
+        missing = [name for name in names if name not in value and name not in given]
         if missing:
             raise DataError(f"{where}: no value for model input '{missing[0]}'")
-        values = [value[name] for name in names]
-    elif isinstance(value, (list, tuple)) and len(names) > 1:
-        values = list(value)
-    else:
-        values = [value]
-    if len(values) != len(names):
-        raise DataError(f"{where}: the model has {len(names)} inputs, found {len(values)}")
-    return tuple(torch.as_tensor(v) for v in values)
+        return {name: torch.as_tensor(value[name]) for name in names if name in value}
+    several = isinstance(value, (list, tuple)) and len(names) > 1
+    values = list(value) if several else [value]
+    left = [name for name in names if name not in given]
+    for expected in (names, left):
+        if len(values) == len(expected):
+            return {n: torch.as_tensor(v) for n, v in zip(expected, values, strict=True)}
+    raise DataError(f"{where}: the model has {len(names)} inputs, found {len(values)}")
 
 
 def _only(item: Any) -> Any:
@@ -126,6 +153,8 @@ def load(spec: str, model: Model, options: DataOptions) -> Data:
     parts = _parts(found, spec)
     names = tuple(info.name for info in model.inputs)
     shapes = tuple(info.shape for info in model.inputs)
+    counts = tuple(name in model.sample_inputs for name in names)
+    given = {n: GivenInput.of(model, n, options.values[n]) for n in names if n in options.values}
 
     def samples(kind: str) -> LoaderSamples | None:
         loader = parts.get(kind)
@@ -138,7 +167,8 @@ def load(spec: str, model: Model, options: DataOptions) -> Data:
         first = next(iter(loader), None)
         if first is None:
             raise DataError(f"data '{spec}': {kind} has no batches")
-        return LoaderSamples(loader, names, shapes, _is_pair(first), f"data '{spec}': {kind}")
+        where = f"data '{spec}': {kind}"
+        return LoaderSamples(loader, names, shapes, counts, given, _is_pair(first), where)
 
     train = samples("train")
     if train is None:

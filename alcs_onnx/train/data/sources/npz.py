@@ -13,6 +13,7 @@ from alcs_onnx.graph import Model
 from alcs_onnx.train.data.checks import ImageInput, check_images, check_labels, class_count
 from alcs_onnx.train.data.images import ArrayStore, ImageSamples
 from alcs_onnx.train.data.options import DataOptions
+from alcs_onnx.train.data.others import OtherInputs
 from alcs_onnx.train.data.samples import Data
 from alcs_onnx.train.data.split import split_samples
 
@@ -35,7 +36,8 @@ def load(spec: str, model: Model, options: DataOptions) -> Data:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, TypeError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"data file '{spec}' cannot be read: {error}") from None
-    image = ImageInput.of(model, options.preprocess.layout)
+    image = ImageInput.of(model, options.preprocess.layout, options.values)
+    others = OtherInputs.of(model, image.name, options.values)
     options.preprocess.check_channels(image.channels)
 
     def samples(x: str, y: str) -> ImageSamples:
@@ -44,7 +46,12 @@ def load(spec: str, model: Model, options: DataOptions) -> Data:
         if y in arrays:
             labels = check_labels(arrays[y], len(pixels), class_count(model), f"{spec}: {y}")
         return ImageSamples(
-            ArrayStore(pixels), labels, options.preprocess, options.augment, image.channels_first
+            ArrayStore(pixels),
+            labels,
+            options.preprocess,
+            options.augment,
+            image.channels_first,
+            others,
         )
 
     if "x_train" in arrays:

@@ -3,3 +3,18 @@
 `torch_models` holds well-known topologies written in torch; `handmade` holds graphs of what
 torch does not write.
 """
+
+#: Names of the networks in `torch_models`, which needs torch.
+NETWORKS = (
+    "densenet121",
+    "googlenet",
+    "shufflenet_v2",
+    "mobilenet_v3",
+    "regnet_y",
+    "resnext50",
+    "efficientnet_b0",
+    "squeezenet",
+    "unet",
+    "unet_resize",
+    "yolo_c2f",
+)

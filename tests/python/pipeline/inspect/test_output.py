@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import onnx
 import pytest
 from graph_helpers import conv_weight, model, op, store
 from inspection_helpers import SHARED_MODELS, hostile_model, shared_model
+from inspection_samples import residual
 from rich.console import Console
 from small_models import residual_net
 
@@ -25,7 +27,7 @@ from alcs_onnx.latency import attribute
 from alcs_onnx.pipeline.common.noise import noise_warnings
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.inspect.schema import SCHEMA_FILE, inspection_schema, schema_text
-from alcs_onnx.report.inspect import inspection_json, print_inspection, tables
+from alcs_onnx.report.inspect import inspection_json, inspection_page, print_inspection, tables
 from alcs_onnx.rewrite import compile_sparse
 from alcs_onnx.target import NodeTimes
 from alcs_onnx.types import Machine, Timing
@@ -360,3 +362,43 @@ def test_a_dash_is_standard_output(
     assert main(["inspect", "model", str(network), "--format", form, "-o", "-"]) == 0
     assert capsys.readouterr().out.startswith("{" if form == "json" else "<!doctype html>")
     assert list(tmp_path.iterdir()) == [network]
+
+
+def test_nodes_that_take_next_to_no_time_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows of 0.000 ms say nothing; together they may take something."""
+    found = residual(1)
+    assert found.latency is not None
+    quick = tuple(
+        replace(node, ms=0.0004, share=0.0) if node.node in ("add0", "y") else node
+        for node in found.latency.nodes
+    )
+    latency = replace(found.latency, nodes=quick)
+    print_inspection(replace(found, latency=latency), view="latency")
+    shown = capsys.readouterr().out
+    assert "Slowest nodes: 3 of 5 that ran" in shown
+    assert "2 nodes below 0.001 ms, together <0.001 ms (--top 0)" in shown
+    assert "0.000" not in shown
+    print_inspection(replace(found, latency=latency), view="latency", top=0)
+    assert "add0" in capsys.readouterr().out
+
+
+def test_what_takes_one_value_of_several_channels_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rng: np.random.Generator
+) -> None:
+    nodes = [
+        op("Conv", "x w", "c", "conv"),
+        op("ReduceMean", "c", "m", "mean", axes=[1], keepdims=1),
+        op("Sub", "c m", "s", "centre"),
+        op("Conv", "s v", "y", "last"),
+    ]
+    weights = {"w": conv_weight(rng, 8, 3, 3, 3), "v": conv_weight(rng, 4, 8, 1, 1)}
+    found = inspect(store(model(nodes, weights), tmp_path), "coupling", everything=True)
+    assert found.coupling is not None
+    groups = {group.name: group for group in found.coupling.groups}
+    assert groups["conv"].mixed_by == ("mean",)
+    assert not groups["conv"].frozen
+    content = check(inspection_json(found))
+    assert ["mean"] in [group["mixed_by"] for group in content["coupling"]["groups"]]
+    print_inspection(found, view="coupling")
+    assert "mixed by" in capsys.readouterr().out
+    assert "mixed by" in inspection_page(found).lower()

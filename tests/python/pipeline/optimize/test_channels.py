@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from graph_helpers import conv_weight, op, store
+from graph_helpers import model as proto
 from plans import a_third_less
 from reporters import Recorder
 from small_models import labelled_images, residual_net
@@ -17,6 +19,7 @@ from alcs_onnx import ChannelOptions, Measuring, Training, optimize, ort
 from alcs_onnx.cli import main
 from alcs_onnx.coupling import analyse
 from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.feeds import make_feeds
 from alcs_onnx.graph import Model, load_model, model_macs
 from alcs_onnx.latency import load_channel_table
 from alcs_onnx.pipeline.optimize import OptimizeResult
@@ -86,7 +89,7 @@ def test_result_is_plain_onnx_and_smaller(
     assert all(row.reason for row in result.channels if row.saved_ms is None)
     assert any("none is trained" in note for note in told.notes)
     session = ort.create_session(out.read_bytes(), library=False)
-    assert session.run(dict(ort.random_feeds(session, 0)))[0].shape[1] == 4
+    assert session.run(make_feeds(session).feeds)[0].shape[1] == 4
 
 
 def test_plan_is_saved_and_applied_again(
@@ -120,6 +123,36 @@ def test_training_follows(network: Path, plan: Path, table: Path, tmp_path: Path
     in_torch, in_runtime = (result.accuracy.stages[stage] for stage in stages[2:])
     assert in_torch == pytest.approx(in_runtime)
     assert [row["stage"] for row in result.history] == ["finetune"] * 2
+
+
+def test_a_norm_over_channels_is_not_repaired_at_full_size(tmp_path: Path) -> None:
+    """It would see the zeros of the removed channels."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        op("Conv", "x w", "a", "first"),
+        op("ReduceMean", "a", "m", "mean", axes=[1]),
+        op("Sub", "a m", "b"),
+        op("Conv", "b v", "c", "second"),
+        op("GlobalAveragePool", "c", "p"),
+        op("Flatten", "p", "y"),
+    ]
+    weights = {"w": conv_weight(rng, 12, 3, 3, 3), "v": conv_weight(rng, 4, 12, 3, 3)}
+    network = store(proto(nodes, weights, ("N", 3, 24, 24)), tmp_path)
+    loaded = load_model(network)
+    (group,) = analyse(loaded).prunable
+    assert group.mixed_by == ("mean",)
+    plan, data, told = tmp_path / "plan.json", tmp_path / "data.npz", Recorder()
+    save_plan(SavedPlan("channel", a_third_less(loaded), None), plan)
+    labelled_images(data, size=24, count=32)
+    training = Training(str(data), config={"finetune_epochs": 1, "batch_size": 16})
+    result = run(
+        network, None, plan=plan, training=training, reporter=told,
+        channels=ChannelOptions(contributions="predicted"),
+    )  # fmt: skip
+    assert any("node 'mean' takes one value of several channels" in note for note in told.notes)
+    assert [row.kept for row in result.channels if row.reason is None] == [8]
+    assert result.accuracy is not None
+    assert "one-shot" in result.accuracy.stages  # it passed the check against its masked form
 
 
 def test_an_interrupted_run_keeps_its_plan(network: Path, table: Path, tmp_path: Path) -> None:
@@ -186,7 +219,7 @@ def test_hybrid_applies_channels_then_groups(network: Path, model: Model, tmp_pa
     assert both.groups is not None
     with_library = ort.create_session(out.read_bytes())
     without = ort.create_session(out.read_bytes(), library=False)
-    feeds = ort.random_feeds(without, 0)
+    feeds = make_feeds(without).feeds
     np.testing.assert_allclose(
         with_library.run(dict(feeds))[0], without.run(dict(feeds))[0], rtol=1e-4, atol=1e-4
     )

@@ -1,0 +1,12 @@
+"""Upgrade rules, a module for each kind of change."""
+
+from alcs_onnx.graph.upgrade.rules import (
+    dropout,
+    normalization,
+    parameters,
+    resampling,
+    scan,
+    scatter,
+)
+
+__all__ = ["dropout", "normalization", "parameters", "resampling", "scan", "scatter"]
