@@ -24,7 +24,6 @@ from alcs_onnx.graph.passes import (
     remove_identity,
     remove_unused,
     reshape_targets,
-    resize_scales,
     shape_readers,
 )
 
@@ -52,7 +51,6 @@ PASSES: tuple[Pass, ...] = (
     Pass("fold constants", fold_constants.run, changes_shapes=True),
     Pass("constant if", constant_if.run, changes_shapes=True),
     Pass("reshape targets", reshape_targets.run),
-    Pass("resize scales", resize_scales.run),
     Pass("shape readers", shape_readers.run),
     Pass("canonical conv", canonical_conv.run),
     Pass("fold pad", fold_pad.run),

@@ -10,8 +10,9 @@ import pytest
 from graph_helpers import assert_same, conv_weight, feed, model, op, run, store
 from onnx import numpy_helper
 
+from alcs_onnx import coupling
 from alcs_onnx.graph import Model, load_model, serialize
-from alcs_onnx.rewrite import rewrite
+from alcs_onnx.rewrite import masked, rewrite, shrink
 
 Rng = np.random.Generator
 
@@ -81,8 +82,11 @@ def test_reshape_of_something_else_than_the_batch_is_left(tmp_path: Path, rng: R
     assert loaded.initializers[loaded.nodes[-1].inputs[1]].tolist() == [4, 36]
 
 
+@pytest.mark.parametrize("channels", ["of a shape", "a number"])
 @pytest.mark.parametrize(("opset", "roi"), [(17, "-"), (12, "none")])
-def test_resize_to_sizes_becomes_scales(tmp_path: Path, rng: Rng, opset: int, roi: str) -> None:
+def test_resize_to_computed_sizes_loses_channels(
+    tmp_path: Path, rng: Rng, opset: int, roi: str, channels: str
+) -> None:
     """An FPN step: upsample to the size of another map, computed from its shape."""
     nodes = [
         op("Conv", "x w", "a", "conv", strides=[2, 2], pads=[1, 1, 1, 1]),
@@ -90,17 +94,25 @@ def test_resize_to_sizes_becomes_scales(tmp_path: Path, rng: Rng, opset: int, ro
         op("Slice", "s two four", "hw"),
         op("Shape", "a", "t"),
         op("Slice", "t zero two", "nc"),
-        op("Concat", "nc hw", "sizes", axis=0),
-        op("Resize", f"a {roi} {roi} sizes", "y", mode="nearest"),
+        op("Slice", "t zero one", "n"),
+        op("Concat", "nc hw" if channels == "of a shape" else "n count hw", "sizes", axis=0),
+        op("Resize", f"a {roi} {roi} sizes", "u", mode="nearest"),
+        op("Conv", "u v", "y", "last"),
     ]
-    weights = {"w": conv_weight(rng, 4, 3, 3, 3), "zero": np.array([0]), "two": np.array([2]),
-               "four": np.array([4]), "none": np.zeros(0, np.float32)}  # fmt: skip
-    path = store(model(nodes, weights, ("N", 3, 12, 10), opset=opset), tmp_path)
-    loaded = load_model(path)
-    assert [node.op_type for node in loaded.nodes] == ["Conv", "Resize"]
-    assert loaded.initializers[loaded.nodes[-1].inputs[2]].tolist() == [1, 1, 2, 2]
-    x = feed((3, 3, 12, 10), rng)
-    assert_same(run(serialize(loaded), x), run(path, x))
+    weights = {"w": conv_weight(rng, 4, 3, 3, 3), "v": conv_weight(rng, 5, 4, 1, 1),
+               "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]),
+               "four": np.array([4]), "count": np.array([4]),
+               "none": np.zeros(0, np.float32)}  # fmt: skip
+    path = store(model(nodes, weights, ("N", 3, "H", "W"), opset=opset), tmp_path)
+    loaded = load_model(path, {"x": (1, 3, 12, 10)})
+    analysed = coupling.analyse(loaded)
+    keep = {"conv": np.array([True, False, True, True])}
+    small, dense = shrink(loaded, analysed, keep), masked(loaded, analysed, keep)
+    assert small.shapes["u"] == (1, 3, 12, 10)
+    for sizes in ((1, 3, 12, 10), (3, 3, 9, 14), (2, 3, 17, 5)):
+        x = feed(sizes, rng)
+        assert_same(run(serialize(rewrite(loaded).model), x), run(path, x))
+        assert_same(run(serialize(small), x), run(serialize(dense), x))
 
 
 def test_open_sizes_stay_as_they_are(tmp_path: Path, rng: Rng) -> None:
