@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import model as values
 from alcs_onnx.graph.functions import used_functions
 from alcs_onnx.graph.model import Array, AttributeValue, Model, SizeValue
-from alcs_onnx.graph.proto import ONNX_ERRORS, one_line
+from alcs_onnx.graph.proto import ONNX_ERRORS, free_name, one_line
 from alcs_onnx.graph.shapes import infer
 from alcs_onnx.graph.sorting import stable_order
 from alcs_onnx.graph.surgeon import (
@@ -116,11 +116,11 @@ class GraphEditor(Graph):  # type: ignore[misc]
 
     def unique_node_name(self, base: str) -> str:
         """A name that no node has yet: `base`, or `base_1`, `base_2`, ..."""
-        return _free(base, self._named)
+        return free_name(base, self._named)
 
     def _free_tensor(self, base: str) -> str:
         """The same for a tensor. Names of the file, of tensors inside branches too, are taken."""
-        return _free(base, self._tensors, self._reserved)
+        return free_name(base, self._tensors, self._reserved)
 
     # -- changing ------------------------------------------------------------------------
 
@@ -319,14 +319,6 @@ class GraphEditor(Graph):  # type: ignore[misc]
             return model
         known = {name: (model.dtypes[name], shape) for name, shape in model.shapes.items()}
         return infer(model, known)
-
-
-def _free(base: str, *taken: Container[str]) -> str:
-    name, count = base, 0
-    while any(name in names for names in taken):
-        count += 1
-        name = f"{base}_{count}"
-    return name
 
 
 def check(model: Model) -> None:

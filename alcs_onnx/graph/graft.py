@@ -34,7 +34,7 @@ import onnx
 
 from alcs_onnx.graph.file_graph import SIZE_OPS, FileGraph, node_reads
 from alcs_onnx.graph.model import Array, Model, Node, Origin
-from alcs_onnx.graph.proto import renamed
+from alcs_onnx.graph.proto import free_name, renamed
 from alcs_onnx.graph.sorting import stable_order
 from alcs_onnx.graph.surgeon import write_node
 from alcs_onnx.graph.touched import same_array, touched_nodes
@@ -273,7 +273,7 @@ class _Edit:
             node = self._nodes[name]
             proto = renamed(write_node(node), constants)
             self._describe(proto)
-            proto.name = _free_name(name, taken)
+            proto.name = free_name(name, taken)
             taken[proto.name] += 1
             rank.append(((self._place(node), order[name]), proto))
         initializers = self._initializers(constants, [node for _, node in rank])
@@ -328,7 +328,7 @@ class _Edit:
             for old in self._nodes[node].reads:
                 if old in names or old in self.pinned or not self._constant(old):
                     continue
-                names[old] = _free_name(old, taken)
+                names[old] = free_name(old, taken)
                 taken.add(names[old])
         return names
 
@@ -353,12 +353,3 @@ def _without_outputs(node: onnx.NodeProto, pinned: Collection[str]) -> onnx.Node
         if name in pinned:
             copy.output[position] = f"{name}.replaced"
     return copy
-
-
-def _free_name(name: str, taken: Collection[str]) -> str:
-    """`name`, or `name_1`, `name_2`, ... that is not taken."""
-    found, count = name, 0
-    while found in taken:
-        count += 1
-        found = f"{name}_{count}"
-    return found

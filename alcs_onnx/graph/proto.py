@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -169,6 +169,15 @@ def read_initializers(
     return arrays
 
 
+def free_name(base: str, *taken: Container[str]) -> str:
+    """`base`, or `base_1`, `base_2`, ... that none of `taken` has."""
+    name, count = base, 0
+    while any(name in names for names in taken):
+        count += 1
+        name = f"{base}_{count}"
+    return name
+
+
 def name_nodes(graph: onnx.GraphProto) -> None:
     """Give the nodes unique, non-empty names; a name that is unique already is kept.
 
@@ -181,10 +190,5 @@ def name_nodes(graph: onnx.GraphProto) -> None:
     for index, node in enumerate(graph.node):
         if node.name in good:
             continue
-        base = node.name or f"{node.op_type}_{index}"
-        name, suffix = base, 0
-        while name in taken:
-            suffix += 1
-            name = f"{base}_{suffix}"
-        taken.add(name)
-        node.name = name
+        node.name = free_name(node.name or f"{node.op_type}_{index}", taken)
+        taken.add(node.name)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from alcs_onnx.graph.proto import ONNX_ERRORS, subgraphs
+from alcs_onnx.graph.proto import ONNX_ERRORS, free_name, subgraphs
 
 #: Both names of the domain of ONNX's own operators.
 DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -66,10 +66,7 @@ class Names:
 
     def fresh(self, wanted: str) -> str:
         """`wanted`, or that with a number behind it where it is taken."""
-        name, number = wanted, 0
-        while name in self._taken:
-            number += 1
-            name = f"{wanted}_{number}"
+        name = free_name(wanted, self._taken)
         self._taken.add(name)
         return name
 

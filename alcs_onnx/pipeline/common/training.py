@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.pipeline.common.verification import Check
+from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.types import BoolArray, FloatArray
 
@@ -226,6 +227,18 @@ def open_trainer(
             reporter.note(text)
     train.verify(dense, feeds=feeds, seed=seed)
     return Trainer(dense, training, data, config, reporter)
+
+
+def trainer_of(workload: Workload, training: Training, reporter: Reporter) -> Trainer:
+    """`open_trainer` for the model of `workload`, on its inputs."""
+    return open_trainer(
+        workload.model,
+        training,
+        workload.seed,
+        reporter,
+        feeds=workload.feeds,
+        given=workload.inputs.values,
+    )
 
 
 def epochs_of(history: TrainHistory) -> Epochs:

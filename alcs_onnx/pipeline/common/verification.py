@@ -121,16 +121,7 @@ def check_written(
 
     `reporter` is told the notes of a check that is passed; of another its `difference` has them.
     """
-    check = check_against_original(
-        loadable(expected),
-        loadable(written),
-        workload.inputs,
-        workload.seed,
-        expected.initializers,
-    )
-    for text in check.notes if check.passed else ():
-        reporter.note(text)
-    return check
+    return _checked(workload, loadable(expected), written, expected, reporter)
 
 
 def require_faithful(workload: Workload, reporter: Reporter = SILENT) -> None:
@@ -140,20 +131,24 @@ def require_faithful(workload: Workload, reporter: Reporter = SILENT) -> None:
     model rests on it. `reporter` is told what could not be compared.
     """
     whole = rewrite(workload.model, simd_group=workload.simd_group).model
-    check = check_against_original(
-        workload.original,
-        loadable(whole),
-        workload.inputs,
-        workload.seed,
-        workload.model.initializers,
-    )
+    check = _checked(workload, workload.original, whole, workload.model, reporter)
     if not check.passed:
         raise AlcsError(
             f"{workload.path}: the file with all its layers rewritten, and none pruned, differs "
             f"from the original by {check.difference}"
         )
-    for text in check.notes:
+
+
+def _checked(
+    workload: Workload, original: Serialized, written: Model, constants: Model, reporter: Reporter
+) -> Check:
+    """`written` against `original`, whose constants are those of a model; notes where it passes."""
+    check = check_against_original(
+        original, loadable(written), workload.inputs, workload.seed, constants.initializers
+    )
+    for text in check.notes if check.passed else ():
         reporter.note(text)
+    return check
 
 
 @dataclass(frozen=True)

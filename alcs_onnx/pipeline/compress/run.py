@@ -13,7 +13,7 @@ from alcs_onnx.graph import save_model
 from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
-from alcs_onnx.pipeline.common.training import Trainer, Training, open_trainer
+from alcs_onnx.pipeline.common.training import Trainer, Training, trainer_of
 from alcs_onnx.pipeline.common.verification import require_faithful
 from alcs_onnx.pipeline.common.workload import Measuring, Workload, open_workload
 from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
@@ -168,12 +168,5 @@ def open_run(request: Request, reporter: Reporter) -> CompressionRun:
     if not workload.prunable:
         raise AlcsError(f"{request.model}: there is no layer that can be pruned")
     require_faithful(workload, reporter)
-    trainer = open_trainer(
-        workload.model,
-        request.training,
-        request.seed,
-        reporter,
-        feeds=workload.feeds,
-        given=workload.inputs.values,
-    )
+    trainer = trainer_of(workload, request.training, reporter)
     return CompressionRun(workload, trainer, request.options, began)

@@ -9,7 +9,7 @@ from pathlib import Path
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.pipeline.common.tables import Tables
-from alcs_onnx.pipeline.common.training import Trainer, open_trainer
+from alcs_onnx.pipeline.common.training import Trainer, trainer_of
 from alcs_onnx.pipeline.common.verification import require_faithful
 from alcs_onnx.pipeline.common.workload import Workload, open_workload
 from alcs_onnx.pipeline.optimize.checkpoint import Checkpoint
@@ -84,16 +84,7 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
         ),
         given=given,
         checkpoint=Checkpoint(kept, resume=resume),
-        trainer=None
-        if training is None
-        else open_trainer(
-            workload.model,
-            training,
-            request.seed,
-            reporter,
-            feeds=workload.feeds,
-            given=workload.inputs.values,
-        ),
+        trainer=None if training is None else trainer_of(workload, training, reporter),
         reporter=reporter,
         began=began,
         repaired=repaired,

@@ -18,7 +18,7 @@ from alcs_onnx.files import check_folder
 from alcs_onnx.importance import SCORES, needs_gradients
 from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.tables import coupling_of
-from alcs_onnx.pipeline.common.training import Trainer, open_trainer
+from alcs_onnx.pipeline.common.training import Trainer, trainer_of
 from alcs_onnx.pipeline.common.workload import Workload, open_workload
 from alcs_onnx.pipeline.optimize import optimize
 from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS
@@ -55,14 +55,7 @@ def sweep(request: SweepRequest, reporter: Reporter = SILENT) -> SweepResult:
     _check_model(request, workload)
     trainer = None
     if request.training is not None:
-        trainer = open_trainer(
-            workload.model,
-            request.training,
-            request.seed,
-            reporter,
-            feeds=workload.feeds,
-            given=workload.inputs.values,
-        )
+        trainer = trainer_of(workload, request.training, reporter)
     machine = workload.target.machine(request.measuring.threads)
     settings = _settings(request, workload, machine, trainer)
     dense = folder.begun(settings)
