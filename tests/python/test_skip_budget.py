@@ -66,7 +66,8 @@ def run(folder: Path, tests: str, ci: str, *flags: str) -> subprocess.CompletedP
     (folder / "test_some.py").write_text(tests)
     (folder / "pytest.ini").write_text("[pytest]\n")
     helpers = str(Path(skip_budget.__file__).parent)
-    variables = {"CI": ci, "PYTHONPATH": helpers, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    variables = {"CI": ci, "PYTHONPATH": helpers, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                 "PYTEST_ADDOPTS": ""}  # fmt: skip  # the outer run's may need plugins
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", *flags],
         cwd=folder,

@@ -172,7 +172,7 @@ def test_inputs_beside_the_images_are_trained_with(tmp_path: Path, rng: Rng) -> 
     loaded = gated(tmp_path, rng)
     data = gated_data(loaded, tmp_path, rng)
     student = loaded.with_initializers({"w": loaded.initializers["w"] * 0.5})
-    config = TrainConfig(finetune_epochs=3, batch_size=8, threads=1, finetune_lr=0.01)
+    config = TrainConfig(finetune_epochs=8, batch_size=8, threads=1, finetune_lr=0.01)
     result = finetune(student, {"conv": "w"}, TrainRun(data, config, teacher=loaded))
     losses = [record.loss for record in result.history.records]
     assert losses[-1] < losses[0]
