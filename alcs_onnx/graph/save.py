@@ -211,7 +211,7 @@ def _declare_outputs(proto: onnx.ModelProto, model: Model) -> None:
 
     1. Where it fixes a size that follows an open size of the inputs, the size is opened. (A runtime
        would warn of every other batch otherwise.)
-    2. Where it has no shape at all, it gets what is known of it.
+    2. Where it has no shape at all, it gets what is known of it, if its rank is always the same.
 
     An open size takes the symbol of the input that always has the same one, where there is one.
     """
@@ -225,7 +225,7 @@ def _declare_outputs(proto: onnx.ModelProto, model: Model) -> None:
         tensor = info.type.tensor_type
         if info.type.WhichOneof("value") not in (None, "tensor_type"):
             continue
-        if not tensor.HasField("shape") and known[info.name] != (-1,):
+        if not tensor.HasField("shape") and known[info.name] != (-1,) and _one_rank(model, info):
             tensor.elem_type = tensor.elem_type or element_type(model.dtypes[info.name])
             tensor.shape.SetInParent()
             for size in known[info.name]:
@@ -238,6 +238,12 @@ def _declare_outputs(proto: onnx.ModelProto, model: Model) -> None:
                 symbol = symbols.get(_sizes(model, info.name, axis))
                 if symbol:
                     tensor.shape.dim[axis].dim_param = symbol
+
+
+def _one_rank(model: Model, info: onnx.ValueInfoProto) -> bool:
+    """Whether an output has as many axes at all sizes (a Squeeze of all axes of 1 may not)."""
+    here, there = model.shapes.get(info.name), model.other_shapes.get(info.name)
+    return here is None or there is None or len(here) == len(there)
 
 
 def _sizes(model: Model, tensor: str, axis: int) -> tuple[int, int]:

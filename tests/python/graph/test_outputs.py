@@ -66,6 +66,22 @@ def test_a_sequence_has_the_values_of_the_original(
         assert_same(list(found[1]), list(expected[1]))
 
 
+def test_an_output_whose_rank_follows_the_batch_stays_undeclared(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Squeeze without axes takes the axis of the samples away where there is one sample."""
+    nodes = [op("Conv", "x w", "c", "conv"), op("GlobalAveragePool", "c", "p"),
+             op("Squeeze", "p", "y")]  # fmt: skip
+    proto = model(nodes, {"w": conv_weight(rng, 4, 3, 3, 3)}, ("N", 3, 8, 8))
+    loaded = load_model(store(proto, tmp_path))
+    written = serialize(compile_sparse(loaded).model)
+    assert not proto.graph.output[0].type.tensor_type.HasField("shape")
+    assert onnx.load_from_string(written).graph.output[0] == proto.graph.output[0]
+    for batch in (1, 2):
+        x = feed((batch, 3, 8, 8), rng)
+        assert_same(run(written, x), run(proto.SerializeToString(), x))
+
+
 def test_a_split_that_leaves_an_output_without_a_name(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
