@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from alcs_onnx.coupling import Coupling
 from alcs_onnx.graph import GraphEditor, Model, Node, Tensor
 from alcs_onnx.graph.model import Array
 from alcs_onnx.rewrite.kept import KeptChannels
-from alcs_onnx.types import BoolArray, ChannelMask
+from alcs_onnx.types import BoolArray, ChannelMask, Shape
 
 
 def masked(model: Model, coupling: Coupling, keep: Mapping[str, ChannelMask]) -> Model:
@@ -58,17 +59,46 @@ def _hand_over_kept(editor: GraphEditor, kept: KeptChannels, node: Node) -> None
     changed = editor.node(node.name)
     for index, name in enumerate(node.inputs):
         for axis, mask in _lost(kept, name, node).items():
-            given, places = changed.inputs[index], np.flatnonzero(mask)
+            given, (mask, tail) = changed.inputs[index], _channels(kept.model, name, axis, mask)
             taken = editor.add_tensor(f"{node.name}.kept{index}.y")
-            _gather(editor, f"{node.name}.kept{index}", (given, taken), axis, places)
+            move = _Move(axis, np.flatnonzero(mask), mask.size, tail)
+            _gather(editor, f"{node.name}.kept{index}", (given, taken), move)
             changed.inputs[index] = taken
     lost, output = kept.along(node.outputs[0]), changed.outputs[0]
     if lost is not None:
-        axis, mask = lost
+        axis = lost[0]
+        mask, tail = _channels(kept.model, node.outputs[0], *lost)
         # A removed channel takes the place of any other: nobody looks at it.
         places = np.where(mask, np.cumsum(mask) - 1, 0)
         changed.outputs[0] = editor.add_tensor(f"{output.name}.kept")
-        _gather(editor, f"{node.name}.placed", (changed.outputs[0], output), axis, places)
+        move = _Move(axis, places, int(mask.sum()), tail)
+        _gather(editor, f"{node.name}.placed", (changed.outputs[0], output), move)
+
+
+@dataclass(frozen=True, eq=False)
+class _Move:
+    """Which of `count` channels along `axis` to take; `tail` is None where each has one place.
+
+    Else each has several, one after the other, as many as the size of an input leaves open, and
+    `tail` are the sizes of the axes behind.
+    """
+
+    axis: int
+    places: Array
+    count: int
+    tail: Shape | None
+
+
+def _channels(
+    model: Model, tensor: str, axis: int, mask: BoolArray
+) -> tuple[BoolArray, Shape | None]:
+    """The mask of an axis of `tensor`, and None; or that of its channels, and `_Move.tail`."""
+    if axis not in model.varying_axes(tensor):
+        return mask, None
+    tail = model.shapes[tensor][axis + 1 :]
+    counts = (count for count in range(1, mask.size + 1) if mask.size % count == 0)
+    rows = next(x for x in (mask.reshape(count, -1) for count in counts) if (x[:, 0] == x.T).all())
+    return rows[:, 0], tail
 
 
 def _lost(kept: KeptChannels, name: str, node: Node) -> Mapping[int, BoolArray]:
@@ -81,11 +111,22 @@ def _lost(kept: KeptChannels, name: str, node: Node) -> Mapping[int, BoolArray]:
     return kept.masks(source.inputs[0] if source and dequantised else name, node.name)
 
 
-def _gather(
-    editor: GraphEditor, base: str, ends: tuple[Tensor, Tensor], axis: int, places: Array
-) -> None:
-    """Make the second of `ends` of the first one at some places along `axis`."""
+def _gather(editor: GraphEditor, base: str, ends: tuple[Tensor, Tensor], move: _Move) -> None:
+    """Make the second of `ends` of the first one at some places along an axis."""
     source, result = ends
-    indices = editor.add_constant(f"{base}.places", places.astype(np.int64))
-    name = editor.unique_node_name(base)
-    editor.add_node(name, "Gather", [source, indices], [result], {"axis": axis})
+    indices = editor.add_constant(f"{base}.places", move.places.astype(np.int64))
+    if move.tail is None:
+        name = editor.unique_node_name(base)
+        editor.add_node(name, "Gather", [source, indices], [result], {"axis": move.axis})
+        return
+    head = (0,) * move.axis
+    rows, taken = (editor.add_tensor(f"{base}.{name}") for name in ("rows", "taken"))
+    split = editor.add_constant(f"{base}.split", np.array([*head, move.count, -1, *move.tail]))
+    joined = editor.add_constant(f"{base}.joined", np.array([*head, -1, *move.tail]))
+    for op_type, inputs, output, attributes in (
+        ("Reshape", (source, split), rows, {}),
+        ("Gather", (rows, indices), taken, {"axis": move.axis}),
+        ("Reshape", (taken, joined), result, {}),
+    ):
+        name = editor.unique_node_name(f"{base}.{op_type.lower()}")
+        editor.add_node(name, op_type, inputs, [output], attributes)

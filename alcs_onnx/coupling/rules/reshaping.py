@@ -88,7 +88,27 @@ def _regroup(linker: Linker, node: Node) -> None:
     shape[found.axis - in_first] = found.ids.size
     elements = np.broadcast_to(found.ids.reshape(shape), before[in_first:in_last])
     axis, ids = _one_axis(linker, elements.reshape(after[out_first:out_last]))
+    if axis is not None and _counts_samples(
+        linker.model, node, range(found.axis + 1, in_last), out_first + axis
+    ):
+        reason = f"{told(node)} lays samples and channels along one axis"
+        return linker.pass_frozen(source, output, reason)
     return linker.set(output, None if axis is None else out_first + axis, ids)
+
+
+def _counts_samples(model: Model, node: Node, pixels: range, axis: int) -> bool:
+    """Whether `axis` of the result, of the channels, is longer for more samples, too.
+
+    `pixels` are the axes behind the channels, which may lie along it as well. At the measured
+    sizes, a batch of 1 say, samples in front of the channels need not show.
+    """
+    if axis not in model.varying_axes(node.outputs[0]):
+        return False
+    sizes = [(at[node.inputs[0]], at[node.outputs[0]]) for at in (model.shapes, model.other_shapes)]
+    (pixels_here, here), (pixels_there, there) = (
+        (prod(before[axis] for axis in pixels), after[axis]) for before, after in sizes
+    )
+    return here * pixels_there != there * pixels_here
 
 
 def _one_axis(linker: Linker, elements: IntArray) -> tuple[int | None, IntArray]:

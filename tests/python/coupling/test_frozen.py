@@ -23,6 +23,16 @@ def test_graph_outputs_stay(prove: Prove) -> None:
         assert "output" in p.why(name)
 
 
+def test_samples_beside_channels_stay(prove: Prove) -> None:
+    """A Reshape to [1, -1, ...] keeps one sample as it is, and mixes several."""
+    b = Builder()
+    x = b.relu(b.conv("a", b.input(("N", 3, 8, 8)), 3, 8))
+    all_samples = b.op("Reshape", x, b.const([1, -1, 8, 8]), name="together")
+    p = prove(b, b.conv("b", b.op("ReduceMean", all_samples, axes=[1]), 1, 4))
+    assert p.free() == {}
+    assert "'together' (Reshape) lays samples and channels along one axis" in p.why("a.w")
+
+
 def test_unknown_operator(tmp_path: Path, rng: np.random.Generator) -> None:
     b, x = start()
     (y,) = b.ops("Mystery", b.conv("b", x, 8, 8), count=1, domain="com.example", name="odd")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from coupling_helpers import Prove, start
+from coupling_helpers import Prove, assert_close, assert_shrinks, random_keep, run, start
+from graph_helpers import store
 from zoo.builder import Builder
+
+from alcs_onnx.graph import load_model
+from alcs_onnx.rewrite import masked, shrink
 
 
 def test_batch_normalization(prove: Prove) -> None:
@@ -77,6 +82,25 @@ def test_exported_group_normalization(prove: Prove, groups: int, mixes: bool) ->
     assert p.free() == {"a": 4, "b": 6}
     assert p.at("s") == p.at("t") == p.at("a.w") == p.at("b.w", 1)
     assert p.mixed("a") == (("norm",) if mixes else ())
+
+
+def test_group_normalization_of_open_sizes(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Channels lie beside pixels then, whose number is left to each run."""
+    b = Builder()
+    x = b.conv("a", b.input(("N", 3, "H", "W")), 3, 12)
+    y = b.op("Reshape", x, b.const([0, 2, -1]))
+    ones, zeros = np.ones(2, np.float32), np.zeros(2, np.float32)
+    y = b.op("InstanceNormalization", y, b.const(ones), b.const(zeros), name="norm")
+    y = b.op("Reshape", y, b.op("Shape", x))
+    proto = b.proto(b.head(b.conv("b", b.relu(y), 12, 6), 6))
+    model = load_model(store(proto, tmp_path), {"x": (1, 3, 8, 8)})
+    analysed, _ = assert_shrinks(model, rng)
+    assert [group.channels for group in analysed.groups if group.mixed_by == ("norm",)] == [6]
+    keep = random_keep(analysed, rng)
+    small, dense = shrink(model, analysed, keep), masked(model, analysed, keep)
+    for shape in ((1, 3, 8, 8), (2, 3, 6, 10)):
+        values = {"x": rng.standard_normal(shape).astype(np.float32)}
+        assert_close(run(small, values), run(dense, values), str(shape))
 
 
 @pytest.mark.parametrize("op_type", ["LayerNormalization", "RMSNormalization"])

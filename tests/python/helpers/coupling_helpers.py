@@ -147,11 +147,14 @@ def assert_plain(small: Model, model: Model) -> None:
 
 
 def assert_mask(model: Model, dense: Model, analysed: coupling.Coupling) -> None:
-    """Masking keeps all shapes of weights, and the graph but for Gathers around what mixes."""
+    """Masking keeps all shapes of weights, and the graph but for Gathers around what mixes.
+
+    Where channels lie beside pixels they are laid apart by Reshapes.
+    """
     own = {node.name for node in model.nodes}
     assert [n.op_type for n in dense.nodes if n.name in own] == [n.op_type for n in model.nodes]
     added = [node for node in dense.nodes if node.name not in own]
-    assert {node.op_type for node in added} <= {"Gather"}
+    assert {node.op_type for node in added} <= {"Gather", "Reshape"}
     assert analysed.mixing or not added
     used = {name for node in dense.nodes for name in node.reads}
     for name, array in model.initializers.items():
