@@ -41,7 +41,9 @@ def value_difference(found: object, expected: object) -> float:
     """How far an output of a model is from the expected one, whatever kind of value they are.
 
     Floats of one type as `relative_difference`; sequences and maps by the worst of their
-    elements; all else is equal, which is 0, or infinitely far.
+    elements; whole numbers, truth values and texts by the share of them that differs, because a
+    float that is rounded, or the largest of several, is now and then another one by one rounding
+    error. Infinity where kind or shape part.
     """
     if expected is None or found is None:
         return 0.0 if found is expected else inf
@@ -54,11 +56,11 @@ def value_difference(found: object, expected: object) -> float:
             return inf
         return max(map(value_difference, found, expected), default=0.0)
     one, other = np.asarray(found), np.asarray(expected)
-    if one.dtype != other.dtype:
+    if one.dtype != other.dtype or one.shape != other.shape:
         return inf
     if is_float(other.dtype):
         return relative_difference(one, other)
-    return 0.0 if np.array_equal(one, other) else inf
+    return float(np.mean(one != other)) if other.size else 0.0
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:

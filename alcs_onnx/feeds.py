@@ -51,19 +51,22 @@ class MadeFeeds:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A way to fill an input that is no float: what it is called, and how it is done."""
+    """A way to fill an input that is no float: what it is called, and how it is done.
+
+    `other`: among the first to be tried where values are to differ from the usual ones.
+    """
 
     told: str
     fill: Callable[[np.random.Generator, Shape], npt.ArrayLike]
-    random: bool = False
+    other: bool = False
 
 
-def _constant(value: object, told: str) -> _Candidate:
-    return _Candidate(told, lambda _, shape: np.full(shape, value))
+def _constant(value: object, told: str, *, other: bool = False) -> _Candidate:
+    return _Candidate(told, lambda _, shape: np.full(shape, value), other)
 
 
 def _random(low: int, high: int, told: str) -> _Candidate:
-    return _Candidate(told, lambda random, shape: random.integers(low, high, shape), random=True)
+    return _Candidate(told, lambda random, shape: random.integers(low, high, shape), other=True)
 
 
 _BYTES = _random(0, 256, "random bytes")
@@ -77,8 +80,8 @@ _INTEGERS = (
     _constant(16000, "16000"),
     _constant(8000, "8000"),
 )
-_TRUTH_VALUES = (_constant(False, "false"), _constant(True, "true"))
-_TEXTS = (_constant("a", "'a'"), _constant("0", "'0'"))
+_TRUTH_VALUES = (_constant(False, "false"), _constant(True, "true", other=True))
+_TEXTS = (_constant("a", "'a'"), _constant("0", "'0'", other=True))
 
 
 def make_feeds(
@@ -91,10 +94,10 @@ def make_feeds(
     """Reproducible inputs for `session`: what `settings` give, normal floats, and guesses.
 
     Integers, truth values and texts that are not given are tried in a fixed order until the
-    session runs, with `varied` the random ones first; `notes` say what was taken. Names in
-    `settings` that are no input's are passed over. Raises `ModelError`, naming the input, for a
-    shape that is open or does not fit, for values that do not fit, and where the session runs on
-    none of the guesses.
+    session runs, with `varied` random numbers, true and other texts first; `notes` say what was
+    taken. Names in `settings` that are no input's are passed over. Raises `ModelError`, naming the
+    input, for a shape that is open or does not fit, for values that do not fit, and where the
+    session runs on none of the guesses.
     """
     settings = settings or InputSettings()
     shapes = resolve_shapes(session.inputs, settings)
@@ -113,7 +116,7 @@ def make_feeds(
     reasons = []
     candidates = [_candidates(value, shapes[value.name]) for value in guessed]
     if varied:
-        candidates = [tuple(sorted(row, key=lambda c: not c.random)) for row in candidates]
+        candidates = [tuple(sorted(row, key=lambda c: not c.other)) for row in candidates]
     for choice in _choices(candidates):
         random = np.random.default_rng((seed, len(guessed)))
         for value, candidate in zip(guessed, choice, strict=True):

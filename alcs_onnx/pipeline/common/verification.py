@@ -93,14 +93,15 @@ def check_against_original(
     `original` is what is to be computed: the user's file, or that with masked weights. Both run
     on the inputs of `check_samples`; those on which the original does not run are passed over.
     `written` runs with the custom-op library and without it. `initializers` are the original's
-    constants by name: one that holds NaN or infinity is named where outputs do.
+    constants by name: outputs may differ by roundings of the coarsest type among them, and one
+    that holds NaN or infinity is named where outputs do.
 
     A difference that is gone when ONNX Runtime leaves its own optimisations of the original is
     its own, and none of the written file. Raises `AlcsError` where the original runs on none of
     the samples.
     """
     reference = _Reference(original, settings or InputSettings(), seed)
-    comparison = _Comparison(reference)
+    comparison = _Comparison(reference, _tolerance(list((initializers or {}).values())))
     for library in (True, False):
         session = ort.create_session(written, library=library)
         for run in reference.runs:
@@ -220,9 +221,9 @@ class _Worst:
 class _Comparison:
     """Sums up the differences of written sessions from the original's runs."""
 
-    def __init__(self, reference: _Reference) -> None:
+    def __init__(self, reference: _Reference, tolerance: float) -> None:
         self.notes: list[str] = []
-        self._reference = reference
+        self._reference, self._least = reference, tolerance
         self._worst: dict[str, _Worst] = {}
         self._blamed = False
 
@@ -238,10 +239,10 @@ class _Comparison:
         except AlcsError as error:
             found, told = {}, f"{run.sample.told}: {error}"
         expected = run.outputs
-        if found and _share(found, expected) > 1:
+        if found and self._share(found, expected) > 1:
             expected = self._own_fault(run, found)
         for name, value in expected.items():
-            worst = self._worst.setdefault(name, _Worst(_tolerance(value)))
+            worst = self._worst.setdefault(name, _Worst(self._tolerance(value)))
             gap = value_difference(found[name], value) if name in found else inf
             if gap > worst.differences[library] or library not in worst.samples:
                 worst.differences[library], worst.samples[library] = gap, told
@@ -262,13 +263,13 @@ class _Comparison:
             plain = ort.run(self._reference.unoptimized, run.feeds)
         except AlcsError:
             return run.outputs
-        if _share(found, plain) > 1:
+        if self._share(found, plain) > 1:
             return run.outputs
         if not self._blamed:
             self._blamed = True
             name = find_optimizer(
                 self._reference.model,
-                lambda session: _share(ort.run(session, run.feeds), plain) <= 1,
+                lambda session: self._share(ort.run(session, run.feeds), plain) <= 1,
             )
             which = f"optimisation '{name}' changes" if name else "optimisations change"
             self._note(
@@ -281,14 +282,17 @@ class _Comparison:
         if text not in self.notes:
             self.notes.append(text)
 
+    def _tolerance(self, value: object) -> float:
+        """The largest difference of an output that is none, by its type and those inside."""
+        return max(self._least, _tolerance(value))
 
-def _share(found: Mapping[str, Any], expected: Mapping[str, Any]) -> float:
-    """The largest difference of an output as a share of its tolerance."""
-    shares = (
-        value_difference(found[name], value) / _tolerance(value) if name in found else inf
-        for name, value in expected.items()
-    )
-    return max(shares, default=0.0)
+    def _share(self, found: Mapping[str, Any], expected: Mapping[str, Any]) -> float:
+        """The largest difference of an output as a share of its tolerance."""
+        shares = (
+            value_difference(found[name], value) / self._tolerance(value) if name in found else inf
+            for name, value in expected.items()
+        )
+        return max(shares, default=0.0)
 
 
 def _tolerance(value: object) -> float:

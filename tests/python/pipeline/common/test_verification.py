@@ -122,6 +122,34 @@ def test_inputs_that_the_original_refuses_are_passed_over_and_said() -> None:
         check_against_original(never, never)
 
 
+def test_a_rounded_number_in_ten_thousand_may_be_the_next_one() -> None:
+    """An image in bytes: where a value lies near a half, one rounding error decides."""
+
+    def picture(factor: float) -> bytes:
+        nodes = [op("Mul", "x f", "m"), op("Round", "m", "r"), op("Cast", "r", "y", to=INT64)]
+        return file(nodes, {"f": np.float32(factor)}, shape=(300, 300), outputs={"y": INT64})
+
+    near = check_against_original(picture(255), picture(255 * (1 + 3e-7)))
+    assert near.passed
+    assert 0 < near.numbers.with_library <= TOLERANCE
+    far = check_against_original(picture(255), picture(255 * (1 + 1e-5)))
+    assert (far.passed, far.output) == (False, "y")
+    assert TOLERANCE < far.numbers.with_library < 1
+
+
+def test_a_truth_value_is_tried_both_ways() -> None:
+    """A mask of false alone would leave nothing to compare."""
+
+    def selected(factor: float) -> bytes:
+        nodes = [op("Where", "x f zero", "y")]
+        weights = {"f": np.float32(factor), "zero": np.float32(0)}
+        return file(nodes, weights, kind=TensorProto.BOOL)
+
+    check = check_against_original(selected(1), selected(2))
+    assert (check.passed, check.sample) == (False, "the given sizes, other values")
+    assert check_against_original(selected(2), selected(2)).passed
+
+
 def test_outputs_that_are_no_floats_are_equal_or_not() -> None:
     """Text, truth values, sequences and outputs without elements."""
     nodes = [
@@ -177,7 +205,8 @@ def test_values_of_any_kind_are_compared() -> None:
     assert value_difference(None, None) == 0
     assert value_difference(x, None) == value_difference(None, x) == np.inf
     assert value_difference(x, x.astype(np.float64)) == np.inf
-    assert value_difference(np.array([1, 2]), np.array([1, 3])) == np.inf
+    assert value_difference(np.array([1, 2]), np.array([1, 3])) == 0.5
+    assert value_difference(np.array([1, 2]), np.array([1])) == np.inf
     assert value_difference(np.array(["a"]), np.array(["a"])) == 0
     assert value_difference(np.zeros((0, 3)), np.zeros((0, 3))) == 0
     assert value_difference(np.zeros((0, 3)), np.zeros((3, 0))) == np.inf
@@ -194,6 +223,20 @@ def test_half_floats_may_part_by_roundings_of_their_own() -> None:
     assert near.numbers.with_library > TOLERANCE
     assert near.numbers.tolerance == 2**-8
     assert not check_against_original(half(1), half(1 + 2**-7)).passed
+
+
+def test_half_floats_inside_round_what_comes_out_as_float32() -> None:
+    def inside(factor: float) -> tuple[bytes, dict[str, Any]]:
+        weights = {"f": np.float16(factor)}
+        nodes = [op("Cast", "x", "h", to=TensorProto.FLOAT16), op("Mul", "h f", "m"),
+                 op("Cast", "m", "y", to=FLOAT)]  # fmt: skip
+        return file(nodes, weights), weights
+
+    (original, weights), (near, _), (far, _) = map(inside, (1, 1 + 2**-9, 1 + 2**-7))
+    check = check_against_original(original, near, initializers=weights)
+    assert (check.passed, check.numbers.tolerance) == (True, 2**-8)
+    assert not check_against_original(original, far, initializers=weights).passed
+    assert not check_against_original(original, near).passed
 
 
 def test_a_difference_by_the_runtimes_own_fusion_is_told_apart() -> None:
