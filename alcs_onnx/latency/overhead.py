@@ -41,11 +41,14 @@ def without_overhead(times: ModelTimes) -> tuple[NodeTimes, float]:
 
 
 def _level(durations: list[float], total: float) -> float:
-    """The least x >= 0 for which the sum of max(duration - x, 0) is at most `total`."""
+    """The least x >= 0 for which the sum of max(duration - x, 0) is at most `total`.
+
+    There are no durations where the runtime has folded all nodes away.
+    """
     longest = sorted(durations, reverse=True)
     sums = np.cumsum(longest)
     for count, (together, following) in enumerate(
-        zip(sums, [*longest[1:], 0.0], strict=True), start=1
+        zip(sums, [*longest[1:], 0.0], strict=False), start=1
     ):
         level = (float(together) - total) / count
         if level >= following:
