@@ -9,6 +9,7 @@ from alcs_onnx.errors import ModelError
 from alcs_onnx.graph.model import Model
 from alcs_onnx.types import PartialShape, Shape
 
+#: A declared shape: numbers, names of symbolic dimensions, None for an unnamed one.
 Dims = tuple[int | str | None, ...]
 
 

@@ -14,6 +14,7 @@ from onnx import inliner, numpy_helper
 
 from alcs_onnx.errors import ModelError, UnsupportedError
 from alcs_onnx.graph.external_data import attribute_tensors, load_all, read_tensor
+from alcs_onnx.graph.input_shapes import Dims
 from alcs_onnx.graph.model import Array, Model, TensorInfo
 from alcs_onnx.graph.proto import (
     MIN_IR_VERSION,
@@ -30,9 +31,6 @@ from alcs_onnx.graph.surgeon import read_nodes
 from alcs_onnx.graph.upgrade import default_opset, upgrade
 from alcs_onnx.sparse_format import OP_DOMAIN
 from alcs_onnx.types import Shape
-
-#: A declared shape: numbers, names of symbolic dimensions, None for an unnamed one.
-Dims = tuple[int | str | None, ...]
 
 
 @dataclass(frozen=True, eq=False)
