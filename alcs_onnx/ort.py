@@ -248,9 +248,14 @@ def create_session(
             source, options, providers=_PROVIDERS, disabled_optimizers=list(disabled)
         )
     except Exception as error:  # as above
-        kind = TargetError if "NOT_IMPLEMENTED" in str(error) else ModelError
         prefix = f"{name}: " if name else ""
-        raise kind(f"{prefix}ONNX Runtime refuses the model: {_one_line(error)}") from error
+        text = f"{prefix}ONNX Runtime refuses the model: {_one_line(error)}"
+        if "NOT_IMPLEMENTED" not in str(error):
+            raise ModelError(text) from error
+        raise TargetError(
+            f"{text}: on this machine it has no kernel for that version of the operator, or for "
+            "the element type there (bfloat16 or double, say)"
+        ) from error
     return Session(raw, threads)
 
 

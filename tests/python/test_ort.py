@@ -77,6 +77,16 @@ def test_a_bad_model_is_refused_in_one_line(model, text):
     assert "[ONNXRuntimeError]" not in str(info.value)
 
 
+def test_an_element_type_without_a_kernel_is_told():
+    from onnx import parser
+
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (double[1,1,4,4] x, double[1,1,1,1] w) => (double[1,1,4,4] y) { y = Conv(x, w) }"""
+    model = parser.parse_model(text).SerializeToString()
+    with pytest.raises(TargetError, match=r"Conv.*no kernel for .* the element type there"):
+        ort.create_session(model, library=False)
+
+
 def test_a_missing_file_and_no_threads_are_refused(tmp_path):
     with pytest.raises(ModelError, match="no such file"):
         ort.create_session(tmp_path / "none.onnx", library=False)
