@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,14 @@ def store(proto: onnx.ModelProto, folder: Path, name: str = "model.onnx") -> Pat
 
 def run(source: bytes | Path, feeds: Mapping[str, Array], optimise: bool = True) -> list[Array]:
     """All outputs of a model in ONNX Runtime, one thread, without the custom-op library."""
+    (outputs,) = run_each(source, [feeds], optimise)
+    return outputs
+
+
+def run_each(
+    source: bytes | Path, feeds: Iterable[Mapping[str, Array]], optimise: bool = True
+) -> list[list[Array]]:
+    """The same for each of `feeds`, of any sizes, of one session."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -68,8 +76,7 @@ def run(source: bytes | Path, feeds: Mapping[str, Array], optimise: bool = True)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     place = source if isinstance(source, bytes) else str(source)
     session = onnxruntime.InferenceSession(place, options, providers=["CPUExecutionProvider"])
-    outputs: list[Array] = session.run(None, dict(feeds))
-    return outputs
+    return [session.run(None, dict(values)) for values in feeds]
 
 
 def assert_same(actual: Sequence[Array], expected: Sequence[Array], relative: float = 1e-4) -> None:
