@@ -1,4 +1,4 @@
-"""Small ONNX models for tests, and running them in plain ONNX Runtime."""
+"""Small ONNX models for tests, loading them, and running them in plain ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+
+from alcs_onnx.graph import Model, load_model
 
 Array = npt.NDArray[Any]
 GOLDEN = Path(__file__).parents[2] / "golden" / "sparse_weights.txt"
@@ -57,6 +59,14 @@ def store(proto: onnx.ModelProto, folder: Path, name: str = "model.onnx") -> Pat
     path = folder / name
     path.write_bytes(proto.SerializeToString())
     return path
+
+
+def load(proto: onnx.ModelProto, folder: Path) -> Model:
+    return load_model(store(proto, folder))
+
+
+def op_types(loaded: Model) -> list[str]:
+    return [node.op_type for node in loaded.nodes]
 
 
 def run(source: bytes | Path, feeds: Mapping[str, Array], optimise: bool = True) -> list[Array]:
