@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,15 @@ def shared() -> Path:
     if not (place / "models").is_dir():
         pytest.skip(f"no shared models at {place}; set ALCS_SHARED")
     return place
+
+
+@pytest.fixture(scope="session")
+def torch_network() -> Callable[..., bytes]:
+    """`zoo.torch_models.network`: each file is exported once in a process."""
+    pytest.importorskip("torch")
+    from zoo.torch_models import network
+
+    return network
 
 
 @pytest.fixture

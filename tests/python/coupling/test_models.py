@@ -6,12 +6,24 @@ What is removed from each model is proved to be what its consumers ignored: see
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from coupling_helpers import assert_close, assert_shrinks, conv_share, feeds, prunable, run
-from zoo import NETWORKS
+from coupling_helpers import (
+    assert_close,
+    assert_shrinks,
+    conv_share,
+    feeds,
+    prunable,
+    random_keep,
+    run,
+)
+from graph_helpers import assert_same, feed, run_each, store
+from pruned_files import with_ignored_channels
+from zoo import NETWORKS, OPEN_SIZES
 from zoo.handmade import GRAPHS
 from zoo.weights import deep_residual, unknown_operator
 
@@ -76,11 +88,27 @@ def test_shared_model(shared: Path, name: str, rng: np.random.Generator) -> None
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_torch_network(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
-    pytest.importorskip("torch")
-    from zoo.torch_models import network
+def test_torch_network(
+    name: str, torch_network: Callable[..., bytes], tmp_path: Path, rng: np.random.Generator
+) -> None:
+    prove(name, read(torch_network(name), tmp_path), rng)
 
-    prove(name, read(network(name), tmp_path), rng)
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_torch_network_at_open_sizes(
+    name: str, torch_network: Callable[..., bytes], tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """With fewer channels it computes what its own file does where zeros take their place."""
+    file = onnx.load_from_string(torch_network(name, open_sizes=True))
+    model = load_model(store(file, tmp_path), {"x": OPEN_SIZES[0]})
+    analysed = coupling.analyse(model)
+    keep = random_keep(analysed, rng)
+    small = serialize(shrink(model, analysed, keep))
+    ignoring = with_ignored_channels(file, analysed, keep).SerializeToString()
+    images = [feed(shape, rng) for shape in OPEN_SIZES]
+    expected = run_each(ignoring, images, optimise=False)
+    for outputs, others in zip(run_each(small, images), expected, strict=True):
+        assert_same(outputs, others)
 
 
 def test_every_torch_network_is_tested() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from graph_helpers import assert_same, conv_weight, feed, model, op, run, store, vector
+from graph_helpers import assert_same, conv_weight, feed, model, op, op_types, run, store, vector
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 from op_sessions import create_session, refusal
 from quant_models import X, net, pruned, with_values
-from rewrite_helpers import load, load_again, op_types
+from rewrite_helpers import load, load_again
 
 from alcs_onnx.codebooks import CODEBOOKS, get_codebook, quantize
 from alcs_onnx.errors import ModelError

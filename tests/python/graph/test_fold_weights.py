@@ -5,21 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from graph_helpers import assert_same, conv_weight, feed, model, op, run, store, vector
+from graph_helpers import (
+    assert_same,
+    conv_weight,
+    feed,
+    load,
+    model,
+    op,
+    op_types,
+    run,
+    store,
+    vector,
+)
 
-from alcs_onnx.graph import Model, conv_layer, conv_layers, load_model, serialize
+from alcs_onnx.graph import conv_layer, conv_layers, serialize
 
 Rng = np.random.Generator
-
-
-def load(proto: onnx.ModelProto, folder: Path) -> Model:
-    return load_model(store(proto, folder))
-
-
-def operators(loaded: Model) -> list[str]:
-    return [node.op_type for node in loaded.nodes]
 
 
 def norm(rng: Rng, channels: int) -> dict[str, np.ndarray]:
@@ -45,7 +47,7 @@ def test_batch_norm_is_folded_in_float64(tmp_path: Path, rng: Rng, bias: bool) -
     ]
     proto = model(nodes, weights)
     loaded = load(proto, tmp_path)
-    assert operators(loaded) == ["Conv"]
+    assert op_types(loaded) == ["Conv"]
     layer = conv_layer(loaded, "conv")
     wide = {name: value.astype(np.float64) for name, value in weights.items()}
     scale = wide["gamma"] / np.sqrt(wide["var"] + 1e-3)
@@ -69,7 +71,7 @@ def test_batch_norm_behind_transposed_conv(tmp_path: Path, rng: Rng, group: int)
     ]
     proto = model(nodes, {**weights, **norm(rng, 6)})
     loaded = load(proto, tmp_path)
-    assert operators(loaded) == ["Conv", "ConvTranspose"]
+    assert op_types(loaded) == ["Conv", "ConvTranspose"]
     x = feed((1, 3, 8, 8), rng)
     assert_same(run(serialize(loaded), x), run(store(proto, tmp_path), x, optimise=False))
 
@@ -81,14 +83,14 @@ def test_batch_norm_stays_where_the_conv_is_read_twice(tmp_path: Path, rng: Rng)
         op("Add", "a n", "y"),
     ]
     proto = model(nodes, {"w": conv_weight(rng, 6, 3, 3, 3), **norm(rng, 6)})
-    assert "BatchNormalization" in operators(load(proto, tmp_path))
+    assert "BatchNormalization" in op_types(load(proto, tmp_path))
 
 
 def test_batch_norm_stays_where_the_conv_is_an_output(tmp_path: Path, rng: Rng) -> None:
     nodes = [op("Conv", "x w", "a", "conv"), op("BatchNormalization", f"a {BN}", "y")]
     weights = {"w": conv_weight(rng, 6, 3, 3, 3), **norm(rng, 6)}
     loaded = load(model(nodes, weights, outputs="y a"), tmp_path)
-    assert operators(loaded) == ["Conv", "BatchNormalization"]
+    assert op_types(loaded) == ["Conv", "BatchNormalization"]
     assert [info.name for info in loaded.outputs] == ["y", "a"]
 
 
@@ -106,7 +108,7 @@ def test_shared_weights_are_folded_separately(tmp_path: Path, rng: Rng) -> None:
     }
     proto = model(nodes, weights)
     loaded = load(proto, tmp_path)
-    assert operators(loaded) == ["Conv", "Conv"]
+    assert op_types(loaded) == ["Conv", "Conv"]
     assert len({layer.weight for layer in conv_layers(loaded)}) == 2
     x = feed((1, 3, 8, 8), rng)
     assert_same(run(serialize(loaded), x), run(store(proto, tmp_path), x, optimise=False))
@@ -133,7 +135,7 @@ def test_elementwise_constants_are_folded(
     weights = {"w": conv_weight(rng, 6, 3, 3, 3), "b": vector(rng, 6), "k": constant}
     proto = model(nodes, weights)
     loaded = load(proto, tmp_path)
-    assert operators(loaded) == ["Conv"]
+    assert op_types(loaded) == ["Conv"]
     x = feed((1, 3, 8, 8), rng)
     assert_same(run(serialize(loaded), x), run(store(proto, tmp_path), x, optimise=False))
 
@@ -153,14 +155,14 @@ def test_other_elementwise_constants_stay(
 ) -> None:
     nodes = [op("Conv", "x w", "a", "conv"), op(op_type, inputs, "y")]
     weights = {"w": conv_weight(rng, 6, 3, 3, 3), "k": np.ones(shape, np.float32)}
-    assert operators(load(model(nodes, weights), tmp_path)) == ["Conv", op_type]
+    assert op_types(load(model(nodes, weights), tmp_path)) == ["Conv", op_type]
 
 
 def test_single_channel_conv_is_not_broadcast_away(tmp_path: Path, rng: Rng) -> None:
     nodes = [op("Conv", "x w", "a", "conv"), op("Mul", "a k", "y")]
     weights = {"w": conv_weight(rng, 1, 3, 3, 3), "k": vector(rng, 5)[:, None, None]}
     loaded = load(model(nodes, weights), tmp_path)
-    assert operators(loaded) == ["Conv", "Mul"]
+    assert op_types(loaded) == ["Conv", "Mul"]
     assert loaded.shapes["y"] == (1, 5, 6, 6)
 
 
@@ -183,7 +185,7 @@ def test_explicit_pad_becomes_padding(
     nodes = [op("Pad", inputs, "a"), op("Conv", "a w", "y", "conv", pads=own)]
     proto = model(nodes, weights, opset=18)
     loaded = load(proto, tmp_path)
-    assert operators(loaded) == ["Conv"]
+    assert op_types(loaded) == ["Conv"]
     begin_end = pads if axes else [*pads[2:4], *pads[6:]]
     assert conv_layer(loaded, "conv").pads == tuple(np.add(begin_end, own))
     x = feed((1, 3, 8, 8), rng)
@@ -211,7 +213,7 @@ def test_other_pads_stay(
     nodes = [op("Pad", "x p v", "a", mode=mode), op("Conv", "a w", "y", "conv")]
     proto = model(nodes, weights)
     loaded = load(proto, tmp_path)
-    assert operators(loaded) == ["Pad", "Conv"]
+    assert op_types(loaded) == ["Pad", "Conv"]
     x = feed((1, 3, 8, 8), rng)
     assert_same(run(serialize(loaded), x), run(store(proto, tmp_path), x))
 
@@ -232,7 +234,7 @@ def test_pad_read_by_several_nodes(tmp_path: Path, rng: Rng, pooled: bool) -> No
     loaded = load(proto, tmp_path)
     pads = (0, 0, 0, 0) if pooled else (1, 1, 1, 1)
     assert [layer.pads for layer in conv_layers(loaded)] == [pads] * 2
-    assert operators(loaded).count("Pad") == pooled
+    assert op_types(loaded).count("Pad") == pooled
     x = feed((1, 3, 8, 8), rng)
     assert_same(run(serialize(loaded), x), run(store(proto, tmp_path), x))
 

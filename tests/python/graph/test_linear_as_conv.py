@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -437,12 +438,11 @@ def test_handmade_graph(name: str, tmp_path: Path, rng: Rng) -> None:
 
 
 @pytest.mark.parametrize("name", TORCH)
-def test_torch_network(name: str, tmp_path: Path, rng: Rng) -> None:
-    pytest.importorskip("torch")
-    from zoo.torch_models import network
-
+def test_torch_network(
+    name: str, torch_network: Callable[..., bytes], tmp_path: Path, rng: Rng
+) -> None:
     path = tmp_path / "model.onnx"
-    path.write_bytes(network(name))
+    path.write_bytes(torch_network(name))
     loaded = load_model(path)
     converted = convert(loaded, rng)
     assert not counts(converted).keys() & {"Gemm", "MatMul"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,8 @@ def test_zoo(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_torch_networks(name: str) -> None:
-    pytest.importorskip("torch")
-    from zoo.torch_models import network
-
-    assert_lossless(onnx.load_from_string(network(name)))
+def test_torch_networks(name: str, torch_network: Callable[..., bytes]) -> None:
+    assert_lossless(onnx.load_from_string(torch_network(name)))
 
 
 def body(output: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from all_tensors import assert_names_mean_the_same
 from coupling_helpers import random_keep
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph
 from users_file import changed_constants, changes, new_nodes
+from zoo import NETWORKS, OPEN_SIZES
 from zoo.handmade import GRAPHS
 
 from alcs_onnx import coupling
@@ -93,6 +94,17 @@ def test_handmade_graph(tmp_path: Path, rng: Rng, name: str) -> None:
     path.write_bytes(GRAPHS[name]().SerializeToString())
     loaded = check(path, rng)
     assert assert_names_mean_the_same(path.read_bytes(), loaded, feeds(loaded, rng))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_torch_network_at_open_sizes(
+    torch_network: Callable[..., bytes], tmp_path: Path, rng: Rng, name: str
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(torch_network(name, open_sizes=True))
+    loaded = check(path, rng, {"x": OPEN_SIZES[0]})
+    common = assert_names_mean_the_same(path.read_bytes(), loaded, feeds(loaded, rng))
+    assert len(common) > len(conv_layers(loaded))
 
 
 def test_cases(shared: Path, rng: Rng) -> None:

@@ -1,8 +1,8 @@
-"""Small ONNX models for tests, and running them in plain ONNX Runtime."""
+"""Small ONNX models for tests, loading them, and running them in plain ONNX Runtime."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+
+from alcs_onnx.graph import Model, load_model
 
 Array = npt.NDArray[Any]
 GOLDEN = Path(__file__).parents[2] / "golden" / "sparse_weights.txt"
@@ -59,8 +61,24 @@ def store(proto: onnx.ModelProto, folder: Path, name: str = "model.onnx") -> Pat
     return path
 
 
+def load(proto: onnx.ModelProto, folder: Path) -> Model:
+    return load_model(store(proto, folder))
+
+
+def op_types(loaded: Model) -> list[str]:
+    return [node.op_type for node in loaded.nodes]
+
+
 def run(source: bytes | Path, feeds: Mapping[str, Array], optimise: bool = True) -> list[Array]:
     """All outputs of a model in ONNX Runtime, one thread, without the custom-op library."""
+    (outputs,) = run_each(source, [feeds], optimise)
+    return outputs
+
+
+def run_each(
+    source: bytes | Path, feeds: Iterable[Mapping[str, Array]], optimise: bool = True
+) -> list[list[Array]]:
+    """The same for each of `feeds`, of any sizes, of one session."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -68,8 +86,7 @@ def run(source: bytes | Path, feeds: Mapping[str, Array], optimise: bool = True)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     place = source if isinstance(source, bytes) else str(source)
     session = onnxruntime.InferenceSession(place, options, providers=["CPUExecutionProvider"])
-    outputs: list[Array] = session.run(None, dict(feeds))
-    return outputs
+    return [session.run(None, dict(values)) for values in feeds]
 
 
 def assert_same(actual: Sequence[Array], expected: Sequence[Array], relative: float = 1e-4) -> None:

@@ -43,10 +43,6 @@ def same(result: Model, loaded: Model, rng: Rng, shape: Sequence[int] = (1, 8, 9
     assert_same(run(written, x), run(serialize(loaded), x, optimise=False))
 
 
-def op_types(result: Model) -> list[str]:
-    return [node.op_type for node in result.nodes]
-
-
 def activation(node: Node) -> Activation:
     slope, low, high = (node.float_attribute(n, np.nan) for n in ("slope", "low", "high"))
     return Activation(slope=slope, low=low, high=high, gate=node.int_attribute("gate", -1))

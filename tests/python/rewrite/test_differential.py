@@ -20,19 +20,17 @@ from coupling_helpers import random_keep
 from graph_helpers import assert_same, run
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from onnx import numpy_helper
 from opset_network import OPSETS
+from pruned_files import random_plan, with_masked_weights
 from random_files import files
 from users_file import changed_constants, changes, new_nodes
 
 from alcs_onnx import coupling
-from alcs_onnx.graph import Model, conv_layers, load_model, serialize
+from alcs_onnx.graph import Model, load_model, serialize
 from alcs_onnx.graph.proto import name_nodes
 from alcs_onnx.graph.upgrade import upgrade
 from alcs_onnx.rewrite import compile_sparse, masked, rewrite, shrink
 from alcs_onnx.sparse_format import OP_DOMAIN
-from alcs_onnx.structures import get_structure
-from alcs_onnx.types import GroupMask, PruningPlan
 
 BATCHES = (1, 2, 5)
 VERSIONS = (9, 11, 13, 17, OPSETS[-1])
@@ -55,38 +53,6 @@ def feeds_of(proto: onnx.ModelProto, rng: np.random.Generator) -> Feeds:
         batch: {n: rng.standard_normal((batch, *s)).astype(np.float32) for n, s in sizes.items()}
         for batch in BATCHES
     }
-
-
-def random_plan(model: Model, layers: set[str], rng: np.random.Generator) -> PruningPlan:
-    """Half of the groups of some of `layers`."""
-    structure = get_structure("simd", 4)
-    keep = {
-        layer.name: rng.random(structure.mask_shape(layer)) < 0.5
-        for layer in conv_layers(model)
-        if layer.name in layers and rng.random() < 0.7
-    }
-    return PruningPlan(model.digest, 4, keep, {}, 1.0)
-
-
-def with_masked_weights(
-    proto: onnx.ModelProto, model: Model, keep: Mapping[str, GroupMask]
-) -> onnx.ModelProto:
-    """The file whose planned layers each have a weight of their own, with zeros."""
-    file = onnx.ModelProto()
-    file.CopyFrom(proto)
-    structure = get_structure("simd", 4)
-    layers = {layer.name: layer for layer in conv_layers(model)}
-    arrays = {t.name: numpy_helper.to_array(t) for t in file.graph.initializer}
-    for node in file.graph.node:
-        if node.op_type == "Constant":
-            arrays[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    for node in file.graph.node:
-        if node.name in keep:
-            mask = structure.weight_mask(keep[node.name], layers[node.name])
-            weight = np.where(mask, arrays[node.input[1]], np.float32(0))
-            node.input[1] = f"{node.name}.masked"
-            file.graph.initializer.append(numpy_helper.from_array(weight, node.input[1]))
-    return file
 
 
 def check_compiled(proto: onnx.ModelProto, loaded: Model, feeds: Feeds) -> None:

@@ -12,11 +12,12 @@ from graph_helpers import (
     feed,
     golden_cases,
     op,
+    op_types,
     run,
     store,
     vector,
 )
-from rewrite_helpers import NONE, activation, golden_model, load, load_again, op_types, same
+from rewrite_helpers import NONE, activation, golden_model, load, load_again, same
 
 from alcs_onnx.errors import AlcsError, ModelError
 from alcs_onnx.graph import (

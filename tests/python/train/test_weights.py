@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from graph_helpers import assert_same, conv_weight, feed, model, op, run, store  # noqa: E402
+from graph_helpers import assert_same, conv_weight, feed, load, model, op, run  # noqa: E402
 
 from alcs_onnx.errors import ModelError, UnsupportedError  # noqa: E402
 from alcs_onnx.graph import Model, conv_layers, load_model, serialize  # noqa: E402
@@ -27,10 +27,6 @@ from alcs_onnx.train import (  # noqa: E402
 )
 
 Rng = np.random.Generator
-
-
-def load(proto: onnx.ModelProto, folder: Path) -> Model:
-    return load_model(store(proto, folder))
 
 
 def assert_trains(loaded: Model, folder: Path, rng: Rng) -> dict[str, np.ndarray]:

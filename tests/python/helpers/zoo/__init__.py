@@ -18,3 +18,5 @@ NETWORKS = (
     "unet_resize",
     "yolo_c2f",
 )
+#: Sizes of images that each of them takes where it is exported with open sizes.
+OPEN_SIZES = ((1, 3, 32, 32), (2, 3, 64, 32), (5, 3, 32, 32))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -95,10 +95,11 @@ def randomise(module: nn.Module, input_shape: Sequence[int], seed: int = 0) -> n
     return module.eval()
 
 
-def export(module: nn.Module, input_shape: Sequence[int]) -> bytes:
+def export(module: nn.Module, input_shape: Sequence[int], open_axes: Mapping[int, str]) -> bytes:
     """The module in ONNX at opset 17, for input `x` of `input_shape`.
 
-    Nothing is folded by the exporter: BatchNormalization nodes stay in the file.
+    `open_axes` are those whose size the file leaves open, with their symbols: the exporter computes
+    at run time what follows them. Nothing is folded by it: BatchNormalization nodes stay.
     """
     file = io.BytesIO()
     with warnings.catch_warnings():
@@ -108,6 +109,7 @@ def export(module: nn.Module, input_shape: Sequence[int]) -> bytes:
             (torch.zeros(*input_shape),),
             file,  # type: ignore[arg-type] # paths alone are declared
             input_names=["x"],
+            dynamic_axes={"x": dict(open_axes)},
             opset_version=17,
             training=torch.onnx.TrainingMode.PRESERVE,
             do_constant_folding=False,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
+import torch
 from torch import nn
 
 from .blocks import export, randomise
@@ -35,8 +37,24 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 
 
 @cache
-def network(name: str) -> bytes:
-    """The ONNX file of a network, with the same random weights at every call."""
+def network(name: str, open_sizes: bool = False) -> bytes:
+    """The ONNX file of a network, with the same random weights at every call.
+
+    With `open_sizes` for any number "N" of images of any height "H" and width "W".
+    """
     factory, size = NETWORKS[name]
     shape = (1, 3, size, size)
-    return export(randomise(factory(), shape), shape)
+    open_axes = {0: "N", 2: "H", 3: "W"} if open_sizes else {}
+    with _one_thread():
+        return export(randomise(factory(), shape), shape, open_axes)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several threads wait for one another where other processes are busy: it takes far longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
