@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.passes import (
     canonical_conv,
+    cast_like,
     channel_shuffle,
     constant_if,
     constant_nodes,
@@ -47,6 +48,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("constant nodes", constant_nodes.run),
     Pass("remove unused", remove_unused.run),
     Pass("expand sparse conv", expand_sparse_conv.run, changes_shapes=True),
+    Pass("cast like", cast_like.run),
     Pass("remove identity", remove_identity.run),
     Pass("fold constants", fold_constants.run, changes_shapes=True),
     Pass("constant if", constant_if.run, changes_shapes=True),

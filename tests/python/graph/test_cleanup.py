@@ -27,6 +27,7 @@ from alcs_onnx.graph import (
     serialize,
     skipped_convs,
 )
+from alcs_onnx.rewrite import compile_sparse
 
 Rng = np.random.Generator
 
@@ -92,6 +93,33 @@ def test_old_exporter_pad_chain_is_folded(tmp_path: Path, rng: Rng) -> None:
     assert conv_layer(loaded, "conv").pads == (0, 0, 1, 1)
     x = feed((1, 3, 8, 8), rng)
     assert_same(run(serialize(loaded), x), run(store(proto, tmp_path), x))
+
+
+def test_zeros_like_what_a_layer_reads_are_folded(tmp_path: Path, rng: Rng) -> None:
+    """How torch's exporter writes a convolution without bias; values are not read, only types."""
+    nodes = [
+        op("CastLike", "zero x", "typed"),
+        op("Shape", "w", "channels", end=1),
+        op("Expand", "typed channels", "bias"),
+        op("Conv", "x w bias", "a", "conv"),
+        op("CastLike", "a x", "b"),
+        op("CastLike", "b four", "y"),
+    ]
+    weights = {"w": conv_weight(rng, 4, 3, 3, 3), "zero": np.int32(0), "four": np.int64(4)}
+    proto = model(nodes, weights)
+    proto.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    loaded = load(proto, tmp_path)
+    assert op_types(loaded) == ["Conv", "Cast"]
+    assert conv_layer(loaded, "conv").bias == "bias"
+    assert loaded.initializers["bias"].dtype == np.float32
+    x = {"x": 100 * feed((1, 3, 8, 8), rng)["x"]}
+    expected = run(store(proto, tmp_path), x, optimise=False)
+    assert_same(run(serialize(loaded.detached()), x, optimise=False), expected)
+    sparse = compile_sparse(loaded).model
+    (written,) = run(serialize(sparse), x, optimise=False)
+    assert np.abs(written - expected[0]).max() <= 1  # whole numbers, of sums in another order
+    types = [node.op_type for node in onnx.load_from_string(serialize(sparse)).graph.node]
+    assert types == ["SimdSparseConv", "CastLike", "CastLike"]
 
 
 def test_large_and_random_results_are_not_folded(tmp_path: Path, rng: Rng) -> None:
