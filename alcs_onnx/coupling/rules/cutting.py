@@ -147,7 +147,10 @@ def _gather_resize(node: Node, kept: Kept) -> Changes:
 
 @couples("Gather", resize=_gather_resize, reads_first=False)
 def gather(linker: Linker, node: Node) -> None:
-    """Channels in another order, some of them perhaps twice or not at all."""
+    """Channels in another order, some of them perhaps twice or not at all.
+
+    Of a table of floats rows are taken: their entries are channels.
+    """
     source, output = node.inputs[0], node.outputs[0]
     indices = linker.model.initializers.get(node.inputs[1])
     found = linker.channels.get(source)
@@ -157,6 +160,8 @@ def gather(linker: Linker, node: Node) -> None:
         linker.freeze_tensor(node.inputs[1], f"{told(node)} reads it as places")
         grown = len(linker.shape(output)) - len(linker.shape(source))
         return linker.set(output, found.axis + (grown if found.axis > axis else 0), found.ids)
+    if found is None and _take_rows(linker, node, axis):
+        return None
     if indices is None or found is None or found.axis is None:
         for name in node.inputs:
             linker.freeze_tensor(name, reason)
@@ -164,6 +169,22 @@ def gather(linker: Linker, node: Node) -> None:
     if indices.ndim != 1:
         return linker.pass_frozen(source, output, reason)
     return linker.set(output, axis, found.ids[indices])
+
+
+def _take_rows(linker: Linker, node: Node, axis: int) -> bool:
+    """Let the one other axis of a table count new channels; False where there is no such axis."""
+    table, output = node.inputs[0], node.outputs[0]
+    shape = linker.shape(table)
+    others = [other for other, size in enumerate(shape) if size > 1 and other != axis]
+    if not linker.looks_up(node) or len(others) != 1:
+        return False
+    (own,) = others
+    ids = linker.fresh(shape[own])
+    linker.use(table, own, ids, "vector", node)
+    linker.freeze_tensor(node.inputs[1], f"{told(node)} reads it as places")
+    grown = len(linker.shape(output)) - len(shape)
+    linker.set(output, own + (grown if own > axis else 0), ids)
+    return True
 
 
 def _pads(node: Node, value: Value, rank: int) -> IntArray | None:
