@@ -87,12 +87,16 @@ def _slices(node: Node, rank: int, value: Value) -> dict[int, slice] | None:
 
 
 def _slice_resize(node: Node, kept: Kept) -> Changes:
-    """Begin and end where the channels that are left begin and end."""
+    """Begin and end where the channels that are left begin and end; by steps, each is named."""
     found = kept.along(node.inputs[0])
     slices = _slices(node, len(kept.model.shapes[node.inputs[0]]), kept.value)
     if found is None or slices is None or found[0] not in slices:
         return Changes()
     axis, mask = found
+    if slices[axis].step != 1:
+        picked = np.arange(mask.size)[slices[axis]]
+        places = (np.cumsum(mask) - 1)[picked[mask[picked]]]
+        return Changes({"axis": axis}, {1: places}, operator="Gather")
     begin, end, _ = slices[axis].indices(mask.size)
     cut = (int(mask[:begin].sum()), int(mask[:end].sum()))
     order = list(slices)
@@ -112,7 +116,7 @@ def _slice_resize(node: Node, kept: Kept) -> Changes:
 
 @couples("Slice", resize=_slice_resize)
 def slice_(linker: Linker, node: Node) -> None:
-    """A run of channels, or all of them."""
+    """A run of channels, or every so many, or all of them."""
     source, output = node.inputs[0], node.outputs[0]
     found = linker.channels[source]
     slices = _slices(node, len(linker.shape(source)), linker.value)
@@ -128,7 +132,11 @@ def slice_(linker: Linker, node: Node) -> None:
         return linker.pass_frozen(source, output, reason)
     cut = slices.get(found.axis, slice(None))
     if cut.step not in (None, 1):
-        linker.freeze(found.ids, f"{told(node)} takes every {cut.step}. channel")
+        # What is left is no longer every so many: a Gather, which does no more than that.
+        if len(slices) > 1:
+            linker.freeze(found.ids, f"{told(node)} takes channels by steps, and cuts other axes")
+        elif any(name and not linker.is_constant(name) for name in node.inputs[1:]):
+            linker.freeze(found.ids, f"{told(node)} takes channels by steps told at run time")
     return linker.set(output, found.axis, found.ids[cut])
 
 

@@ -74,12 +74,25 @@ def test_slice_of_pixels(prove: Prove) -> None:
     assert p.free() == {"a": 8}
 
 
-def test_slice_with_a_step(prove: Prove) -> None:
-    """Every other channel: what remains would no longer be every other one."""
+@pytest.mark.parametrize(("first", "end", "step"), [(1, 8, 3), (-2, -(2**31), -2)])
+def test_slice_with_a_step(prove: Prove, first: int, end: int, step: int) -> None:
+    """What remains is no longer every so many: it becomes a Gather."""
     b, x = start()
-    odd = b.op("Slice", x, *(b.const([v]) for v in (1, 8, 1, 2)), name="odd")
+    some = b.op("Slice", x, *(b.const([v]) for v in (first, end, 1, step)))
+    taken = list(range(8))[first:end:step]
+    y = b.op("Concat", b.conv("b", some, len(taken), 4), b.conv("c", x, 8, 4), axis=1)
+    p = prove(b, b.head(y, 8))
+    assert p.at("b.w", 1) == [p.at("a.w")[i] for i in taken]
+    assert not p.why("a.w")
+
+
+def test_slice_with_a_step_and_of_another_axis(prove: Prove) -> None:
+    """A Gather takes of one axis only."""
+    b, x = start()
+    numbers = ([1, 0], [8, 5], [1, 2], [2, 1])
+    odd = b.op("Slice", x, *(b.const(v) for v in numbers), name="odd")
     p = prove(b, b.head(b.conv("b", odd, 4, 4), 4))
-    assert not p.why("a.w") or "odd" in p.why("a.w")
+    assert p.why("a.w") == "node 'odd' (Slice) takes channels by steps, and cuts other axes"
     assert p.free()["b"] == 4
 
 
