@@ -47,9 +47,19 @@ def unknown_shape(model: Model, tensor: str) -> str:
         before = next((p for p in map(model.producer, open_inputs) if p is not None), None)
         if before is None:
             called = f"{told(node)} of domain '{node.domain}'" if node.domain else told(node)
-            return saved_by_runtime(node) or f"{called} does not tell the shape of its result"
+            how = ""
+            if node.domain:
+                how = f": a value_info of '{_open_output(model, node)}' with fixed sizes would"
+            elif node.is_op("Loop"):
+                how = ", which may change from round to round"
+            reason = f"{called} does not tell the shape of its result{how}"
+            return saved_by_runtime(node) or reason
         node = before
     return "the file does not tell it"
+
+
+def _open_output(model: Model, node: Node) -> str:
+    return next(name for name in node.outputs if name and name not in model.shapes)
 
 
 def no_conv(model: Model) -> str:
