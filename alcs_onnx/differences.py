@@ -63,6 +63,18 @@ def value_difference(found: object, expected: object) -> float:
     return float(np.mean(one != other)) if other.size else 0.0
 
 
+def elements_apart(found: Array, expected: Array, tolerance: float) -> npt.NDArray[np.bool_]:
+    """Which elements of two arrays of one shape are apart, by the measure of `value_difference`.
+
+    Floats by more than `tolerance` of the largest finite expected value, all else at all.
+    """
+    if not is_float(expected.dtype):
+        return np.asarray(found != expected)
+    reference = expected.astype(np.float64)
+    scale = np.abs(reference[np.isfinite(reference)]).max(initial=FLOOR)
+    return np.asarray(_gaps(found.astype(np.float64), reference) > tolerance * scale)
+
+
 def is_float(dtype: np.dtype[Any]) -> bool:
     """Whether values of `dtype` are rounded; bfloat16 is, which numpy has no kind for."""
     return dtype.kind == "f" or dtype.name == "bfloat16"

@@ -115,7 +115,7 @@ def analyse(model: Model) -> Coupling:
 def _apply(linker: Linker, node: Node) -> None:
     """Let the rule of `node` speak, or freeze what the node touches."""
     activations = [name for name in node.reads if not linker.is_constant(name)]
-    if activations and linker.sizes.issuperset(activations):
+    if activations and linker.sizes.issuperset(activations) and not linker.looks_up(node):
         linker.set_sizes(node)
         return
     rule = rule_of(node)

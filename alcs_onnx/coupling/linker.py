@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from alcs_onnx.differences import is_float
 from alcs_onnx.graph import Model, Node, told, values_of_sizes
 from alcs_onnx.graph.model import Array
 from alcs_onnx.op_traits import LINEAR
@@ -86,6 +87,13 @@ class Linker:
     def is_constant(self, tensor: str) -> bool:
         """Whether `tensor` is an initializer, or a dequantised one."""
         return tensor in self.model.initializers or self._quantised(tensor) is not None
+
+    def looks_up(self, node: Node) -> bool:
+        """Whether `node` takes rows of a constant of floats: a table of positions or words."""
+        if not node.is_op("Gather") or not self.is_constant(node.inputs[0]):
+            return False
+        table = self.model.initializers.get(node.inputs[0])
+        return table is None or is_float(table.dtype)  # a dequantised one is of floats
 
     def fresh(self, count: int) -> IntArray:
         """Numbers of `count` new channels."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import onnx
+
 from alcs_onnx.graph.macs import inner_graphs
 from alcs_onnx.graph.model import Model, Node
 from alcs_onnx.op_traits import qualified
@@ -45,9 +47,19 @@ def unknown_shape(model: Model, tensor: str) -> str:
         before = next((p for p in map(model.producer, open_inputs) if p is not None), None)
         if before is None:
             called = f"{told(node)} of domain '{node.domain}'" if node.domain else told(node)
-            return saved_by_runtime(node) or f"{called} does not tell the shape of its result"
+            how = ""
+            if node.domain:
+                how = f": a value_info of '{_open_output(model, node)}' with fixed sizes would"
+            elif node.is_op("Loop"):
+                how = ", which may change from round to round"
+            reason = f"{called} does not tell the shape of its result{how}"
+            return saved_by_runtime(node) or reason
         node = before
     return "the file does not tell it"
+
+
+def _open_output(model: Model, node: Node) -> str:
+    return next(name for name in node.outputs if name and name not in model.shapes)
 
 
 def no_conv(model: Model) -> str:
@@ -69,15 +81,21 @@ def no_conv(model: Model) -> str:
             f"the convolutions of the model are quantized already, as {_listed(quantized)}: "
             "give the model of before quantization"
         )
+    dropped = 0 if model.origin is None else _convs_in(model.origin.proto.graph)
+    if dropped:
+        return (
+            f"no Conv node of the file ({dropped}) works on an input: their results are constants, "
+            "or no output needs them, so there is nothing to optimize"
+        )
     return "the model has no Conv node, so there is nothing to optimize"
 
 
 def _convs_inside(node: Node) -> int:
-    return sum(
-        inner.op_type == "Conv" and inner.domain in ("", "ai.onnx")
-        for graph in inner_graphs(node)
-        for inner in graph.node
-    )
+    return sum(map(_convs_in, inner_graphs(node)))
+
+
+def _convs_in(graph: onnx.GraphProto) -> int:
+    return sum(node.op_type == "Conv" and node.domain in ("", "ai.onnx") for node in graph.node)
 
 
 def _listed(nodes: Collection[Node]) -> str:

@@ -11,6 +11,7 @@ import onnx
 
 from alcs_onnx.errors import ModelError, UnsupportedError
 from alcs_onnx.graph.input_shapes import Dims
+from alcs_onnx.graph.loop_states import carried_shapes
 from alcs_onnx.graph.model import Array, Model, TensorInfo
 from alcs_onnx.graph.proto import (
     ONNX_ERRORS,
@@ -136,12 +137,21 @@ class Inference:
     def run(self) -> Found:
         """What can be known."""
         found = self._inferred()
-        while missing := _same_shape_gaps(self._model, found.shapes):
-            self._declare({name: (found.dtypes[x], found.shapes[x]) for name, x in missing.items()})
+        while missing := self._gaps(found):
+            self._declare(missing)
             found = self._inferred()
         found.shapes.update((name, value.shape) for name, value in self._values.items())
         found.dtypes.update((name, value.dtype) for name, value in self._values.items())
         return found
+
+    def _gaps(self, found: Found) -> Declared:
+        """What inference left open and is of the same shape as a tensor that is known."""
+        values = self._values
+        shapes = {**found.shapes, **{name: value.shape for name, value in values.items()}}
+        dtypes = {**found.dtypes, **{name: value.dtype for name, value in values.items()}}
+        same = carried_shapes(self._proto, shapes, dtypes) | _same_shape_gaps(self._model, shapes)
+        told = {info.name for info in self._proto.graph.value_info}
+        return {name: (dtypes[x], shapes[x]) for name, x in same.items() if name not in told}
 
     def _inferred(self) -> Found:
         try:

@@ -61,6 +61,9 @@ def _take_copies(editor: GraphEditor, kept: KeptChannels, name: str) -> None:
 
 def _apply(editor: GraphEditor, name: str, changes: Changes) -> None:
     node = editor.node(name)
+    if changes.operator:
+        node.op, node.attrs = changes.operator, {}
+        node.inputs = [node.inputs[0]]
     attributes = {k: v for k, v in node.attrs.items() if k not in changes.drop_attributes}
     node.attrs = {**attributes, **changes.attributes}
     for index, array in changes.inputs.items():

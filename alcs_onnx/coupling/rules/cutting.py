@@ -87,12 +87,16 @@ def _slices(node: Node, rank: int, value: Value) -> dict[int, slice] | None:
 
 
 def _slice_resize(node: Node, kept: Kept) -> Changes:
-    """Begin and end where the channels that are left begin and end."""
+    """Begin and end where the channels that are left begin and end; by steps, each is named."""
     found = kept.along(node.inputs[0])
     slices = _slices(node, len(kept.model.shapes[node.inputs[0]]), kept.value)
     if found is None or slices is None or found[0] not in slices:
         return Changes()
     axis, mask = found
+    if slices[axis].step != 1:
+        picked = np.arange(mask.size)[slices[axis]]
+        places = (np.cumsum(mask) - 1)[picked[mask[picked]]]
+        return Changes({"axis": axis}, {1: places}, operator="Gather")
     begin, end, _ = slices[axis].indices(mask.size)
     cut = (int(mask[:begin].sum()), int(mask[:end].sum()))
     order = list(slices)
@@ -112,7 +116,7 @@ def _slice_resize(node: Node, kept: Kept) -> Changes:
 
 @couples("Slice", resize=_slice_resize)
 def slice_(linker: Linker, node: Node) -> None:
-    """A run of channels, or all of them."""
+    """A run of channels, or every so many, or all of them."""
     source, output = node.inputs[0], node.outputs[0]
     found = linker.channels[source]
     slices = _slices(node, len(linker.shape(source)), linker.value)
@@ -128,7 +132,11 @@ def slice_(linker: Linker, node: Node) -> None:
         return linker.pass_frozen(source, output, reason)
     cut = slices.get(found.axis, slice(None))
     if cut.step not in (None, 1):
-        linker.freeze(found.ids, f"{told(node)} takes every {cut.step}. channel")
+        # What is left is no longer every so many: a Gather, which does no more than that.
+        if len(slices) > 1:
+            linker.freeze(found.ids, f"{told(node)} takes channels by steps, and cuts other axes")
+        elif any(name and not linker.is_constant(name) for name in node.inputs[1:]):
+            linker.freeze(found.ids, f"{told(node)} takes channels by steps told at run time")
     return linker.set(output, found.axis, found.ids[cut])
 
 
@@ -147,7 +155,10 @@ def _gather_resize(node: Node, kept: Kept) -> Changes:
 
 @couples("Gather", resize=_gather_resize, reads_first=False)
 def gather(linker: Linker, node: Node) -> None:
-    """Channels in another order, some of them perhaps twice or not at all."""
+    """Channels in another order, some of them perhaps twice or not at all.
+
+    Of a table of floats rows are taken: their entries are channels.
+    """
     source, output = node.inputs[0], node.outputs[0]
     indices = linker.model.initializers.get(node.inputs[1])
     found = linker.channels.get(source)
@@ -157,6 +168,8 @@ def gather(linker: Linker, node: Node) -> None:
         linker.freeze_tensor(node.inputs[1], f"{told(node)} reads it as places")
         grown = len(linker.shape(output)) - len(linker.shape(source))
         return linker.set(output, found.axis + (grown if found.axis > axis else 0), found.ids)
+    if found is None and _take_rows(linker, node, axis):
+        return None
     if indices is None or found is None or found.axis is None:
         for name in node.inputs:
             linker.freeze_tensor(name, reason)
@@ -164,6 +177,22 @@ def gather(linker: Linker, node: Node) -> None:
     if indices.ndim != 1:
         return linker.pass_frozen(source, output, reason)
     return linker.set(output, axis, found.ids[indices])
+
+
+def _take_rows(linker: Linker, node: Node, axis: int) -> bool:
+    """Let the one other axis of a table count new channels; False where there is no such axis."""
+    table, output = node.inputs[0], node.outputs[0]
+    shape = linker.shape(table)
+    others = [other for other, size in enumerate(shape) if size > 1 and other != axis]
+    if not linker.looks_up(node) or len(others) != 1:
+        return False
+    (own,) = others
+    ids = linker.fresh(shape[own])
+    linker.use(table, own, ids, "vector", node)
+    linker.freeze_tensor(node.inputs[1], f"{told(node)} reads it as places")
+    grown = len(linker.shape(output)) - len(shape)
+    linker.set(output, own + (grown if own > axis else 0), ids)
+    return True
 
 
 def _pads(node: Node, value: Value, rank: int) -> IntArray | None:

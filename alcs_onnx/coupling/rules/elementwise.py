@@ -62,7 +62,8 @@ def elementwise(linker: Linker, node: Node) -> None:
             role = "scale" if node.is_op("Mul") else "vector"
             linker.use(name, axis - rank + len(linker.shape(name)), ids, role, node)
         else:
-            linker.freeze(ids, f"{told(node)} combines them with '{name}', which has a fixed size")
+            what = "is made of sizes" if name in linker.sizes else "has a fixed size"
+            linker.freeze(ids, f"{told(node)} combines them with '{name}', which {what}")
     return None
 
 

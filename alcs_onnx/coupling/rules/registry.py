@@ -56,13 +56,15 @@ class Override:
 class Changes:
     """What a node becomes: attributes set or dropped, constants in place of inputs, or none.
 
-    `overrides` are by the index of an input that is computed at run time.
+    `overrides` are by the index of an input that is computed at run time. With `operator` the
+    node becomes that: of its inputs the first and `inputs` stay, of its attributes `attributes`.
     """
 
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     inputs: Mapping[int, Array] = field(default_factory=dict)
     drop_attributes: tuple[str, ...] = ()
     overrides: Mapping[int, Override] = field(default_factory=dict)
+    operator: str = ""
 
 
 def input_changed(node: Node, kept: Kept, index: int, before: Array, after: Array) -> Changes:

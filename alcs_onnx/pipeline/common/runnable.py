@@ -79,6 +79,15 @@ def shapes_of(path: Path, inputs: InputSettings) -> Mapping[str, Shape]:
         raise ModelError(f"{path}: {error}") from error
 
 
+def refusal(path: Path) -> str:
+    """Why the runtime refuses the file at `path`; empty where it does not."""
+    try:
+        ort.create_session(path, optimized=False)
+    except AlcsError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return ""
+
+
 def check_names(sessions: Iterable[ort.Session], inputs: InputSettings, whose: str) -> None:
     """Raise `ModelError` for names in `inputs` that none of `sessions` has, as `whose` tells."""
     values = [value for session in sessions for value in session.inputs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
-from alcs_onnx.graph import load_model, loadable, save_model, skipped_convs
+from alcs_onnx.graph import Model, load_model, loadable, save_model, skipped_convs
 from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports
 from alcs_onnx.pipeline.common.runnable import open_runnable, shapes_of
 from alcs_onnx.pipeline.common.verification import check_against_original
@@ -38,10 +38,6 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
         )
     for text in (*check.guesses, *check.notes):
         reporter.note(text)
-    skipped = skipped_convs(loaded)
-    if len(skipped) == len(rewritten.layers):
-        told = grouped_reasons(skipped.values(), "layer")
-        reporter.note(f"no layer can be made sparse, so the file stays as it is ({told})")
     save_model(written, request.output, reporter)
     return CompileResult(
         str(request.model),
@@ -49,4 +45,15 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
         layer_reports(loaded, rewritten),
         check.numbers,
         rewritten.mac_ratio,
+        _unchanged(loaded, len(rewritten.layers)),
     )
+
+
+def _unchanged(loaded: Model, layers: int) -> str:
+    """That and why none of `layers` became sparse; empty where one did."""
+    skipped = skipped_convs(loaded)
+    if len(skipped) < layers:
+        return ""
+    but = f" except for {' and '.join(loaded.repairs)}" if loaded.repairs else ""
+    reasons = grouped_reasons(skipped.values(), "layer")
+    return f"nothing was changed{but}: no layer can be made sparse ({reasons})"

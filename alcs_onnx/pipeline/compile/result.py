@@ -10,10 +10,14 @@ from alcs_onnx.pipeline.common.verification import NumericCheck
 
 @dataclass(frozen=True)
 class CompileResult:
-    """What `compile` wrote."""
+    """What `compile` wrote.
+
+    `unchanged` says that and why no layer was rewritten, and is empty where one was.
+    """
 
     model: str
     output: str
     layers: tuple[LayerReport, ...]
     check: NumericCheck
     mac_ratio: float
+    unchanged: str = ""

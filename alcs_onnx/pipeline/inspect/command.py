@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from alcs_onnx import latency
 from alcs_onnx.pipeline.common.noise import noise_warnings
-from alcs_onnx.pipeline.common.runnable import open_runnable, shapes_of
+from alcs_onnx.pipeline.common.runnable import open_runnable, refusal, shapes_of
 from alcs_onnx.pipeline.common.tables import measure_table
 from alcs_onnx.pipeline.common.workload import open_workload
 from alcs_onnx.pipeline.inspect import Inspection, LatencyFacts
@@ -35,6 +37,8 @@ def inspect(request: InspectRequest, reporter: Reporter = SILENT) -> Inspection:
         reporter=reporter,
     )
     coupled = request.everything or view == "coupling"
+    if coupled and not subject.problem:  # what can be removed is a promise that it runs
+        subject = replace(subject, problem=refusal(subject.path))
     if view == "coupling" and subject.model is None:
         reporter.note(f"the channel groups are not known: {subject.problem}")
     sparsity = request.everything or view == "sparsity"

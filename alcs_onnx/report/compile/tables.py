@@ -12,4 +12,7 @@ def print_compile(result: CompileResult, *, top: int = 20) -> None:
     """The layers of a rewritten model, of many the `top` heaviest, and its numeric check."""
     print_layers(result.layers, timed=False, top=top)
     print_check(result.check, "the original")
-    say(f"kept multiply-accumulates: {percent(result.mac_ratio)}", f"wrote {result.output}")
+    say(f"kept multiply-accumulates: {percent(result.mac_ratio)}")
+    if result.unchanged:
+        say(result.unchanged)
+    say(f"wrote {result.output}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from coupling_helpers import Prove, start
+from zoo.builder import Builder
 
 
 def test_concat(prove: Prove) -> None:
@@ -73,12 +74,25 @@ def test_slice_of_pixels(prove: Prove) -> None:
     assert p.free() == {"a": 8}
 
 
-def test_slice_with_a_step(prove: Prove) -> None:
-    """Every other channel: what remains would no longer be every other one."""
+@pytest.mark.parametrize(("first", "end", "step"), [(1, 8, 3), (-2, -(2**31), -2)])
+def test_slice_with_a_step(prove: Prove, first: int, end: int, step: int) -> None:
+    """What remains is no longer every so many: it becomes a Gather."""
     b, x = start()
-    odd = b.op("Slice", x, *(b.const([v]) for v in (1, 8, 1, 2)), name="odd")
+    some = b.op("Slice", x, *(b.const([v]) for v in (first, end, 1, step)))
+    taken = list(range(8))[first:end:step]
+    y = b.op("Concat", b.conv("b", some, len(taken), 4), b.conv("c", x, 8, 4), axis=1)
+    p = prove(b, b.head(y, 8))
+    assert p.at("b.w", 1) == [p.at("a.w")[i] for i in taken]
+    assert not p.why("a.w")
+
+
+def test_slice_with_a_step_and_of_another_axis(prove: Prove) -> None:
+    """A Gather takes of one axis only."""
+    b, x = start()
+    numbers = ([1, 0], [8, 5], [1, 2], [2, 1])
+    odd = b.op("Slice", x, *(b.const(v) for v in numbers), name="odd")
     p = prove(b, b.head(b.conv("b", odd, 4, 4), 4))
-    assert not p.why("a.w") or "odd" in p.why("a.w")
+    assert p.why("a.w") == "node 'odd' (Slice) takes channels by steps, and cuts other axes"
     assert p.free()["b"] == 4
 
 
@@ -242,3 +256,36 @@ def test_gather_of_pixels_at_run_time(prove: Prove) -> None:
     order = b.op("ArgMax", b.input((1, 4), "scores"), axis=1, keepdims=0)
     p = prove(b, b.head(b.op("Gather", x, order, axis=2), 8))
     assert p.free() == {"a": 8}
+
+
+def test_rows_of_a_table(prove: Prove) -> None:
+    """Entries of what is looked up at computed places are channels: those of the sum."""
+    b, x = start()
+    row = b.op("ArgMax", b.input((1, 5), "scores"), axis=1, keepdims=0)
+    row = b.op("Gather", b.normal("table", 5, 8), row, axis=0)
+    y = b.op("Add", x, b.op("Unsqueeze", row, b.const([2, 3])))
+    p = prove(b, b.head(y, 8))
+    assert p.free() == {"a": 8}
+    assert p.at("table", 1) == p.at("a.w") == p.at("head.w", 1)
+
+
+def test_rows_of_a_table_at_places_made_of_sizes(prove: Prove) -> None:
+    """An embedding of positions along an open axis, here that of the samples."""
+    b = Builder()
+    x = b.conv("a", b.input(("N", 3, 8, 8)), 3, 8)
+    count = b.op("Gather", b.op("Shape", x), b.const(np.int64(0)), axis=0)
+    places = b.op("Range", b.const(np.int64(0)), count, b.const(np.int64(1)))
+    row = b.op("Gather", b.normal("table", 8, 5), places, axis=1)  # [8, N]
+    row = b.op("Unsqueeze", b.op("Transpose", row, perm=[1, 0]), b.const([2, 3]))
+    p = prove(b, b.head(b.op("Add", x, row), 8))
+    assert p.free() == {"a": 8}
+    assert p.at("table") == p.at("a.w")
+
+
+def test_a_tensor_made_of_sizes_is_told_as_that(prove: Prove) -> None:
+    b = Builder()
+    x = b.conv("a", b.input(("N", 3, 8, 8)), 3, 8)
+    same = b.op("Cos", b.op("ConstantOfShape", b.op("Shape", x)))
+    p = prove(b, b.head(b.op("Add", x, same, name="plus"), 8))
+    assert p.why("a.w").startswith("node 'plus' (Add) combines them with ")
+    assert p.why("a.w").endswith(", which is made of sizes")

@@ -59,6 +59,19 @@ def test_a_file_that_onnx_runtime_saved(tmp_path: Path, domain: str, op_type: st
     )
 
 
+def test_convolutions_that_no_input_reaches(tmp_path: Path) -> None:
+    """One is a constant, one is read by nothing."""
+    nodes = [
+        op("Conv", "picture w", "c"), op("Conv", "x w", "unread"), op("Relu", "x", "r"),
+        op("ReduceMean", "c", "m", keepdims=0), op("Mul", "r m", "y"),
+    ]  # fmt: skip
+    weights = {"w": WEIGHT, "picture": np.ones((1, 3, 8, 8), np.float32)}
+    assert refusal(store(model(nodes, weights), tmp_path)) == (
+        "no Conv node of the file (2) works on an input: their results are constants, "
+        "or no output needs them, so there is nothing to optimize"
+    )
+
+
 def test_the_same_file_with_a_convolution_left(tmp_path: Path) -> None:
     """The layer, the channels: each says what is in the way."""
     nodes = [
@@ -82,7 +95,7 @@ def test_a_foreign_operator_hides_the_shape(tmp_path: Path) -> None:
     loaded = load_model(store(model(nodes, {"w": WEIGHT}, domains={"org.example": 1}), tmp_path))
     assert skipped_convs(loaded)["conv"] == (
         "its input shape is not known: node 'secret' (Secret) of domain 'org.example' does not "
-        "tell the shape of its result"
+        "tell the shape of its result: a value_info of 's' with fixed sizes would"
     )
 
 

@@ -294,3 +294,47 @@ def test_given_and_guessed_values_are_used() -> None:
     given = InputSettings.of(values={"x": 8})
     told = check_against_original(looked_up(), looked_up(8), given)
     assert (told.passed, told.numbers.with_library, told.guesses) == (False, 1, ())
+
+
+def ranked(scores: Sequence[float], outputs: Sequence[str] = ("values", "order", "above")) -> bytes:
+    """Scores times input, in falling order, and the places where they exceed the second of 2."""
+    nodes = [
+        op("Mul", "x f", "s"), op("TopK", "s k", "values order"), op("Greater", "s t", "over"),
+        op("NonZero", "over", "above"),
+    ]  # fmt: skip
+    weights = {"f": np.array(scores, np.float32), "k": np.array([4]), "t": BELOW}
+    kinds = {name: FLOAT if name == "values" else INT64 for name in outputs}
+    return file(nodes, weights, shape=(1, 4), outputs=kinds)
+
+
+#: The float32 before 2.
+BELOW = np.nextafter(np.float32(2), np.float32(0))
+ONES = InputSettings.of(values={"x": 1})
+
+
+def test_what_a_rounding_error_decides_in_the_original_is_not_compared() -> None:
+    """Two scores one rounding apart, in exchanged order: two indices, and what exceeds."""
+    original, near = ranked([1, 2, BELOW, 0.5]), ranked([1, BELOW, 2, 0.5])
+    check = check_against_original(original, near, ONES)
+    assert check.passed
+    decided = "which rounding errors decide in the original, too"
+    assert check.notes[:2] == (
+        f"not compared at the given sizes: some values of output 'order', {decided}",
+        f"not compared at the given sizes: output 'above', {decided}",
+    )
+    # The other places are compared, and so is the rest of what is given out.
+    for wrong in ([0.5, BELOW, 2, 1], [1, BELOW, 1, 0.5]):
+        assert not check_against_original(original, ranked(wrong), ONES).passed
+    one, other = (ranked(scores, ["above"]) for scores in ([1, 2, BELOW, 0], [1, BELOW, 2, 0]))
+    nothing = check_against_original(one, other, ONES)
+    assert (nothing.passed, nothing.sample) == (False, "nowhere compared")
+
+
+def test_an_order_that_no_rounding_changes_has_to_stay() -> None:
+    """Scores that pass as equal, being floats, but whose order the original always gives."""
+    gap = 2 * (1 - 0.5 * TOLERANCE)
+    one, other = (
+        ranked(scores, ["values", "order"]) for scores in ([1, 2, gap, 0.5], [1, gap, 2, 0.5])
+    )
+    check = check_against_original(one, other, ONES)
+    assert (check.passed, check.output, check.notes) == (False, "order", ())

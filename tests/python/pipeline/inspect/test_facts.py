@@ -524,3 +524,20 @@ def test_unknown_views_and_flags_that_do_nothing(half_zero: Path) -> None:
         inspect(half_zero, "colours")
     with pytest.raises(AlcsError, match="'latency' only"):
         inspect(half_zero, "model", curves=True)
+
+
+def test_channels_of_a_model_that_does_not_run_are_no_promise(tmp_path: Path) -> None:
+    """ONNX Runtime computes no convolution in bfloat16 here: nothing could be measured."""
+    kind = TensorProto.BFLOAT16
+    graph = helper.make_graph(
+        [op("Conv", "x w", "c", "first"), op("Conv", "c v", "y", "second")],
+        "halves",
+        [helper.make_tensor_value_info("x", kind, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", kind, [1, 4, 8, 8])],
+        [helper.make_tensor("w", kind, [8, 3, 1, 1], [0.5] * 24),
+         helper.make_tensor("v", kind, [4, 8, 1, 1], [0.5] * 32)],
+    )  # fmt: skip
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+    found = inspect(store(proto, tmp_path), "coupling")
+    assert found.coupling.prunable_channels == 8
+    assert found.model.problem.startswith("ONNX Runtime refuses the model: ")
