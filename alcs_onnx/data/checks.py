@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
@@ -87,7 +85,7 @@ def check_labels(labels: Array, samples: int, classes: int | None, where: str) -
     return result
 
 
-def check_images(pixels: Array, image: ImageInput, where: str) -> Tensor:
+def check_images(pixels: Array, image: ImageInput, where: str) -> Array:
     """Images as [N, C, H, W], uint8 or float32, converted from NHWC or, in grey, NHW.
 
     Raises `DataError` for another shape, an unusable element type, or values not finite.
@@ -115,4 +113,4 @@ def check_images(pixels: Array, image: ImageInput, where: str) -> Tensor:
                     f"{where}: sample {int((~finite).argmax())} contains NaN or infinity"
                 )
         array = array.astype(np.float32)
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return np.ascontiguousarray(array)

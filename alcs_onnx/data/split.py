@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcs_onnx.train.data.images import ImageSamples, subset
-from alcs_onnx.train.data.options import DataOptions
+from alcs_onnx.data.images import ImageSamples
+from alcs_onnx.data.options import DataOptions
 from alcs_onnx.types import BoolArray, IntArray
 
 
 def split_samples(samples: ImageSamples, options: DataOptions) -> tuple[ImageSamples, ImageSamples]:
     """Training and held-out part of samples that come without a split."""
     mask = held_out(len(samples), samples.labels, options.seed, options.test_share)
-    return subset(samples, np.flatnonzero(~mask)), subset(samples, np.flatnonzero(mask))
+    return samples.subset(np.flatnonzero(~mask)), samples.subset(np.flatnonzero(mask))
 
 
 def held_out(count: int, labels: IntArray | None, seed: int, share: float) -> BoolArray:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from alcs_onnx.data.checks import ImageInput, check_images, check_labels, class_count
+from alcs_onnx.data.images import ArrayStore, ImageSamples
+from alcs_onnx.data.options import DataOptions
+from alcs_onnx.data.others import OtherInputs
+from alcs_onnx.data.samples import Data
+from alcs_onnx.data.split import split_samples
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.train.data.checks import ImageInput, check_images, check_labels, class_count
-from alcs_onnx.train.data.images import ArrayStore, ImageSamples
-from alcs_onnx.train.data.options import DataOptions
-from alcs_onnx.train.data.others import OtherInputs
-from alcs_onnx.train.data.samples import Data
-from alcs_onnx.train.data.split import split_samples
 
 
 def matches(spec: str) -> bool:
@@ -49,7 +49,6 @@ def load(spec: str, model: Model, options: DataOptions) -> Data:
             ArrayStore(pixels),
             labels,
             options.preprocess,
-            options.augment,
             image.channels_first,
             others,
         )

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from alcs_onnx.train.data.preprocess import Augment, Preprocess
+from alcs_onnx.data.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Preprocessing, augmentation, the held-out share and its seed.
+    """Preprocessing, the held-out share and its seed.
 
     `values` are those of the model's inputs that the data does not give, by name, in the model's
     own shapes: the same for all samples. `cache_bytes` is how much memory decoded images may take;
@@ -22,7 +22,6 @@ class DataOptions:
     """
 
     preprocess: Preprocess = field(default_factory=Preprocess)
-    augment: Augment = field(default_factory=Augment)
     values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     test_share: float = 0.1
     seed: int = 0

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from alcs_onnx.data.options import DataOptions
+from alcs_onnx.data.samples import Data
+from alcs_onnx.data.sources import folder, function, npz
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.train.data.options import DataOptions
-from alcs_onnx.train.data.samples import Data
-from alcs_onnx.train.data.sources import folder, function, npz
 
 
 class Source(Protocol):
