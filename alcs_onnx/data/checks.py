@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.types import IntArray
+from alcs_onnx.types import IntArray, Shape
 
 Array = npt.NDArray[Any]
 
@@ -45,13 +45,18 @@ class ImageInput:
             )
         info = images[0]
         _, a, b, c = info.shape
-        first = layout == "NCHW" or (layout == "auto" and not (c in (1, 3, 4) and a not in (1, 3)))
+        first = layout == "NCHW" or (layout == "auto" and channels_first(info.shape))
         return cls(info.name, *((a, b, c) if first else (c, a, b)), first)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
         return self.channels, self.height, self.width
+
+
+def channels_first(shape: Shape) -> bool:
+    """Whether an image input of this shape is NCHW, as far as it tells, and not NHWC."""
+    return not (shape[3] in (1, 3, 4) and shape[1] not in (1, 3))
 
 
 def class_count(model: Model) -> int | None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from alcs_onnx.data.checks import ImageInput
 from alcs_onnx.data.images import ArrayStore, ImageStore
+from alcs_onnx.data.looks import Look, constant_pictures
 from alcs_onnx.errors import DataError
 from alcs_onnx.types import IntArray
 
@@ -29,14 +30,26 @@ class Decoder:
     image: ImageInput
     crop_fraction: float
 
+    @property
+    def mode(self) -> str:
+        """Pillow's word for the colours that the model takes."""
+        return "L" if self.image.channels == 1 else "RGB"
+
     def __call__(self, path: Path) -> Pixels:
         """The image as uint8 [C, H, W]; raises `DataError` naming the file."""
+        return self.look(path)[0]
+
+    def look(self, path: Path) -> tuple[Pixels, Look]:
+        """The same, and what the file looks like."""
         from PIL import Image
 
         c, h, w = self.image.shape
         try:
             with Image.open(path) as opened:
-                picture = opened.convert("L" if c == 1 else "RGB")
+                # Phones keep a second view of a photo in its file, which makes no animation.
+                moves = opened.format != "MPO" and bool(getattr(opened, "is_animated", False))
+                original = opened.size, opened.mode
+                picture = opened.convert(self.mode)
         except Exception as error:  # Pillow raises many types for damaged files
             raise DataError(f"image '{path}' cannot be read: {error}") from None
         if picture.size != (w, h):
@@ -47,7 +60,9 @@ class Decoder:
             left, top = (picture.width - w) // 2, (picture.height - h) // 2
             picture = picture.crop((left, top, left + w, top + h))
         pixels = np.asarray(picture, dtype=np.uint8).reshape(h, w, c)
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        constant = bool(constant_pictures(pixels[None])[0])
+        return pixels, Look(str(path), *original, moves, constant)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +87,29 @@ def open_files(paths: Sequence[Path], decode: Decoder, cache_bytes: int) -> Imag
 
     What is in memory was read; raises `DataError` for the first file that cannot be.
     """
-    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))
-    if len(paths) * int(np.prod(decode.image.shape)) > cache_bytes:
-        return FileStore(paths, decode, pool)
-    pixels = np.empty((len(paths), *decode.image.shape), dtype=np.uint8)
-    with pool:
-        for index, decoded in enumerate(pool.map(decode, paths, chunksize=64)):
-            pixels[index] = decoded
-    return ArrayStore(pixels)
+    if _fits(paths, decode, cache_bytes):
+        return read_files(paths, decode, cache_bytes)[0]
+    return FileStore(paths, decode, _threads())
+
+
+def read_files(
+    paths: Sequence[Path], decode: Decoder, cache_bytes: int
+) -> tuple[ImageStore, list[Look]]:
+    """The same with every file read once, whether it stays in memory or not."""
+    keep = _fits(paths, decode, cache_bytes)
+    pixels = np.empty((len(paths) if keep else 0, *decode.image.shape), dtype=np.uint8)
+    looks = []
+    with _threads() as pool:
+        for index, (decoded, look) in enumerate(pool.map(decode.look, paths)):
+            if keep:
+                pixels[index] = decoded
+            looks.append(look)
+    return (ArrayStore(pixels) if keep else FileStore(paths, decode, _threads())), looks
+
+
+def _fits(paths: Sequence[Path], decode: Decoder, cache_bytes: int) -> bool:
+    return len(paths) * int(np.prod(decode.image.shape)) <= cache_bytes
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(os.cpu_count() or 1, 8))

@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
+from alcs_onnx.types import IntArray
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GivenInput:
     """An input whose values are given; `counts_samples`: its first axis, repeated as needed."""
 
@@ -27,15 +28,21 @@ class GivenInput:
         """`value` has the model's own shape of the input."""
         return cls(np.array(value), name in model.sample_inputs)
 
+    def rows(self, samples: IntArray) -> Array:
+        """The values of the samples of these numbers."""
+        if not self.counts_samples:
+            return self.value
+        chosen: Array = self.value[samples]
+        return chosen
+
     def repeated(self, samples: int) -> Array:
         """The value for so many samples."""
         if not self.counts_samples:
             return self.value
-        rows: Array = self.value[np.arange(samples) % self.value.shape[0]]
-        return rows
+        return self.rows(np.arange(samples) % self.value.shape[0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OtherInputs:
     """The inputs beside the image, in graph order, which has `place` among all of them."""
 

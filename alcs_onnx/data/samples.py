@@ -50,6 +50,21 @@ class Samples(Protocol):
         ...
 
 
+class IndexedSamples(Samples, Protocol):
+    """Samples whose number is known, and any of which can be had."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def labels(self) -> IntArray | None:
+        """Numbers of classes, where the targets are that."""
+        ...
+
+    def subset(self, members: IntArray) -> IndexedSamples:
+        """The samples whose numbers are `members`, in that order."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """What a source hands over: training samples, and held-out ones where there are any."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from alcs_onnx.data.checks import ImageInput, check_labels, class_count
-from alcs_onnx.data.decode import Decoder, open_files
+from alcs_onnx.data.decode import Decoder, open_files, read_files
 from alcs_onnx.data.images import ImageSamples
-from alcs_onnx.data.options import DataOptions
+from alcs_onnx.data.looks import look_notes
+from alcs_onnx.data.options import DataOptions, PictureOptions, ReadOptions
 from alcs_onnx.data.others import OtherInputs
+from alcs_onnx.data.pool import Chosen, Pool
 from alcs_onnx.data.samples import Data
 from alcs_onnx.data.split import split_samples
 from alcs_onnx.errors import DataError
@@ -44,14 +47,8 @@ def load(spec: str, model: Model, options: DataOptions) -> Data:
     Classes are numbered alphabetically. Without `train` the folder itself holds the classes,
     and a part of each is set aside for testing. A folder of images only has no labels.
     """
-    root = Path(spec)
-    image = ImageInput.of(model, options.preprocess.layout, options.values)
-    if image.channels not in (1, 3):
-        raise DataError(f"image files have 1 or 3 channels, the model takes {image.channels}")
-    options.preprocess.check_channels(image.channels)
-    subfolders = {folder.name.lower(): folder for folder in _folders(root)}
-    train_folder = next((subfolders[n] for n in _TRAIN if n in subfolders), None)
-    test_folder = next((subfolders[n] for n in _TEST if n in subfolders), None)
+    root, image = Path(spec), _image_input(model, options)
+    train_folder, test_folder = _subfolder(root, _TRAIN), _subfolder(root, _TEST)
     if train_folder is None and test_folder is not None:
         raise DataError(f"data folder '{spec}' has '{test_folder.name}' but no 'train'")
     if train_folder is None:
@@ -62,6 +59,86 @@ def load(spec: str, model: Model, options: DataOptions) -> Data:
         return Data(*split_samples(train, options), classes=classes, notes=_notes(classes, model))
     test, _ = _samples(test_folder, classes, image, model, options)
     return Data(train, test, classes=classes, notes=_notes(classes, model))
+
+
+def pictures(spec: str, model: Model, options: PictureOptions) -> Pool:
+    """Pictures of `train`, else of `test` (or val, validation), else of the folder itself.
+
+    They lie in class folders or side by side. Class folders give labels where they are as many as
+    the classes of the model; else they are only chosen from evenly.
+    """
+    image = _image_input(model, options)
+    others = OtherInputs.of(model, image.name, options.values)
+    root = Path(spec)
+    places = [p for p in (_subfolder(root, _TRAIN), _subfolder(root, _TEST), root) if p is not None]
+    found = next((group for place in places if (group := _grouped(place)).paths), None)
+    if found is None:
+        raise DataError(f"folder '{spec}' holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    outputs = class_count(model)
+    labelled = found.groups is not None and len(found.classes) == outputs
+    decode = Decoder(image, options.crop_fraction)
+
+    def read(members: IntArray) -> Chosen:
+        paths = [found.paths[member] for member in members]
+        store, looks = read_files(paths, decode, options.cache_bytes)
+        labels = found.groups[members] if found.groups is not None and labelled else None
+        samples = ImageSamples(store, labels, options.preprocess, image.channels_first, others)
+        return Chosen(
+            samples,
+            [look.name for look in looks],
+            np.array([look.constant for look in looks]),
+            look_notes(looks, (image.width, image.height), decode.mode),
+        )
+
+    notes = []
+    if len(found.classes) > 1 and outputs is not None and not labelled:
+        notes.append(
+            f"no labels are read off {len(found.classes)} class folders: the model has {outputs} "
+            "classes"
+        )
+    if found.beside:
+        notes.append(f"pictures beside the class folders are not used: {found.beside}")
+    return Pool(
+        str(found.folder), len(found.paths), read, found.groups, found.classes, tuple(notes)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Files:
+    """The pictures of a folder; `groups` are the numbers of their class folders, if any.
+
+    `beside` counts those that lie beside the class folders.
+    """
+
+    folder: Path
+    paths: list[Path]
+    groups: IntArray | None = None
+    classes: tuple[str, ...] = ()
+    beside: int = 0
+
+
+def _grouped(folder: Path) -> _Files:
+    """What lies in class folders, or else in `folder`; class folders without pictures are none."""
+    flat = _files(folder)
+    groups = [(name.name, files) for name in _folders(folder) if (files := _files(name))]
+    if not groups:
+        return _Files(folder, flat)
+    paths = [path for _, files in groups for path in files]
+    numbers = np.repeat(np.arange(len(groups)), [len(files) for _, files in groups])
+    return _Files(folder, paths, numbers, tuple(name for name, _ in groups), len(flat))
+
+
+def _subfolder(root: Path, names: Sequence[str]) -> Path | None:
+    subfolders = {folder.name.lower(): folder for folder in _folders(root)}
+    return next((subfolders[name] for name in names if name in subfolders), None)
+
+
+def _image_input(model: Model, options: ReadOptions) -> ImageInput:
+    image = ImageInput.of(model, options.preprocess.layout, options.values)
+    if image.channels not in (1, 3):
+        raise DataError(f"image files have 1 or 3 channels, the model takes {image.channels}")
+    options.preprocess.check_channels(image.channels)
+    return image
 
 
 def _notes(classes: Sequence[str], model: Model) -> tuple[str, ...]:
