@@ -11,11 +11,10 @@ from alcs_onnx.errors import AlcsError
 try:
     import torch  # noqa: F401
 except ImportError as error:
-    raise AlcsError(
-        f"training and reading data need torch ({error}): pip install alcs-onnx[train]"
-    ) from None
+    raise AlcsError(f"training needs torch ({error}): pip install alcs-onnx[train]") from None
 
 from alcs_onnx.train.admm import admm
+from alcs_onnx.train.augment import Augment, augmented
 from alcs_onnx.train.config import (
     EpochRecord,
     Evaluation,
@@ -24,16 +23,6 @@ from alcs_onnx.train.config import (
     TrainConfig,
     TrainHistory,
     TrainResult,
-)
-from alcs_onnx.train.data import (
-    Augment,
-    Data,
-    DataOptions,
-    ImageSamples,
-    Preprocess,
-    Samples,
-    load_data,
-    subset,
 )
 from alcs_onnx.train.evaluation import evaluate
 from alcs_onnx.train.finetune import finetune
@@ -49,30 +38,24 @@ from alcs_onnx.train.weights import weights_of
 __all__ = [
     "AS_IT_IS",
     "Augment",
-    "Data",
-    "DataOptions",
     "EpochRecord",
     "Evaluation",
-    "ImageSamples",
     "OnnxModule",
-    "Preprocess",
     "Project",
     "Projection",
-    "Samples",
     "Start",
     "TrainConfig",
     "TrainHistory",
     "TrainResult",
     "TrainRun",
     "admm",
+    "augmented",
     "evaluate",
     "finetune",
     "limited_rho",
     "limits",
-    "load_data",
     "mean_gradients",
     "quantize_weights",
-    "subset",
     "verify",
     "weights_of",
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from alcs_onnx.data import Data
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
 from alcs_onnx.train.config import Evaluation, TrainConfig
-from alcs_onnx.train.data import Data
 from alcs_onnx.train.loop import Trainer, torch_threads
 from alcs_onnx.train.run import TrainRun
 from alcs_onnx.types import FloatArray, InitializerName

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import islice
 
+from alcs_onnx.data import Data
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
 from alcs_onnx.train.config import TrainConfig
-from alcs_onnx.train.data import Data
 from alcs_onnx.train.loop import Trainer, epoch_seed, gradient, torch_threads
 from alcs_onnx.train.module import to_array
 from alcs_onnx.train.run import TrainRun

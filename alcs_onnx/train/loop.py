@@ -6,17 +6,17 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from alcs_onnx.data import Batch
 from alcs_onnx.errors import AlcsError, DivergedError, UnsupportedError
 from alcs_onnx.graph import Model
+from alcs_onnx.train.batches import TensorBatch
 from alcs_onnx.train.config import Descent, Evaluation, TrainConfig
-from alcs_onnx.train.data import Batch
 from alcs_onnx.train.module import OnnxModule
 from alcs_onnx.train.objective import Objective
 from alcs_onnx.train.recalibrate import match_moments
@@ -132,7 +132,7 @@ class Trainer:
         self.reporter.start(f"{stage} {number}/{total}", count, left=total - number)
         loss_sum, samples = 0.0, 0
         for index, found in enumerate(self.data.train.batches(size, training=True, seed=seed)):
-            batch = self._on_device(found)
+            batch = TensorBatch.of(found, self.config.device)
             if rate is not None:
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate(min(index / count, 1.0) if count else 0.0)
@@ -163,7 +163,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         count = 0
         for found in batches:
-            batch = self._on_device(found)
+            batch = TensorBatch.of(found, self.config.device)
             outputs = self.module(*batch.inputs)
             loss = self.objective.loss(tuple(o.float() for o in outputs), batch)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -173,13 +173,6 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         kind = torch.device(self.config.device).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.config.bfloat16)
-
-    def _on_device(self, batch: Batch) -> Batch:
-        if self.config.device == "cpu":
-            return batch
-        move = torch.device(self.config.device)
-        targets = batch.targets.to(move) if isinstance(batch.targets, Tensor) else batch.targets
-        return replace(batch, inputs=tuple(x.to(move) for x in batch.inputs), targets=targets)
 
     def recalibrate(self) -> None:
         """Match the channel moments of the module as it is to the dense model's."""
@@ -201,7 +194,7 @@ class Trainer:
         found: list[tuple[Tensor, ...]] = []
         count = 0
         for batch in self.data.train.batches(self.config.batch_size, training=True, seed=seed):
-            found.append(self._on_device(batch).inputs)
+            found.append(TensorBatch.of(batch, self.config.device).inputs)
             count += batch.size
             if count >= wanted:
                 break
@@ -217,7 +210,7 @@ class Trainer:
         total, count = 0.0, 0
         with torch.no_grad():
             for found in self.data.test.batches(self.config.batch_size, training=False):
-                batch = self._on_device(found)
+                batch = TensorBatch.of(found, self.config.device)
                 total += self.objective.metric(self.module(*batch.inputs), batch) * batch.size
                 count += batch.size
         if count == 0:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from alcs_onnx.data import Data, class_count
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
+from alcs_onnx.train.batches import TensorBatch
 from alcs_onnx.train.config import TrainConfig
-from alcs_onnx.train.data import Batch, Data, class_count
 from alcs_onnx.train.module import OnnxModule
 
 Outputs = tuple[Tensor, ...]
@@ -58,7 +59,7 @@ class Objective:
             self._teacher.to(self._config.device).requires_grad_(False)
         return self._teacher
 
-    def _teach(self, batch: Batch) -> Outputs:
+    def _teach(self, batch: TensorBatch) -> Outputs:
         with torch.no_grad():
             outputs: Outputs = self.teacher()(*batch.inputs)
         return outputs
@@ -74,7 +75,7 @@ class Objective:
             return output.clamp_min(1e-12).log()
         return functional.log_softmax(output, 1)
 
-    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+    def loss(self, outputs: Outputs, batch: TensorBatch) -> Tensor:
         """The scalar to minimise for one batch."""
         total = None
         if self._distill < 1:
@@ -119,7 +120,7 @@ class Objective:
             return "accuracy"
         return "agreement" if self._classes is not None else "fidelity"
 
-    def metric(self, outputs: Outputs, batch: Batch) -> float:
+    def metric(self, outputs: Outputs, batch: TensorBatch) -> float:
         """The mean over one batch of what `kind` says."""
         kind = self.kind
         if kind == "metric":

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alcs_onnx.data import Data
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.train.config import TrainConfig
-from alcs_onnx.train.data import Data
 from alcs_onnx.types import BoolArray, FloatArray, InitializerName, LayerName, WeightMask
 
 

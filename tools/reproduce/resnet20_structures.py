@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from alcs_onnx import train
+from alcs_onnx.data import DataOptions, Preprocess, load_data
 from alcs_onnx.documents import write_json
 from alcs_onnx.graph import load_model
 from alcs_onnx.pipeline.bench import BenchRequest, bench
@@ -58,8 +58,8 @@ def main() -> None:
     names = list(dict.fromkeys(names))
     files = [args.run / f"{name}.onnx" for name in names]
     dense = load_model(args.model)
-    options = train.DataOptions(preprocess=train.Preprocess.parse("imagenet"))
-    data = train.load_data(args.images, dense, options)
+    options = DataOptions(preprocess=Preprocess.parse("imagenet"))
+    data = load_data(args.images, dense, options)
     if data.test is None:
         parser.error(f"{args.images} holds no test images")
     request = BenchRequest(models=(args.model, *files), measuring=Measuring(iterations=300))

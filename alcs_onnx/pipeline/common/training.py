@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from alcs_onnx.data import Data, DataOptions, Preprocess, load_data
 from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.pipeline.common.verification import Check
 from alcs_onnx.pipeline.common.workload import Workload
@@ -20,7 +21,7 @@ from alcs_onnx.reporter import Reporter
 from alcs_onnx.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
-    from alcs_onnx.train import Data, Evaluation, TrainConfig, TrainHistory, TrainResult, TrainRun
+    from alcs_onnx.train import Evaluation, TrainConfig, TrainHistory, TrainResult, TrainRun
 
 Array = npt.NDArray[Any]
 
@@ -33,8 +34,8 @@ class Training:
     """Data and schedule of the training stages, and where they are saved on the way.
 
     `data` is a folder of images, an .npz file or `module:function`. `preprocess` and
-    `augment` are texts that `alcs_onnx.train.Preprocess` and `Augment` parse, and `config`
-    holds fields of `alcs_onnx.train.TrainConfig` that differ from their defaults: plain
+    `augment` are texts that `alcs_onnx.data.Preprocess` and `alcs_onnx.train.Augment` parse, and
+    `config` holds fields of `alcs_onnx.train.TrainConfig` that differ from their defaults: plain
     values, so that torch is needed only where something is trained.
     """
 
@@ -215,13 +216,13 @@ def open_trainer(
     from alcs_onnx import train
 
     config = train.TrainConfig(**{"seed": seed, **training.config})
-    options = train.DataOptions(
-        preprocess=train.Preprocess.parse(training.preprocess),
-        augment=train.Augment.parse(training.augment),
+    augment = train.Augment.parse(training.augment)
+    options = DataOptions(
+        preprocess=Preprocess.parse(training.preprocess),
         values={name: array for name, array in (feeds or {}).items() if name in given},
         seed=seed,
     )
-    data = train.load_data(training.data, dense, options)
+    data = train.augmented(load_data(training.data, dense, options), augment)
     for text in (*data.notes, *train.limits(dense), train.limited_rho(config)):
         if text:
             reporter.note(text)

@@ -4,45 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from alcs_onnx import ort
+from alcs_onnx.data import (
+    DataOptions,
+    ImageSamples,
+    Preprocess,
+    RuntimeBatch,
+    Samples,
+    load_data,
+    runtime_batches,
+)
 from alcs_onnx.graph import Model
-from alcs_onnx.pipeline.common.accuracy import runtime_batches
 from alcs_onnx.pipeline.compare.pair import ModelPair
 from alcs_onnx.pipeline.compare.request import CompareRequest
 
-if TYPE_CHECKING:
-    from alcs_onnx.train import Samples
-
 #: Random inputs that stand in where there is no data.
 RANDOM_SAMPLES = 8
-
-
-@dataclass(frozen=True)
-class InputBatch:
-    """`size` samples. A model of a fixed batch may be fed more, of which the rest is padding."""
-
-    feeds: ort.Feeds
-    size: int
-    targets: npt.NDArray[Any] | None = None
-
-    def singles(self, dynamic_batch: bool) -> Iterator[ort.Feeds]:
-        """The samples one by one, or the whole batch where the models fix its size."""
-        if not dynamic_batch:
-            yield self.feeds
-            return
-        for index in range(self.size):
-            yield {name: array[index : index + 1] for name, array in self.feeds.items()}
-
-    def without_padding(self, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """`output` without the rows of padding, where it has a row for each sample."""
-        fed = next((array.shape[0] for array in self.feeds.values() if array.ndim), self.size)
-        padded = self.size < fed and output.ndim > 0 and output.shape[0] == fed
-        return output[: self.size] if padded else output
 
 
 @dataclass(frozen=True)
@@ -51,7 +32,7 @@ class Inputs:
 
     told: str
     total: int | None
-    batches: Iterator[InputBatch]
+    batches: Iterator[RuntimeBatch]
     labelled: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -69,11 +50,11 @@ def inputs_of(request: CompareRequest, pair: ModelPair, signature: Model) -> Inp
 def random_inputs(pair: ModelPair, count: int, seed: int) -> Inputs:
     """`count` reproducible random inputs; in models of a fixed batch each is a whole batch."""
 
-    def batches() -> Iterator[InputBatch]:
+    def batches() -> Iterator[RuntimeBatch]:
         for index in range(count):
             feeds = pair.make_feeds(seed + index).feeds
             rows = next((array.shape[0] for array in feeds.values() if array.ndim), 1)
-            yield InputBatch(feeds, rows)
+            yield RuntimeBatch(feeds, rows)
 
     notes = list(pair.make_feeds(seed).notes)
     return Inputs(f"random inputs (seed {seed})", None, batches(), notes=notes)
@@ -85,15 +66,13 @@ def data_inputs(
     """The test samples of the data that `spec` names, or the training samples if it has no other.
 
     At most as many as `request` says: of images, which may be sorted by class, at equal distances;
-    of a loader the first. `values` are of inputs that the data need not give. Raises `AlcsError`
-    where torch is not installed, which reads the data, and `DataError` for data that does not fit.
+    of a loader the first. `values` are of inputs that the data need not give. Raises `DataError`
+    for data that does not fit.
     """
-    from alcs_onnx import train
-
-    preprocess = train.Preprocess.parse(request.preprocess)
-    options = train.DataOptions(preprocess=preprocess, values=values, seed=request.seed)
+    preprocess = Preprocess.parse(request.preprocess)
+    options = DataOptions(preprocess=preprocess, values=values, seed=request.seed)
     limit = request.samples
-    data = train.load_data(spec, signature, options)
+    data = load_data(spec, signature, options)
     chosen, part = (data.test, "test") if data.test is not None else (data.train, "training")
     notes = list(data.notes)
     labelled = chosen.labelled
@@ -101,9 +80,9 @@ def data_inputs(
         labelled = False
         notes.append("the data has a loss or metric of its own: no accuracy is counted")
     total = limit
-    if isinstance(chosen, train.ImageSamples):
+    if isinstance(chosen, ImageSamples):
         total = min(len(chosen), len(chosen) if limit is None else limit)
-        chosen = train.subset(chosen, np.arange(total) * len(chosen) // total)
+        chosen = chosen.subset(np.arange(total) * len(chosen) // total)
     return Inputs(
         f"{part} samples of {spec}",
         total,
@@ -113,11 +92,12 @@ def data_inputs(
     )
 
 
-def _limited(signature: Model, samples: Samples, limit: int | None) -> Iterator[InputBatch]:
+def _limited(signature: Model, samples: Samples, limit: int | None) -> Iterator[RuntimeBatch]:
     left = np.inf if limit is None else limit
-    for feeds, targets, size in runtime_batches(signature, samples):
-        size = int(min(size, left))
-        yield InputBatch(feeds, size, None if targets is None else targets[:size])
+    for batch in runtime_batches(signature, samples):
+        size = int(min(batch.size, left))
+        targets = None if batch.targets is None else batch.targets[:size]
+        yield RuntimeBatch(batch.feeds, size, targets)
         left -= size
         if left <= 0:
             return

@@ -14,26 +14,24 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from classifiers import classifier, patterns, save  # noqa: E402
 from onnx import helper  # noqa: E402
 from train_models import (  # noqa: E402
     CONFIG,
     PRUNABLE,
     InterruptedRunError,
     StopAfter,
-    classifier,
     dense,
     keep_largest,
     pattern_data,
-    patterns,
     prune,
     same,
-    save,
 )
 
+from alcs_onnx.data import Data, load_data  # noqa: E402
 from alcs_onnx.errors import AlcsError, DataError, OutputError, UnsupportedError  # noqa: E402
 from alcs_onnx.graph import Model, load_model  # noqa: E402
 from alcs_onnx.train import (  # noqa: E402
-    Data,
     Projection,
     Start,
     TrainConfig,
@@ -42,8 +40,8 @@ from alcs_onnx.train import (  # noqa: E402
     admm,
     evaluate,
     finetune,
-    load_data,
 )
+from alcs_onnx.train.batches import TensorBatch  # noqa: E402
 from alcs_onnx.train.finetune import cosine  # noqa: E402
 from alcs_onnx.train.penalty import automatic_rho  # noqa: E402
 
@@ -436,6 +434,7 @@ def test_importing_without_torch_says_what_to_install() -> None:
         "except AlcsError as error:\n    print(error)\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "training needs torch" in found.stdout
     assert "pip install alcs-onnx[train]" in found.stdout
     assert found.stdout.count("\n") == 1
 
@@ -468,7 +467,7 @@ def test_recalibration_restores_the_moments_of_every_channel(model: Model, data:
     pruned = {v: np.where(masks[k], model.initializers[v], 0) for k, v in PRUNABLE.items()}
     teacher, module = OnnxModule(model, inplace=False), OnnxModule(model, inplace=False)
     module.load(pruned)
-    inputs = next(iter(data.train.batches(320, training=True))).inputs
+    inputs = TensorBatch.of(next(iter(data.train.batches(320, training=True)))).inputs
     with torch.no_grad():
         before = module.tensors(*inputs)
     match_moments(model, module, teacher, inputs)

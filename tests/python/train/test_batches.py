@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from graph_helpers import Array, conv_weight, model, op, run, store  # noqa: E402
 
+from alcs_onnx.data import Data, DataOptions, load_data  # noqa: E402
 from alcs_onnx.differences import relative_difference  # noqa: E402
 from alcs_onnx.errors import AlcsError  # noqa: E402
 from alcs_onnx.graph import Model, load_model, serialize  # noqa: E402
@@ -21,10 +22,9 @@ from alcs_onnx.train import (  # noqa: E402
     TrainRun,
     finetune,
     limits,
-    load_data,
     verify,
 )
-from alcs_onnx.train.data import Data, DataOptions  # noqa: E402
+from alcs_onnx.train.batches import TensorBatch  # noqa: E402
 from alcs_onnx.train.verify import runtime_reference  # noqa: E402
 
 Rng = np.random.Generator
@@ -181,7 +181,7 @@ def test_inputs_beside_the_images_are_trained_with(tmp_path: Path, rng: Rng) -> 
     (batch,) = data.test.batches(8, training=False)
     assert batch.size == 8
     assert [tuple(x.shape) for x in batch.inputs] == [(), (4,), (8, 3, 8, 8), (8, 2)]
-    (found,) = OnnxModule(written)(*batch.inputs)
-    feeds = {i.name: x.numpy() for i, x in zip(written.inputs, batch.inputs, strict=True)}
+    (found,) = OnnxModule(written)(*TensorBatch.of(batch).inputs)
+    feeds = {i.name: x for i, x in zip(written.inputs, batch.inputs, strict=True)}
     (expected,) = run(serialize(written), feeds)
     assert relative_difference(found.numpy(force=True), expected) < 1e-5

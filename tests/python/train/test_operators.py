@@ -11,7 +11,8 @@ from onnx import helper, numpy_helper
 
 torch = pytest.importorskip("torch")
 
-from train_models import PRUNABLE, classifier, run_onnx, save  # noqa: E402
+from classifiers import classifier, save  # noqa: E402
+from train_models import PRUNABLE, run_onnx  # noqa: E402
 
 from alcs_onnx.differences import relative_difference  # noqa: E402
 from alcs_onnx.errors import AlcsError, ModelError, UnsupportedError  # noqa: E402

@@ -11,20 +11,20 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import train_models  # noqa: E402
+from classifiers import classifier  # noqa: E402
 from train_models import (  # noqa: E402
     CONFIG,
     PRUNABLE,
-    classifier,
     keep_largest,
     pattern_data,
     prune,
 )
 
 from alcs_onnx.codebooks import CODEBOOKS, get_codebook, quantize  # noqa: E402
+from alcs_onnx.data import Data  # noqa: E402
 from alcs_onnx.errors import AlcsError  # noqa: E402
 from alcs_onnx.graph import Model  # noqa: E402
 from alcs_onnx.train import (  # noqa: E402
-    Data,
     EpochRecord,
     Start,
     TrainConfig,

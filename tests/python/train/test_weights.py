@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from graph_helpers import assert_same, conv_weight, feed, load, model, op, run  # noqa: E402
 
+from alcs_onnx.data import load_data  # noqa: E402
 from alcs_onnx.errors import ModelError, UnsupportedError  # noqa: E402
 from alcs_onnx.graph import Model, conv_layers, load_model, serialize  # noqa: E402
 from alcs_onnx.structures import reason_dense  # noqa: E402
@@ -21,7 +22,6 @@ from alcs_onnx.train import (  # noqa: E402
     TrainRun,
     finetune,
     limits,
-    load_data,
     verify,
     weights_of,
 )

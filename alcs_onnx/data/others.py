@@ -8,35 +8,41 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
+from alcs_onnx.types import IntArray
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GivenInput:
     """An input whose values are given; `counts_samples`: its first axis, repeated as needed."""
 
-    value: Tensor
+    value: Array
     counts_samples: bool
 
     @classmethod
     def of(cls, model: Model, name: str, value: Array) -> GivenInput:
         """`value` has the model's own shape of the input."""
-        return cls(torch.from_numpy(np.array(value)), name in model.sample_inputs)
+        return cls(np.array(value), name in model.sample_inputs)
 
-    def repeated(self, samples: int) -> Tensor:
+    def rows(self, samples: IntArray) -> Array:
+        """The values of the samples of these numbers."""
+        if not self.counts_samples:
+            return self.value
+        chosen: Array = self.value[samples]
+        return chosen
+
+    def repeated(self, samples: int) -> Array:
         """The value for so many samples."""
         if not self.counts_samples:
             return self.value
-        return self.value[torch.arange(samples) % self.value.shape[0]]
+        return self.rows(np.arange(samples) % self.value.shape[0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OtherInputs:
     """The inputs beside the image, in graph order, which has `place` among all of them."""
 
@@ -57,7 +63,7 @@ class OtherInputs:
         found = tuple(GivenInput.of(model, name, values[name]) for name in others)
         return cls(found, names.index(image))
 
-    def beside(self, images: Tensor) -> tuple[Tensor, ...]:
+    def beside(self, images: Array) -> tuple[Array, ...]:
         """All inputs in graph order, for a batch of images."""
         found = [given.repeated(images.shape[0]) for given in self.inputs]
         return (*found[: self.place], images, *found[self.place :])

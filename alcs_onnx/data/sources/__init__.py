@@ -1,18 +1,20 @@
 """The kinds of data that can be loaded, in the order in which they are tried.
 
-A source is one file with two functions: `matches(spec)`, whether the specification is one of its
-kind, and `load(spec, model, options)`. To add a source, write the file and add it to `SOURCES`.
+A source is one file with three functions: `matches(spec)`, whether the specification is one of its
+kind, `load(spec, model, options)`, what to train with, and `pictures(spec, model, options)`, what
+to calibrate with. To add a source, write the file and add it to `SOURCES`.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from alcs_onnx.data.options import DataOptions, PictureOptions
+from alcs_onnx.data.pool import Pool
+from alcs_onnx.data.samples import Data
+from alcs_onnx.data.sources import folder, function, npz
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.train.data.options import DataOptions
-from alcs_onnx.train.data.samples import Data
-from alcs_onnx.train.data.sources import folder, function, npz
 
 
 class Source(Protocol):
@@ -26,6 +28,10 @@ class Source(Protocol):
         """Load `spec` for `model`; raises `DataError` where it does not fit."""
         ...
 
+    def pictures(self, spec: str, model: Model, options: PictureOptions) -> Pool:
+        """What `spec` offers to calibrate with; raises `DataError` where it does not fit."""
+        ...
+
 
 #: The first that matches wins.
 SOURCES: tuple[Source, ...] = (folder, function, npz)
@@ -36,9 +42,14 @@ def load_data(spec: str, model: Model, options: DataOptions | None = None) -> Da
 
     Raises `DataError` where it is missing, malformed, or does not fit the model.
     """
+    return find_source(spec).load(spec, model, options or DataOptions())
+
+
+def find_source(spec: str) -> Source:
+    """The source that `spec` is of; raises `DataError` where there is none."""
     for source in SOURCES:
         if source.matches(spec):
-            return source.load(spec, model, options or DataOptions())
+            return source
     raise DataError(
         f"data '{spec}' not found: give a folder of images, an .npz file or module:function"
     )

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
-from alcs_onnx.types import IntArray
+from alcs_onnx.types import IntArray, Shape
 
 Array = npt.NDArray[Any]
 
@@ -47,13 +45,18 @@ class ImageInput:
             )
         info = images[0]
         _, a, b, c = info.shape
-        first = layout == "NCHW" or (layout == "auto" and not (c in (1, 3, 4) and a not in (1, 3)))
+        first = layout == "NCHW" or (layout == "auto" and channels_first(info.shape))
         return cls(info.name, *((a, b, c) if first else (c, a, b)), first)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
         return self.channels, self.height, self.width
+
+
+def channels_first(shape: Shape) -> bool:
+    """Whether an image input of this shape is NCHW, as far as it tells, and not NHWC."""
+    return not (shape[3] in (1, 3, 4) and shape[1] not in (1, 3))
 
 
 def class_count(model: Model) -> int | None:
@@ -87,7 +90,7 @@ def check_labels(labels: Array, samples: int, classes: int | None, where: str) -
     return result
 
 
-def check_images(pixels: Array, image: ImageInput, where: str) -> Tensor:
+def check_images(pixels: Array, image: ImageInput, where: str) -> Array:
     """Images as [N, C, H, W], uint8 or float32, converted from NHWC or, in grey, NHW.
 
     Raises `DataError` for another shape, an unusable element type, or values not finite.
@@ -115,4 +118,4 @@ def check_images(pixels: Array, image: ImageInput, where: str) -> Tensor:
                     f"{where}: sample {int((~finite).argmax())} contains NaN or infinity"
                 )
         array = array.astype(np.float32)
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return np.ascontiguousarray(array)

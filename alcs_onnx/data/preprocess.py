@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
+import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.types import FloatArray
 
 PRESETS = {
     "none": "",
@@ -63,15 +64,18 @@ class Preprocess:
             parts.get("layout", "auto"),
         )
 
-    def apply(self, pixels: Tensor) -> Tensor:
+    def apply(self, pixels: npt.NDArray[Any]) -> FloatArray:
         """[N, C, H, W] pixels of any type → float32 [N, C, H, W], in the model's units."""
         scale = self.scale
         if scale is None:
-            scale = 1.0 if pixels.is_floating_point() else 1 / 255
-        mean = torch.tensor(self.mean, dtype=torch.float64).reshape(1, -1, 1, 1)
-        std = torch.tensor(self.std, dtype=torch.float64).reshape(1, -1, 1, 1)
-        factor, offset = (scale / std).float(), (-mean / std).float()
-        return torch.addcmul(offset, pixels.float(), factor)
+            scale = 1.0 if pixels.dtype.kind == "f" else 1 / 255
+        mean = np.array(self.mean, np.float64).reshape(1, -1, 1, 1)
+        std = np.array(self.std, np.float64).reshape(1, -1, 1, 1)
+        factor, offset = (scale / std).astype(np.float32), (-mean / std).astype(np.float32)
+        # Converted on the way, and then in place: a second array would cost more than the sums.
+        result: FloatArray = np.multiply(pixels, factor, dtype=np.float32, casting="same_kind")
+        result += offset
+        return result
 
     def check_channels(self, channels: int) -> None:
         """Raise `AlcsError` unless mean and std fit `channels`."""
@@ -89,46 +93,3 @@ def _number(text: str) -> float:
         return float(numerator) / float(denominator or 1)
     except (ValueError, ZeroDivisionError):
         raise AlcsError(f"'{text}' in the preprocessing is not a number") from None
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Random changes of training batches: horizontal flips, and crops after padding.
-
-    `crop` is the padding in pixels on every side before an H×W window is cut at random.
-    Padding is zero in the model's units, that is the mean.
-    """
-
-    flip: bool = False
-    crop: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> Augment:
-        """Parse `flip,crop=4`, or `none`; raises `AlcsError` for anything else."""
-        flip, crop = False, 0
-        for part in filter(None, (p.strip() for p in text.split(","))):
-            key, _, value = part.partition("=")
-            if key == "flip" and not value:
-                flip = True
-            elif key == "crop" and value.isdigit():
-                crop = int(value)
-            elif part != "none":
-                raise AlcsError(f"augmentation '{part}' is not understood: write flip,crop=4")
-        return cls(flip, crop)
-
-    def apply(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Change [N, C, H, W] images, each in its own way, drawing from `generator`."""
-        count, _, height, width = images.shape
-        if self.flip:
-            flipped = torch.rand(count, generator=generator) < 0.5
-            images = torch.where(flipped.reshape(-1, 1, 1, 1), images.flip(3), images)
-        if self.crop:
-            size = 2 * self.crop + 1
-            top = torch.randint(size, (count, 1), generator=generator)
-            left = torch.randint(size, (count, 1), generator=generator)
-            rows = (top + torch.arange(height)).reshape(count, 1, height, 1)
-            columns = (left + torch.arange(width)).reshape(count, 1, 1, width)
-            padded = functional.pad(images, [self.crop] * 4)
-            channels = torch.arange(images.shape[1]).reshape(1, -1, 1, 1)
-            images = padded[torch.arange(count).reshape(-1, 1, 1, 1), channels, rows, columns]
-        return images
