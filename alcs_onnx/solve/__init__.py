@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alcs_onnx.solve.counts import KeepTarget, kept_counts
     from alcs_onnx.solve.knapsack import group_knapsack
     from alcs_onnx.solve.projection import MIN_DENSITY, project, reachable_range
-    from alcs_onnx.solve.regions import RegionChoice, frontier, int8_regions
+    from alcs_onnx.solve.regions import RegionChoice, candidates, frontier, int8_regions
 else:
     __getattr__ = exports(
         __name__,
@@ -25,7 +25,7 @@ else:
             "counts": ["KeepTarget", "kept_counts"],
             "knapsack": ["group_knapsack"],
             "projection": ["MIN_DENSITY", "project", "reachable_range"],
-            "regions": ["RegionChoice", "frontier", "int8_regions"],
+            "regions": ["RegionChoice", "candidates", "frontier", "int8_regions"],
         },
     )
 
@@ -37,6 +37,7 @@ __all__ = [
     "KeepTarget",
     "RegionChoice",
     "best_channels",
+    "candidates",
     "frontier",
     "group_knapsack",
     "int8_regions",

@@ -22,6 +22,8 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.latency import NodeCost, PrecisionCosts
 
+#: What candidates take the conversions to cost, of what was measured.
+PRICE_FACTORS = (1.0, 2.0, 0.5)
 #: All finite capacities together, in whole units: scipy's flows are 32-bit integers.
 _MOST_UNITS = 2**30
 #: The smallest unit of capacities, one nanosecond (ms).
@@ -74,6 +76,16 @@ def int8_regions(
     if not isfinite(costs.latency(chosen)):
         raise AlcsError("no choice of float32 and int8 nodes is possible")
     return chosen
+
+
+def candidates(costs: PrecisionCosts) -> tuple[frozenset[str], ...]:
+    """The choices of int8 nodes worth building and measuring, each once.
+
+    None, all that can be int8, and the fastest by the costs: as they are, and with conversions
+    twice and half as expensive, since these are what the costs know least about.
+    """
+    cuts = (int8_regions(costs.with_prices(factor)) for factor in PRICE_FACTORS)
+    return tuple(dict.fromkeys((frozenset[str](), costs.quantizable, *cuts)))
 
 
 def frontier(

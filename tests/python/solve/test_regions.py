@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.latency import NodeCost, PrecisionCosts, TensorCost
-from alcs_onnx.solve import frontier, int8_regions
+from alcs_onnx.solve import candidates, frontier, int8_regions
 
 #: Times of the tests are whole microseconds.
 US = 1e-3
@@ -150,6 +150,14 @@ def test_a_few_corners_are_those_that_matter_most():
 def test_a_model_that_takes_seconds_is_cut_as_well():
     costs = chain((4000.0, 100.0), (100.0, 9000.0), (4000.0, 100.0), quantize=5.0, dequantize=5.0)
     assert int8_regions(costs) == {"n0", "n2"}
+
+
+def test_candidates_are_few_and_different():
+    costs = chain((1.0, 4.0), (9.0, 6.5), (1.0, None), (9.0, 1.0), (1.0, 2.0))
+    found = candidates(costs)
+    assert [set(int8) for int8 in found] == [set(), {"n0", "n1", "n3", "n4"}, {"n1", "n3"}, {"n3"}]
+    assert candidates(chain((1.0, None))) == (frozenset(),)
+    assert candidates(chain((5.0, 1.0))) == (frozenset(), frozenset(["n0"]))
 
 
 @pytest.mark.parametrize("bad", [-1.0, float("nan")])
