@@ -11,6 +11,13 @@ from alcs_onnx.latency.contributions import (
 )
 from alcs_onnx.latency.estimator import Estimator, LayerEstimate, restricted
 from alcs_onnx.latency.overhead import without_overhead
+from alcs_onnx.latency.precision import (
+    NodeCost,
+    PrecisionCosts,
+    TensorCost,
+    least_disturbed,
+    measured_costs,
+)
 from alcs_onnx.latency.profile import SparseModels, kept_groups, profile
 from alcs_onnx.latency.runner import Runner
 from alcs_onnx.latency.store import load_channel_table, load_table, save_table
@@ -19,16 +26,21 @@ __all__ = [
     "ChannelEstimator",
     "Estimator",
     "LayerEstimate",
+    "NodeCost",
+    "PrecisionCosts",
     "ReducedModels",
     "Runner",
     "SparseModels",
+    "TensorCost",
     "attribute",
     "break_down",
     "contribution",
     "kept_groups",
+    "least_disturbed",
     "load_channel_table",
     "load_table",
     "measure_contributions",
+    "measured_costs",
     "predict_contributions",
     "profile",
     "restricted",

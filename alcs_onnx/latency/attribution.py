@@ -77,24 +77,22 @@ def attribute(model: Model, profile: NodeTimes) -> tuple[NodeRun, ...]:
     """
     runs: dict[str, NodeRun] = {}
     fused: dict[str, str] = {}
-    taken: set[str] = set()
-    convs = [node.name for node in model.nodes if "Conv" in node.op_type]
-    for name, ran in find_convs(model, convs, profile).items():
+    convs = _convs(model, profile)
+    for ran, name in convs.items():
         runs[name] = NodeRun(name, profile.nodes[ran], profile.op_types[ran])
-        taken.add(ran)
         fused |= dict.fromkeys(_fused_before(model, name, ran), name)
     shared_out: set[str] = set()  # operators whose nodes without a place were given one
     for name, ms in replaced_times(model, profile).items():
         parts = GATE_PARTS[model.node(name).op_type]
         runs[name] = NodeRun(name, ms, "+".join(parts))
         shared_out.update(parts)
-    names = {node.name for node in model.nodes}
     added: dict[str, NodeRun] = {}
+    found = places(model, profile)
     for ran, ms in profile.nodes.items():
-        if ran in taken:
+        if ran in convs:
             continue
         op_type = profile.op_types[ran]
-        place = _place(model, names, ran)
+        place = found.get(ran)
         if place:
             before = runs.get(place, NodeRun(place, 0.0, op_type))
             runs[place] = replace(before, ms=before.ms + ms)
@@ -108,6 +106,23 @@ def attribute(model: Model, profile: NodeTimes) -> tuple[NodeRun, ...]:
         runs.get(node.name) or NodeRun(node.name, 0.0, "", fused[node.name]) for node in model.nodes
     ]
     return (*own, *added.values())
+
+
+def places(model: Model, profile: NodeTimes) -> dict[str, str]:
+    """The node of `model` that each node of the profile is; without those the runtime added."""
+    names = {node.name for node in model.nodes}
+    found = _convs(model, profile)
+    for ran in profile.nodes:
+        place = found.get(ran) or _place(model, names, ran)
+        if place:
+            found[ran] = place
+    return found
+
+
+def _convs(model: Model, profile: NodeTimes) -> dict[str, str]:
+    """The convolutions by the names they ran under."""
+    convs = [node.name for node in model.nodes if "Conv" in node.op_type]
+    return {ran: name for name, ran in find_convs(model, convs, profile).items()}
 
 
 def _place(model: Model, names: set[str], ran: str) -> str:

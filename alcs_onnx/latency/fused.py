@@ -26,7 +26,9 @@ FUSIBLE_IN_GEMM = ops_with(lambda op: op.in_gemm)
 #: What the runtime appends to a name, and to one that is taken.
 _SUFFIX = re.compile(r"(_nchwc(_token_\d+|_\d+)?|_token_\d+|_new_reshape)$")
 #: What it appends to the name of a node that it makes of several: the last or the main one's.
-_PRODUCT_SUFFIX = re.compile(r"/((QuickGelu|MatmulTranspose)Fusion/.*|MatMulAddFusion)$")
+_PRODUCT_SUFFIX = re.compile(
+    r"/((QuickGelu|MatmulTranspose)Fusion/.*|MatMulAddFusion|Gather(Slice)?ToSplitFusion)$"
+)
 #: What it puts before the name of a Gemm or Conv that an activation was fused into, and before the
 #: tensor of a float16 node that it runs in float32.
 _PREFIX = re.compile(r"^(fused |InsertedPrecisionFreeCast_)")

@@ -7,6 +7,7 @@ between the two clock readings, about two microseconds per node.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -37,7 +38,7 @@ def without_overhead(times: ModelTimes) -> tuple[NodeTimes, float]:
     profile = times.profile
     overhead = _level(list(profile.nodes.values()), float(np.median(times.wall)))
     nodes = {name: max(ms - overhead, 0.0) for name, ms in profile.nodes.items()}
-    return NodeTimes(nodes, profile.op_types), overhead
+    return replace(profile, nodes=nodes), overhead
 
 
 def _level(durations: list[float], total: float) -> float:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from alcs_onnx.solve.counts import KeepTarget, kept_counts
     from alcs_onnx.solve.knapsack import group_knapsack
     from alcs_onnx.solve.projection import MIN_DENSITY, project, reachable_range
+    from alcs_onnx.solve.regions import RegionChoice, candidates, frontier, int8_regions
 else:
     __getattr__ = exports(
         __name__,
@@ -24,6 +25,7 @@ else:
             "counts": ["KeepTarget", "kept_counts"],
             "knapsack": ["group_knapsack"],
             "projection": ["MIN_DENSITY", "project", "reachable_range"],
+            "regions": ["RegionChoice", "candidates", "frontier", "int8_regions"],
         },
     )
 
@@ -33,8 +35,12 @@ __all__ = [
     "RULES",
     "SOLVERS",
     "KeepTarget",
+    "RegionChoice",
     "best_channels",
+    "candidates",
+    "frontier",
     "group_knapsack",
+    "int8_regions",
     "kept_counts",
     "project",
     "reachable_range",

@@ -8,8 +8,8 @@ from alcs_onnx.lazy import exports
 from alcs_onnx.target.registry import SCHEMES, get_target
 
 if TYPE_CHECKING:
-    from alcs_onnx.target.base import ModelTimes, NodeTimes, Target
+    from alcs_onnx.target.base import ModelTimes, NodeTimes, Target, TensorType
 else:
-    __getattr__ = exports(__name__, {"base": ["ModelTimes", "NodeTimes", "Target"]})
+    __getattr__ = exports(__name__, {"base": ["ModelTimes", "NodeTimes", "Target", "TensorType"]})
 
-__all__ = ["SCHEMES", "ModelTimes", "NodeTimes", "Target", "get_target"]
+__all__ = ["SCHEMES", "ModelTimes", "NodeTimes", "Target", "TensorType", "get_target"]

@@ -10,7 +10,8 @@ process that started it.
      "lead_in": n, "pause": seconds}                     -> {}
     {"do": "warm", "count": n}                           -> {}
     {"do": "run", "count": n}                            -> {"ms": [...]}
-    {"do": "nodes"}                                      -> {"nodes": {...}, "op_types": {...}}
+    {"do": "nodes"}                                      -> {"nodes": {...}, "op_types": {...},
+                                                             "reads": {...}, "writes": {...}}
 
 A failure is answered with {"error": class name, "text": one line}.
 """
@@ -56,7 +57,7 @@ class Agent:
             case "nodes":
                 runner = self._loaded()
                 times = read_profile(runner.session.end_profiling(), runner.turns)
-                return {"nodes": dict(times.nodes), "op_types": dict(times.op_types)}
+                return asdict(times)
             case unknown:
                 raise TargetError(f"the measuring agent does not know the request {unknown!r}")
 

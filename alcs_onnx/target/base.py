@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from alcs_onnx.ort import Feeds, Samples
@@ -13,17 +13,31 @@ from alcs_onnx.types import Machine
 
 
 @dataclass(frozen=True)
+class TensorType:
+    """Element type, as the runtime calls it (`float`, `uint8`), and shape of a tensor that a node
+    reads or writes."""
+
+    element: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class NodeTimes:
     """What the runtime's profiler says about the nodes of one model.
 
     `nodes[name]` is the node's duration in ms: the mean over the recorded runs without
     the shortest and the longest quarter. `op_types[name]` is what ran, after the
     runtime's own fusions. The profiler counts whole microseconds and its own overhead of
-    about two per node; see `alcs_onnx.latency.profile`.
+    about two per node; see `alcs_onnx.latency.profile`. Nodes are in the order in which they ran.
+
+    `reads[name]` is the first tensor that the node reads and `writes[name]` the first one that it
+    writes, in the memory layout that the runtime has chosen; absent where the profile has none.
     """
 
     nodes: Mapping[str, float]
     op_types: Mapping[str, str]
+    reads: Mapping[str, TensorType] = field(default_factory=dict)
+    writes: Mapping[str, TensorType] = field(default_factory=dict)
 
     @property
     def total(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import TargetError
-from alcs_onnx.target.base import NodeTimes
+from alcs_onnx.target.base import NodeTimes, TensorType
 
 _NODE_SUFFIX = "_kernel_time"
 #: Share of the runs dropped at each end: interrupted runs are longer by milliseconds, and
@@ -31,7 +31,11 @@ def read_profile(path: Path, turns: Sequence[int]) -> NodeTimes:
         events = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise TargetError(f"the runtime's profile cannot be read: {error}") from error
-    names, op_types, durations = _node_matrix(events)
+    nodes = _outermost(events)
+    names, op_types, durations = _node_matrix(events, nodes)
+    reads, writes = (
+        _first_tensors(nodes, op_types, f"{side}_type_shape") for side in ("input", "output")
+    )
     runs = sum(abs(turn) for turn in turns)
     if durations.shape[0] != runs:
         raise TargetError(
@@ -40,11 +44,11 @@ def read_profile(path: Path, turns: Sequence[int]) -> NodeTimes:
         )
     recorded = np.concatenate([np.full(abs(turn), turn > 0) for turn in turns])
     means = _trimmed_mean(durations[recorded]) / 1e3
-    return NodeTimes(dict(zip(names, means.tolist(), strict=True)), op_types)
+    return NodeTimes(dict(zip(names, means.tolist(), strict=True)), op_types, reads, writes)
 
 
 def _node_matrix(
-    events: Sequence[dict[str, Any]],
+    events: Sequence[dict[str, Any]], nodes: Sequence[dict[str, Any]]
 ) -> tuple[list[str], dict[str, str], npt.NDArray[np.float64]]:
     """Node names, their operators, and durations in microseconds [runs, nodes]."""
     runs = sorted(
@@ -56,8 +60,8 @@ def _node_matrix(
     index: dict[str, int] = {}
     op_types: dict[str, str] = {}
     cells: list[tuple[int, int, float]] = []
-    for event in _outermost(events):
-        name = str(event["name"]).removesuffix(_NODE_SUFFIX)
+    for event in nodes:
+        name = _node_name(event)
         run = int(np.searchsorted(starts, float(event["ts"]), side="right")) - 1
         if run < 0:  # constant folding while the session was created
             continue
@@ -68,6 +72,23 @@ def _node_matrix(
         rows, columns, values = zip(*cells, strict=True)
         np.add.at(matrix, (np.array(rows), np.array(columns)), np.array(values))
     return list(index), op_types, matrix
+
+
+def _first_tensors(
+    events: Sequence[dict[str, Any]], names: Collection[str], field: str
+) -> dict[str, TensorType]:
+    """The first tensor of each of the nodes in `field`: a list of `{element type: shape}`."""
+    found: dict[str, TensorType] = {}
+    for event in events:
+        name, tensors = _node_name(event), event.get("args", {}).get(field)
+        if tensors and name in names and name not in found:
+            ((element, shape),) = tensors[0].items()
+            found[name] = TensorType(str(element), tuple(shape))
+    return found
+
+
+def _node_name(event: dict[str, Any]) -> str:
+    return str(event["name"]).removesuffix(_NODE_SUFFIX)
 
 
 def _outermost(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ import numpy as np
 import alcs_onnx.errors
 from alcs_onnx.errors import AlcsError, TargetError
 from alcs_onnx.ort import Feeds, Samples
-from alcs_onnx.target.base import NodeTimes
+from alcs_onnx.target.base import NodeTimes, TensorType
 
 _COMMAND = (sys.executable, "-m", "alcs_onnx.target.agent")
 #: Loading a large model takes seconds, a turn of runs too; nothing sane takes longer.
@@ -140,7 +140,11 @@ class Worker:
     def nodes(self) -> NodeTimes:
         """The node times of a model that was loaded with a profile."""
         reply = self.ask({"do": "nodes"})
-        return NodeTimes(reply["nodes"], reply["op_types"])
+        reads, writes = (
+            {name: TensorType(kind["element"], tuple(kind["shape"])) for name, kind in side.items()}
+            for side in (reply["reads"], reply["writes"])
+        )
+        return NodeTimes(reply["nodes"], reply["op_types"], reads, writes)
 
     def close(self) -> None:
         """End the process: first by ending its input, then by force. May be repeated."""

@@ -32,7 +32,7 @@ from alcs_onnx.latency import (
     save_table,
     without_overhead,
 )
-from alcs_onnx.latency.fused import dense_times
+from alcs_onnx.latency.fused import dense_times, stem
 from alcs_onnx.ort import get_library_path
 from alcs_onnx.reporter import SILENT
 from alcs_onnx.rewrite import random_model
@@ -553,3 +553,8 @@ def test_the_files_fields_are_the_tables(table, tmp_path):
     path = tmp_path / "table.json"
     save_table(table, path)
     assert set(json.loads(path.read_text())) == {"kind", "schema", *asdict(table)}
+
+
+def test_what_the_runtime_makes_of_gathers_is_found_again():
+    for fusion in ("GatherSliceToSplitFusion", "GatherToSplitFusion"):
+        assert stem(f"shuffle/{fusion}") == "shuffle"

@@ -14,7 +14,7 @@ import pytest
 import timing_models
 
 from alcs_onnx.errors import AlcsError, ModelError, TargetError
-from alcs_onnx.target import get_target
+from alcs_onnx.target import TensorType, get_target
 from alcs_onnx.target import machine as machine_module
 from alcs_onnx.target.agent import serve
 from alcs_onnx.target.machine import describe
@@ -142,8 +142,9 @@ def test_the_library_is_identified_by_its_content(monkeypatch, tmp_path):
 # --- profiles
 
 
-def event(name, ts, dur, cat="Node", op="Conv"):
-    return {"cat": cat, "name": name, "ts": ts, "dur": dur, "args": {"op_name": op}}
+def event(name, ts, dur, cat="Node", op="Conv", **args):
+    args = {"op_name": op, **args}
+    return {"cat": cat, "name": name, "ts": ts, "dur": dur, "args": args}
 
 
 def test_a_profile_is_averaged_over_recorded_runs_without_extremes(tmp_path):
@@ -184,6 +185,21 @@ def test_nodes_in_the_body_of_another_count_with_it(tmp_path):
     assert times.nodes == pytest.approx({"before": 0.004, "outer": 0.015, "inner": 0.006})
 
 
+def test_a_profile_has_the_first_tensors_of_a_node(tmp_path):
+    read = [{"uint8": [1, 8, 8, 3]}, {"float": []}]
+    events = [
+        event("folded_kernel_time", 5, 9, input_type_shape=read, output_type_shape=read),
+        event("a_kernel_time", 101, 4, input_type_shape=read, output_type_shape=[{"float": [2]}]),
+        event("b_kernel_time", 106, 4, input_type_shape=[]),
+        event("model_run", 100, 30, cat="Session"),
+    ]
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(events))
+    times = read_profile(path, [1])
+    assert times.reads == {"a": TensorType("uint8", (1, 8, 8, 3))}
+    assert times.writes == {"a": TensorType("float", (2,))}
+
+
 def test_a_profile_of_other_runs_or_no_profile_is_refused(tmp_path):
     path = tmp_path / "p.json"
     path.write_text(json.dumps([event("model_run", 1, 5, cat="Session")]))
@@ -219,6 +235,8 @@ def test_nodes_are_timed(threads):
     ]
     for item in times:
         assert set(item.profile.op_types.values()) == {"Sigmoid"}
+        tensor = TensorType("float", (1, 4, 32, 32))
+        assert set(item.profile.reads.values()) == set(item.profile.writes.values()) == {tensor}
         assert item.wall.shape == (8,)
         assert 0 < item.profile.total < 1e4
 
