@@ -28,6 +28,7 @@ from alcs_onnx.graph.proto import (
     value_info,
 )
 from alcs_onnx.graph.surgeon import read_nodes, write_model
+from alcs_onnx.graph.upgrade import default_opset, upgrade
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.serialized import Serialized, StoredModel
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_VERSION
@@ -39,9 +40,12 @@ _LIMIT = 2**31 - 2**26
 _IR_OF_CONSTANTS = 4
 
 
-def loadable(model: Model) -> Serialized:
-    """The model as the runtime loads it: bytes, beyond 2 GB a temporary file and its weights."""
-    proto, initializers = _finished(model)
+def loadable(model: Model, least_opset: int = 0) -> Serialized:
+    """The model as the runtime loads it: bytes, beyond 2 GB a temporary file and its weights.
+
+    Where its opset is below `least_opset` (13 at most) the file is raised to that.
+    """
+    proto, initializers = _finished(model, least_opset)
     if not _too_large(initializers):
         return _whole(proto, initializers)
     folder = tempfile.TemporaryDirectory(prefix="alcs-", ignore_cleanup_errors=True)
@@ -50,9 +54,12 @@ def loadable(model: Model) -> Serialized:
     return stored
 
 
-def serialize(model: Model) -> bytes:
-    """The model as ONNX bytes, function definitions included; `ModelError` beyond 2 GB."""
-    proto, initializers = _finished(model)
+def serialize(model: Model, least_opset: int = 0) -> bytes:
+    """The model as ONNX bytes, function definitions included; `ModelError` beyond 2 GB.
+
+    Where its opset is below `least_opset` (13 at most) the file is raised to that.
+    """
+    proto, initializers = _finished(model, least_opset)
     if _too_large(initializers):
         raise ModelError("the model is larger than 2 GB and can only be saved to a file")
     return _whole(proto, initializers)
@@ -108,19 +115,37 @@ def _add_initializers(graph: onnx.GraphProto, tensors: Iterable[onnx.TensorProto
         graph.initializer.append(tensor)
 
 
-def _finished(model: Model) -> tuple[onnx.ModelProto, Mapping[str, Array]]:
+def _finished(model: Model, least_opset: int = 0) -> tuple[onnx.ModelProto, Mapping[str, Array]]:
     """The message without its initializers, and these."""
     if model.origin is None:
         functions = used_functions(model.nodes, model.opset)
+        arrays = model.initializers
         proto = write_model(model, declare_large=True, functions=functions)
-        _undeclare(proto, model)
-        return proto, model.initializers
-    return _edited(model, model.origin)
+        _undeclare(proto, arrays)
+    else:
+        proto, arrays = _edited(model, model.origin)
+    if default_opset(proto.opset_import) < least_opset:
+        proto = _raised(proto, arrays, least_opset)
+    return proto, arrays
 
 
-def _undeclare(proto: onnx.ModelProto, model: Model) -> None:
-    inputs = {info.name for info in model.inputs}
-    kept = [info for info in proto.graph.input if info.name in inputs]
+def _raised(proto: onnx.ModelProto, arrays: Mapping[str, Array], opset: int) -> onnx.ModelProto:
+    """A copy of a message without its initializers, which the rules see as inputs."""
+    declared = onnx.ModelProto()
+    declared.CopyFrom(proto)
+    del declared.graph.initializer[:]  # they have their documentation only
+    declared.graph.input.extend(
+        value_info(name, array.dtype, array.shape) for name, array in arrays.items()
+    )
+    raised = upgrade(declared, opset)
+    _undeclare(raised, arrays)
+    raised.graph.initializer.extend(proto.graph.initializer)
+    return raised
+
+
+def _undeclare(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
+    """Leave inputs and initializers that are in `arrays` to these."""
+    kept = [info for info in proto.graph.input if info.name not in arrays]
     del proto.graph.input[:], proto.graph.initializer[:]
     proto.graph.input.extend(kept)
 
