@@ -45,13 +45,17 @@ def loadable(model: Model, least_opset: int = 0) -> Serialized:
 
     Where its opset is below `least_opset` (13 at most) the file is raised to that.
     """
-    proto, initializers = _finished(model, least_opset)
-    if not _too_large(initializers):
+    return stored(*_finished(model, least_opset))
+
+
+def stored(proto: onnx.ModelProto, initializers: Mapping[str, Array]) -> Serialized:
+    """The same of a message without its initializers, which is changed."""
+    if not too_large(initializers):
         return _whole(proto, initializers)
     folder = tempfile.TemporaryDirectory(prefix="alcs-", ignore_cleanup_errors=True)
-    stored = StoredModel(Path(folder.name) / "model.onnx", folder)
-    _save_external(proto, initializers, stored.path)
-    return stored
+    result = StoredModel(Path(folder.name) / "model.onnx", folder)
+    _save_external(proto, initializers, result.path)
+    return result
 
 
 def serialize(model: Model, least_opset: int = 0) -> bytes:
@@ -60,7 +64,7 @@ def serialize(model: Model, least_opset: int = 0) -> bytes:
     Where its opset is below `least_opset` (13 at most) the file is raised to that.
     """
     proto, initializers = _finished(model, least_opset)
-    if _too_large(initializers):
+    if too_large(initializers):
         raise ModelError("the model is larger than 2 GB and can only be saved to a file")
     return _whole(proto, initializers)
 
@@ -79,7 +83,7 @@ def save_model(model: Model, path: str | Path, reporter: Reporter = SILENT) -> N
             reporter.note(
                 f"function '{name}' is written out where it is called: layers changed in it"
             )
-    if _too_large(initializers):
+    if too_large(initializers):
         _save_external(proto, initializers, path)
     else:
         write_atomically(path, _whole(proto, initializers))
@@ -92,7 +96,8 @@ def _inlined(file: onnx.ModelProto, written: onnx.ModelProto) -> list[str]:
     return sorted(name for key, name in names.items() if after[key] < before[key])
 
 
-def _too_large(initializers: Mapping[str, Array]) -> bool:
+def too_large(initializers: Mapping[str, Array]) -> bool:
+    """Whether they do not fit into one message."""
     return sum(array.nbytes for array in initializers.values()) > _LIMIT
 
 
