@@ -22,11 +22,11 @@ from alcs_onnx.errors import DataError
 from alcs_onnx.graph.message import Message
 from alcs_onnx.graph.model import Array
 from alcs_onnx.graph.proto import ONNX_ERRORS, free_name
-from alcs_onnx.ort import Feeds, Session, Value, create_session
+from alcs_onnx.ort import Feeds, Session, Value, check_runtime, create_session
 from alcs_onnx.quantization.operators import INT8_OPS
 from alcs_onnx.quantization.quiet import quiet
 from alcs_onnx.quantization.registry import CALIBRATORS
-from alcs_onnx.quantization.values import Ranges
+from alcs_onnx.quantization.values import LEAST_RUNTIME, Ranges
 from alcs_onnx.serialized import Serialized, StoredModel
 
 
@@ -35,8 +35,10 @@ def calibrate(source: Serialized, pictures: Iterable[Feeds], calibrator: str = "
 
     Each picture is the inputs of one run. Raises `DataError` where there is none, where the model
     does not run on one, and where a tensor is NaN on one, naming the node and the picture, which
-    are counted from 1; an `AlcsError` for a calibrator of another name.
+    are counted from 1; an `AlcsError` for a calibrator of another name; `TargetError` where the
+    installed runtime is too old to quantize.
     """
+    check_runtime(LEAST_RUNTIME, "int8 models")
     make = CALIBRATORS.named(calibrator)
     watched = _Watched(Message.read(source))
     with tempfile.TemporaryDirectory(prefix="alcs-", ignore_cleanup_errors=True) as folder, quiet():
@@ -52,7 +54,7 @@ def calibrate(source: Serialized, pictures: Iterable[Feeds], calibrator: str = "
         if not watched.runs:
             raise DataError("there are no pictures to calibrate with")
         measured = found.compute_data()
-    values = {name: _ends(data.range_value) for name, data in measured.items()}
+    values = {name: _ends(measured[name].range_value) for name in measured.data}
     finite = {name: ends for name, ends in values.items() if all(map(isfinite, ends))}
     return Ranges(finite, calibrator, watched.runs)
 

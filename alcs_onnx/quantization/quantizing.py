@@ -11,11 +11,17 @@ from alcs_onnx.graph.file_graph import node_reads
 from alcs_onnx.graph.message import Message
 from alcs_onnx.graph.proto import one_line
 from alcs_onnx.graph.upgrade import default_opset
-from alcs_onnx.ort import create_session
+from alcs_onnx.ort import check_runtime, create_session
 from alcs_onnx.quantization.merging import merged
 from alcs_onnx.quantization.neutral import Neutral, mentioned
 from alcs_onnx.quantization.operators import CLAMPS, Unfit, constant_nodes
-from alcs_onnx.quantization.values import LEAST_OPSET, Quantized, QuantizeOptions, Ranges
+from alcs_onnx.quantization.values import (
+    LEAST_OPSET,
+    LEAST_RUNTIME,
+    Quantized,
+    QuantizeOptions,
+    Ranges,
+)
 from alcs_onnx.serialized import Serialized
 
 _DEFAULT = QuantizeOptions()
@@ -40,8 +46,10 @@ def quantize(
     `ranges` are of the same file. Relu and Clip go with the node in front that they alone read.
     Nodes that cannot be int8 stay float, and so do those that the quantizer or the runtime
     refuses; `Quantized.left` says why. Inputs and outputs stay float, and all nodes outside are
-    what they were. Raises `ModelError` for a file below opset 13 and for a name that is no node's.
+    what they were. Raises `ModelError` for a file below opset 13 and for a name that is no node's,
+    `TargetError` where the installed runtime is too old to quantize.
     """
+    check_runtime(LEAST_RUNTIME, "int8 models")
     message = Message.read(source)
     if default_opset(message.proto.opset_import) < LEAST_OPSET:
         raise ModelError(f"int8 needs opset {LEAST_OPSET} at least")

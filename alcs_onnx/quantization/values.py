@@ -12,6 +12,9 @@ from alcs_onnx.serialized import Serialized
 #: The first opset whose QuantizeLinear and DequantizeLinear take a scale for each channel.
 LEAST_OPSET = 13
 
+#: The first ONNX Runtime whose quantizer works with the onnx package of today.
+LEAST_RUNTIME = (1, 20)
+
 #: Integer types that activations and weights are quantized to.
 TYPES = ("u8", "s8")
 

@@ -19,7 +19,7 @@ from onnxruntime.quantization.operators.qdq_base_operator import QDQOperatorBase
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from alcs_onnx.documents import from_plain, plain
-from alcs_onnx.errors import AlcsError, DataError, ModelError
+from alcs_onnx.errors import AlcsError, DataError, ModelError, TargetError
 from alcs_onnx.graph import folded, load_model, loadable, serialize
 from alcs_onnx.quantization import (
     CALIBRATORS,
@@ -493,3 +493,15 @@ def test_a_quantizer_that_refuses_everything_is_an_error(rng: Rng, monkeypatch) 
     with pytest.raises(ModelError) as error:
         quantize(source, ranges)
     assert str(error.value) == "the quantizer of ONNX Runtime refuses the model: nothing works"
+
+
+def test_an_old_runtime_is_an_error(rng: Rng, monkeypatch) -> None:
+    source = small(rng).SerializeToString()
+    ranges = calibrate(source, pictures(rng))
+    monkeypatch.setattr("alcs_onnx.ort.runtime_version", lambda: "1.19.2")
+    for work in (lambda: quantize(source, ranges), lambda: calibrate(source, pictures(rng))):
+        with pytest.raises(TargetError) as error:
+            work()
+        assert str(error.value) == (
+            "ONNX Runtime 1.19.2 is too old: int8 models need 1.20 or newer"
+        )
