@@ -54,7 +54,8 @@ def calibrate(source: Serialized, pictures: Iterable[Feeds], calibrator: str = "
         if not watched.runs:
             raise DataError("there are no pictures to calibrate with")
         measured = found.compute_data()
-    values = {name: _ends(measured[name].range_value) for name in measured.data}
+    floats = set(watched.sums.values())  # the runtime measures float16 as well
+    values = {n: _ends(measured[n].range_value) for n in measured.data if n in floats}
     finite = {name: ends for name, ends in values.items() if all(map(isfinite, ends))}
     return Ranges(finite, calibrator, watched.runs)
 
@@ -84,7 +85,7 @@ class _Watched:
         self._made = {n: node for node in message.proto.graph.node for n in node.output if n}
         proto = onnx.ModelProto()
         proto.CopyFrom(message.proto)
-        self._sums = dict(_add_sums(proto, message))
+        self.sums = dict(_add_sums(proto, message))
         self.message = Message(proto, message.arrays)
 
     def write(self, path: Path) -> None:
@@ -121,8 +122,8 @@ class _Watched:
         except DataError as error:
             raise DataError(f"picture {self.runs}: {error}") from error
         for value, result in zip(self._loaded.outputs, results, strict=True):
-            if value.name in self._sums and np.isnan(result):
-                raise DataError(f"picture {self.runs}: {self._told(self._sums[value.name])}")
+            if value.name in self.sums and np.isnan(result):
+                raise DataError(f"picture {self.runs}: {self._told(self.sums[value.name])}")
         return results
 
     def _told(self, tensor: str) -> str:

@@ -60,6 +60,8 @@ class Unfit:
         return reason or self._of_tensors(node)
 
     def _of_tensors(self, node: onnx.NodeProto) -> str:
+        if node.op_type in MOVING and node.input[0] in self._constants:
+            return "what it hands on is constant"
         index = 1 if node.op_type == "Where" else 0
         count = len(node.input) if node.op_type in ("Concat", "MatMul") else index + 1
         count = max(count, 2) if node.op_type in ("Add", "Mul") else count

@@ -340,6 +340,23 @@ def test_what_stays_float_and_why(rng: Rng) -> None:
         quantize(source, ranges, ["nothing"])
 
 
+def test_a_weight_that_a_float_node_reshapes(rng: Rng) -> None:
+    """It has a scale for each channel in the convolution, which Reshape could not hand on."""
+    weights = {"w": conv_weight(rng, 8, 3, 1, 1), "s": np.array([3, 8])}
+    nodes = [op("Conv", "x w", "a"), op("Reshape", "w s", "m"), op("GlobalAveragePool", "x", "g"),
+             op("Flatten", "g", "f"), op("MatMul", "f m", "y")]  # fmt: skip
+    proto = model(nodes, weights, SHAPE, opset=13, outputs="a y w")
+    source = proto.SerializeToString()
+    result = quantize(source, calibrate(source, pictures(rng)), ["a", "m", "y"])
+    assert dict(result.left) == {"m": "what it hands on is constant"}
+    assert result.nodes == {"a", "y"}
+    feeds = pictures(rng)[0]
+    assert isinstance(result.model, bytes)
+    for got, wanted in zip(run(result.model, feeds), run(source, feeds), strict=True):
+        assert np.linalg.norm(got - wanted) <= 0.1 * np.linalg.norm(wanted)
+    np.testing.assert_array_equal(run(result.model, feeds)[2], weights["w"])
+
+
 def test_float16_stays(rng: Rng) -> None:
     proto = model([op("Conv", "x w", "y")], {"w": conv_weight(rng, 4, 3, 3, 3).astype(np.float16)},
                   SHAPE, opset=13)  # fmt: skip
@@ -348,6 +365,7 @@ def test_float16_stays(rng: Rng) -> None:
     source = proto.SerializeToString()
     given = [{"x": feeds["x"].astype(np.float16)} for feeds in pictures(rng)]
     ranges = calibrate(source, given)
+    assert not ranges.values
     assert quantizable(source, ranges) == {"y": "its weights are float16"}
     assert quantize(source, ranges).model is source
 
