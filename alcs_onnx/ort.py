@@ -97,15 +97,15 @@ def runtime_version() -> str:
     return str(onnxruntime.__version__)
 
 
-def check_runtime() -> None:
-    """Raise `TargetError` if the imported ONNX Runtime is too old."""
+def check_runtime(
+    least: tuple[int, int] = MINIMUM_VERSION, what: str = "the sparse kernels"
+) -> None:
+    """Raise `TargetError` if the imported ONNX Runtime is too old for `what`."""
     found = runtime_version()
     numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
-    if numbers < MINIMUM_VERSION:
-        needed = ".".join(map(str, MINIMUM_VERSION))
-        raise TargetError(
-            f"ONNX Runtime {found} is too old: the sparse kernels need {needed} or newer"
-        )
+    if numbers < least:
+        needed = ".".join(map(str, least))
+        raise TargetError(f"ONNX Runtime {found} is too old: {what} need {needed} or newer")
 
 
 @dataclass(frozen=True)

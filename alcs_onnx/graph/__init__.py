@@ -5,6 +5,7 @@ from alcs_onnx.graph.convs import conv_layer, conv_layers, skipped_convs
 from alcs_onnx.graph.editor import GraphEditor
 from alcs_onnx.graph.evaluate import read_sizes
 from alcs_onnx.graph.file import ModelFile, read_file
+from alcs_onnx.graph.folded import folded
 from alcs_onnx.graph.fully_connected import as_convolutions, reason_no_convolution
 from alcs_onnx.graph.load import load_model, require_conv
 from alcs_onnx.graph.macs import model_macs
@@ -43,6 +44,7 @@ __all__ = [
     "constant",
     "conv_layer",
     "conv_layers",
+    "folded",
     "free_batch",
     "int4_dtype",
     "load_model",

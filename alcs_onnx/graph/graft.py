@@ -19,6 +19,8 @@ A touched node may need more than itself:
    taken no longer fits the tensors that it reads.
 5. A constant of the model that the file computes from sizes (channels are a size, too) is written
    as a constant where the plan changed one of these sizes.
+6. Constants of nodes that are written on request (`Model.written`) are written as such where the
+   file computes them.
 
 Nodes and initializers that nothing needs any more are left out. Those that nothing needed before
 stay, but for nodes that read what is gone or has another shape.
@@ -78,7 +80,7 @@ class _Edit:
         changed = {n for n, shape in base.shapes.items() if shapes.get(n, shape) != shape}
         self._reshaped = self._file.reshaped(changed, base.shapes)
         self.placed = touched_nodes(self.model, base)
-        self.pinned = self._changed_sizes()
+        self.pinned = self._changed_sizes() | self._written_constants()
 
     # -- what comes along ----------------------------------------------------------------
 
@@ -190,6 +192,12 @@ class _Edit:
             if asks or not depends.isdisjoint(reads):
                 depends.update(name for name in node.output if name)
         return depends & self.origin.base.initializers.keys() & self.model.initializers.keys()
+
+    def _written_constants(self) -> set[str]:
+        """Case 6."""
+        written = map(self._nodes.get, self.model.written)
+        read = {name for node in written if node is not None for name in node.reads}
+        return read & self.model.initializers.keys() & self._file.producers.keys()
 
     # -- what stays ----------------------------------------------------------------------
 

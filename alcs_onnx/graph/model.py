@@ -167,6 +167,8 @@ class Model:
     size_values: Mapping[str, SizeValue] = field(default_factory=dict)
     #: The file that the model was loaded from; None for one that was built in memory.
     origin: Origin | None = None
+    #: Nodes that are written as they are here though nothing about them changed since loading.
+    written: frozenset[str] = frozenset()
 
     @cached_property
     def _producers(self) -> Mapping[str, Node]:

@@ -66,13 +66,13 @@ def read_model(path: Path) -> RawModel:
         check_split(proto)
         arrays = read_arrays(proto, path.parent)
         freed = tuple(info.name for info in proto.graph.input if info.name in arrays)
-        particular = _particular_initializers(proto.graph)
+        particular = particular_initializers(proto.graph)
         declare_large(proto, arrays)
         proto = upgrade(proto)
         arrays.update(read_initializers(proto.graph))
         original = onnx.ModelProto()
         original.CopyFrom(proto)
-        _drop_initializers(original, arrays)
+        drop_initializers(original, arrays)
         original.graph.MergeFrom(particular)
         name_nodes(proto.graph)
         proto = inline_functions(proto)
@@ -83,7 +83,7 @@ def read_model(path: Path) -> RawModel:
         raise ModelError(f"the ONNX file is damaged: {one_line(error)}") from error
 
 
-def _particular_initializers(graph: onnx.GraphProto) -> onnx.GraphProto:
+def particular_initializers(graph: onnx.GraphProto) -> onnx.GraphProto:
     """What arrays cannot say of initializers: documentation, and that one is sparse."""
     documented = [
         onnx.TensorProto(name=t.name, doc_string=t.doc_string, metadata_props=t.metadata_props)
@@ -93,7 +93,7 @@ def _particular_initializers(graph: onnx.GraphProto) -> onnx.GraphProto:
     return onnx.GraphProto(initializer=documented, sparse_initializer=graph.sparse_initializer)
 
 
-def _drop_initializers(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
+def drop_initializers(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
     """Leave the values of initializers to `arrays`; inputs that are one are inputs no longer."""
     inputs = [info for info in proto.graph.input if info.name not in arrays]
     del proto.graph.input[:], proto.graph.initializer[:], proto.graph.sparse_initializer[:]

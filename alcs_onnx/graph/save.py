@@ -28,6 +28,7 @@ from alcs_onnx.graph.proto import (
     value_info,
 )
 from alcs_onnx.graph.surgeon import read_nodes, write_model
+from alcs_onnx.graph.upgrade import default_opset, upgrade
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.serialized import Serialized, StoredModel
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_VERSION
@@ -39,21 +40,31 @@ _LIMIT = 2**31 - 2**26
 _IR_OF_CONSTANTS = 4
 
 
-def loadable(model: Model) -> Serialized:
-    """The model as the runtime loads it: bytes, beyond 2 GB a temporary file and its weights."""
-    proto, initializers = _finished(model)
-    if not _too_large(initializers):
+def loadable(model: Model, least_opset: int = 0) -> Serialized:
+    """The model as the runtime loads it: bytes, beyond 2 GB a temporary file and its weights.
+
+    Where its opset is below `least_opset` (13 at most) the file is raised to that.
+    """
+    return stored(*_finished(model, least_opset))
+
+
+def stored(proto: onnx.ModelProto, initializers: Mapping[str, Array]) -> Serialized:
+    """The same of a message without its initializers, which is changed."""
+    if not too_large(initializers):
         return _whole(proto, initializers)
     folder = tempfile.TemporaryDirectory(prefix="alcs-", ignore_cleanup_errors=True)
-    stored = StoredModel(Path(folder.name) / "model.onnx", folder)
-    _save_external(proto, initializers, stored.path)
-    return stored
+    result = StoredModel(Path(folder.name) / "model.onnx", folder)
+    _save_external(proto, initializers, result.path)
+    return result
 
 
-def serialize(model: Model) -> bytes:
-    """The model as ONNX bytes, function definitions included; `ModelError` beyond 2 GB."""
-    proto, initializers = _finished(model)
-    if _too_large(initializers):
+def serialize(model: Model, least_opset: int = 0) -> bytes:
+    """The model as ONNX bytes, function definitions included; `ModelError` beyond 2 GB.
+
+    Where its opset is below `least_opset` (13 at most) the file is raised to that.
+    """
+    proto, initializers = _finished(model, least_opset)
+    if too_large(initializers):
         raise ModelError("the model is larger than 2 GB and can only be saved to a file")
     return _whole(proto, initializers)
 
@@ -72,7 +83,7 @@ def save_model(model: Model, path: str | Path, reporter: Reporter = SILENT) -> N
             reporter.note(
                 f"function '{name}' is written out where it is called: layers changed in it"
             )
-    if _too_large(initializers):
+    if too_large(initializers):
         _save_external(proto, initializers, path)
     else:
         write_atomically(path, _whole(proto, initializers))
@@ -85,7 +96,8 @@ def _inlined(file: onnx.ModelProto, written: onnx.ModelProto) -> list[str]:
     return sorted(name for key, name in names.items() if after[key] < before[key])
 
 
-def _too_large(initializers: Mapping[str, Array]) -> bool:
+def too_large(initializers: Mapping[str, Array]) -> bool:
+    """Whether they do not fit into one message."""
     return sum(array.nbytes for array in initializers.values()) > _LIMIT
 
 
@@ -108,19 +120,37 @@ def _add_initializers(graph: onnx.GraphProto, tensors: Iterable[onnx.TensorProto
         graph.initializer.append(tensor)
 
 
-def _finished(model: Model) -> tuple[onnx.ModelProto, Mapping[str, Array]]:
+def _finished(model: Model, least_opset: int = 0) -> tuple[onnx.ModelProto, Mapping[str, Array]]:
     """The message without its initializers, and these."""
     if model.origin is None:
         functions = used_functions(model.nodes, model.opset)
+        arrays = model.initializers
         proto = write_model(model, declare_large=True, functions=functions)
-        _undeclare(proto, model)
-        return proto, model.initializers
-    return _edited(model, model.origin)
+        _undeclare(proto, arrays)
+    else:
+        proto, arrays = _edited(model, model.origin)
+    if default_opset(proto.opset_import) < least_opset:
+        proto = _raised(proto, arrays, least_opset)
+    return proto, arrays
 
 
-def _undeclare(proto: onnx.ModelProto, model: Model) -> None:
-    inputs = {info.name for info in model.inputs}
-    kept = [info for info in proto.graph.input if info.name in inputs]
+def _raised(proto: onnx.ModelProto, arrays: Mapping[str, Array], opset: int) -> onnx.ModelProto:
+    """A copy of a message without its initializers, which the rules see as inputs."""
+    declared = onnx.ModelProto()
+    declared.CopyFrom(proto)
+    del declared.graph.initializer[:]  # they have their documentation only
+    declared.graph.input.extend(
+        value_info(name, array.dtype, array.shape) for name, array in arrays.items()
+    )
+    raised = upgrade(declared, opset)
+    _undeclare(raised, arrays)
+    raised.graph.initializer.extend(proto.graph.initializer)
+    return raised
+
+
+def _undeclare(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
+    """Leave inputs and initializers that are in `arrays` to these."""
+    kept = [info for info in proto.graph.input if info.name not in arrays]
     del proto.graph.input[:], proto.graph.initializer[:]
     proto.graph.input.extend(kept)
 

@@ -1,4 +1,4 @@
-"""What of a model is not what it was at loading."""
+"""What of a model is to take the place of what its file has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from alcs_onnx.graph.model import Array, Model, Node
 
 
 def touched_nodes(model: Model, base: Model) -> set[str]:
-    """The nodes of `model` that are not, with all their constants, those of `base`."""
+    """The nodes of `model` that are not, with all their constants, those of `base`.
+
+    Those that are to be written in any case (`Model.written`) are among them.
+    """
     before = {node.name: node for node in base.nodes}
     same_arrays: dict[str, bool] = {}
 
@@ -22,7 +25,8 @@ def touched_nodes(model: Model, base: Model) -> set[str]:
     return {
         node.name
         for node in model.nodes
-        if node.name not in before
+        if node.name in model.written
+        or node.name not in before
         or not _same_node(node, before[node.name])
         or not all(same(name) for name in node.reads)
     }

@@ -98,17 +98,21 @@ class NodeUpgrade:
         suffix = suffix or attribute
         if taken.ref_attr_name:
             taken.name = _CONSTANT_OF[taken.type]
-            name = self.before("Constant", [], suffix)
-            self._before[-1].attribute.append(taken)
-            return name
+            return self.before("Constant", [], suffix, value=taken)
         whole = taken.type in (onnx.AttributeProto.INT, onnx.AttributeProto.INTS)
         kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
         return self.constant(helper.get_attribute_value(taken), element_type or kind, suffix)
 
     def before(self, op_type: str, inputs: Sequence[str], suffix: str, **attributes: Any) -> str:
-        """A node of one output that stands before this one; returns the output's name."""
+        """A node of one output that stands before this one; returns the output's name.
+
+        An attribute may be one that was taken, under its name there.
+        """
         output = self.fresh(suffix)
-        self._before.append(helper.make_node(op_type, inputs, [output], output, **attributes))
+        taken = [a for a in attributes.values() if isinstance(a, onnx.AttributeProto)]
+        plain = {k: a for k, a in attributes.items() if not isinstance(a, onnx.AttributeProto)}
+        self._before.append(helper.make_node(op_type, inputs, [output], output, **plain))
+        self._before[-1].attribute.extend(taken)
         return output
 
     def after(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:

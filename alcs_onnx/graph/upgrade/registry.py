@@ -5,8 +5,8 @@
         ...
 
 A rule edits one node that was written for an opset before `below` so that it computes the same
-under opset `below`. A node runs through all rules of its operator, oldest first. An operator
-without a rule means the same in every opset that `upgrade` reads.
+under opset `below`. A node runs through all rules of its operator, oldest first, up to the opset
+that the model rises to. An operator without a rule means the same in every opset on the way.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ from dataclasses import dataclass
 from alcs_onnx.graph.upgrade.node import NodeUpgrade
 
 Apply = Callable[[NodeUpgrade], None]
+
+
+@dataclass(frozen=True)
+class Rise:
+    """From the opset that a node was written for to the one that it is to be of."""
+
+    version: int
+    to: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ def upgrades(op_type: str, *, below: int, to: int | None = None) -> Callable[[Ap
     return register
 
 
-def next_rule(op_type: str, opset: int) -> Rule | None:
-    """The first rule that a node of `op_type` and `opset` needs; None if it means the same."""
-    return next((rule for rule in RULES.get(op_type, ()) if opset < rule.below), None)
+def next_rule(op_type: str, rise: Rise) -> Rule | None:
+    """The first rule that a node of `op_type` needs on its way; None if it means the same."""
+    rules = RULES.get(op_type, ())
+    return next((rule for rule in rules if rise.version < rule.below <= rise.to), None)

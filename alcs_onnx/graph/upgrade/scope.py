@@ -90,25 +90,32 @@ def all_graphs(nodes: Any, *first: onnx.GraphProto) -> Iterator[onnx.GraphProto]
 
 @dataclass(frozen=True)
 class Scope:
-    """Element types and constants that are visible in one graph, those outside it included."""
+    """What is known of the tensors visible in one graph, those outside it included.
+
+    `types` are element types, `ranks` numbers of axes.
+    """
 
     names: Names
     types: Mapping[str, int]
+    ranks: Mapping[str, int]
     constants: Mapping[str, onnx.TensorProto]
 
     def inside(self, graph: onnx.GraphProto, typed: onnx.GraphProto) -> Scope:
         """The scope in `graph`; `typed` is the same graph with all that is known of its types."""
-        types, constants = dict(self.types), dict(self.constants)
+        types, ranks, constants = dict(self.types), dict(self.ranks), dict(self.constants)
+        # A name of this graph hides the same name outside it.
+        for name in (*(i.name for i in graph.input), *(o for n in graph.node for o in n.output)):
+            types.pop(name, None), ranks.pop(name, None), constants.pop(name, None)
         for value in (*typed.input, *typed.value_info, *typed.output):
             if value.type.tensor_type.elem_type:
                 types[value.name] = value.type.tensor_type.elem_type
+            if value.type.tensor_type.HasField("shape"):
+                ranks[value.name] = len(value.type.tensor_type.shape.dim)
         types.update((tensor.name, tensor.data_type) for tensor in graph.initializer)
-        # A name of this graph hides the same name outside it.
-        for name in (*(i.name for i in graph.input), *(o for n in graph.node for o in n.output)):
-            constants.pop(name, None)
+        ranks.update((tensor.name, len(tensor.dims)) for tensor in graph.initializer)
         constants.update((tensor.name, tensor) for tensor in graph.initializer)
         constants.update(_constant_nodes(graph))
-        return Scope(self.names, types, constants)
+        return Scope(self.names, types, ranks, constants)
 
     def constant(self, tensor: str) -> npt.NDArray[Any] | None:
         """The value of a constant tensor of the file; None for what is computed or elsewhere."""

@@ -7,6 +7,7 @@ from alcs_onnx.graph.upgrade.rules import (
     resampling,
     scan,
     scatter,
+    softmax,
 )
 
-__all__ = ["dropout", "normalization", "parameters", "resampling", "scan", "scatter"]
+__all__ = ["dropout", "normalization", "parameters", "resampling", "scan", "scatter", "softmax"]

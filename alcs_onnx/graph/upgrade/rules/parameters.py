@@ -1,4 +1,4 @@
-"""Operators whose parameters were attributes and are inputs now: Clip, Pad, Slice, TopK."""
+"""Operators whose parameters were attributes and are inputs now."""
 
 from __future__ import annotations
 
@@ -43,3 +43,17 @@ def top_k(node: NodeUpgrade) -> None:
     """10: `k` is an input, a vector of one. (11 adds `largest` and `sorted`, on by default.)"""
     k = node.as_input("k")
     node.set_inputs(node.input(0), node.before("Unsqueeze", [k], "k_vector", axes=[0]))
+
+
+@upgrades("ReduceSum", below=13)
+@upgrades("Squeeze", below=13)
+@upgrades("Unsqueeze", below=13)
+def axes(node: NodeUpgrade) -> None:
+    """13: `axes` is an input; an absent one still means all axes (Squeeze: all of size 1)."""
+    node.set_inputs(node.input(0), node.as_input("axes"))
+
+
+@upgrades("Split", below=13)
+def split(node: NodeUpgrade) -> None:
+    """13: `split` is an input; an absent one still means parts of one size."""
+    node.set_inputs(node.input(0), node.as_input("split"))

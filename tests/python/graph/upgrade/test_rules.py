@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 from opset_cases import PLACES, Case, assert_upgrade_keeps, feeds_of, model_of
 
+from alcs_onnx.graph.upgrade import NEWEST, TARGET
 from alcs_onnx.graph.upgrade.registry import RULES
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -158,7 +159,30 @@ def _scan() -> list[Case]:
     ]  # fmt: skip
 
 
-MAKERS = (_clip, _pad, _slice, _top_k, _dropout, _batch_normalization, _resampling, _scatter, _scan)
+def _matrix() -> list[Case]:
+    axes: list[dict[str, Any]] = [{}, *({"axis": axis} for axis in (0, 1, 2, 3, -1, -2, -4))]
+    ties = np.repeat(_normal(2, 3, 4), 2, axis=2)
+    return [
+        Case(name, 1, 12, {"x": x}, attributes=a) for name in ("Softmax", "LogSoftmax", "Hardmax")
+        for x in (IMAGE, ties, _normal(4, 6)) for a in axes
+        if -x.ndim <= a.get("axis", 1) < x.ndim and not (name == "Hardmax" and x is ties)
+    ]  # fmt: skip
+
+
+def _axes() -> list[Case]:
+    settings: list[dict[str, Any]] = [{}, {"axes": [1]}, {"axes": [2, 3], "keepdims": 0}]
+    cases = [Case("ReduceSum", 1, 12, {"x": IMAGE}, attributes=a, relative=1e-6) for a in settings]
+    ones = {"x": _normal(2, 1, 3, 1)}
+    cases += [Case("Squeeze", 1, 12, ones, attributes=a)
+              for a in ({}, {"axes": [1]}, {"axes": [1, 3]})]  # fmt: skip
+    matrix = {"x": _normal(3, 8)}
+    cases += [Case("Unsqueeze", 1, 12, matrix, attributes={"axes": a}) for a in ([0], [1, 3])]
+    parts: list[dict[str, Any]] = [{"axis": 2, "split": [2, 3]}, {}, {"axis": 0, "split": [1, 1]}]
+    return [*cases, *(Case("Split", 2, 12, {"x": IMAGE}, attributes=a, outputs=2) for a in parts)]
+
+
+MAKERS = (_clip, _pad, _slice, _top_k, _dropout, _batch_normalization, _resampling, _scatter, _scan,
+          _matrix, _axes)  # fmt: skip
 CASES = [case for maker in MAKERS for case in maker()]
 
 
@@ -169,9 +193,10 @@ def test_upgraded_node_computes_the_same(op_type: str, place: str) -> None:
         if case.op_type == op_type:
             if place == "function" and case.is_not_float32:
                 continue  # no types are known inside a function
-            for opset in case.opsets:
-                model = model_of(case, opset, place)
-                assert_upgrade_keeps(model, feeds_of(case, place), case.relative)
+            for opset, target in itertools.product(case.opsets, (TARGET, NEWEST)):
+                if opset < target:
+                    model = model_of(case, opset, place)
+                    assert_upgrade_keeps(model, feeds_of(case, place), case.relative, target)
 
 
 def test_every_rule_has_cases_of_the_opset_before_it() -> None:

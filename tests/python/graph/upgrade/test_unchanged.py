@@ -1,4 +1,4 @@
-"""What has no rule: every other change of an operator from opset 8 to 12, and why it needs none.
+"""What has no rule: every other change of an operator from opset 8 to 13, and why it needs none.
 
 The onnx package's own history of operator schemas says what there is; ONNX Runtime is the judge of
 what it means.
@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 from opset_cases import Case, assert_upgrade_keeps, feeds_of, model_of
 
-from alcs_onnx.graph.upgrade import OLDEST, TARGET
+from alcs_onnx.graph.upgrade import NEWEST, OLDEST
 from alcs_onnx.graph.upgrade.registry import RULES
 
 #: why a change needs no rule -> the operators, each with the opset that brought the change.
@@ -23,6 +23,15 @@ UNCHANGED: dict[str, str] = {
     "more element types": """
         Cast:9 Clip:12 Constant:9 Equal:11 Flatten:9 Gemm:9 Greater:9 Less:9 MatMul:9 Max:12 Min:12
         MaxPool:12 Pow:12 PRelu:9 ReduceMax:12 ReduceMin:12
+        Abs:13 Add:13 ArgMax:13 ArgMin:13 Cast:13 Ceil:13 Clip:13 Concat:13 Constant:13
+        DepthToSpace:13 Div:13 Dropout:13 Equal:13 Erf:13 Exp:13 Expand:13 Flatten:13 Floor:13
+        Gather:13 GatherElements:13 GatherND:13 Gemm:13 Greater:13 Identity:13 IsNaN:13 LRN:13
+        Less:13 Log:13 MatMul:13 Max:13 Mean:13 MeanVarianceNormalization:13 Min:13 Mod:13 Mul:13
+        Neg:13 NonZero:13 Pad:13 Pow:13 Reciprocal:13 ReduceL1:13 ReduceL2:13 ReduceLogSum:13
+        ReduceLogSumExp:13 ReduceMax:13 ReduceMean:13 ReduceMin:13 ReduceProd:13
+        ReduceSumSquare:13 Relu:13 Reshape:13 ScatterElements:13 ScatterND:13 Shape:13 Sigmoid:13
+        Sign:13 Size:13 Slice:13 SpaceToDepth:13 Sqrt:13 Sub:13 Sum:13 Tanh:13 Tile:13
+        Transpose:13
     """,
     "negative axes count from the end": """
         ArgMax:11 ArgMin:11 Compress:11 Concat:11 Flatten:11 Gather:11 Hardmax:11 LogSoftmax:11
@@ -31,21 +40,25 @@ UNCHANGED: dict[str, str] = {
         Softmax:11 Split:11 Squeeze:11 Unsqueeze:11
     """,
     "a new attribute or output whose absence is the old meaning": """
-        ArgMax:12 ArgMin:12 AveragePool:10 Constant:11 Constant:12 DepthToSpace:11 GatherND:12
-        MaxPool:8 MaxPool:10 TopK:11
+        ArgMax:12 ArgMin:12 AveragePool:10 Constant:11 Constant:12 DepthToSpace:11
+        DequantizeLinear:13 GatherND:12 MaxPool:8 MaxPool:10 QuantizeLinear:13 TopK:11
     """,
-    "an input may be absent": "Gemm:11",
+    "an input may be absent": "Gemm:11 Resize:13",
     "inputs broadcast that had to have one shape": "Max:8 Mean:8 Min:8 Sum:8",
     "clearer words on padding and defaults": """
         AveragePool:11 Conv:11 ConvTranspose:11 LpPool:11 MaxPool:11 MaxUnpool:11
         NonMaxSuppression:11
     """,
     "results of a body may change their shape": "If:11 Loop:11",
+    "results of a body may be sequences": "If:13 Loop:13",
+    "for training alone, with another body of the same meaning": """
+        NegativeLogLikelihoodLoss:13 SoftmaxCrossEntropyLoss:13
+    """,
 }
 
 
 def _changes() -> Iterator[tuple[str, int]]:
-    """Every operator of the default domain with the opsets up to `TARGET` that changed it.
+    """Every operator of the default domain with the opsets up to `NEWEST` that changed it.
 
     The first opset of an operator changes nothing.
     """
@@ -54,7 +67,7 @@ def _changes() -> Iterator[tuple[str, int]]:
         if schema.domain == "":
             history.setdefault(schema.name, []).append(schema.since_version)
     for name, versions in history.items():
-        yield from ((name, v) for v in sorted(versions)[1:] if OLDEST < v <= TARGET)
+        yield from ((name, v) for v in sorted(versions)[1:] if OLDEST < v <= NEWEST)
 
 
 def _unchanged() -> set[tuple[str, int]]:
@@ -78,10 +91,11 @@ X = _normal(2, 4, 6, 5)
 MATRIX = _normal(3, 8)
 
 
-def _many(op_type: str, feeds: Any, *settings: dict[str, Any], since: int = 1, **more: Any):
+def _many(op_type: str, feeds: Any, *settings: dict[str, Any], since: int = 1,
+          until: int = 12, **more: Any):  # fmt: skip
     for attributes in settings or ({},):
         given = feeds if isinstance(feeds, dict) else {"x": feeds}
-        yield Case(op_type, since, 11, given, attributes=attributes, **more)
+        yield Case(op_type, since, until, given, attributes=attributes, **more)
 
 
 def _pooling() -> Iterator[Case]:
@@ -175,9 +189,75 @@ def _arithmetic() -> Iterator[Case]:
     for kind in (TensorProto.INT32, TensorProto.DOUBLE, TensorProto.BOOL, TensorProto.UINT8):
         yield from _many("Cast", np.abs(MATRIX), {"to": kind})
     value = helper.make_tensor("v", TensorProto.FLOAT, [2], [1.5, -2.0])
-    yield Case("Constant", 7, 11, {}, attributes={"value": value})
+    yield Case("Constant", 7, 12, {}, attributes={"value": value})
     clip = {"low": np.array(-1, np.float32), "high": np.array(2, np.float32)}
-    yield Case("Clip", 11, 11, {"x": X}, constants=clip)
+    yield Case("Clip", 11, 12, {"x": X}, constants=clip)
+
+
+def _elementwise() -> Iterator[Case]:
+    for name in ("Abs", "Ceil", "Exp", "Floor", "Neg", "Relu", "Sigmoid", "Tanh", "Identity"):
+        yield from _many(name, MATRIX, relative=1e-6)
+    for name in ("Erf", "Sign", "IsNaN"):
+        yield from _many(name, MATRIX, since=9, relative=1e-6)
+    for name in ("Log", "Sqrt", "Reciprocal"):
+        yield from _many(name, np.abs(MATRIX) + 0.1, relative=1e-6)
+    for name in ("Add", "Sub", "Mul", "Div"):
+        yield from _many(name, {"x": MATRIX, "z": _normal(8)}, since=7)
+    whole = {"x": np.arange(-6, 6).reshape(3, 4), "z": np.array([1, -2, 3, 5])}
+    yield from _many("Mod", whole, since=10)
+    yield from _many("Mod", {"x": MATRIX, "z": _normal(8)}, {"fmod": 1}, since=10)
+    for name in ("Shape", "Size"):
+        yield from _many(name, X)
+    yield from _many("NonZero", np.array([[0, 2], [3, 0]]), since=9)
+    yield from _many("LRN", X, {"size": 3}, {"size": 3, "alpha": 0.5}, relative=1e-6)
+    yield from _many("MeanVarianceNormalization", X, {"axes": [0, 2, 3]}, {"axes": [2, 3]}, since=9,
+                     relative=1e-5)  # fmt: skip
+
+
+def _layout() -> Iterator[Case]:
+    yield from _many("Transpose", X, {}, {"perm": [0, 2, 3, 1]})
+    yield from _many("SpaceToDepth", X[..., :4], {"blocksize": 2})
+    yield from _many("Reshape", X, since=5, constants={"s": np.array([2, 0, -1])})
+    yield from _many("Expand", MATRIX, since=8, constants={"s": np.array([2, 3, 8])})
+    yield from _many("Tile", MATRIX, since=6, constants={"r": np.array([2, 1])})
+    yield from _many("Pad", X, {}, {"mode": "edge"}, since=11,
+                     constants={"p": np.array([0, 0, 1, 0, 0, 0, 0, 2])})  # fmt: skip
+    indices = {"i": np.array([[0, 2], [1, 0], [1, 1]])}
+    yield from _many("GatherElements", MATRIX, {"axis": 1}, since=11, constants=indices)
+    feeds = {"x": MATRIX, "i": np.array([[1, 0], [0, 2]]), "u": _normal(2, 2)}
+    yield from _many("ScatterElements", feeds, {"axis": 1}, since=11)
+    places = {"x": MATRIX, "i": np.array([[1], [0]]), "u": _normal(2, 8)}
+    yield from _many("ScatterND", places, since=11)
+    sizes = {"r": np.zeros(0, np.float32), "s": np.zeros(0, np.float32),
+             "t": np.array([2, 4, 9, 7])}  # fmt: skip
+    scales = {"r": np.zeros(0, np.float32), "s": np.array([1, 1, 1.5, 2], np.float32)}
+    modes: list[dict[str, Any]] = [{}, {"mode": "linear"}, {"mode": "cubic"}]
+    modes.append(
+        {"nearest_mode": "floor", "coordinate_transformation_mode": "tf_half_pixel_for_nn"}
+    )
+    modes += [{"mode": "linear", "coordinate_transformation_mode": m} for m in (
+        "align_corners", "asymmetric", "pytorch_half_pixel")]  # fmt: skip
+    for constants in (sizes, scales):
+        yield from _many("Resize", X, *modes, since=11, constants=constants, relative=1e-6)
+    cropped = {"r": np.array([0, 0, 0.1, 0.2, 1, 1, 0.8, 0.9], np.float32), "s": scales["s"]}
+    yield from _many("Resize", X, {"coordinate_transformation_mode": "tf_crop_and_resize",
+                     "mode": "linear"}, since=11, constants=cropped, relative=1e-6)  # fmt: skip
+
+
+def _quantized() -> Iterator[Case]:
+    for zero in (np.uint8(100), np.int8(-3)):
+        step = {"s": np.array(0.05, np.float32), "z": np.array(zero)}
+        yield from _many("QuantizeLinear", X, since=10, constants=step)
+        whole = np.arange(-60, 60).reshape(2, 60).astype(zero.dtype)
+        yield from _many("DequantizeLinear", whole, since=10, constants=step)
+
+
+def _losses() -> Iterator[Case]:
+    labels = np.array([1, 0, 5])
+    for reduction in ("mean", "none", "sum"):
+        for name in ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"):
+            yield from _many(name, {"x": MATRIX, "l": labels}, {"reduction": reduction}, since=12,
+                             relative=1e-6)  # fmt: skip
 
 
 def _bodies() -> Iterator[Case]:
@@ -207,7 +287,8 @@ def _bodies() -> Iterator[Case]:
                    attributes={"body": scan, "num_scan_inputs": 1, **a})  # fmt: skip
 
 
-MAKERS = (_pooling, _reductions, _movement, _arithmetic, _bodies)
+MAKERS = (_pooling, _reductions, _movement, _arithmetic, _elementwise, _layout, _quantized,
+          _losses, _bodies)  # fmt: skip
 CASES = [case for maker in MAKERS for case in maker()]
 
 

@@ -10,9 +10,10 @@ import pytest
 from graph_helpers import conv_weight, model, op, run, store, vector
 from onnx import TensorProto, helper
 from opset_cases import assert_upgrade_keeps
+from opset_network import network
 
 from alcs_onnx.errors import UnsupportedError
-from alcs_onnx.graph.upgrade import TARGET, upgrade
+from alcs_onnx.graph.upgrade import NEWEST, TARGET, upgrade
 from alcs_onnx.graph.upgrade.registry import upgrades
 
 Rng = np.random.Generator
@@ -43,7 +44,7 @@ def test_other_nodes_stay_message_for_message(rng: Rng) -> None:
     proto.producer_name, proto.doc_string = "somebody", "text"
     helper.set_model_props(proto, {"key": "value"})
     proto.graph.value_info.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, None))
-    upgraded = assert_upgrade_keeps(proto, _feed(rng), 1e-6)
+    upgraded = assert_upgrade_keeps(proto, _feed(rng), 1e-6, TARGET)
     by_output = {node.output[0]: node for node in upgraded.graph.node}
     for node in (nodes[0], nodes[2], nodes[3]):
         assert by_output[node.output[0]] == node
@@ -110,8 +111,9 @@ def test_local_functions_with_attributes_of_the_caller(rng: Rng) -> None:
     call = op("Cut", "x", "y", domain="own", top=0.5, begin=[1, 0], end=[5, 4], count=2)
     proto = model([call], {}, SHAPE, opset=9, domains={"own": 1})
     proto.functions.append(function)
-    upgraded = assert_upgrade_keeps(proto, _feed(rng))
-    assert [o.version for o in upgraded.functions[0].opset_import] == [TARGET]
+    for target in (TARGET, NEWEST):
+        upgraded = assert_upgrade_keeps(proto, _feed(rng), target=target)
+        assert [o.version for o in upgraded.functions[0].opset_import] == [target]
 
 
 def test_a_function_of_a_newer_opset_stays(rng: Rng) -> None:
@@ -215,3 +217,12 @@ def test_large_external_weights_are_not_read(rng: Rng, tmp_path: Path) -> None:
     assert outside.graph.initializer[0].external_data
     upgraded = store(upgrade(outside), tmp_path, "upgraded.onnx")
     np.testing.assert_array_equal(run(upgraded, feeds), expected)
+
+
+@pytest.mark.parametrize("opset", range(7, NEWEST))
+def test_a_whole_network_rises_to_the_newest(rng: Rng, opset: int) -> None:
+    proto = network(opset, rng)
+    upgraded = assert_upgrade_keeps(
+        proto, {"x": rng.standard_normal((2, 3, 12, 12)).astype(np.float32)}, 1e-5
+    )
+    assert upgraded.opset_import[0].version == NEWEST

@@ -1,0 +1,45 @@
+"""int8 by ONNX Runtime's own quantizer. Only here: `onnxruntime.quantization`.
+
+    source = loadable(folded(model), LEAST_OPSET)
+    ranges = calibrate(source, pictures, "min-max")
+    result = quantize(source, ranges)
+
+Ranges are measured once; from the same ranges any set of nodes is quantized. What is written is
+the file with Quantize and Dequantize nodes around those of the set, and nothing else changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alcs_onnx.lazy import exports
+from alcs_onnx.quantization.equalization import equalized
+from alcs_onnx.quantization.registry import CALIBRATORS
+from alcs_onnx.quantization.values import LEAST_OPSET, Quantized, QuantizeOptions, Ranges
+
+if TYPE_CHECKING:
+    from alcs_onnx.quantization.bias import with_corrected_biases
+    from alcs_onnx.quantization.calibration import calibrate
+    from alcs_onnx.quantization.quantizing import quantizable, quantize
+else:  # the runtime's quantizer is slow to import
+    __getattr__ = exports(
+        __name__,
+        {
+            "bias": ["with_corrected_biases"],
+            "calibration": ["calibrate"],
+            "quantizing": ["quantizable", "quantize"],
+        },
+    )
+
+__all__ = [
+    "CALIBRATORS",
+    "LEAST_OPSET",
+    "QuantizeOptions",
+    "Quantized",
+    "Ranges",
+    "calibrate",
+    "equalized",
+    "quantizable",
+    "quantize",
+    "with_corrected_biases",
+]
