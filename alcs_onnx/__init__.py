@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         sweep,
     )
     from alcs_onnx.ort import get_library_path
+    from alcs_onnx.pipeline.common.evidence import Judging
     from alcs_onnx.pipeline.common.training import Training
     from alcs_onnx.pipeline.common.workload import Measuring
     from alcs_onnx.pipeline.compare_structures import ComparisonOptions, SearchOptions
@@ -45,6 +46,7 @@ else:
                 "sweep",
             ],
             "ort": ["get_library_path"],
+            "pipeline.common.evidence": ["Judging"],
             "pipeline.common.training": ["Training"],
             "pipeline.common.workload": ["Measuring"],
             "pipeline.compare_structures": ["ComparisonOptions", "SearchOptions"],
@@ -57,6 +59,7 @@ __all__ = [
     "ChannelOptions",
     "ComparisonOptions",
     "CompressOptions",
+    "Judging",
     "Measuring",
     "SearchOptions",
     "Training",

@@ -55,15 +55,23 @@ def _of_nameless_rounds(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
+def _unjudged(content: dict[str, Any]) -> dict[str, Any]:
+    """It was not said what was lost."""
+    return content
+
+
 LATENCY_TABLE = Format("alcs-onnx latency table", 2, {1: _of_simd_groups}, indent=1)
 CHANNEL_LATENCY_TABLE = Format("alcs-onnx channel latency table", indent=1)
 PRUNING_PLAN = Format("alcs-onnx pruning plan", indent=1)
-OPTIMIZATION = Format("alcs-onnx optimization")
+OPTIMIZATION = Format("alcs-onnx optimization", 2)
 SWEEP_SETTINGS = Format("alcs-onnx sweep settings")
-SWEEP_POINT = Format("alcs-onnx sweep point")
-SWEEP = Format("alcs-onnx sweep")
+SWEEP_POINT = Format("alcs-onnx sweep point", 2, {1: _unjudged})
+SWEEP = Format("alcs-onnx sweep", 2)
 STRUCTURE_COMPARISON = Format(
-    "alcs-onnx comparison of structures", 2, {1: _of_nameless_rounds}, always_named=False
+    "alcs-onnx comparison of structures",
+    3,
+    {1: _of_nameless_rounds, 2: _unjudged},
+    always_named=False,
 )
 MODEL_COMPARISON = Format("alcs-onnx comparison of models")
 BENCH = Format("alcs-onnx bench")

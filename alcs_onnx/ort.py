@@ -248,15 +248,20 @@ def create_session(
             source, options, providers=_PROVIDERS, disabled_optimizers=list(disabled)
         )
     except Exception as error:  # as above
-        prefix = f"{name}: " if name else ""
-        text = f"{prefix}ONNX Runtime refuses the model: {_one_line(error)}"
-        if "NOT_IMPLEMENTED" not in str(error):
-            raise ModelError(text) from error
-        raise TargetError(
-            f"{text}: on this machine it has no kernel for that version of the operator, or for "
-            "the element type there (bfloat16 or double, say)"
-        ) from error
+        raise _refusal(error, name) from error
     return Session(raw, threads)
+
+
+def _refusal(error: Exception, name: str) -> ModelError | TargetError:
+    """What to raise where the runtime refuses the model of that name, maybe for a kernel."""
+    prefix = f"{name}: " if name else ""
+    text = f"{prefix}ONNX Runtime refuses the model: {_one_line(error)}"
+    if "NOT_IMPLEMENTED" not in str(error):
+        return ModelError(text)
+    return TargetError(
+        f"{text}: on this machine it has no kernel for that version of the operator, or for "
+        "the element type there (bfloat16 or double, say)"
+    )
 
 
 def run(session: Session, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:

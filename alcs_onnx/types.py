@@ -34,6 +34,7 @@ WeightMask = BoolArray
 ChannelMask = BoolArray
 #: Name of a node with constant weights, unique in its model.
 LayerName = str
+NodeName = str
 #: Name of a constant tensor; two nodes may share one.
 InitializerName = str
 Shape = tuple[int, ...]
@@ -276,6 +277,24 @@ class ChannelPlan:
     keep: Mapping[str, ChannelMask]
     reasons: Mapping[str, str]
     predicted_ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionPlan:
+    """Which nodes stay float32: `keep[node]` is [1], False where the node is int8.
+
+    Nodes that cannot be int8 are absent, and `reasons` says why.
+    """
+
+    model_digest: str
+    keep: Mapping[NodeName, BoolArray]
+    reasons: Mapping[NodeName, str]
+    predicted_ms: float
+
+    @property
+    def int8(self) -> frozenset[NodeName]:
+        """The nodes that are int8."""
+        return frozenset(name for name, mask in self.keep.items() if not mask[0])
 
 
 @dataclass(frozen=True)

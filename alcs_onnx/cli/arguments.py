@@ -172,6 +172,17 @@ def inputs(options: argparse.Namespace) -> InputSettings:
     return InputSettings.of(shapes, values)
 
 
+def add_preprocess(parser: argparse._ActionsContainer) -> None:
+    """How pictures become inputs."""
+    parser.add_argument(
+        "--preprocess",
+        default="none",
+        metavar="TEXT",
+        help="what happens to pixels: scale=1/255,mean=R:G:B,std=R:G:B or imagenet or tf; none "
+        "divides 8-bit images by 255",
+    )
+
+
 def add_fully_connected(parser: argparse.ArgumentParser) -> None:
     """Whether layers other than convolutions are pruned too."""
     parser.add_argument(

@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from alcs_onnx.cli import arguments
+from alcs_onnx.cli import arguments, judging
+
+NOT_REACHED = "more was lost than may be"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,12 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="SIMD group size of every layer (default found from the zeros)",
     )
+    arguments.add_preprocess(judging.add_judging(parser))
     arguments.add_top(parser, "the heaviest layers")
     arguments.add_general(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Rewrite, check, write, and print a row per layer."""
+    """Rewrite, check, write, and print a row per layer; status 1 when too much was lost."""
     from alcs_onnx.pipeline.compile import CompileRequest, compile_model
     from alcs_onnx.report.compile import print_compile
     from alcs_onnx.report.progress import progress
@@ -39,9 +42,10 @@ def run(options: argparse.Namespace) -> int:
         output=options.output,
         inputs=arguments.inputs(options),
         simd_group=options.group_size,
+        judging=judging.requested(options),
         seed=options.seed,
     )
     with progress() as reporter:
         result = compile_model(request, reporter)
     print_compile(result, top=options.top)
-    return 0
+    return result.exit_status

@@ -16,9 +16,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alcs_onnx.cli import arguments, compression
+from alcs_onnx.cli import arguments, compression, judging
 from alcs_onnx.codebooks import CODEBOOKS
 from alcs_onnx.structures import STRUCTURES
+
+NOT_REACHED = "more was lost than may be"
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.compress import CompressOptions
@@ -64,11 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime, "
         "instead of the sparse operator with packed weights",
     )
+    judging.add_judging(parser)
     compression.add_shared(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compress, print, and export."""
+    """Compress, print, and export; status 1 when more was lost than may be."""
     from alcs_onnx.pipeline.compress import CompressOptions, CompressRequest, compress
     from alcs_onnx.report.progress import progress
 
@@ -90,12 +93,13 @@ def run(options: argparse.Namespace) -> int:
         training=training,
         options=wanted,
         table=options.profile,
+        judging=judging.requested(options),
         **compression.keywords(options),
     )
     with progress() as reporter:
         result = compress(request, reporter)
     compression.show(options, result)
-    return 0
+    return result.exit_status
 
 
 def _check_heeded(options: argparse.Namespace, wanted: CompressOptions) -> None:

@@ -15,17 +15,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alcs_onnx.cli import arguments, training
+from alcs_onnx.cli import arguments, judging, training
 from alcs_onnx.importance import CHANNEL_SCORES, SCORES
 from alcs_onnx.pipeline.optimize.methods import (
+    AUTO,
+    CANDIDATES,
+    CHANNEL_METHODS,
     GROUP_METHODS,
     METHODS,
+    PRECISIONS,
     has_group_size,
+    has_precision,
     structure_of,
 )
 from alcs_onnx.solve import CHANNEL_SOLVERS, SOLVERS
 
-NOT_REACHED = "the budget cannot be reached, or the measured latency is above it"
+NOT_REACHED = (
+    "the budget cannot be reached, the measured latency is above it, or more was lost than may be"
+)
 
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.optimize import ChannelOptions
@@ -62,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_top(parser, "the slowest layers")
     arguments.add_measuring(parser, iterations=200)
     add_channels(parser)
+    judging.add_judging(parser)
     training.add_data(parser)
     training.add_training(parser)
     arguments.add_general(parser)
@@ -77,9 +85,24 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=tuple(METHODS),
-        default=METHODS.default,
-        help=f"what is removed: {METHODS.help}",
+        choices=(AUTO, *METHODS),
+        default=None,
+        help=f"what is removed: {METHODS.help}; auto, the default with --calibration, tries "
+        f"{', '.join(CANDIDATES)} and takes the one that loses least (default without "
+        f"{METHODS.default})",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="what nodes are: int8 alone, float32 alone, or what --method comes to",
+    )
+    parser.add_argument(
+        "--search-minutes",
+        type=arguments.positive_float,
+        default=None,
+        metavar="MINUTES",
+        help="how long --method auto may go on trying methods (default 5)",
     )
     add_groups(parser)
     parser.add_argument(
@@ -160,13 +183,34 @@ def requested(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of `OptimizeRequest` that `add_method`, `add_channels` and others ask for."""
     from alcs_onnx.types import Budget
 
-    return {
-        **settings(options, [options.method]),
+    found = {
+        **settings(options, _ways(options)),
         "model": options.model,
         "budget": Budget.parse(options.budget),
         "method": options.method,
+        "precision": options.precision,
         "table": options.profile,
     }
+    if options.search_minutes is not None:
+        found["search_minutes"] = options.search_minutes
+    return found
+
+
+def _ways(options: argparse.Namespace) -> Sequence[str]:
+    """The methods that the run may come to: several where it is to find the best.
+
+    Raises `AlcsError` for a search that there is none of.
+    """
+    from alcs_onnx.errors import AlcsError
+
+    searches = getattr(options, "calibration", None) is not None and options.profile is None
+    searches = searches and getattr(options, "plan", None) is None
+    searches = searches and options.precision != "int8"
+    if options.method == AUTO or (options.method is None and searches):
+        return [x for x in CANDIDATES if has_precision(x, options.precision)]
+    if options.search_minutes is not None:
+        raise AlcsError("--search-minutes has no effect without --method auto")
+    return [options.method or ("int8" if options.precision == "int8" else METHODS.default)]
 
 
 def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, Any]:
@@ -194,27 +238,30 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
     from alcs_onnx.pipeline.optimize import ChannelOptions
 
     given = {name: getattr(options, name) for name in _CHANNEL_FLAGS if hasattr(options, name)}
-    groups_alone = set(methods) <= set(GROUP_METHODS)
-    unheeded = [_CHANNEL_FLAGS[name] for name in given] if groups_alone else []
+    channels = bool(set(methods) & set(CHANNEL_METHODS))
+    unheeded = [] if channels else [_CHANNEL_FLAGS[name] for name in given]
+    if options.score is not None and not channels and not set(methods) & set(GROUP_METHODS):
+        unheeded.append("--score")
     unheeded += [
         flag
         for name, (flag, heeds) in _GROUP_FLAGS.items()
         if getattr(options, name) is not None and not any(map(heeds, methods))
     ]
-    if set(methods) == {"channel"}:
+    if set(methods) <= {"channel", "int8"}:
         admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]
     if unheeded:
         raise AlcsError(f"{unheeded[0]} has no effect with --method {', '.join(methods)}")
-    for method in methods if options.score is not None else ():
-        (SCORES if method in GROUP_METHODS else CHANNEL_SCORES).check(options.score)
-    if options.score is not None and not groups_alone:
+    if options.score is not None and set(methods) & set(GROUP_METHODS):
+        SCORES.check(options.score)
+    if options.score is not None and channels:
+        CHANNEL_SCORES.check(options.score)
         given["score"] = options.score
     return ChannelOptions(**given)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Optimize and print what was done; status 1 when the measured model misses the budget."""
+    """Optimize and print what was done; status 1 when it misses the budget or loses too much."""
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.files import check_writable
     from alcs_onnx.pipeline.optimize import OptimizeRequest, optimize
@@ -235,16 +282,16 @@ def run(options: argparse.Namespace) -> int:
         output=None if options.dry_run else options.output,
         plan=options.plan,
         training=training.requested(options),
+        judging=judging.requested(options),
         **requested(options),
     )
     with progress() as reporter:
         result = optimize(request, reporter)
     if options.export_json is not None:
         write_result(options.export_json, result)
-    print_optimize(result, top=options.top)
     if page is not None:
         write_page(page, optimize_page(result))
-        print(f"wrote {page}")
+    print_optimize(result, top=options.top, wrote=page)
     return result.exit_status
 
 
@@ -258,6 +305,7 @@ def _report_file(options: argparse.Namespace) -> Path | None:
         return found
     if options.dry_run:
         budget = "".join(options.budget.split()).lower().replace("/", "_")
-        return Path(f"{options.model.stem}-{options.method}-{budget}.report.html")
+        method = options.method or (METHODS.default if options.calibration is None else AUTO)
+        return Path(f"{options.model.stem}-{method}-{budget}.report.html")
     output: Path = options.output
     return output.with_name(f"{output.stem}.report.html")

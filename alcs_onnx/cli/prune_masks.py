@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from alcs_onnx.cli import arguments, optimize
+from alcs_onnx.cli import arguments, judging, optimize
 
 NOT_REACHED = optimize.NOT_REACHED
 
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file to write")
     arguments.add_measuring(parser, iterations=200)
     optimize.add_channels(parser)
+    arguments.add_preprocess(judging.add_judging(parser))
     arguments.add_top(parser, "the slowest layers")
     arguments.add_general(parser)
 
@@ -34,10 +35,13 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.report.optimize import print_optimize
     from alcs_onnx.report.progress import progress
 
-    request = OptimizeRequest(save_plan_to=options.output, **optimize.requested(options))
+    request = OptimizeRequest(
+        save_plan_to=options.output,
+        judging=judging.requested(options),
+        **optimize.requested(options),
+    )
     with progress() as reporter:
         result = run_optimize(request, reporter)
-    print_optimize(result, top=options.top)
-    if result.status != "unchanged":
-        print(f"wrote {options.output}")
+    wrote = options.output if result.status != "unchanged" else None
+    print_optimize(result, top=options.top, wrote=wrote)
     return result.exit_status

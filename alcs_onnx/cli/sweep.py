@@ -15,10 +15,12 @@ import argparse
 import re
 from pathlib import Path
 
-from alcs_onnx.cli import arguments, optimize, training
+from alcs_onnx.cli import arguments, judging, optimize, training
 from alcs_onnx.pipeline.optimize.methods import METHODS
 
-NOT_REACHED = "a budget cannot be reached, or a measured latency is above it"
+NOT_REACHED = (
+    "a budget cannot be reached, a measured latency is above it, or more was lost than may be"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,13 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     optimize.add_groups(parser)
     arguments.add_measuring(parser, iterations=200)
     optimize.add_channels(parser)
+    judging.add_judging(parser)
     training.add_training_data(parser)
     training.add_training(parser)
     arguments.add_general(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sweep, print the table and draw it; status 1 when a budget was not met."""
+    """Sweep, draw and print the table; status 1 when a budget is missed or too much lost."""
     from alcs_onnx.errors import AlcsError
     from alcs_onnx.pipeline.sweep import SweepRequest, parse_budgets, sweep
     from alcs_onnx.report import console
@@ -82,16 +85,16 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume,
         tables=options.tables,
         training=training.schedule(options),
+        judging=judging.requested(options),
         **settings,
     )
     with progress() as reporter:
         result = sweep(request, reporter)
-    print_sweep(result)
     try:
         plot_sweep(result, options.output / "sweep.png")
     except AlcsError as error:
         console.note(f"no plot: {error}")
     if options.report:
         write_page(options.output / "REPORT.html", sweep_page(result))
-    print(f"wrote {options.output}")
+    print_sweep(result, options.output)
     return result.exit_status

@@ -56,13 +56,7 @@ def add_source(
         metavar="DATA",
         help=f"a FOLDER, FILE.npz or MODULE:FUNCTION: {text}",
     )
-    group.add_argument(
-        "--preprocess",
-        default="none",
-        metavar="TEXT",
-        help="what happens to pixels: scale=1/255,mean=R:G:B,std=R:G:B or imagenet or tf; none "
-        "divides 8-bit images by 255",
-    )
+    arguments.add_preprocess(group)
     return group
 
 

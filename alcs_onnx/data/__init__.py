@@ -8,13 +8,14 @@ from alcs_onnx.data.checks import class_count
 from alcs_onnx.data.facts import ValueRange, input_range
 from alcs_onnx.data.images import ImageSamples
 from alcs_onnx.data.options import DEFAULT_SAMPLES, DataOptions, PictureOptions
-from alcs_onnx.data.preprocess import Preprocess
+from alcs_onnx.data.preprocess import PRESETS, Preprocess
 from alcs_onnx.data.runtime import RuntimeBatch, runtime_batches
 from alcs_onnx.data.samples import Batch, Data, IndexedSamples, Loss, Metric, Samples
 from alcs_onnx.data.sources import load_data
 
 __all__ = [
     "DEFAULT_SAMPLES",
+    "PRESETS",
     "SMALLEST",
     "Batch",
     "Data",

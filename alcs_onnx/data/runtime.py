@@ -22,11 +22,12 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class RuntimeBatch:
-    """`size` samples. A model of a fixed batch may be fed more, of which the rest is padding."""
+    """`size` samples. A model of a fixed batch may be fed more `rows`: the rest is padding."""
 
     feeds: Feeds
     size: int
     targets: Array | None = None
+    rows: int | None = None
 
     def singles(self, dynamic_batch: bool) -> Iterator[Feeds]:
         """The samples one by one, or the whole batch where the models fix its size."""
@@ -38,7 +39,7 @@ class RuntimeBatch:
 
     def without_padding(self, output: Array) -> Array:
         """`output` without the rows of padding, where it has a row for each sample."""
-        fed = next((array.shape[0] for array in self.feeds.values() if array.ndim), self.size)
+        fed = self.size if self.rows is None else self.rows
         padded = self.size < fed and output.ndim > 0 and output.shape[0] == fed
         return output[: self.size] if padded else output
 
@@ -70,7 +71,8 @@ def runtime_batches(model: Model, samples: Samples) -> Iterator[RuntimeBatch]:
                 info.name: array[chosen] if info.name in counted else array
                 for info, array in zip(model.inputs, arrays, strict=True)
             }
-            yield RuntimeBatch(feeds, count, None if targets is None else targets[chosen[:count]])
+            rows = None if targets is None else targets[chosen[:count]]
+            yield RuntimeBatch(feeds, count, rows, len(chosen))
 
 
 def target_rows(targets: Any, size: int) -> Array | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.report.html import Column, Markup, table
-from alcs_onnx.report.layout import ms
+from alcs_onnx.report.layout import ms, percent
 from alcs_onnx.types import Machine, Timing
 
 
@@ -27,6 +28,26 @@ def settings_facts(settings: Mapping[str, object]) -> dict[str, object]:
         else:
             known[name] = value
     return known
+
+
+def fidelity_facts(found: Fidelity) -> dict[str, object]:
+    """What is left of the dense model's outputs; what is not known is left out."""
+    shares = {
+        f"{found.measure}, dense": found.dense_accuracy,
+        f"{found.measure}": found.accuracy,
+        "agreement": found.agreement,
+        "score": found.score,
+    }
+    known = {name.capitalize(): percent(x) for name, x in shares.items() if x is not None}
+    if found.rank_correlation is not None:
+        known["Rank correlation"] = f"{found.rank_correlation:.4f}"
+    if found.psnr_db is not None:
+        known["PSNR"] = f"{found.psnr_db:.2f} dB"
+    return {
+        "Judged by": f"{found.samples} {found.source}",
+        **known,
+        "Relative error": f"{found.relative_error:.3g}",
+    }
 
 
 def timing_table(rows: Sequence[tuple[str, Timing]]) -> Markup:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from alcs_onnx.solve.counts import KeepTarget, kept_counts
     from alcs_onnx.solve.knapsack import group_knapsack
     from alcs_onnx.solve.projection import MIN_DENSITY, project, reachable_range
-    from alcs_onnx.solve.regions import RegionChoice, candidates, frontier, int8_regions
+    from alcs_onnx.solve.regions import (
+        RegionChoice,
+        candidates,
+        frontier,
+        int8_regions,
+        spend,
+    )
 else:
     __getattr__ = exports(
         __name__,
@@ -25,7 +31,7 @@ else:
             "counts": ["KeepTarget", "kept_counts"],
             "knapsack": ["group_knapsack"],
             "projection": ["MIN_DENSITY", "project", "reachable_range"],
-            "regions": ["RegionChoice", "candidates", "frontier", "int8_regions"],
+            "regions": ["RegionChoice", "candidates", "frontier", "int8_regions", "spend"],
         },
     )
 
@@ -45,5 +51,6 @@ __all__ = [
     "project",
     "reachable_range",
     "solve_channels",
+    "spend",
     "stage_budgets",
 ]

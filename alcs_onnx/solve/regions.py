@@ -127,6 +127,44 @@ def frontier(
     return tuple(corners)
 
 
+def spend(
+    costs: PrecisionCosts, losses: Mapping[str, float], start: frozenset[str], latency_ms: float
+) -> RegionChoice:
+    """`start` with nodes taken back to float32 as long as the model stays within `latency_ms`.
+
+    Between two corners of the frontier there is room that no corner uses. Greedily, the node comes
+    next that takes the most loss for its time; with each come those that are float32 beside it by
+    then (`int8_regions` of what is left).
+    """
+
+    def choice(int8: frozenset[str]) -> RegionChoice:
+        loss = sum(losses.get(name, 0.0) for name in int8)
+        return RegionChoice(int8, costs.latency(int8), loss)
+
+    current = choice(start)
+    while True:
+        lossy = [name for name in sorted(current.int8) if losses.get(name, 0.0) > 0]
+        less = [_possible_regions(costs.only(current.int8 - {name})) for name in lossy]
+        steps = [choice(int8) for int8 in less if int8 is not None]
+        fitting = [x for x in steps if x.latency_ms <= latency_ms and x.loss < current.loss]
+        if not fitting:
+            return current
+        current = max(fitting, key=lambda x: _gain(current, x))
+
+
+def _possible_regions(costs: PrecisionCosts) -> frozenset[str] | None:
+    """`int8_regions`; None where no choice is possible."""
+    try:
+        return int8_regions(costs)
+    except AlcsError:
+        return None
+
+
+def _gain(before: RegionChoice, after: RegionChoice) -> float:
+    """Loss that is taken back for each ms."""
+    return (before.loss - after.loss) / max(after.latency_ms - before.latency_ms, _NANOSECOND)
+
+
 def _without(costs: PrecisionCosts, losses: Mapping[str, float]) -> PrecisionCosts:
     """The costs where whatever loses something stays float32."""
     nodes = tuple(

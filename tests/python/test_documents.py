@@ -1,7 +1,7 @@
 """Files of every kind: as they were first written, and what is told of damaged ones.
 
-tests/golden/files was written by the code before there was one codec; `saved_values` has the
-values that are in it.
+`saved_values` has the values that are in tests/golden/files, whose first versions were written by
+the code before there was one codec.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -26,12 +26,14 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.formats import Format
 from alcs_onnx.latency import load_channel_table, load_table, save_table
 from alcs_onnx.pipeline.optimize.plan_file import load_plan, masks_path, save_plan
+from alcs_onnx.pipeline.sweep import SweepPoint
 from alcs_onnx.pipeline.sweep.folder import SweepFolder
 from alcs_onnx.report.compress import read_compression_json, write_compression_json
 from alcs_onnx.report.export import write_result
 from alcs_onnx.report.inspect import inspection_json
 
 FILES = Path(__file__).parents[1] / "golden" / "files"
+UNJUDGED = replace(saved.POINT, fidelity=None, verdict=None)
 
 
 class SavedModel:
@@ -89,18 +91,23 @@ def test_an_old_plan_is_read() -> None:
     assert repr(found) == repr(saved.PLAN)
 
 
-def test_an_old_sweep_goes_on(tmp_path: Path) -> None:
-    shutil.copytree(FILES / "sweep", tmp_path / "sweep")
+@pytest.mark.parametrize(("version", "point"), [("sweep", saved.POINT), ("sweep_1", UNJUDGED)])
+def test_an_old_sweep_goes_on(version: str, point: SweepPoint, tmp_path: Path) -> None:
+    """Of both versions: the first said nothing of what was lost."""
+    shutil.copytree(FILES / version, tmp_path / "sweep")
     folder = SweepFolder(tmp_path / "sweep", Path("net.onnx"))
     assert repr(folder.begun(saved.SETTINGS)) == repr(saved.DENSE)
     assert folder.read_point("simd-80%") is None  # its model is gone
     (tmp_path / "sweep" / "net-simd-80%.onnx").touch()
-    assert folder.read_point("simd-80%") == saved.POINT
+    assert folder.read_point("simd-80%") == point
     assert folder.read_point("simd-1%") == saved.UNREACHABLE
 
 
 def test_an_old_comparison_is_read() -> None:
     assert repr(read_compression_json(FILES / "comparison.json")) == repr(saved.COMPARISON)
+    [row] = saved.COMPARISON.rows
+    unjudged = replace(saved.COMPARISON, rows=(replace(row, fidelity=None),))
+    assert repr(read_compression_json(FILES / "comparison_2.json")) == repr(unjudged)
 
 
 def test_an_old_checkpoint_is_read() -> None:

@@ -7,7 +7,7 @@ nodes that are to be int8.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
 
@@ -87,6 +87,14 @@ class PrecisionCosts:
         times = (node.int8_ms if node.name in int8 else node.float_ms for node in self.nodes)
         conversions = sum(tensor.price(int8) for tensor in self.tensors)
         return sum(inf if ms is None else ms for ms in times) + conversions
+
+    def only(self, int8: Collection[str]) -> PrecisionCosts:
+        """The same where no node but those of `int8` can be int8."""
+        nodes = tuple(
+            node if node.name in int8 or node.float_ms is None else replace(node, int8_ms=None)
+            for node in self.nodes
+        )
+        return PrecisionCosts(nodes, self.tensors)
 
     def with_prices(self, factor: float) -> PrecisionCosts:
         """The same with every conversion `factor` times as expensive."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from alcs_onnx.graph import Model
 from alcs_onnx.latency.precision.costs import NodeCost, PrecisionCosts, TensorCost
-from alcs_onnx.latency.precision.prices import fitted
+from alcs_onnx.latency.precision.prices import TELLING, Point, fitted
 from alcs_onnx.latency.precision.qdq_names import Conversion
 from alcs_onnx.latency.precision.runs import Runs, as_in_whole_runs
 from alcs_onnx.target import ModelTimes
@@ -109,6 +109,12 @@ def _node_cost(node: str, runs: Runs, quantized: Runs, *, tied: bool) -> NodeCos
     return NodeCost(node, runs.by_node[node].ms + runs.layout_ms(node), int8_ms)
 
 
+def _telling(found: Sequence[Point], others: Sequence[Point]) -> Sequence[Point]:
+    """The points of one kind; with `others` like it where all are small, which tell no slope."""
+    large = any(elements >= TELLING for elements, _ in found)
+    return found if large else [*found, *others]
+
+
 class _Prices:
     """What converting a tensor takes where it is read in the other precision.
 
@@ -121,13 +127,13 @@ class _Prices:
         points = {kind: quantized.points(kind.value) for kind in Conversion}
         conversions = [point for found in points.values() for point in found]
         reorders = {op: runs.points(op) for op in ("ReorderOutput", "ReorderInput")}
-        moves = [point for found in reorders.values() for point in found] or conversions
+        moves = [*(point for found in reorders.values() for point in found), *conversions]
         self._conversions = {
-            kind: fitted(found or conversions, least) for kind, found in points.items()
+            kind: fitted(_telling(found, conversions), least) for kind, found in points.items()
         }
-        self._transpose = fitted(quantized.points("Transpose") or conversions, least)
+        self._transpose = fitted(_telling(quantized.points("Transpose"), conversions), least)
         self._reorder_output, self._reorder_input = (
-            fitted(found or moves, least) for found in reorders.values()
+            fitted(_telling(found, moves), least) for found in reorders.values()
         )
 
     def of(self, tensor: str) -> tuple[float, float]:

@@ -52,6 +52,11 @@ class PrecisionSearch:
     candidates: tuple[PrecisionCandidate, ...]
 
     @property
+    def dense(self) -> Timing:
+        """The latency in float32."""
+        return self.candidates[0].timing
+
+    @property
     def fastest(self) -> PrecisionCandidate:
         """The candidate of the least median; the float32 model unless one saves `LEAST_GAIN`."""
         float32, best = self.candidates[0], min(self.candidates, key=lambda c: c.timing.median)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,12 +15,13 @@ from alcs_onnx.coupling import Coupling, analyse
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import make_folder
 from alcs_onnx.graph import Model, conv_layers, loadable
+from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.pipeline.common.layers import grouped_reasons
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.rewrite import shrink
 from alcs_onnx.serialized import Serialized
-from alcs_onnx.types import ChannelTable, LatencyTable, Timing
+from alcs_onnx.types import ChannelTable, LatencyTable, LayerCurve, Timing
 
 _Table = TypeVar("_Table", LatencyTable, ChannelTable)
 
@@ -122,6 +123,31 @@ def measure_table(workload: Workload, reporter: Reporter) -> LatencyTable:
         groups={x.name: prod(grouping.mask_shape(x)) for x in conv_layers(workload.model)},
     )
     return latency.profile(models, workload.runner, seed=workload.seed, reporter=reporter)
+
+
+def proportional_table(workload: Workload) -> LatencyTable:
+    """A table that flatters: every layer's time falls with its density, from the dense Conv's.
+
+    Of one profile of the dense model alone.
+    """
+    model = workload.model
+    times = workload.node_times([loadable(model.detached())])[0]
+    found = dense_times(model, times.profile)
+    dense = Timing.from_samples(times.wall)
+    curves = tuple(
+        LayerCurve(name, (0, prod(workload.grouping.mask_shape(layer))), (0.0, ms), ms)
+        for layer in conv_layers(model)
+        if isfinite(ms := found[name := layer.name])
+    )
+    return LatencyTable(
+        model_digest=model.digest,
+        simd_group=workload.simd_group,
+        machine=workload.target.machine(workload.measuring.threads),
+        tau=max(0.0, dense.median - sum(curve.dense_time for curve in curves)),
+        dense=dense,
+        curves=curves,
+        structure=workload.structure,
+    )
 
 
 def contributions(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from alcs_onnx.data import Data, DataOptions, Preprocess, load_data
+from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.pipeline.common.verification import Check
 from alcs_onnx.pipeline.common.workload import Workload
@@ -80,6 +81,18 @@ class TrainingRecord:
             return self
         stages = {**self.accuracy.stages, "final file in ONNX Runtime": 100 * value}
         return replace(self, accuracy=replace(self.accuracy, stages=stages))
+
+    def judged(self, found: Fidelity) -> Fidelity:
+        """`found` with the data's own metric in place of an accuracy, where it has one.
+
+        It is that of the dense model, and as it was last measured, in torch.
+        """
+        if self.accuracy is None or self.accuracy.measure != "metric":
+            return found
+        values = [value / 100 for value in self.accuracy.stages.values()]
+        return replace(
+            found, measure=self.accuracy.measure, dense_accuracy=values[0], accuracy=values[-1]
+        )
 
     def trained(self, history: TrainHistory) -> TrainingRecord:
         """With the epochs of one stage more."""

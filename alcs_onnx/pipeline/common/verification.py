@@ -143,6 +143,31 @@ def require_faithful(workload: Workload, reporter: Reporter = SILENT) -> None:
         )
 
 
+def check_quantized(
+    workload: Workload, source: Serialized, written: Model, reporter: Reporter = SILENT
+) -> Check:
+    """A quantized file: its float form `source` against the original, and that it runs as well.
+
+    The numbers are those of the float form; what rounding costs is judged on pictures. Raises
+    `AlcsError` where `written` does not run on inputs on which the original does, or gives outputs
+    of other shapes.
+    """
+    check = check_against_original(workload.original, source, workload.inputs, workload.seed)
+    reference = _Reference(workload.original, workload.inputs, workload.seed)
+    session = ort.create_session(loadable(written), library=False)
+    for run in reference.runs:
+        found = ort.run(session, run.feeds)
+        for name, value in run.outputs.items():
+            if np.shape(found[name]) != np.shape(value):
+                raise AlcsError(
+                    f"{workload.path}: in int8 output '{name}' is {list(np.shape(found[name]))} "
+                    f"instead of {list(np.shape(value))}, {run.sample.told}"
+                )
+    for text in check.notes if check.passed else ():
+        reporter.note(text)
+    return check
+
+
 def _checked(
     workload: Workload, original: Serialized, written: Model, constants: Model, reporter: Reporter
 ) -> Check:

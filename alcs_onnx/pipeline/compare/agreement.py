@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alcs_onnx.fidelity import class_scores
 from alcs_onnx.pipeline.compare.result import Agreement
 from alcs_onnx.types import IntArray
 
@@ -24,9 +25,10 @@ class TopOne:
 
     def add(self, scores_a: Array, scores_b: Array, targets: Array | None) -> None:
         """Take in the scores [N, classes] of both; anything but such scores is not counted."""
-        a, b = _classes(scores_a), _classes(scores_b)
-        if a is None or b is None:
+        first, second = class_scores(scores_a), class_scores(scores_b)
+        if first is None or second is None:
             return
+        a, b = first.argmax(axis=1), second.argmax(axis=1)
         truth = np.full(len(a), -1)
         if self._labelled and targets is not None:
             if targets.dtype.kind in "iu" and targets.size == len(a):
@@ -59,15 +61,6 @@ class TopOne:
             neither=int((~right_a & ~right_b).sum()),
             chance=_mcnemar(only_a, only_b),
         )
-
-
-def _classes(scores: Array) -> IntArray | None:
-    """The largest of [N, classes] or [N, classes, 1, ...]; None for anything else."""
-    if scores.ndim < 2 or scores.shape[1] < 2 or scores.dtype.kind != "f":
-        return None
-    if scores.size != scores.shape[0] * scores.shape[1]:
-        return None
-    return np.asarray(scores.reshape(scores.shape[:2]).argmax(axis=1), dtype=np.int64)
 
 
 def _mcnemar(only_a: int, only_b: int) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ def _limited(signature: Model, samples: Samples, limit: int | None) -> Iterator[
     for batch in runtime_batches(signature, samples):
         size = int(min(batch.size, left))
         targets = None if batch.targets is None else batch.targets[:size]
-        yield RuntimeBatch(batch.feeds, size, targets)
+        yield replace(batch, size=size, targets=targets)
         left -= size
         if left <= 0:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.graph import Model, load_model, loadable, save_model, skipped_convs
+from alcs_onnx.pipeline.common.evidence import Subject, gather
 from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports
 from alcs_onnx.pipeline.common.runnable import open_runnable, shapes_of
 from alcs_onnx.pipeline.common.verification import check_against_original
@@ -24,10 +25,17 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
     loaded = load_model(request.model, shapes_of(request.model, request.inputs), reporter)
     rewritten = compile_sparse(loaded, request.simd_group)
     written = rewritten.model
+    file = open_runnable(request.model)
+    inputs = request.inputs.with_shapes({info.name: info.shape for info in loaded.inputs})
+    evidence = None
+    if request.judging.pictures is not None:
+        feeds = file.make_feeds(request.seed, inputs)
+        subject = Subject(file.data, loaded, inputs, feeds, request.seed)
+        evidence = gather(subject, request.judging, None, reporter)
     check = check_against_original(
-        open_runnable(request.model).data,
+        file.data,
         loadable(written),
-        request.inputs.with_shapes({info.name: info.shape for info in loaded.inputs}),
+        inputs,
         request.seed,
         loaded.initializers,
     )
@@ -38,6 +46,11 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
         )
     for text in (*check.guesses, *check.notes):
         reporter.note(text)
+    fidelity = None
+    verdict = "nothing is lost: the outputs are the original's, within the tolerance"
+    if evidence is not None:
+        fidelity = evidence.judge.judge(loadable(written))
+        verdict = fidelity.verdict(request.judging.max_loss)
     save_model(written, request.output, reporter)
     return CompileResult(
         str(request.model),
@@ -45,6 +58,9 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
         layer_reports(loaded, rewritten),
         check.numbers,
         rewritten.mac_ratio,
+        verdict,
+        fidelity,
+        request.judging.max_loss,
         _unchanged(loaded, len(rewritten.layers)),
     )
 

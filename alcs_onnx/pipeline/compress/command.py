@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from alcs_onnx import latency
@@ -32,7 +33,7 @@ def compress(request: CompressRequest, reporter: Reporter = SILENT) -> Compressi
     for target in (target for wanted in targets for target in wanted):
         if target.unit == "%time" and table is None:
             raise AlcsError(f"'{target.layer}={target.value:g}%time' needs a latency table")
-    run = open_run(request, reporter)
+    run = open_run(request, reporter, request.judging)
     _check_layers(targets, run.workload, structures)
     estimator = None if table is None else _estimator(run.workload, table, structures)
     compressor = run.compressor(estimator=estimator)
@@ -43,7 +44,7 @@ def compress(request: CompressRequest, reporter: Reporter = SILENT) -> Compressi
         request.output,
         plain=options.plain,
     )
-    return run.result(start, [row])
+    return replace(run.result(start, [row]), max_loss=request.judging.max_loss)
 
 
 def _steps(

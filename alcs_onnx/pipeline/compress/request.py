@@ -9,6 +9,7 @@ from pathlib import Path
 from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.solve import KeepTarget
@@ -109,6 +110,8 @@ class CompressRequest:
 
     table: a latency table of the structure, needed where targets are shares of run time.
     simd_group: output channels per SIMD group, for the structure "simd".
+    judging: by what it is judged what was lost, the test data where nothing is said, and how much
+        may be.
     """
 
     model: Path
@@ -119,6 +122,7 @@ class CompressRequest:
     table: Path | None = None
     simd_group: int = 4
     measuring: Measuring = field(default_factory=Measuring)
+    judging: Judging = field(default_factory=Judging)
     seed: int = 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.formats import STRUCTURE_COMPARISON, Format
 from alcs_onnx.storage import FLOAT_BITS, LayerStorage, ModelStorage
 from alcs_onnx.types import Codebook, Machine
@@ -83,7 +84,8 @@ class StructureResult:
 
     Sizes are those of `storage.ModelStorage`: `weight_bytes` of the weights alone,
     `relative_bytes` and `absolute_bytes` with indices. `list_bytes` and `scale_bytes` are in none
-    of them. `quantization` names the levels, and `bits` are those of one weight.
+    of them. `quantization` names the levels, and `bits` are those of one weight. `fidelity` is what
+    is left of the dense model's outputs.
     """
 
     structure: str
@@ -102,6 +104,7 @@ class StructureResult:
     latency_ms: float | None = None
     layers: tuple[StructureLayer, ...] = ()
     history: tuple[Round, ...] = ()
+    fidelity: Fidelity | None = None
 
     @classmethod
     def from_storage(
@@ -215,6 +218,22 @@ class CompressionResult:
     machine: Machine | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 0.0
+    max_loss: float | None = None
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """What each row has lost of the dense model, where that is known."""
+        return tuple(
+            f"{row.structure}: {row.fidelity.verdict(self.max_loss)}"
+            for row in self.rows
+            if row.fidelity is not None
+        )
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 1 when more was lost than may be."""
+        judged = (row.fidelity for row in self.rows if row.fidelity is not None)
+        return int(any(fidelity.exceeds(self.max_loss) for fidelity in judged))
 
     @property
     def least_accuracy(self) -> float | None:

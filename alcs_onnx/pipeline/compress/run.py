@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import save_model
+from alcs_onnx.graph import loadable, save_model
 from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
+from alcs_onnx.pipeline.common.evidence import Evidence, Judging, Subject, gather
 from alcs_onnx.pipeline.common.training import Trainer, Training, trainer_of
 from alcs_onnx.pipeline.common.verification import require_faithful
 from alcs_onnx.pipeline.common.workload import Measuring, Workload, open_workload
@@ -76,11 +77,15 @@ class Compression:
 
 @dataclass(frozen=True)
 class CompressionRun:
-    """A model that is opened, its training, and when (`time.monotonic`) that began."""
+    """A model that is opened, its training, by what it is judged, and when that began.
+
+    `began` is in seconds of `time.monotonic`.
+    """
 
     workload: Workload
     trainer: Trainer
     options: LayerOptions
+    evidence: Evidence
     began: float
 
     def compressor(self, part: str = "", estimator: Estimator | None = None) -> Compressor:
@@ -116,7 +121,7 @@ class CompressionRun:
         found = runtime_accuracy(deployed.model, self.trainer.data)
         levels = next(iter(state.quantized.values()), None)
         total = sum(layer.weight_count for layer in compressor.layers.values())
-        return StructureResult.from_storage(
+        row = StructureResult.from_storage(
             made.name,
             deployed.storage,
             accuracy=state.accuracy if found is None else found,
@@ -129,6 +134,8 @@ class CompressionRun:
                 for x in made.trials
             ],
         )
+        fidelity = self.evidence.judge.judge(loadable(deployed.model))
+        return replace(row, fidelity=fidelity)
 
     def result(
         self, start: Compressed, rows: Sequence[StructureResult], tolerance: float | None = None
@@ -153,8 +160,13 @@ class CompressionRun:
         )
 
 
-def open_run(request: Request, reporter: Reporter) -> CompressionRun:
-    """Load the model and the data; raises `AlcsError` where there is no layer to prune."""
+def open_run(
+    request: Request, reporter: Reporter, judging: Judging | None = None
+) -> CompressionRun:
+    """Load the model, the data and what it is judged by.
+
+    Raises `AlcsError` where there is no layer to prune.
+    """
     began = time.monotonic()
     workload = open_workload(
         request.model,
@@ -169,4 +181,5 @@ def open_run(request: Request, reporter: Reporter) -> CompressionRun:
         raise AlcsError(f"{request.model}: there is no layer that can be pruned")
     require_faithful(workload, reporter)
     trainer = trainer_of(workload, request.training, reporter)
-    return CompressionRun(workload, trainer, request.options, began)
+    evidence = gather(Subject.of(workload), judging or Judging(), trainer, reporter)
+    return CompressionRun(workload, trainer, request.options, evidence, began)

@@ -10,7 +10,7 @@ import numpy as np
 
 from alcs_onnx.coupling import Coupling
 from alcs_onnx.errors import AlcsError, BudgetError
-from alcs_onnx.graph import Model, conv_layers, model_macs
+from alcs_onnx.graph import Model, conv_layers, loadable, model_macs
 from alcs_onnx.importance import channel_scores, needs_gradients
 from alcs_onnx.latency import ChannelEstimator
 from alcs_onnx.pipeline.common.layers import LayerReport
@@ -24,6 +24,7 @@ from alcs_onnx.pipeline.optimize.request import ChannelOptions
 from alcs_onnx.pipeline.optimize.result import ChannelReport
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.rewrite import masked, shrink
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve import best_channels
 from alcs_onnx.solve.closed_loop import LoopState
 from alcs_onnx.solve.stages import left_of, solve_in_stages
@@ -136,9 +137,14 @@ class ChannelPruning:
         """Whether no plan has a lower estimate."""
         return plan.predicted_ms <= 1.001 * self.range_ms()[0]
 
-    def candidate(self, plan: ChannelPlan) -> Model:
+    @property
+    def trainable(self) -> bool:
+        """Yes."""
+        return True
+
+    def candidate(self, plan: ChannelPlan) -> Serialized:
         """The smaller model, with the weights as they are."""
-        return shrink(self.workload.model, self.coupling, plan.keep)
+        return loadable(shrink(self.workload.model, self.coupling, plan.keep))
 
     def given(self, saved: SavedPlan) -> ChannelPlan:
         """The channels of a file's plan."""

@@ -7,20 +7,21 @@ removed is the method's business (`METHODS`).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import loadable, save_model
 from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.training import TrainingRecord
+from alcs_onnx.pipeline.optimize.auto import best_method
+from alcs_onnx.pipeline.optimize.begun import Begun, begin
 from alcs_onnx.pipeline.optimize.measured import measure_finally
-from alcs_onnx.pipeline.optimize.method import Pruning, Rewritten
-from alcs_onnx.pipeline.optimize.methods import METHODS
-from alcs_onnx.pipeline.optimize.outcome import summary, tell_range, unchanged
+from alcs_onnx.pipeline.optimize.method import Rewritten
+from alcs_onnx.pipeline.optimize.methods import AUTO
+from alcs_onnx.pipeline.optimize.outcome import summary, unchanged
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.pipeline.optimize.run import open_run
-from alcs_onnx.pipeline.optimize.search import choose_again, first_choice, save_choice
+from alcs_onnx.pipeline.optimize.search import choose_again, save_choice
 from alcs_onnx.reporter import SILENT, Reporter
 
 
@@ -38,19 +39,24 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     trained, and another child of `AlcsError` for bad input; no file is written or changed then.
     """
     run = open_run(request, reporter)
-    # The latency table: ALCS section III-C, SP-LAMP section 3.2.
-    pruning: Pruning[Any] = METHODS[request.method](run)
-    reachable_ms = tell_range(run, pruning)
-    if pruning.budget_ms >= pruning.dense.median:
-        return unchanged(run, pruning, reachable_ms)
+    begun, tried = best_method(run) if request.way == AUTO else (begin(run), ())
+    result = finish(begun)
+    return replace(result, tried=tried) if tried else result
 
-    choice = first_choice(run, pruning)  # line 1: U0
+
+def finish(begun: Begun) -> OptimizeResult:
+    """Train what is left where there is data, write it and measure it: lines 2 to 8."""
+    run, choice = begun.run, begun.choice
+    request, reporter = run.request, run.reporter
+    if choice is None:
+        return unchanged(run, begun.pruning, begun.reachable_ms)
+
     network = choice.pruning.pruned(run, choice.plan)
     record = TrainingRecord()
     if run.trainer is not None:
         record = record.evaluated("dense", run.trainer.evaluate(run.workload.model))
         record = record.evaluated("one-shot", run.trainer.evaluate(network.pruned))
-    if run.trainer is not None and run.trains:
+    if run.trainer is not None and run.trains and choice.pruning.trainable:
         weights = None
         projection = choice.pruning.projection(choice.loop)
         if projection is not None and not choice.given and run.trainer.config.admm_epochs:
@@ -69,7 +75,8 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     rewritten = choice.pruning.rewrite(run, network, choice.plan)
     _require_equal(request, rewritten)
     save_choice(run, choice)
-    if run.trainer is None and request.output is not None:
+    removes = choice.pruning.trainable and request.output is not None
+    if run.trainer is None and removes:
         reporter.note("no data: weights are removed but none is trained; expect a loss of accuracy")
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:
@@ -77,7 +84,7 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
         if run.trainer is not None:
             record = record.deployed(runtime_accuracy(rewritten.model, run.trainer.data))
     measured = measure_finally(run.workload, loadable(rewritten.model), request.budget)
-    return summary(run, choice, rewritten, record, measured, reachable_ms)
+    return summary(run, choice, rewritten, record, measured, begun.reachable_ms)
 
 
 def _require_equal(request: OptimizeRequest, rewritten: Rewritten) -> None:

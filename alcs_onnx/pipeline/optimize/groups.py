@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model, conv_layers, model_macs, skipped_convs
+from alcs_onnx.graph import conv_layers, loadable, model_macs, skipped_convs
 from alcs_onnx.importance import SCORES, scores
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports
@@ -26,6 +26,7 @@ from alcs_onnx.pipeline.optimize.exclusion import slower_layers
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve import project, reachable_range
 from alcs_onnx.solve.closed_loop import LoopState
 from alcs_onnx.structures import Structure
@@ -128,11 +129,17 @@ class GroupPruning:
         """Whether no plan has a lower estimate."""
         return plan.predicted_ms <= 1.001 * self.range_ms()[0]
 
-    def candidate(self, plan: PruningPlan) -> Model:
+    @property
+    def trainable(self) -> bool:
+        """Yes."""
+        return True
+
+    def candidate(self, plan: PruningPlan) -> Serialized:
         """The sparse model of the plan, with the weights as they are."""
-        return sparse_model(
-            self.workload.model, plan, self.excluded, self.workload.simd_group
-        ).model
+        workload = self.workload
+        return loadable(
+            sparse_model(workload.model, plan, self.excluded, workload.simd_group).model
+        )
 
     def given(self, saved: SavedPlan) -> PruningPlan | None:
         """The groups of a file's plan. Channels may have gone and weights been repaired before."""

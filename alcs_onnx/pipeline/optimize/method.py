@@ -13,6 +13,7 @@ from alcs_onnx.pipeline.common.verification import Check
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.result import ChannelReport
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve.closed_loop import LoopState
 from alcs_onnx.types import (
     BoolArray,
@@ -21,6 +22,7 @@ from alcs_onnx.types import (
     FloatArray,
     LayerCurve,
     Machine,
+    PrecisionPlan,
     PruningPlan,
     Timing,
 )
@@ -28,9 +30,9 @@ from alcs_onnx.types import (
 if TYPE_CHECKING:
     from alcs_onnx.pipeline.optimize.run import Run
 
-#: What a method decides: the groups of weights, or the channels, that stay.
-Plan = TypeVar("Plan", PruningPlan, ChannelPlan)
-Projected = TypeVar("Projected", bound=PruningPlan | ChannelPlan, covariant=True)
+#: What a method decides: the groups of weights, the channels, or the float32 nodes that stay.
+Plan = TypeVar("Plan", PruningPlan, ChannelPlan, PrecisionPlan)
+Projected = TypeVar("Projected", bound=PruningPlan | ChannelPlan | PrecisionPlan, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,13 @@ class Pruning(Protocol[Plan]):
         """Whether no plan has a lower estimate."""
         ...
 
-    def candidate(self, plan: Plan) -> Model:
-        """The model that is measured for `plan`."""
+    @property
+    def trainable(self) -> bool:
+        """Whether what is left can be trained."""
+        ...
+
+    def candidate(self, plan: Plan) -> Serialized:
+        """The file that is measured for `plan`."""
         ...
 
     def given(self, saved: SavedPlan) -> Plan | None:

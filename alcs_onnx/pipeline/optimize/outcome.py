@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from math import inf
+from math import inf, isfinite
 
+from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.files import write_atomically
 from alcs_onnx.graph import Model, loadable, save_model
+from alcs_onnx.latency.attribution import attribute
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.pipeline.common.layers import with_times
 from alcs_onnx.pipeline.common.training import TrainingRecord
@@ -79,6 +81,8 @@ def unchanged(
         curves=decided.curves,
         channel_curves=decided.channel_curves,
         repaired=run.repaired,
+        behaviour=run.evidence.behaviour,
+        verdict="nothing is lost: the dense model is what it was",
     )
 
 
@@ -93,11 +97,11 @@ def summary(
     """The result of a run that made a model: what was decided, with what, and what it measures."""
     request = run.request
     decided = choice.pruning.decided(choice.plan)
+    fidelity = record.judged(run.evidence.judge.judge(loadable(rewritten.model)))
     whole = choice.keeps_all and all(row.kept == row.channels for row in decided.channels)
     met, message = measured.verdict(keeps_all=whole)
-    dry: Status = "dry run" if request.output is None else "met"
     return OptimizeResult(
-        status=dry if met else "missed",
+        status=_status(run, fidelity, met=met),
         message=message,
         model=str(request.model),
         output=None if request.output is None else str(request.output),
@@ -121,14 +125,26 @@ def summary(
         curves=decided.curves,
         channel_curves=decided.channel_curves,
         repaired=run.repaired,
+        behaviour=run.evidence.behaviour,
+        fidelity=fidelity,
+        verdict=fidelity.verdict(run.request.judging.max_loss),
     )
+
+
+def _status(run: Run, fidelity: Fidelity, *, met: bool) -> Status:
+    if not met:
+        return "missed"
+    untrained = run.trainer is not None and not run.trains  # what training would win back
+    if fidelity.exceeds(run.request.judging.max_loss) and not untrained:
+        return "lost"
+    return "dry run" if run.request.output is None else "met"
 
 
 def _settings(run: Run, decided: Decided) -> dict[str, object]:
     """What the run was told, the defaults of training included."""
     request = run.request
     told: dict[str, object] = {
-        "method": request.method,
+        "method": request.way,
         "seed": request.seed,
         "measuring": asdict(request.measuring),
         **decided.settings,
@@ -149,4 +165,6 @@ def _settings(run: Run, decided: Decided) -> dict[str, object]:
 def _node_times(workload: Workload, model: Model) -> dict[str, float]:
     """Time (ms) of each node by the name of its layer, also where the runtime fused it."""
     profile = workload.node_times([loadable(model)])[0].profile
-    return {**dense_times(model, profile), **profile.nodes}
+    own = {run.node: run.ms for run in attribute(model, profile) if run.node and run.ran_as}
+    found = {name: ms for name, ms in dense_times(model, profile).items() if isfinite(ms)}
+    return {**own, **found, **profile.nodes}

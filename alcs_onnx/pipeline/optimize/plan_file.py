@@ -16,7 +16,7 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import replacing
 from alcs_onnx.formats import PRUNING_PLAN, Format
 from alcs_onnx.graph import Model
-from alcs_onnx.types import BoolArray, ChannelPlan, PruningPlan
+from alcs_onnx.types import BoolArray, ChannelPlan, PrecisionPlan, PruningPlan
 
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error)
 
@@ -39,11 +39,11 @@ class Calibration:
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """The channels to keep, the groups of weights of what is left, or both in that order.
+    """The channels to keep, then the groups of weights, or the float32 nodes, of what is left.
 
-    The plan of groups is for the model without the removed channels. `method` is the one that
-    made the plan, and `settings` what it was told. `calibration` is there where a run that was
-    interrupted is to go on with it.
+    The plans of groups and of nodes are for the model without the removed channels. `method` is the
+    one that made the plan, and `settings` what it was told. `calibration` is there where a run that
+    was interrupted is to go on with it.
     """
 
     method: str
@@ -51,6 +51,7 @@ class SavedPlan:
     groups: PruningPlan | None
     settings: Mapping[str, object] = field(default_factory=dict)
     calibration: Calibration | None = None
+    precision: PrecisionPlan | None = None
 
 
 def masks_path(path: Path) -> Path:
@@ -69,7 +70,7 @@ class _Mask:
 
 @dataclass(frozen=True)
 class _Channels:
-    """A `ChannelPlan` without its masks."""
+    """A `ChannelPlan` or a `PrecisionPlan` without its masks."""
 
     model_digest: str
     predicted_ms: float
@@ -96,6 +97,7 @@ class _PlanFile:
     calibration: Calibration | None = None
     channels: _Channels | None = None
     groups: _Groups | None = None
+    precision: _Channels | None = None
 
 
 def save_plan(plan: SavedPlan, path: Path) -> None:
@@ -105,8 +107,9 @@ def save_plan(plan: SavedPlan, path: Path) -> None:
         plan.method,
         plan.settings,
         plan.calibration,
-        None if plan.channels is None else _channels_part(plan.channels, masks),
+        None if plan.channels is None else _part(plan.channels, "channels", masks),
         None if plan.groups is None else _groups_part(plan.groups, masks),
+        None if plan.precision is None else _part(plan.precision, "precision", masks),
     )
     there = _without_none(plain(content))
     if "calibration" in there:
@@ -128,23 +131,26 @@ def load_plan(path: Path, model: Model) -> SavedPlan:
     try:
         with np.load(masks_path(path), allow_pickle=False) as file:
             masks = {name: file[name] for name in file.files}
-        channels = None if content.channels is None else _channel_plan(content.channels, masks)
+        part = content.channels
+        channels = None if part is None else ChannelPlan(*_facts(part, masks))
         groups = None if content.groups is None else _group_plan(content.groups, masks)
+        found = content.precision
+        precision = None if found is None else PrecisionPlan(*_facts(found, masks))
     except OSError as error:
         raise AlcsError(f"cannot read {masks_path(path)}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, *_BAD_ZIP) as error:
         raise AlcsError(f"{masks_path(path)}: damaged ({error})") from error
-    first = channels or groups
+    first = channels or groups or precision
     if first is None:
         raise AlcsError(f"{path}: the plan is empty")
     if first.model_digest != model.digest:
         raise AlcsError(f"{path}: made for another model, or for other weights of this one")
     settings = content.settings or {}
-    return SavedPlan(content.method, channels, groups, settings, content.calibration)
+    return SavedPlan(content.method, channels, groups, settings, content.calibration, precision)
 
 
-def _channels_part(plan: ChannelPlan, masks: dict[str, BoolArray]) -> _Channels:
-    keep = _stored(plan.keep, "channels", masks)
+def _part(plan: ChannelPlan | PrecisionPlan, name: str, masks: dict[str, BoolArray]) -> _Channels:
+    keep = _stored(plan.keep, name, masks)
     return _Channels(plan.model_digest, plan.predicted_ms, keep, plan.reasons)
 
 
@@ -176,8 +182,10 @@ def _kept(part: _Channels, masks: Mapping[str, BoolArray]) -> dict[str, BoolArra
     return keep
 
 
-def _channel_plan(part: _Channels, masks: Mapping[str, BoolArray]) -> ChannelPlan:
-    return ChannelPlan(part.model_digest, _kept(part, masks), part.reasons, part.predicted_ms)
+def _facts(
+    part: _Channels, masks: Mapping[str, BoolArray]
+) -> tuple[str, dict[str, BoolArray], Mapping[str, str], float]:
+    return part.model_digest, _kept(part, masks), part.reasons, part.predicted_ms
 
 
 def _group_plan(part: _Groups, masks: Mapping[str, BoolArray]) -> PruningPlan:

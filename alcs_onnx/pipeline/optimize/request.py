@@ -8,9 +8,10 @@ from pathlib import Path
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.importance import SCORES
 from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.pipeline.optimize.methods import METHODS
+from alcs_onnx.pipeline.optimize.methods import AUTO, METHODS, PRECISIONS, has_precision
 from alcs_onnx.solve import SOLVERS
 from alcs_onnx.types import Budget
 
@@ -42,9 +43,11 @@ class OptimizeRequest:
 
     model, budget: the file, and the latency that it is to meet.
     output: the file to write; None is a dry run: everything before training, nothing written.
-    method: a name of `METHODS`: SIMD groups of weights ("simd"), rows, columns or single weights
-        of the weight matrices ("filter", "shape", "unstructured"), whole channels ("channel"), or
-        channels and then SIMD groups ("hybrid").
+    method: "auto", the default where there are pictures to judge by: those of `CANDIDATES` are
+        tried, and the one that loses least is taken. Or a name of `METHODS`: SIMD groups of weights
+        ("simd"), rows, columns or single weights of the weight matrices ("filter", "shape",
+        "unstructured"), whole channels ("channel"), channels and then SIMD groups ("hybrid"), or
+        nothing, but nodes that are quicker in int8 are so ("int8").
     inputs: sizes of inputs that the file leaves open, and values where not any will do.
     fully_connected: whether fully connected layers are pruned too, in balance with the
         convolutions (ADAM-ADMM section 5.1); they are convolutions in the written model.
@@ -57,12 +60,17 @@ class OptimizeRequest:
     plan: a saved pruning plan to apply instead of solving.
     save_plan_to: a file for the plan that was made.
     training: None: weights are removed but none is trained.
+    precision: what nodes are: "float32", "int8" or, left to the method, "auto".
+    search_minutes: how long "auto" may go on trying methods.
+    judging: by what it is judged what was lost, and how much may be.
     """
 
     model: Path
     budget: Budget
     output: Path | None = None
-    method: str = "simd"
+    method: str | None = None
+    precision: str = "auto"
+    search_minutes: float = 5.0
     inputs: InputSettings = field(default_factory=InputSettings)
     fully_connected: bool = False
     simd_group: int = 4
@@ -75,9 +83,29 @@ class OptimizeRequest:
     save_plan_to: Path | None = None
     measuring: Measuring = field(default_factory=Measuring)
     training: Training | None = None
+    judging: Judging = field(default_factory=Judging)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        METHODS.check(self.method)
+        if self.precision not in PRECISIONS:
+            raise AlcsError(f"precision '{self.precision}' is not one of {', '.join(PRECISIONS)}")
+        if self.way != AUTO:
+            METHODS.check(self.way)
+            if not has_precision(self.way, self.precision):
+                raise AlcsError(f"--method {self.way} makes no {self.precision} model")
+        elif self.judging.pictures is None:
+            raise AlcsError("--method auto needs --calibration PICTURES to compare methods by")
+        elif self.plan is not None or self.table is not None:
+            raise AlcsError("--method auto measures for itself: leave out --plan and --profile")
         SOLVERS.check(self.projection)
         SCORES.check(self.score)
+
+    @property
+    def way(self) -> str:
+        """The method: the given one, or what is meant where none is."""
+        if self.method is not None:
+            return self.method
+        if self.precision == "int8":
+            return "int8"
+        judged = self.judging.pictures is not None
+        return AUTO if judged and self.plan is None and self.table is None else METHODS.default

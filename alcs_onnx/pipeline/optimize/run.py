@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
+from alcs_onnx.pipeline.common.evidence import Evidence, Subject, gather
 from alcs_onnx.pipeline.common.tables import Tables
 from alcs_onnx.pipeline.common.training import Trainer, trainer_of
 from alcs_onnx.pipeline.common.verification import require_faithful
@@ -26,7 +27,8 @@ from alcs_onnx.structures import STRUCTURES
 class Run:
     """The model on its target, its data, and what earlier runs left behind.
 
-    `given` is the plan of a file; `trainer` is None without data. `repaired` is None where nothing
+    `given` is the plan of a file; `trainer` is None without data. `evidence` is what the result
+    is judged by. `repaired` is None where nothing
     of the file had to be set right. `began` is in seconds of the monotonic clock.
     """
 
@@ -36,6 +38,7 @@ class Run:
     given: SavedPlan | None
     checkpoint: Checkpoint
     trainer: Trainer | None
+    evidence: Evidence
     reporter: Reporter
     began: float
     repaired: Repaired | None = None
@@ -58,18 +61,19 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
         measuring=request.measuring,
         seed=request.seed,
         reporter=reporter,
-        structure=structure_of(request.method) or STRUCTURES.default,
+        structure=structure_of(request.way) or STRUCTURES.default,
     )
     require_faithful(workload, reporter)
     given = None if request.plan is None else load_plan(request.plan, workload.model)
-    if given is not None and given.method != request.method:
+    if given is not None and given.method != request.way:
         raise AlcsError(
-            f"{request.plan}: the plan is for --method {given.method}, not {request.method}"
+            f"{request.plan}: the plan is for --method {given.method}, not {request.way}"
         )
     repaired = measure_repairs(workload)
     if repaired is not None:
         reporter.note(repaired.message)
     training = request.training
+    trainer = None if training is None else trainer_of(workload, training, reporter)
     kept, resume = None, training is not None and training.resume
     if training is not None and training.checkpoint is not None and request.output is not None:
         kept = Path(training.checkpoint)
@@ -84,10 +88,23 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
         ),
         given=given,
         checkpoint=Checkpoint(kept, resume=resume),
-        trainer=None if training is None else trainer_of(workload, training, reporter),
+        trainer=trainer,
+        evidence=gather(Subject.of(workload), request.judging, trainer, reporter),
         reporter=reporter,
         began=began,
         repaired=repaired,
+    )
+
+
+def run_of_method(run: Run, method: str) -> Run:
+    """The same run by another method; contributions of channels are predicted, which is quick."""
+    request = run.request
+    channels = replace(request.channels, contributions="predicted")
+    structure = structure_of(method) or STRUCTURES.default
+    return replace(
+        run,
+        request=replace(request, method=method, channels=channels),
+        workload=replace(run.workload, structure=structure),
     )
 
 

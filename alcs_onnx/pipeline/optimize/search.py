@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Generic
 
 from alcs_onnx.errors import BudgetError
-from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.optimize.checkpoint import FINETUNE, FIRST
 from alcs_onnx.pipeline.optimize.measured import Measured, measure
 from alcs_onnx.pipeline.optimize.method import Plan, Pruning
@@ -195,5 +194,4 @@ def _keeps_all(plan: Plan) -> bool:
 
 def _measured(run: Run, pruning: Pruning[Plan], plan: Plan) -> Measured:
     """Build `plan` and time it beside the dense file."""
-    model = pruning.candidate(plan)
-    return measure(pruning.workload, loadable(model), run.request.budget)
+    return measure(pruning.workload, pruning.candidate(plan), run.request.budget)

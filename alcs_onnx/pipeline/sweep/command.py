@@ -17,6 +17,7 @@ from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.files import check_folder
 from alcs_onnx.importance import SCORES, needs_gradients
 from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.pipeline.common.evidence import Evidence, Judging, Subject, gather
 from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Trainer, trainer_of
 from alcs_onnx.pipeline.common.workload import Workload, open_workload
@@ -56,13 +57,14 @@ def sweep(request: SweepRequest, reporter: Reporter = SILENT) -> SweepResult:
     trainer = None
     if request.training is not None:
         trainer = trainer_of(workload, request.training, reporter)
+    evidence = gather(Subject.of(workload), request.judging, trainer, reporter)
     machine = workload.target.machine(request.measuring.threads)
     settings = _settings(request, workload, machine, trainer)
     dense = folder.begun(settings)
     if dense is None:
-        dense = _measure_dense(workload, machine, trainer)
+        dense = _measure_dense(workload, machine, trainer, evidence)
         folder.begin(dense)
-    del trainer  # each point loads the data for itself
+    del trainer, evidence  # each point loads the data for itself
     points, rows = list(product(request.methods, request.budgets)), []
     for number, (method, budget) in enumerate(points, start=1):
         name = f"{method}-{_name(budget)}"
@@ -122,12 +124,17 @@ def _check_model(request: SweepRequest, workload: Workload) -> None:
             raise AlcsError(f"the score '{score}' needs --data to take gradients from")
 
 
-def _measure_dense(workload: Workload, machine: Machine, trainer: Trainer | None) -> DensePoint:
+def _measure_dense(
+    workload: Workload, machine: Machine, trainer: Trainer | None, evidence: Evidence
+) -> DensePoint:
     timing = workload.time_dense()
     found = None if trainer is None else trainer.evaluate(workload.model)
-    if found is None:
+    if found is not None:
+        return DensePoint(timing, machine, 100 * found.value, found.kind, found.samples)
+    judged = evidence.judge.judge(workload.original)
+    if judged.quality is None:
         return DensePoint(timing, machine)
-    return DensePoint(timing, machine, 100 * found.value, found.kind, found.samples)
+    return DensePoint(timing, machine, judged.quality, judged.kind, judged.samples)
 
 
 def _settings(
@@ -146,6 +153,7 @@ def _settings(
         **({} if request.score == SCORES.default else {"score": request.score}),
         "channels": asdict(request.channels),
         "measuring": asdict(request.measuring),
+        **({} if request.judging == Judging() else {"judging": asdict(request.judging)}),
         "training": None if trainer is None else _training_settings(trainer),
         "seed": request.seed,
     }

@@ -11,9 +11,11 @@ from pathlib import Path
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.importance import SCORES
 from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.optimize import METHODS, ChannelOptions, OptimizeRequest
+from alcs_onnx.pipeline.optimize.methods import AUTO
 from alcs_onnx.solve import SOLVERS
 from alcs_onnx.types import Budget
 
@@ -46,13 +48,15 @@ class SweepRequest:
     channels: ChannelOptions = field(default_factory=ChannelOptions)
     measuring: Measuring = field(default_factory=Measuring)
     training: Training | None = None
+    judging: Judging = field(default_factory=Judging)
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.methods:
             raise AlcsError(f"a sweep needs methods: {', '.join(METHODS)}")
         for index, method in enumerate(self.methods):
-            METHODS.check(method)
+            if method != AUTO:
+                METHODS.check(method)
             if method in self.methods[:index]:
                 raise AlcsError(f"the method {method} is there twice")
 

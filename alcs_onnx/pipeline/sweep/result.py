@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.formats import SWEEP, Format
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.types import Machine, Timing
@@ -22,12 +23,14 @@ class SweepPoint:
     point has no numbers. `dense` was measured beside `measured`, in turns; `predicted_share` is
     the estimate that the plan was chosen by, over the dense latency that it was made for.
     `output` is the name of the written file in the sweep's folder, None where none was.
-    `accuracy` is that of the written file, None without test samples to measure it on.
+    `accuracy` is that of the written file, or its agreement with the dense model where there are
+    pictures without labels; None without either. `fidelity` has all that is known of the loss, and
+    `verdict` says it in one line.
     """
 
     method: str
     budget: str
-    status: Literal["met", "missed", "unchanged", "unreachable"]
+    status: Literal["met", "missed", "lost", "unchanged", "unreachable"]
     message: str
     output: str | None = None
     budget_ms: float | None = None
@@ -37,6 +40,8 @@ class SweepPoint:
     accuracy: float | None = None
     mac_ratio: float | None = None
     seconds: float = 0.0
+    fidelity: Fidelity | None = None
+    verdict: str | None = None
 
     @classmethod
     def from_result(
@@ -45,6 +50,9 @@ class SweepPoint:
         """The row of a finished `optimize` run that wrote, if anything, `output`."""
         assert result.status != "dry run"
         stages = result.accuracy.stages if result.accuracy is not None else {}
+        accuracy = [*stages.values()][-1] if stages else None
+        if accuracy is None and result.fidelity is not None:
+            accuracy = result.fidelity.quality
         return cls(
             method=method,
             budget=budget,
@@ -55,10 +63,22 @@ class SweepPoint:
             dense=result.dense,
             predicted_share=result.predicted_share if result.sparse is not None else None,
             measured=result.sparse,
-            accuracy=[*stages.values()][-1] if stages else None,
+            accuracy=accuracy,
             mac_ratio=result.mac_ratio,
             seconds=result.seconds,
+            fidelity=result.fidelity,
+            verdict=result.verdict or None,
         )
+
+    @property
+    def failed(self) -> bool:
+        """Whether what was asked for was not reached."""
+        return self.status not in ("met", "unchanged")
+
+    @property
+    def told(self) -> str:
+        """What became of the budget, where that was not met, and what was lost."""
+        return "; ".join(x for x in (self.message if self.failed else "", self.verdict) if x)
 
     @property
     def latency(self) -> float | None:
@@ -135,8 +155,8 @@ class SweepResult:
 
     @property
     def exit_status(self) -> int:
-        """0, or 1 when a budget was missed or cannot be reached."""
-        return int(any(point.status in ("missed", "unreachable") for point in self.points))
+        """0, or 1 when a budget was missed or cannot be reached, or too much was lost."""
+        return int(any(point.failed for point in self.points))
 
 
 def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:

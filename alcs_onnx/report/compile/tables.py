@@ -16,3 +16,4 @@ def print_compile(result: CompileResult, *, top: int = 20) -> None:
     if result.unchanged:
         say(result.unchanged)
     say(f"wrote {result.output}")
+    say(result.verdict, style="bold red" if result.exit_status else "bold")

@@ -23,7 +23,7 @@ _DERIVED = (
 def write_compression_json(path: Path, result: CompressionResult) -> None:
     """Write the result; raises `OutputError` where that is impossible."""
     rows = [with_derived(row, _DERIVED) for row in result.rows]
-    write_document(path, result, {**plain(result), "rows": rows})
+    write_document(path, result, {**plain(result), "rows": rows, "verdicts": list(result.verdicts)})
 
 
 def read_compression_json(path: Path) -> CompressionResult:

@@ -30,6 +30,8 @@ def print_compression(result: CompressionResult, *, details: bool = False) -> No
     )
     if result.machine is not None:
         say(describe_machine(result.machine))
+    for verdict in result.verdicts:
+        say(verdict, style="bold")
 
 
 def _digits(value: float) -> str:

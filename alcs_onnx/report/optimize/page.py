@@ -10,7 +10,7 @@ import numpy as np
 
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.verification import NumericCheck
-from alcs_onnx.pipeline.optimize.result import OptimizeResult
+from alcs_onnx.pipeline.optimize.result import OptimizeResult, TriedMethod
 from alcs_onnx.report.html import (
     Column,
     Markup,
@@ -19,13 +19,14 @@ from alcs_onnx.report.html import (
     facts,
     line_chart,
     page,
+    scatter_chart,
     table,
     text,
     warning,
 )
 from alcs_onnx.report.html.markup import element
-from alcs_onnx.report.layout import count_text, ms, percent, shape_text
-from alcs_onnx.report.measured import machine_facts, settings_facts, timing_table
+from alcs_onnx.report.layout import bytes_text, count_text, ms, percent, shape_text
+from alcs_onnx.report.measured import fidelity_facts, machine_facts, settings_facts, timing_table
 from alcs_onnx.types import ChannelCurve, LayerCurve
 
 _CHART = (320, 200)
@@ -36,17 +37,23 @@ def optimize_page(result: OptimizeResult) -> str:
 
     Also of a dry run, and of a model that was left as it is: what is not known is not there.
     """
-    told = warning if result.status == "missed" else text
-    return page(
-        f"{PurePath(result.model).name}: {result.budget}, {result.status}",
-        list(_sections(result)),
-        summary=[told(result.message)],
-    )
+    title = f"{PurePath(result.model).name}: {result.budget}, {result.status}"
+    if result.fidelity is not None:
+        title += f", {result.fidelity.brief}"
+    told = warning if result.status in ("missed", "lost") else text
+    ruined = result.fidelity is not None and result.fidelity.ruined
+    lost = warning if result.status == "lost" or ruined else text
+    summary = [told(result.message), *([lost(result.verdict)] if result.verdict else [])]
+    return page(title, list(_sections(result)), summary=summary)
 
 
 def _sections(result: OptimizeResult) -> Iterator[Section]:
     yield Section("Budget", [facts(_budget(result))], "budget")
     yield Section("Latency", [_latency(result)], "latency")
+    if result.tried:
+        yield Section("Methods", _tried(result.tried), "methods")
+    if result.fidelity is not None:
+        yield Section("What was lost", [facts(_loss(result))], "loss")
     if result.accuracy is not None:
         yield Section("Accuracy", [_accuracy(result)], "accuracy")
     if result.history:
@@ -85,6 +92,38 @@ def _budget(result: OptimizeResult) -> dict[str, object]:
         "Time taken": f"{result.seconds:.0f} s",
         "Model digest": result.model_digest or None,
     }
+
+
+def _tried(tried: Sequence[TriedMethod]) -> list[Markup]:
+    """The methods that were compared, and their frontier."""
+    columns = [
+        *(Column("method"), Column("outcome"), Column("ms", ms), Column("of budget", percent)),
+        Column("loss %", lambda value: f"{value:.2f}"),
+        *(Column("what is left"), Column("size", bytes_text), Column("why")),
+    ]
+    rows = [
+        (
+            *(x.method, x.outcome, x.latency_ms, x.share),
+            None if x.fidelity is None else x.fidelity.loss,
+            None if x.fidelity is None else x.fidelity.brief,
+            *(x.bytes, x.why),
+        )
+        for x in tried
+    ]
+    made = [x for x in tried if x.fidelity is not None and x.latency_ms is not None]
+    series = [
+        Series(x.method, [x.latency_ms], [x.fidelity.loss])
+        for x in made
+        if x.fidelity is not None and x.latency_ms is not None
+    ]
+    chart = [scatter_chart(series, "latency (ms)", "loss (%)")] if made else []
+    return [table(columns, rows), *chart]
+
+
+def _loss(result: OptimizeResult) -> dict[str, object]:
+    assert result.fidelity is not None
+    told = None if result.behaviour is None else result.behaviour.message
+    return {**fidelity_facts(result.fidelity), **({} if told is None else {"Before": told})}
 
 
 def _latency(result: OptimizeResult) -> Markup:

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from alcs_onnx.pipeline.optimize.result import ChannelReport, OptimizeResult
+from alcs_onnx.pipeline.optimize.result import ChannelReport, OptimizeResult, TriedMethod
 from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layers import print_check, print_layers
-from alcs_onnx.report.layout import describe_machine, ms, new_table, percent
+from alcs_onnx.report.layout import bytes_text, describe_machine, ms, new_table, percent
 from alcs_onnx.report.long_tables import foremost, say_rest
 from alcs_onnx.types import Timing
 
 
-def print_optimize(result: OptimizeResult, *, top: int = 20) -> None:
-    """Channels, layers, latency, accuracy, the numeric check, and whether the budget was met.
+def print_optimize(result: OptimizeResult, *, top: int = 20, wrote: Path | None = None) -> None:
+    """Channels, layers, latency, accuracy, the numeric check; last the budget and what was lost.
 
-    Of many layers and groups `top` rows, 0 for all.
+    Of many layers and groups `top` rows, 0 for all. `wrote` is a file that was written besides.
     """
     if result.channels:
         _print_channels(result.channels, top)
     if result.layers:
         print_layers(result.layers, timed=True, top=top)
+    if result.tried:
+        _print_tried(result.tried)
     latency = new_table("Latency", "model", ">median ms", ">P90 ms", ">P99 ms", ">speed-up")
     if result.repaired is not None:
         latency.add_row("as given", *_timing_cells(result.repaired.given, result.dense))
     latency.add_row("dense", *_timing_cells(result.dense, result.dense))
     if result.sparse is not None:
-        latency.add_row("sparse", *_timing_cells(result.sparse, result.dense))
+        latency.add_row("optimized", *_timing_cells(result.sparse, result.dense))
     out.print(latency)
     say(describe_machine(result.machine))
     if result.accuracy is not None:
@@ -39,7 +42,7 @@ def print_optimize(result: OptimizeResult, *, top: int = 20) -> None:
             accuracy.add_row(stage, f"{value:.2f}")
         out.print(accuracy)
     if result.check is not None:
-        print_check(result.check, "the original with the same weights removed")
+        print_check(result.check, result.checked_against)
     low, high = result.reachable_ms
     say(
         f"reachable: {ms(low)} to {ms(high)} ms | kept multiply-accumulates: "
@@ -47,9 +50,16 @@ def print_optimize(result: OptimizeResult, *, top: int = 20) -> None:
     )
     if result.repaired is not None:
         say(result.repaired.message)
-    say(result.message, style="bold")
+    if result.behaviour is not None:
+        say(result.behaviour.message)
     if result.output is not None:
         say(f"wrote {result.output}")
+    if wrote is not None:
+        say(f"wrote {wrote}")
+    say(result.message, style="bold")
+    if result.verdict:
+        bad = result.status == "lost" or (result.fidelity is not None and result.fidelity.ruined)
+        say(result.verdict, style="bold red" if bad else "bold")
 
 
 def _print_channels(groups: Sequence[ChannelReport], top: int) -> None:
@@ -79,6 +89,25 @@ def _print_channels(groups: Sequence[ChannelReport], top: int) -> None:
         )
     out.print(table)
     say_rest(len(groups), top, "group")
+
+
+def _print_tried(tried: Sequence[TriedMethod]) -> None:
+    table = new_table(
+        "Methods",
+        *("method", "", ">ms", ">of budget", ">loss %", "what is left", ">size", "why"),
+    )
+    for row in tried:
+        table.add_row(
+            row.method,
+            row.outcome,
+            ms(row.latency_ms),
+            "-" if row.share is None else percent(row.share),
+            "-" if row.fidelity is None else f"{row.fidelity.loss:.2f}",
+            "-" if row.fidelity is None else row.fidelity.brief,
+            "-" if row.bytes is None else bytes_text(row.bytes),
+            row.why,
+        )
+    out.print(table)
 
 
 def _timing_cells(timing: Timing, reference: Timing) -> list[str]:

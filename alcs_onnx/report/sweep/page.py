@@ -15,6 +15,7 @@ from alcs_onnx.report.html import (
     page,
     scatter_chart,
     table,
+    text,
     warning,
 )
 from alcs_onnx.report.layout import ms, percent
@@ -23,12 +24,16 @@ from alcs_onnx.report.measured import machine_facts, settings_facts, timing_tabl
 
 def sweep_page(result: SweepResult) -> str:
     """The result as one HTML file that needs no other and no network."""
-    lost = [point for point in result.points if point.status in ("missed", "unreachable")]
     return page(
         f"Sweep of {PurePath(result.model).name}",
         list(_sections(result)),
-        summary=[warning(f"{x.method} at {x.budget}: {x.message}") for x in lost],
+        summary=[_told(point) for point in result.points if point.told],
     )
+
+
+def _told(point: SweepPoint) -> Markup:
+    line = f"{point.method} at {point.budget}: {point.told}"
+    return warning(line) if point.failed else text(line)
 
 
 def _sections(result: SweepResult) -> Iterator[Section]:

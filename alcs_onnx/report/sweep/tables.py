@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from alcs_onnx.pipeline.sweep.result import SweepPoint, SweepResult
 from alcs_onnx.report.console import out, say
 from alcs_onnx.report.layout import describe_machine, ms, new_table
 
 
-def print_sweep(result: SweepResult) -> None:
-    """A row for each budget and method, the dense model first; then why budgets were not met."""
+def print_sweep(result: SweepResult, folder: Path | None = None) -> None:
+    """A row for each budget and method, the dense model first; last what each has lost.
+
+    `folder` is what was written.
+    """
     measure = result.dense.measure or "accuracy"
     table = new_table(
         f"Sweep of {result.model}",
@@ -24,14 +29,17 @@ def print_sweep(result: SweepResult) -> None:
     for point in result.points:
         table.add_row(*_cells(result, point))
     out.print(table)
-    for point in result.points:
-        if point.status not in ("met", "unchanged"):
-            say(f"{point.method} at {point.budget}: {point.message}")
     say(
         "dense ms: measured beside the point, in turns | front: no other point, nor the dense "
         "model, is both as fast and as accurate",
     )
     say(describe_machine(dense.machine))
+    if folder is not None:
+        say(f"wrote {folder}")
+    for point in result.points:
+        if point.told:
+            style = "bold red" if point.failed else "bold"
+            say(f"{point.method} at {point.budget}: {point.told}", style=style)
 
 
 def _cells(result: SweepResult, point: SweepPoint) -> list[str]:

@@ -19,7 +19,7 @@ import pytest
 
 from alcs_onnx.cli import COMMANDS, main
 from alcs_onnx.cli.completion import SHELLS
-from alcs_onnx.pipeline.optimize.methods import METHODS
+from alcs_onnx.pipeline.optimize.methods import AUTO, METHODS
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_options_of_a_command(ask) -> None:
 
 
 def test_choices_of_an_option(ask) -> None:
-    assert ask("optimize", "in.onnx", "--method", "") == sorted(METHODS)
+    assert ask("optimize", "in.onnx", "--method", "") == sorted([AUTO, *METHODS])
 
 
 def test_choices_of_an_argument(ask) -> None:

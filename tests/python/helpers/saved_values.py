@@ -1,4 +1,4 @@
-"""One value of every kind of file: those in tests/golden/files hold them as first written."""
+"""One value of every kind of file: tests/golden/files holds them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from math import inf, nan
 
 import numpy as np
 
+from alcs_onnx.data import ValueRange
 from alcs_onnx.differences import Difference
+from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.pipeline.bench.result import BenchNode, BenchResult, BenchRow
+from alcs_onnx.pipeline.common.behaviour import Behaviour
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.training import Accuracy
 from alcs_onnx.pipeline.common.verification import NumericCheck
@@ -20,7 +23,7 @@ from alcs_onnx.pipeline.compress.result import (
 )
 from alcs_onnx.pipeline.inspect.result import Inspection, ModelFacts, NodeFacts, TensorFacts
 from alcs_onnx.pipeline.optimize.plan_file import Calibration, SavedPlan
-from alcs_onnx.pipeline.optimize.result import ChannelReport, OptimizeResult
+from alcs_onnx.pipeline.optimize.result import ChannelReport, OptimizeResult, TriedMethod
 from alcs_onnx.pipeline.sweep.result import DensePoint, SweepPoint, SweepResult
 from alcs_onnx.types import (
     ChannelCurve,
@@ -70,9 +73,13 @@ PLAN = SavedPlan(
 )
 SETTINGS = {"budgets": ["80%", "2x"], "seed": 0, "training": {"lr": 0.001, "data": None}}
 DENSE = DensePoint(TIMING, MACHINE, 90.5, "accuracy", 100)
+FIDELITY = Fidelity(
+    *("pictures of photos", 100, False, 0.125, None, 0.96, 0.9375, 0.8825, 0.905, None),
+)
+VERDICT = FIDELITY.verdict(5.0)
 POINT = SweepPoint(
     *("simd", "80%", "met", "budget met", "net-simd-80%.onnx", 2.4, TIMING, 0.75, TIMING),
-    *(88.25, 0.5, 12.5),
+    *(88.25, 0.5, 12.5, FIDELITY, VERDICT),
 )
 UNREACHABLE = SweepPoint("simd", "1%", "unreachable", "the budget cannot be reached")
 RESULT = OptimizeResult(
@@ -104,6 +111,17 @@ RESULT = OptimizeResult(
     model_digest=DIGEST,
     curves=LATENCY_TABLE.curves,
     channel_curves=CHANNEL_TABLE.curves,
+    behaviour=Behaviour(
+        *("pictures of photos", 100, {"x": ValueRange(-2.0, 2.5, 0.125, 1.0)}, 10, 9),
+        *(0.25, 0.375, 0.905),
+    ),
+    fidelity=FIDELITY,
+    verdict=VERDICT,
+    tried=(
+        TriedMethod("int8", "met", "loses more", 2.0, 0.875, FIDELITY, 1000),
+        TriedMethod("simd", "chosen", "", 2.375, 0.99, FIDELITY, 2000),
+        TriedMethod("channel", "not tried", "another method loses only 0.1 %"),
+    ),
 )
 SWEEP = SweepResult("net.onnx", DIGEST, DENSE, (POINT, UNREACHABLE), SETTINGS)
 COMPARISON = CompressionResult(
@@ -119,6 +137,7 @@ COMPARISON = CompressionResult(
             history=(
                 Round(4.0, 0.915, True, "unstructured / 4", ({"stage": "1-admm", "loss": 0.5},)),
             ),
+            fidelity=FIDELITY,
         ),
     ),
     MACHINE,

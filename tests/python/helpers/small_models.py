@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 CLASSES = 4
@@ -84,3 +85,21 @@ def labelled_images(path: Path, *, count: int = 96, size: int = 12, seed: int = 
         arrays[f"y_{split}"] = labels
     np.savez(path, **arrays)
     return path
+
+
+def undecided_net(folder: Path, *, width: int = 16, size: int = 12) -> tuple[Path, Path]:
+    """A `residual_net` and `labelled_images` that it gives every class of, not one for them all.
+
+    The biases of its last layer are such that no class has a higher mean score than another.
+    """
+    network = residual_net(folder / "net.onnx", width=width, size=size)
+    images = labelled_images(folder / "images.npz", size=size)
+    with np.load(images) as file:
+        x = file["x_train"].transpose(0, 3, 1, 2).astype(np.float32) / 255
+    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    proto = onnx.load(network)
+    [bias] = [tensor for tensor in proto.graph.initializer if tensor.name == "fc.b"]
+    centred = numpy_helper.to_array(bias) - session.run(None, {"x": x})[0].mean(axis=0)
+    bias.CopyFrom(numpy_helper.from_array(centred, "fc.b"))
+    onnx.save(proto, network)
+    return network, images

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.latency import NodeCost, PrecisionCosts, TensorCost
-from alcs_onnx.solve import candidates, frontier, int8_regions
+from alcs_onnx.solve import candidates, frontier, int8_regions, spend
 
 #: Times of the tests are whole microseconds.
 US = 1e-3
@@ -172,3 +172,38 @@ def test_what_is_no_time_is_refused(bad):
         PrecisionCosts((), (TensorCost("t", "n", (), True, 1, 1),))
     with pytest.raises(AlcsError, match="two ends"):
         frontier(chain((1.0, 1.0)), {}, most=1)
+
+
+@given(small_problems(), st.integers(0, 60))
+@settings(max_examples=150, deadline=None)
+def test_room_is_spent_on_loss(problem, room):
+    costs, losses = problem
+    try:
+        fastest = int8_regions(costs)
+    except AlcsError:
+        return
+    limit = costs.latency(fastest) + room * US
+    spent = spend(costs, losses, fastest, limit)
+    assert spent.int8 <= fastest
+    assert spent.latency_ms == pytest.approx(costs.latency(spent.int8))
+    assert spent.latency_ms <= limit + 1e-9
+    assert spent.loss <= sum(losses[name] for name in fastest)
+    # No single node more, with what has to be float32 beside it, would fit.
+    for name in spent.int8:
+        if losses[name] > 0:
+            try:
+                less = int8_regions(costs.only(spent.int8 - {name}))
+            except AlcsError:
+                continue
+            better = sum(losses[n] for n in less) < spent.loss
+            assert not better or costs.latency(less) > limit
+
+
+def test_what_takes_most_loss_for_its_time_comes_first():
+    costs = chain((9, 1), (9, 1), (9, 1), quantize=0.0, dequantize=0.0)
+    losses = {"n0": 1.0, "n1": 4.0, "n2": 2.0}
+    everything = frozenset(losses)
+    assert spend(costs, losses, everything, 3).int8 == everything
+    assert spend(costs, losses, everything, 11).int8 == {"n0", "n2"}
+    assert spend(costs, losses, everything, 19).int8 == {"n0"}
+    assert spend(costs, losses, everything, 27).int8 == frozenset()

@@ -55,7 +55,7 @@ def test_a_quantized_model_is_left_as_it_is(
         "quantized (DequantizeLinear): give the model of before quantization, or remove whole "
         f"channels of this one (--method channel)) wrote {out}"
     )
-    assert " ".join(found.out.split()).endswith(told)
+    assert told in " ".join(found.out.split())
     assert "sparse" not in found.err
     assert onnx.load(out).graph.node == onnx.load(path).graph.node
 

@@ -193,11 +193,11 @@ def test_a_sweep_without_data(network: Path, tmp_path: Path) -> None:
     assert len(list((folder / "tables").iterdir())) == 2
 
     written = json.loads((folder / "sweep.json").read_text())
-    assert (written["kind"], written["schema"]) == ("alcs-onnx sweep", 1)
+    assert (written["kind"], written["schema"]) == ("alcs-onnx sweep", 2)
     assert [row["status"] for row in written["points"]] == [p.status for p in result.points]
     assert written["points"][0]["speedup"] == result.points[0].speedup
     one = json.loads((folder / "points" / "simd-90%.json").read_text())
-    assert (one["result"]["kind"], one["result"]["schema"]) == ("alcs-onnx optimization", 1)
+    assert (one["result"]["kind"], one["result"]["schema"]) == ("alcs-onnx optimization", 2)
     begun = json.loads((folder / "settings.json").read_text())
     assert begun["kind"] == "alcs-onnx sweep settings"
     for content in (written, one, begun):

@@ -202,7 +202,7 @@ def test_json_goes_there_and_back(tmp_path):
     assert read_compression_json(path) == result
     written = json.loads(path.read_text())
     assert list(written)[:2] == ["kind", "schema"]
-    assert (written["kind"], written["schema"]) == ("alcs-onnx comparison of structures", 2)
+    assert (written["kind"], written["schema"]) == ("alcs-onnx comparison of structures", 3)
     first, second = written["rows"][0]["history"]
     assert (first["step"], second["accepted"]) == ("unstructured / 4", False)
     assert [epoch["residual"] for epoch in first["epochs"]] == [3, 1.5, 0]
@@ -231,7 +231,7 @@ def test_results_without_epochs_are_read_too():
         ("[]", "not a comparison"),
         ('{"schema": 1}', "'model' is missing"),
         ('{"kind": "alcs-onnx bench", "schema": 1}', "it is an alcs-onnx bench"),
-        ('{"schema": 99}', "schema 99, this version reads 1 to 2"),
+        ('{"schema": 99}', "schema 99, this version reads 1 to 3"),
     ],
 )
 def test_other_files_are_refused(text, message, tmp_path):

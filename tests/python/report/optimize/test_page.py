@@ -25,7 +25,15 @@ from alcs_onnx.report.sweep import sweep_page
 
 QUICK = Measuring(warmup=2, iterations=20)
 QUICK_FLAGS = ["--warmup", "2", "--iterations", "20"]
-SECTIONS = ["Budget", "Latency", "Accuracy", "Training", "Layers", "Latency curves of layers"]
+SECTIONS = [
+    "Budget",
+    "Latency",
+    "What was lost",
+    "Accuracy",
+    "Training",
+    "Layers",
+    "Latency curves of layers",
+]
 SECTIONS += ["Numeric check", "Machine", "Settings"]
 
 
@@ -70,8 +78,8 @@ def test_a_trained_result(trained: OptimizeResult) -> None:
     text = optimize_page(trained)
     found = check(text)
     assert titles(found) == [
-        *("budget", "latency", "accuracy", "training", "layers", "curves", "check", "machine"),
-        "settings",
+        *("budget", "latency", "loss", "accuracy", "training", "layers", "curves", "check"),
+        *("machine", "settings"),
     ]
     assert all(f">{name}</a>" in text for name in SECTIONS)
     assert trained.message in found.text

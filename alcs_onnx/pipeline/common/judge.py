@@ -1,0 +1,157 @@
+"""What a candidate lost of the dense model: both on the same inputs, in ONNX Runtime."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alcs_onnx import ort
+from alcs_onnx.data import RuntimeBatch, Samples, runtime_batches
+from alcs_onnx.errors import DataError
+from alcs_onnx.feeds import make_feeds
+from alcs_onnx.fidelity import Fidelity, FidelityCount, Score
+from alcs_onnx.graph import Model
+from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.serialized import Serialized
+
+Array = npt.NDArray[Any]
+
+#: Random inputs that stand in where there are no pictures.
+RANDOM_SAMPLES = 8
+#: What the dense model's outputs may take in memory, in bytes; they are computed once.
+_MEMORY = 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """The dense model's outputs on some inputs, beside which candidates are put.
+
+    `names` are those of its outputs, `expected` has them batch by batch. `source` says what the
+    inputs are, which `fed` gives, the same in every pass. Targets are passed over where they are
+    not class numbers: `labelled` is False then.
+    """
+
+    names: tuple[str, ...]
+    expected: tuple[Sequence[Array], ...]
+    fed: Callable[[], Iterable[RuntimeBatch]]
+    source: str
+    random: bool = False
+    score: Score | None = None
+    labelled: bool = True
+
+    def batches(self) -> Iterator[tuple[RuntimeBatch, Sequence[Array]]]:
+        """One pass: inputs, and the dense model's outputs."""
+        for batch, expected in zip(self.fed(), self.expected, strict=False):
+            yield batch if self.labelled else replace(batch, targets=None), expected
+
+    def judge(self, candidate: Serialized, *, library: bool = True) -> Fidelity:
+        """What `candidate` lost. Raises `DataError` where it does not run."""
+        session = ort.create_session(candidate, processors(), library)
+        counted = FidelityCount(self.names, self.score)
+        for batch, expected in self.batches():
+            found = ort.run(session, batch.feeds)
+            outputs = [batch.without_padding(np.asarray(found[name])) for name in self.names]
+            counted.add(expected, outputs, batch.size, batch.targets)
+        return counted.result(self.source, random=self.random)
+
+
+def judge_samples(
+    dense: Serialized, model: Model, samples: Samples, source: str, score: Score | None = None
+) -> Judge:
+    """A judge by `samples`, which `model` takes, in the words of `source`.
+
+    Where the outputs of all would not fit in memory the first ones do.
+    """
+    return _judge(dense, lambda: runtime_batches(model, samples), source, score=score)
+
+
+def judge_few(dense: Serialized, model: Model, samples: Samples, count: int) -> Judge:
+    """A judge by the first `count` of `samples`, or a few more where they come in batches."""
+
+    def fed() -> Iterator[RuntimeBatch]:
+        left = count
+        for batch in runtime_batches(model, samples):
+            yield batch
+            left -= batch.size
+            if left <= 0:
+                return
+
+    return _judge(dense, fed, "pictures")
+
+
+def judge_random(dense: Serialized, settings: InputSettings, seed: int) -> Judge:
+    """A judge by reproducible random inputs, where there are no pictures."""
+    session = ort.create_session(dense, library=False)
+
+    def fed() -> Iterator[RuntimeBatch]:
+        for index in range(RANDOM_SAMPLES):
+            yield RuntimeBatch(make_feeds(session, seed + index, settings).feeds, 1)
+
+    return _judge(dense, fed, "random inputs", random=True)
+
+
+def _judge(
+    dense: Serialized,
+    fed: Callable[[], Iterable[RuntimeBatch]],
+    source: str,
+    *,
+    random: bool = False,
+    score: Score | None = None,
+) -> Judge:
+    session = ort.create_session(dense, processors(), library=False)
+    names = tuple(value.name for value in session.outputs)
+    found: list[Sequence[Array]] = []
+    used = 0
+    for batch in fed():
+        expected = [batch.without_padding(np.asarray(x)) for x in session.run(batch.feeds)]
+        used += sum(x.nbytes for x in expected)
+        if found and used > _MEMORY:
+            break
+        found.append(expected)
+    if not found:
+        raise DataError("there is nothing to judge with")
+    return Judge(names, tuple(found), fed, source, random, score)
+
+
+def load_score(spec: str) -> Score:
+    """The user's function `module:function`; the current folder is importable.
+
+    It is given the outputs of the dense model and of the other one by name, for one sample (or
+    one batch, where the model fixes that), and returns how far they say the same, from 0 to 1.
+    Raises `DataError` where there is no such function.
+    """
+    module, _, name = spec.partition(":")
+    if not module or not name:
+        raise DataError(f"score '{spec}' is not of the form module:function")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # user code may raise anything
+        raise DataError(f"score '{spec}' failed: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise DataError(f"score '{spec}' is no function")
+
+    def score(expected: Mapping[str, Array], outputs: Mapping[str, Array]) -> float:
+        try:
+            value = float(found(expected, outputs))
+        except Exception as error:
+            raise DataError(f"score '{spec}' failed: {type(error).__name__}: {error}") from error
+        if not 0 <= value <= 1:
+            raise DataError(f"score '{spec}' gave {value}, which is not from 0 to 1")
+        return value
+
+    return score
+
+
+def processors() -> int:
+    """How many this process may use: all of them where nothing is timed."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

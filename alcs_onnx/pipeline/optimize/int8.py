@@ -1,0 +1,303 @@
+"""Nodes become int8 where that pays, and nothing is removed (`--method int8`): plain ONNX.
+
+Which nodes are int8 is a cut through the graph (`solve.regions`): fast enough for the budget, with
+the least loss. The loss of a cut is estimated as the sum of what its nodes lose when each alone is
+int8: errors of rounding are independent, so that the energies of their effects add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import conv_layers
+from alcs_onnx.latency import PrecisionCosts
+from alcs_onnx.pipeline.common.int8 import Quantizable
+from alcs_onnx.pipeline.common.judge import Judge, judge_few
+from alcs_onnx.pipeline.common.layers import LayerReport, grouped_reasons
+from alcs_onnx.pipeline.common.precision import PrecisionSearch
+from alcs_onnx.pipeline.common.training import Network
+from alcs_onnx.pipeline.common.verification import check_quantized
+from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
+from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
+from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.quantization import Quantized
+from alcs_onnx.reporter import Reporter
+from alcs_onnx.serialized import Serialized
+from alcs_onnx.solve import RegionChoice, frontier, spend
+from alcs_onnx.solve.closed_loop import LoopState
+from alcs_onnx.types import Budget, FloatArray, Machine, PrecisionPlan, Timing
+
+#: Pictures on which the loss of each layer alone is measured, at most, and the time for all of it.
+_SENSITIVITY = 8
+_SENSITIVITY_SECONDS = 20.0
+#: Pictures by which it is decided whether biases are corrected.
+_CORRECTION = 64
+#: Cuts between the fastest and the one that loses least that are told apart.
+_CORNERS = 16
+#: What a cut may be slower than another by the estimate, and be as good: no measurement shows it.
+_SAME = 1.02
+
+
+def open_int8(run: Run) -> Int8Pruning:
+    """Calibrate, profile both precisions, and find the fastest cut by measuring a handful."""
+    if run.evidence.fit is None:
+        raise AlcsError(
+            "int8 needs pictures to calibrate with: --calibration PICTURES, labels are not needed"
+        )
+    return Int8Pruning.open(run, run.workload)
+
+
+@dataclass(frozen=True, eq=False)
+class Int8Pruning:
+    """Plans of precision for one model. See `method.Pruning`.
+
+    `search` has the models that were measured.
+    """
+
+    workload: Workload
+    budget: Budget
+    quantizable: Quantizable
+    search: PrecisionSearch
+    machine: Machine
+    reporter: Reporter
+
+    @classmethod
+    def open(cls, run: Run, workload: Workload) -> Int8Pruning:
+        """For the model of `workload`, which may have lost channels before."""
+        assert run.evidence.fit is not None
+        pictures = run.evidence.fit
+        source = Quantizable.open(workload, pictures, "min-max", run.reporter)
+        search = source.search(run.reporter)
+        for candidate in search.candidates[1:]:
+            run.reporter.note(
+                f"int8 in {len(candidate.int8)} of {len(search.costs.nodes)} nodes: "
+                f"{candidate.timing.median:.3f} ms beside {search.dense.median:.3f} ms in float32"
+            )
+        return cls(
+            workload,
+            run.request.budget,
+            source,
+            search,
+            workload.target.machine(workload.measuring.threads),
+            run.reporter,
+        )
+
+    @property
+    def costs(self) -> PrecisionCosts:
+        """What each node takes in either precision."""
+        return self.search.costs
+
+    @property
+    def fastest(self) -> frozenset[str]:
+        """The int8 nodes of the fastest of the models that were measured."""
+        return self.search.fastest.int8
+
+    @property
+    def dense(self) -> Timing:
+        """The latency in float32, as measured with the candidates."""
+        return self.search.dense
+
+    @property
+    def means(self) -> str:
+        """In words."""
+        return "int8"
+
+    @property
+    def obstacle(self) -> str:
+        """The nodes by what keeps them from being int8; empty where int8 pays anywhere."""
+        if self.fastest:
+            return ""
+        if self.costs.quantizable:
+            return "no int8 node is quicker on this machine, with the conversions around it"
+        reasons = grouped_reasons(self.quantizable.reasons.values(), "node")
+        return f"no node can be int8 ({reasons})"
+
+    @property
+    def excluded(self) -> Mapping[str, str]:
+        """None is kept out of the decision."""
+        return {}
+
+    @property
+    def trainable(self) -> bool:
+        """No: what is trained in float32 is calibrated afterwards."""
+        return False
+
+    @property
+    def budget_ms(self) -> float:
+        """The budget for the dense latency."""
+        return self.budget.resolve(self.dense.median)
+
+    def range_ms(self) -> tuple[float, float]:
+        """Least and greatest latency that a plan reaches, by the estimate (ms)."""
+        return self._ms(self.fastest), self.dense.median
+
+    def plan(
+        self, target: float, weights: Mapping[str, FloatArray] | None = None, *, finer: bool = False
+    ) -> PrecisionPlan:
+        """The cut that loses least within `target`, or the fastest; `finer` is not possible."""
+        assert weights is None
+        goal = target * self.budget_ms
+        if goal >= self.dense.median:
+            return self._plan(frozenset())
+        if goal <= _SAME * self._ms(self.fastest):
+            return self._plan(self.fastest)
+        fitting = [x for x in self.corners if self._ms(x.int8) <= goal]
+        best = min(fitting, key=lambda choice: choice.loss, default=None)
+        start = self.fastest if best is None else best.int8
+        return self._plan(spend(self._within, self.losses, start, self._cost(goal)).int8)
+
+    def is_smallest(self, plan: PrecisionPlan) -> bool:
+        """Whether no plan has a lower estimate."""
+        return plan.int8 == self.fastest
+
+    def candidate(self, plan: PrecisionPlan) -> Serialized:
+        """The file with the nodes of the plan in int8."""
+        return self.quantizable.quantized(plan.int8).model
+
+    def given(self, saved: SavedPlan) -> PrecisionPlan:
+        """The nodes of a file's plan."""
+        if saved.precision is None:
+            raise AlcsError("the plan says nothing of int8: it was made by another method")
+        unknown = saved.precision.int8 - {node.name for node in self.workload.model.nodes}
+        if unknown:
+            raise AlcsError(f"the plan has a node that is not there: '{min(unknown)}'")
+        return saved.precision
+
+    def saved(self, plan: PrecisionPlan) -> SavedPlan:
+        """The plan as it is kept in a file."""
+        return SavedPlan("int8", None, None, self._settings, precision=plan)
+
+    def checkpointed(self, plan: PrecisionPlan) -> SavedPlan:
+        """The same."""
+        return self.saved(plan)
+
+    def slower(self, run: Run, plan: PrecisionPlan) -> Mapping[str, str]:
+        """None: which nodes are int8 was decided by what is quicker."""
+        return {}
+
+    def excluding(self, layers: Mapping[str, str]) -> Int8Pruning:
+        """Itself, likewise."""
+        return self
+
+    def pruned(self, run: Run, plan: PrecisionPlan) -> Network:
+        """The float model, of which nothing is removed."""
+        return Network(model=self.workload.model, pruned=self.workload.model)
+
+    def projection(self, loop: LoopState) -> None:
+        """None: nothing is trained."""
+
+    def rewrite(self, run: Run, network: Network, plan: PrecisionPlan) -> Rewritten:
+        """The quantized file, whose float form was checked, and which runs wherever that does."""
+        written = self.quantizable.as_model(self._best_biases(plan.int8))
+        check = check_quantized(self.workload, self.quantizable.source, written, run.reporter)
+        return Rewritten(model=written, check=check, mac_ratio=1.0, layers=self._rows(plan))
+
+    def decided(self, plan: PrecisionPlan | None) -> Decided:
+        """What was calibrated, and on how much."""
+        return Decided(self._settings)
+
+    def _best_biases(self, int8: frozenset[str]) -> Quantized:
+        """The quantized file, with corrected biases where that helps on the pictures."""
+        plain = self.quantizable.quantized(int8)
+        if not plain.nodes:
+            return plain
+        corrected = self.quantizable.corrected(int8)
+        judge = judge_few(
+            self.quantizable.source, self.workload.model, self.quantizable.pictures, _CORRECTION
+        )
+        errors = [judge.judge(x.model, library=False).relative_error for x in (plain, corrected)]
+        helps = errors[1] < errors[0]
+        self.reporter.note(
+            f"correcting biases takes the relative error from {errors[0]:.3g} to {errors[1]:.3g}"
+            + ("" if helps else ": left as they are")
+        )
+        return corrected if helps else plain
+
+    @cached_property
+    def corners(self) -> tuple[RegionChoice, ...]:
+        """Cuts from the fastest to the float model, by what each loses."""
+        return frontier(self._within, self.losses, _CORNERS)
+
+    @cached_property
+    def losses(self) -> Mapping[str, float]:
+        """What each layer loses when it alone is int8: the squared relative error of outputs."""
+        layers = [x.name for x in conv_layers(self.workload.model) if x.name in self.fastest]
+        found = {}
+        judge = self._judge_of_layers(len(layers))
+        for number, name in enumerate(layers, start=1):
+            alone = self.quantizable.quantized([name])
+            if alone.nodes:
+                found[name] = judge.judge(alone.model, library=False).relative_error ** 2
+            self.reporter.phase("what each layer loses in int8", number / len(layers))
+        return found
+
+    def _judge_of_layers(self, layers: int) -> Judge:
+        """A judge by as many pictures as there is time for."""
+        seconds = max(1, layers) * self.dense.median / 1e3
+        count = int(min(max(_SENSITIVITY_SECONDS / seconds, 2), _SENSITIVITY))
+        return judge_few(
+            self.quantizable.source, self.workload.model, self.quantizable.pictures, count
+        )
+
+    @cached_property
+    def _within(self) -> PrecisionCosts:
+        """The costs where nodes that the fastest model leaves float32 stay so."""
+        return self.costs.only(self.fastest)
+
+    @property
+    def _settings(self) -> Mapping[str, object]:
+        ranges = self.quantizable.ranges
+        return {"calibrator": ranges.calibrator, "calibration_pictures": ranges.pictures}
+
+    def _ms(self, int8: frozenset[str]) -> float:
+        """The estimate (ms): between the float32 model and the fastest one as they measured."""
+        whole, least = (self.costs.latency(x) for x in (frozenset(), self.fastest))
+        if not self.fastest or whole <= least:
+            return self.dense.median * self.costs.latency(int8) / whole
+        saved = (whole - self.costs.latency(int8)) / (whole - least)
+        gain = self.dense.median - self.search.fastest.timing.median
+        return self.dense.median - saved * gain
+
+    def _cost(self, ms: float) -> float:
+        """What the costs of a choice add up to where the estimate is `ms`."""
+        whole, least = (self.costs.latency(x) for x in (frozenset(), self.fastest))
+        gain = self.dense.median - self.search.fastest.timing.median
+        return whole - (self.dense.median - ms) / gain * (whole - least)
+
+    def _plan(self, int8: frozenset[str]) -> PrecisionPlan:
+        keep = {name: np.array([name not in int8]) for name in sorted(self.costs.quantizable)}
+        digest = self.workload.model.digest
+        return PrecisionPlan(digest, keep, self.quantizable.reasons, self._ms(int8))
+
+    def _rows(self, plan: PrecisionPlan) -> tuple[LayerReport, ...]:
+        """A row for each convolution: its type, and why it is not int8."""
+        costs, chosen = self.costs.by_name, plan.int8
+        rows = []
+        for layer in conv_layers(self.workload.model):
+            cost, int8 = costs.get(layer.name), layer.name in chosen
+            why = plan.reasons.get(layer.name) or (
+                "loses less in float32" if layer.name in self.fastest else "quicker in float32"
+            )
+            rows.append(
+                LayerReport(
+                    layer=layer.name,
+                    weight_shape=layer.weight_shape,
+                    output_shape=layer.output_shape,
+                    macs=layer.macs,
+                    op="Conv int8" if int8 else "Conv",
+                    simd_group=1,
+                    density=1.0,
+                    fused="",
+                    dense_ms=None if cost is None else cost.float_ms,
+                    predicted_ms=None if cost is None or not int8 else cost.int8_ms,
+                    measured_ms=None,
+                    reason=None if int8 else why,
+                )
+            )
+        return tuple(rows)
