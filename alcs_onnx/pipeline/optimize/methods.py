@@ -3,52 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from alcs_onnx.registry import Registry, Row
 from alcs_onnx.structures import STRUCTURES
 
-_OTHERS = {
-    "channel": Row("channels:open_channels", "whole channels with all that is coupled to them"),
-    "hybrid": Row("hybrid:open_hybrid", "channels, then SIMD groups of what is left"),
-    "int8": Row("int8:open_int8", "nothing: nodes are int8 where that is quicker"),
+
+class Method(NamedTuple):
+    """One way to a budget.
+
+    row: what opens it for a `Run`, as a `Pruning` (measuring or finding its latency table), and
+        what it removes, in a few words.
+    structure: the structure of the groups of weights that it removes; None where it removes none.
+    channels: whether it removes channels.
+    precision: what its nodes are.
+    tried: its place among those that "auto" tries, lowest first; None where that leaves it out.
+        Those that lose least for the same latency come first.
+    """
+
+    row: Row
+    structure: str | None = None
+    channels: bool = False
+    precision: str = "float32"
+    tried: int | None = None
+
+
+def _groups(structure: str) -> Method:
+    """The method that removes groups of weights of `structure`, whose name it has."""
+    row = Row("groups:open_groups", STRUCTURES.summary(structure))
+    return Method(row, structure, tried=1 if structure == STRUCTURES.default else None)
+
+
+#: THE registration of methods.
+_METHODS: dict[str, Method] = {
+    **{structure: _groups(structure) for structure in STRUCTURES},
+    "channel": Method(
+        Row("channels:open_channels", "whole channels with all that is coupled to them"),
+        channels=True,
+        tried=2,
+    ),
+    "hybrid": Method(
+        Row("hybrid:open_hybrid", "channels, then SIMD groups of what is left"),
+        structure=STRUCTURES.default,
+        channels=True,
+    ),
+    "int8": Method(
+        Row("int8:open_int8", "nothing: nodes are int8 where that is quicker"),
+        precision="int8",
+        tried=0,
+    ),
 }
 
-#: Methods that remove groups of weights: each the structure of the same name.
-GROUP_METHODS = tuple(name for name in STRUCTURES if name not in _OTHERS)
-
-#: Methods that remove channels.
-CHANNEL_METHODS = ("channel", "hybrid")
-
-#: What opens a method for a `Run`, as a `Pruning`: measures or finds the latency table.
 METHODS: Registry[Callable[[Any], Any]] = Registry(
-    "method",
-    __name__,
-    {
-        **{name: Row("groups:open_groups", STRUCTURES.summary(name)) for name in GROUP_METHODS},
-        **_OTHERS,
-    },
+    "method", __name__, {name: method.row for name, method in _METHODS.items()}
 )
 
+#: Methods that remove groups of weights alone: each the structure of the same name.
+GROUP_METHODS = tuple(name for name, x in _METHODS.items() if x.structure and not x.channels)
+#: Methods that remove channels.
+CHANNEL_METHODS = tuple(name for name, x in _METHODS.items() if x.channels)
 
 #: The method that tries others and takes the one that loses least.
 AUTO = "auto"
-#: What it tries, in this order: those that lose least for the same latency come first.
-CANDIDATES = ("int8", "simd", "channel")
+#: What it tries, in this order.
+CANDIDATES = tuple(
+    name
+    for _, name in sorted((x.tried, name) for name, x in _METHODS.items() if x.tried is not None)
+)
 #: What nodes may be: "auto" leaves that to the method.
-PRECISIONS = ("auto", "float32", "int8")
+PRECISIONS = ("auto", *sorted({x.precision for x in _METHODS.values()}))
 
 
 def has_precision(method: str, precision: str) -> bool:
     """Whether `method` may be used where nodes are to be of `precision`."""
-    return precision in ("auto", "int8" if method == "int8" else "float32")
+    return precision in ("auto", _METHODS[method].precision)
 
 
 def structure_of(method: str) -> str | None:
-    """The structure of the groups of weights that `method` removes; None where it removes none."""
-    if method in GROUP_METHODS:
-        return method
-    return STRUCTURES.default if method == "hybrid" else None
+    """The structure of the groups of weights that `method` removes; None where it removes none.
+
+    What "auto" comes to is not known: none.
+    """
+    return _METHODS[method].structure if method in _METHODS else None
 
 
 def has_group_size(method: str) -> bool:

@@ -22,7 +22,7 @@ from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Trainer, trainer_of
 from alcs_onnx.pipeline.common.workload import Workload, open_workload
 from alcs_onnx.pipeline.optimize import optimize
-from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS
+from alcs_onnx.pipeline.optimize.methods import CHANNEL_METHODS
 from alcs_onnx.pipeline.sweep.folder import SweepFolder
 from alcs_onnx.pipeline.sweep.request import SweepRequest
 from alcs_onnx.pipeline.sweep.result import DensePoint, SweepPoint, SweepResult
@@ -117,7 +117,7 @@ def _name(budget: Budget) -> str:
 
 def _check_model(request: SweepRequest, workload: Workload) -> None:
     """Raise now what a later point would raise, after hours."""
-    if any(method not in GROUP_METHODS for method in request.methods):
+    if any(method in CHANNEL_METHODS for method in request.methods):
         coupling_of(workload.model)
         score = request.channels.score
         if needs_gradients(score) and request.training is None:
