@@ -247,7 +247,7 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
         for name, (flag, heeds) in _GROUP_FLAGS.items()
         if getattr(options, name) is not None and not any(map(heeds, methods))
     ]
-    if set(methods) <= {"channel", "int8"}:
+    if not any(map(structure_of, methods)):
         admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]
     if unheeded:

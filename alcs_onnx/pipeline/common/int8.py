@@ -13,6 +13,7 @@ from alcs_onnx.data import Samples, runtime_batches
 from alcs_onnx.errors import AlcsError, UnsupportedError
 from alcs_onnx.graph import Model, folded, load_model, loadable
 from alcs_onnx.ort import Feeds
+from alcs_onnx.pipeline.common.judge import judge_few
 from alcs_onnx.pipeline.common.precision import PrecisionSearch, search_precision
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.quantization import (
@@ -37,7 +38,8 @@ _QUANTIZED = (
     "ConvInteger",
     "MatMulInteger",
 )
-#: Pictures that biases are corrected by: means need fewer than extremes.
+#: Pictures that biases are corrected by, and by which it is decided whether they are: means need
+#: fewer than extremes.
 _CORRECTED_BY = 64
 
 
@@ -96,6 +98,21 @@ class Quantizable:
         few = islice(feeds_of(self.workload.model, self.pictures), _CORRECTED_BY)
         source = with_corrected_biases(self.source, self.ranges, few, tensors)
         return quantize(source, self.ranges, tensors)
+
+    def best(self, nodes: Collection[str], reporter: Reporter) -> Quantized:
+        """The quantized file, with corrected biases where that helps on some of the pictures."""
+        plain = self.quantized(nodes)
+        if not plain.nodes:
+            return plain
+        corrected = self.corrected(nodes)
+        judge = judge_few(self.source, self.workload.model, self.pictures, _CORRECTED_BY)
+        errors = [judge.judge(x.model, library=False).relative_error for x in (plain, corrected)]
+        helps = errors[1] < errors[0]
+        reporter.note(
+            f"correcting biases takes the relative error from {errors[0]:.3g} to {errors[1]:.3g}"
+            + ("" if helps else ": left as they are")
+        )
+        return corrected if helps else plain
 
     def as_model(self, quantized: Quantized) -> Model:
         """What is to be written, as a model that is saved as it is."""

@@ -262,6 +262,10 @@ class ChannelPruning:
             least[group.name] = next(count for count in kept if count >= wanted)
         return least
 
+    def keeping_all(self) -> ChannelPlan:
+        """The plan that removes nothing."""
+        return self._plan({g.name: np.ones(g.channels, bool) for g in self.coupling.prunable})
+
     def _smallest(self) -> ChannelPlan:
         """The least that was measured of every group, the channels of highest score."""
         everything = {g.name: np.ones(g.channels, dtype=bool) for g in self.coupling.prunable}

@@ -26,7 +26,6 @@ from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.run import Run
-from alcs_onnx.quantization import Quantized
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve import RegionChoice, frontier, spend
@@ -36,8 +35,6 @@ from alcs_onnx.types import Budget, FloatArray, Machine, PrecisionPlan, Timing
 #: Pictures on which the loss of each layer alone is measured, at most, and the time for all of it.
 _SENSITIVITY = 8
 _SENSITIVITY_SECONDS = 20.0
-#: Pictures by which it is decided whether biases are corrected.
-_CORRECTION = 64
 #: Cuts between the fastest and the one that loses least that are told apart.
 _CORNERS = 16
 #: What a cut may be slower than another by the estimate, and be as good: no measurement shows it.
@@ -194,30 +191,13 @@ class Int8Pruning:
 
     def rewrite(self, run: Run, network: Network, plan: PrecisionPlan) -> Rewritten:
         """The quantized file, whose float form was checked, and which runs wherever that does."""
-        written = self.quantizable.as_model(self._best_biases(plan.int8))
+        written = self.quantizable.as_model(self.quantizable.best(plan.int8, self.reporter))
         check = check_quantized(self.workload, self.quantizable.source, written, run.reporter)
         return Rewritten(model=written, check=check, mac_ratio=1.0, layers=self._rows(plan))
 
     def decided(self, plan: PrecisionPlan | None) -> Decided:
         """What was calibrated, and on how much."""
         return Decided(self._settings)
-
-    def _best_biases(self, int8: frozenset[str]) -> Quantized:
-        """The quantized file, with corrected biases where that helps on the pictures."""
-        plain = self.quantizable.quantized(int8)
-        if not plain.nodes:
-            return plain
-        corrected = self.quantizable.corrected(int8)
-        judge = judge_few(
-            self.quantizable.source, self.workload.model, self.quantizable.pictures, _CORRECTION
-        )
-        errors = [judge.judge(x.model, library=False).relative_error for x in (plain, corrected)]
-        helps = errors[1] < errors[0]
-        self.reporter.note(
-            f"correcting biases takes the relative error from {errors[0]:.3g} to {errors[1]:.3g}"
-            + ("" if helps else ": left as they are")
-        )
-        return corrected if helps else plain
 
     @cached_property
     def corners(self) -> tuple[RegionChoice, ...]:

@@ -47,6 +47,14 @@ _METHODS: dict[str, Method] = {
         structure=STRUCTURES.default,
         channels=True,
     ),
+    "channel-int8": Method(
+        Row(
+            "channel_int8:open_channel_int8", "channels, then nodes are int8 where that is quicker"
+        ),
+        channels=True,
+        precision="int8",
+        tried=3,
+    ),
     "int8": Method(
         Row("int8:open_int8", "nothing: nodes are int8 where that is quicker"),
         precision="int8",

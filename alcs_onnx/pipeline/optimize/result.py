@@ -120,8 +120,11 @@ class OptimizeResult:
     @property
     def checked_against(self) -> str:
         """What the outputs were checked against, in words."""
-        if self.settings.get("method") == "int8":
+        method = str(self.settings.get("method"))
+        if method == "int8":
             return "the original, before rounding to int8"
+        if method == "channel-int8":
+            return "the original with the same weights removed, before rounding to int8"
         return "the original with the same weights removed"
 
     @property
