@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from alcs_onnx.errors import AlcsError, BudgetError
@@ -13,7 +14,7 @@ from alcs_onnx.pipeline.common.tables import proportional_table
 from alcs_onnx.pipeline.optimize.begun import Begun, begin
 from alcs_onnx.pipeline.optimize.groups import GroupPruning
 from alcs_onnx.pipeline.optimize.measured import Measured, measure
-from alcs_onnx.pipeline.optimize.methods import CANDIDATES, GROUP_METHODS, has_precision
+from alcs_onnx.pipeline.optimize.methods import CANDIDATES, GROUP_METHODS, has_precision, part_of
 from alcs_onnx.pipeline.optimize.result import TriedMethod
 from alcs_onnx.pipeline.optimize.run import Run, run_of_method
 from alcs_onnx.serialized import Serialized
@@ -65,7 +66,8 @@ def best_method(run: Run) -> tuple[Begun, tuple[TriedMethod, ...]]:
     for name in names:
         best = min((x.fidelity.loss for x in made if x.measured.met), default=None)
         own = run_of_method(run, name)
-        why = "" if best is None else _not_worth_it(own, best, ends)
+        reached = {x.begun.run.request.way for x in made if x.measured.met}
+        why = "" if best is None else _not_worth_it(own, best, reached, ends)
         if why:
             rows[name] = TriedMethod(name, "not tried", why)
             continue
@@ -108,12 +110,18 @@ def _size(model: Serialized) -> int:
     return len(model) if isinstance(model, bytes) else model.path.stat().st_size
 
 
-def _not_worth_it(run: Run, best: float, ends: float) -> str:
-    """Why the method of `run` is not tried where another one loses `best` percent; else empty."""
+def _not_worth_it(run: Run, best: float, reached: Collection[str], ends: float) -> str:
+    """Why the method of `run` is not tried where others `reached` the budget; else empty.
+
+    The one of these that loses least loses `best` percent.
+    """
     if best <= GOOD_ENOUGH:
         return f"another method loses only {max(best, 0.0):.2g} %"
     if time.monotonic() > ends:
         return f"the {run.request.search_minutes:g} minutes of --search-minutes are over"
+    part = part_of(run.request.way)
+    if part in reached:
+        return f"{part} alone reaches the budget"
     if run.request.way not in GROUP_METHODS:
         return ""
     flattered = _least_loss(run)

@@ -17,6 +17,7 @@ class Method(NamedTuple):
     structure: the structure of the groups of weights that it removes; None where it removes none.
     channels: whether it removes channels.
     precision: what its nodes are.
+    part: the method that it goes on from: where that reaches a budget alone, it has nothing to add.
     tried: its place among those that "auto" tries, lowest first; None where that leaves it out.
         Those that lose least for the same latency come first.
     """
@@ -25,6 +26,7 @@ class Method(NamedTuple):
     structure: str | None = None
     channels: bool = False
     precision: str = "float32"
+    part: str = ""
     tried: int | None = None
 
 
@@ -53,6 +55,7 @@ _METHODS: dict[str, Method] = {
         ),
         channels=True,
         precision="int8",
+        part="int8",
         tried=3,
     ),
     "int8": Method(
@@ -85,6 +88,11 @@ PRECISIONS = ("auto", *sorted({x.precision for x in _METHODS.values()}))
 def has_precision(method: str, precision: str) -> bool:
     """Whether `method` may be used where nodes are to be of `precision`."""
     return precision in ("auto", _METHODS[method].precision)
+
+
+def part_of(method: str) -> str:
+    """The method that `method` goes on from; empty where there is none."""
+    return _METHODS[method].part
 
 
 def structure_of(method: str) -> str | None:

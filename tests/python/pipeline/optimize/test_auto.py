@@ -64,7 +64,7 @@ def found(
 def compared(
     files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory, few_samples: None
 ) -> OptimizeResult:
-    """All three methods at 60 %."""
+    """All methods at 60 %."""
     with pytest.MonkeyPatch.context() as patch:
         tell(patch, int8=0.58, simd=0.58, channel=0.58)
         try_all(patch)
@@ -77,9 +77,10 @@ def test_the_method_that_loses_least_is_written(compared: OptimizeResult) -> Non
     assert len(losses) == 3
     assert losses["int8"] < min(losses["simd"], losses["channel"])
     assert {row.method: row.outcome for row in compared.tried} == {
-        "int8": "chosen", "simd": "met", "channel": "met",
+        "int8": "chosen", "simd": "met", "channel": "met", "channel-int8": "not tried",
     }  # fmt: skip
-    for row in compared.tried:
+    assert compared.tried[-1].why == "int8 alone reaches the budget"
+    for row in compared.tried[:-1]:
         assert row.latency_ms == 0.58
         assert row.share == pytest.approx(0.58 / 0.6)
         assert row.bytes is not None
@@ -118,7 +119,7 @@ def test_nothing_is_tried_beside_one_that_loses_next_to_nothing(
     monkeypatch.setattr(auto, "GOOD_ENOUGH", 50.0)
     result = found(files)
     outcomes = [(row.method, row.outcome) for row in result.tried]
-    assert outcomes == [("int8", "chosen"), ("simd", "not tried"), ("channel", "not tried")]
+    assert outcomes == [("int8", "chosen"), *((name, "not tried") for name in CANDIDATES[1:])]
     assert all("another method loses only" in row.why for row in result.tried[1:])
     assert result.status == "dry run"
 
@@ -140,7 +141,7 @@ def test_minutes_that_are_over(files: tuple[Path, Path], monkeypatch: pytest.Mon
     tell(monkeypatch, int8=0.58)
     monkeypatch.setattr(auto, "GOOD_ENOUGH", -100.0)
     result = found(files, search_minutes=1e-6)
-    assert [row.outcome for row in result.tried] == ["chosen", "not tried", "not tried"]
+    assert [row.outcome for row in result.tried] == ["chosen", *["not tried"] * 3]
     assert result.tried[1].why == "the 1e-06 minutes of --search-minutes are over"
 
 
@@ -166,7 +167,7 @@ def test_no_method_reaches_the_budget(
     for name in CANDIDATES:
         assert f"{name}: " in text
         assert f"method {name}:" in recorder.notes
-    assert text.count("cannot be reached") + text.count("was not met") == 3
+    assert text.count("cannot be reached") + text.count("was not met") >= 3
     assert list(tmp_path.iterdir()) == []
 
 
@@ -224,7 +225,7 @@ def test_the_terminal_has_a_row_for_each_method(
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("Methods")
     table = [line.split() for line in lines[start : start + 10]]
-    for row in compared.tried:
+    for row in compared.tried[:-1]:
         [cells] = [line for line in table if line[:1] == [row.method]]
         assert row.fidelity is not None
         assert cells[1:3] == [row.outcome, "0.580"]
@@ -241,7 +242,7 @@ def test_the_page_has_them_too_and_their_frontier(compared: OptimizeResult) -> N
     assert compared.verdict in page.text
     assert page.text.index(compared.verdict) < page.text.index("Reachable")
     tips = "\n".join(page.values("data-tip"))
-    for row in compared.tried:
+    for row in compared.tried[:-1]:
         assert row.fidelity is not None
         assert row.fidelity.brief in page.text
         assert f"{row.method}\nlatency (ms): 0.58\nloss (%): {row.fidelity.loss:.6g}" in tips
@@ -263,7 +264,8 @@ def test_the_json_has_them_too(
     assert main([*command, "--search-minutes", "3"]) == 0
     document = json.loads(exported.read_text())
     assert [(row["method"], row["outcome"]) for row in document["tried"]] == [
-        *[("int8", "chosen"), ("simd", "not tried"), ("channel", "not tried")],
+        ("int8", "chosen"),
+        *((name, "not tried") for name in CANDIDATES[1:]),
     ]
     assert document["tried"][0]["fidelity"]["samples"] == 48
     assert document["tried"][1]["fidelity"] is None
