@@ -86,6 +86,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=(AUTO, *METHODS),
+        metavar="METHOD",
         default=None,
         help=f"what is removed: {METHODS.help}; auto, the default with --calibration, tries "
         f"{', '.join(CANDIDATES)} and takes the one that loses least (default without "
