@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf, isfinite
 
 import numpy as np
 
@@ -237,18 +238,32 @@ class Int8Pruning:
 
     def _ms(self, int8: frozenset[str]) -> float:
         """The estimate (ms): between the float32 model and the fastest one as they measured."""
-        whole, least = (self.costs.latency(x) for x in (frozenset(), self.fastest))
+        whole, least = (self._latency(x) for x in (frozenset(), self.fastest))
         if not self.fastest or whole <= least:
-            return self.dense.median * self.costs.latency(int8) / whole
-        saved = (whole - self.costs.latency(int8)) / (whole - least)
+            return self.dense.median * self._latency(int8) / whole
+        saved = (whole - self._latency(int8)) / (whole - least)
         gain = self.dense.median - self.search.fastest.timing.median
         return self.dense.median - saved * gain
 
     def _cost(self, ms: float) -> float:
         """What the costs of a choice add up to where the estimate is `ms`."""
-        whole, least = (self.costs.latency(x) for x in (frozenset(), self.fastest))
+        whole, least = (self._latency(x) for x in (frozenset(), self.fastest))
         gain = self.dense.median - self.search.fastest.timing.median
         return whole - (self.dense.median - ms) / gain * (whole - least)
+
+    def _latency(self, int8: frozenset[str]) -> float:
+        """What the costs of a choice add up to.
+
+        Where that is infinite, because a tensor is between the precisions that should not be, and
+        the choice was measured all the same (all nodes that can be int8), it is its share of the
+        float32 model's.
+        """
+        found = self.costs.latency(int8)
+        if isfinite(found):
+            return found
+        measured = (x.timing.median for x in self.search.candidates if x.int8 == int8)
+        share = next(measured, inf) / self.dense.median
+        return share * self.costs.latency(frozenset())
 
     def _plan(self, int8: frozenset[str]) -> PrecisionPlan:
         keep = {name: np.array([name not in int8]) for name in sorted(self.costs.quantizable)}

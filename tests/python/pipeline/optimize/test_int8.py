@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +121,32 @@ def test_every_layer_loses_something_of_its_own(priced: Int8Pruning) -> None:
     assert list(losses) == list(LAYERS)
     assert all(0 < loss < 0.01 for loss in losses.values())
     assert len(set(losses.values())) == len(LAYERS)
+
+
+def test_all_in_int8_may_be_fastest_where_an_estimate_forbids_it(priced: Int8Pruning) -> None:
+    """A tensor that should not be between the precisions is there, and it is quick all the same."""
+    last = priced.costs.tensors[-1]
+    stuck = [x for x in priced.costs.tensors if x.output]
+    tensors = tuple(
+        replace(x, dequantize_ms=inf) if x in (stuck or [last]) else x for x in priced.costs.tensors
+    )
+    costs = PrecisionCosts(priced.costs.nodes, tensors)
+    everything = costs.quantizable
+    assert not isfinite(costs.latency(everything))
+    dense = costs.latency(frozenset())
+    search = PrecisionSearch(
+        costs,
+        (
+            PrecisionCandidate(frozenset(), dense, Timing.from_samples([dense])),
+            PrecisionCandidate(everything, inf, Timing.from_samples([0.4 * dense])),
+        ),
+    )
+    pruning = replace(priced, search=search)
+    assert pruning.range_ms() == pytest.approx((0.4 * dense, dense))
+    plan = pruning.plan(0.1)
+    assert plan.int8 == everything
+    assert plan.predicted_ms == pytest.approx(0.4 * dense)
+    assert isfinite(pruning.plan(0.9 * dense / pruning.budget_ms).predicted_ms)
 
 
 def test_a_plan_spends_the_budget_on_what_loses_least(priced: Int8Pruning) -> None:
