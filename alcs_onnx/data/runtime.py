@@ -71,8 +71,8 @@ def runtime_batches(model: Model, samples: Samples) -> Iterator[RuntimeBatch]:
                 info.name: array[chosen] if info.name in counted else array
                 for info, array in zip(model.inputs, arrays, strict=True)
             }
-            rows = None if targets is None else targets[chosen[:count]]
-            yield RuntimeBatch(feeds, count, rows, len(chosen))
+            labels = None if targets is None else targets[chosen[:count]]
+            yield RuntimeBatch(feeds, count, labels, len(chosen))
 
 
 def target_rows(targets: Any, size: int) -> Array | None:

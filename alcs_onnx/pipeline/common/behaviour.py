@@ -93,8 +93,8 @@ def suspicion(given: str, ways: Mapping[str, Callable[[], Judge]]) -> str:
     if told.entropy is None:
         return ""
     best, better = "", told
-    for name, make in ways.items():
-        found = behaviour_of(make())
+    for name in (way for way in ways if way != given):
+        found = behaviour_of(ways[name]())
         if _as_varied(found, told) and _as_varied(found, better) and _beats(found, better):
             best, better = name, found
     if not best or not _clearly(better, told):

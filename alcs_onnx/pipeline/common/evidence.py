@@ -79,7 +79,10 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What candidates are judged by; `fit` are pictures to fit on, which the judge has not seen."""
+    """What candidates are judged by.
+
+    `fit` are pictures to fit on, which the judge has not seen; `max_loss` is what may be lost.
+    """
 
     judge: Judge
     fit: Samples | None = None

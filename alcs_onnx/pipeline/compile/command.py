@@ -50,7 +50,7 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
     verdict = "nothing is lost: the outputs are the original's, within the tolerance"
     if evidence is not None:
         fidelity = evidence.judge.judge(loadable(written))
-        verdict = fidelity.verdict(request.judging.max_loss)
+        verdict = fidelity.verdict(evidence.max_loss)
     save_model(written, request.output, reporter)
     return CompileResult(
         str(request.model),

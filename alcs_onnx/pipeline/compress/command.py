@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from alcs_onnx import latency
@@ -44,7 +43,7 @@ def compress(request: CompressRequest, reporter: Reporter = SILENT) -> Compressi
         request.output,
         plain=options.plain,
     )
-    return replace(run.result(start, [row]), max_loss=request.judging.max_loss)
+    return run.result(start, [row])
 
 
 def _steps(

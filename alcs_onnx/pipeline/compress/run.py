@@ -157,6 +157,7 @@ class CompressionRun:
                 "simd_group": workload.simd_group,
             },
             seconds=time.monotonic() - self.began,
+            max_loss=self.evidence.max_loss,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.fidelity import Fidelity
@@ -77,7 +77,7 @@ def best_method(run: Run) -> tuple[Begun, tuple[TriedMethod, ...]]:
             if begun.choice is None:
                 return begun, ()
             made.append(_make(begun))
-        except (BudgetError, AlcsError) as error:
+        except AlcsError as error:
             outcome = "unreachable" if isinstance(error, BudgetError) else "not tried"
             rows[name] = TriedMethod(name, outcome, str(error))  # type: ignore[arg-type]
             run.reporter.note(f"{name}: {error}")
@@ -137,4 +137,4 @@ def _least_loss(run: Run) -> float:
     if TARGET_FRACTION * groups.budget_ms < groups.range_ms()[0]:
         return 100.0
     masked = masked_model(run.workload.model, groups.plan(TARGET_FRACTION))
-    return run.evidence.judge.judge(loadable(replace(masked))).loss
+    return run.evidence.judge.judge(loadable(masked)).loss

@@ -127,7 +127,7 @@ def summary(
         repaired=run.repaired,
         behaviour=run.evidence.behaviour,
         fidelity=fidelity,
-        verdict=fidelity.verdict(run.request.judging.max_loss),
+        verdict=fidelity.verdict(run.evidence.max_loss),
     )
 
 
@@ -135,7 +135,7 @@ def _status(run: Run, fidelity: Fidelity, *, met: bool) -> Status:
     if not met:
         return "missed"
     untrained = run.trainer is not None and not run.trains  # what training would win back
-    if fidelity.exceeds(run.request.judging.max_loss) and not untrained:
+    if fidelity.exceeds(run.evidence.max_loss) and not untrained:
         return "lost"
     return "dry run" if run.request.output is None else "met"
 
