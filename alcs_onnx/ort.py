@@ -97,6 +97,11 @@ def runtime_version() -> str:
     return str(onnxruntime.__version__)
 
 
+def processors() -> int:
+    """How many this process may use: the threads of runs that are not timed."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def check_runtime(
     least: tuple[int, int] = MINIMUM_VERSION, what: str = "the sparse kernels"
 ) -> None:

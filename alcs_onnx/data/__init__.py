@@ -12,6 +12,7 @@ from alcs_onnx.data.preprocess import PRESETS, Preprocess
 from alcs_onnx.data.runtime import RuntimeBatch, runtime_batches
 from alcs_onnx.data.samples import Batch, Data, IndexedSamples, Loss, Metric, Samples
 from alcs_onnx.data.sources import load_data
+from alcs_onnx.data.users_code import users_code, users_function
 
 __all__ = [
     "DEFAULT_SAMPLES",
@@ -35,4 +36,6 @@ __all__ = [
     "load_data",
     "load_pictures",
     "runtime_batches",
+    "users_code",
+    "users_function",
 ]

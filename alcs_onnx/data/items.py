@@ -14,7 +14,8 @@ import numpy.typing as npt
 from alcs_onnx.data.arrays import to_array
 from alcs_onnx.data.others import GivenInput
 from alcs_onnx.data.samples import Batch
-from alcs_onnx.errors import AlcsError, DataError
+from alcs_onnx.data.users_code import users_code
+from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model, TensorInfo
 
 Array = npt.NDArray[Any]
@@ -163,9 +164,5 @@ def seed_everything(seed: int) -> None:
 
 def checked(loader: Iterable[Any], where: str) -> Iterator[Any]:
     """The items of `loader`; raises `DataError` for whatever its own code raises."""
-    try:
+    with users_code(where):
         yield from loader
-    except AlcsError:
-        raise
-    except Exception as error:  # user code may raise anything
-        raise DataError(f"{where} failed: {type(error).__name__}: {error}") from error

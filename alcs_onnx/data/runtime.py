@@ -22,12 +22,16 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class RuntimeBatch:
-    """`size` samples. A model of a fixed batch may be fed more `rows`: the rest is padding."""
+    """`size` samples. A model of a fixed batch may be fed more `rows`: the rest is padding.
+
+    `counted` are the inputs that have a row for each sample; None: all.
+    """
 
     feeds: Feeds
     size: int
     targets: Array | None = None
     rows: int | None = None
+    counted: tuple[str, ...] | None = None
 
     def singles(self, dynamic_batch: bool) -> Iterator[Feeds]:
         """The samples one by one, or the whole batch where the models fix its size."""
@@ -35,7 +39,12 @@ class RuntimeBatch:
             yield self.feeds
             return
         for index in range(self.size):
-            yield {name: array[index : index + 1] for name, array in self.feeds.items()}
+            yield {
+                name: array[index : index + 1]
+                if self.counted is None or name in self.counted
+                else array
+                for name, array in self.feeds.items()
+            }
 
     def without_padding(self, output: Array) -> Array:
         """`output` without the rows of padding, where it has a row for each sample."""
@@ -72,7 +81,7 @@ def runtime_batches(model: Model, samples: Samples) -> Iterator[RuntimeBatch]:
                 for info, array in zip(model.inputs, arrays, strict=True)
             }
             labels = None if targets is None else targets[chosen[:count]]
-            yield RuntimeBatch(feeds, count, labels, len(chosen))
+            yield RuntimeBatch(feeds, count, labels, len(chosen), counted)
 
 
 def target_rows(targets: Any, size: int) -> Array | None:

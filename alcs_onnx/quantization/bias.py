@@ -11,7 +11,6 @@ corrected themselves; all layers at once would be corrected for the same shift.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -22,7 +21,7 @@ from alcs_onnx.errors import DataError
 from alcs_onnx.graph.message import Message
 from alcs_onnx.graph.model import Array
 from alcs_onnx.graph.proto import free_name
-from alcs_onnx.ort import Feeds, create_session, run
+from alcs_onnx.ort import Feeds, create_session, processors, run
 from alcs_onnx.quantization.operators import constant_nodes
 from alcs_onnx.quantization.quantizing import quantize
 from alcs_onnx.quantization.values import Quantized, QuantizeOptions, Ranges
@@ -141,7 +140,7 @@ def _means(
         if name not in present
     )
     stored = Message(proto, message.arrays).serialized()
-    session = create_session(stored, os.cpu_count() or 1, library=False)
+    session = create_session(stored, processors(), library=False)
     sums: dict[str, Array] = {}
     counts = dict.fromkeys(tensors, 0)
     for feeds in pictures:

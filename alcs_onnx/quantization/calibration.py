@@ -7,7 +7,6 @@ see that, the model is given an output more for each tensor: its sum, which NaN 
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
@@ -22,7 +21,7 @@ from alcs_onnx.errors import DataError
 from alcs_onnx.graph.message import Message
 from alcs_onnx.graph.model import Array
 from alcs_onnx.graph.proto import ONNX_ERRORS, free_name
-from alcs_onnx.ort import Feeds, Session, Value, check_runtime, create_session
+from alcs_onnx.ort import Feeds, Session, Value, check_runtime, create_session, processors
 from alcs_onnx.quantization.operators import INT8_OPS
 from alcs_onnx.quantization.quiet import quiet
 from alcs_onnx.quantization.registry import CALIBRATORS
@@ -99,7 +98,7 @@ class _Watched:
 
     def open(self, path: Path) -> None:
         """Load the model that a calibrator made of it."""
-        self._session = create_session(path, os.cpu_count() or 1, library=False)
+        self._session = create_session(path, processors(), library=False)
 
     @property
     def _loaded(self) -> Session:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +15,8 @@ from alcs_onnx.data.looks import constant_pictures
 from alcs_onnx.data.options import DataOptions, PictureOptions
 from alcs_onnx.data.pool import Chosen, Pool
 from alcs_onnx.data.samples import Data
-from alcs_onnx.errors import AlcsError, DataError
+from alcs_onnx.data.users_code import users_code, users_function
+from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model
 from alcs_onnx.types import IntArray
 
@@ -137,16 +135,8 @@ def _iterable(value: Any, where: str) -> Iterable[Any]:
 
 def call(spec: str) -> Any:
     """What the function returns; raises `DataError` for whatever it raises."""
-    module_name, _, function_name = spec.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-        return function()
-    except AlcsError:
-        raise
-    except Exception as error:  # user code may raise anything
-        raise DataError(f"data '{spec}' failed: {type(error).__name__}: {error}") from error
+    with users_code(f"data '{spec}'"):
+        return users_function(spec)()
 
 
 def _parts(found: Any, spec: str) -> Mapping[str, Any]:

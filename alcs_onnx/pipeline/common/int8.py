@@ -144,10 +144,5 @@ class Quantizable:
 
 def feeds_of(model: Model, samples: Samples) -> Iterator[Feeds]:
     """The inputs of one run each: of one sample, where the model takes batches."""
-    counted = model.sample_inputs
     for batch in runtime_batches(model, samples):
-        if not model.takes_batches:
-            yield batch.feeds
-            continue
-        for row in range(batch.size):
-            yield {n: x[row : row + 1] if n in counted else x for n, x in batch.feeds.items()}
+        yield from batch.singles(model.takes_batches)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx import ort
-from alcs_onnx.data import RuntimeBatch, Samples, runtime_batches
+from alcs_onnx.data import (
+    RuntimeBatch,
+    Samples,
+    runtime_batches,
+    users_code,
+    users_function,
+)
 from alcs_onnx.errors import DataError
 from alcs_onnx.feeds import make_feeds
 from alcs_onnx.fidelity import Fidelity, FidelityCount, Score
@@ -54,7 +56,7 @@ class Judge:
 
     def judge(self, candidate: Serialized, *, library: bool = True) -> Fidelity:
         """What `candidate` lost. Raises `DataError` where it does not run."""
-        session = ort.create_session(candidate, processors(), library)
+        session = ort.create_session(candidate, ort.processors(), library)
         counted = FidelityCount(self.names, self.score)
         for batch, expected in self.batches():
             found = ort.run(session, batch.feeds)
@@ -106,7 +108,7 @@ def _judge(
     random: bool = False,
     score: Score | None = None,
 ) -> Judge:
-    session = ort.create_session(dense, processors(), library=False)
+    session = ort.create_session(dense, ort.processors(), library=False)
     names = tuple(value.name for value in session.outputs)
     found: list[Sequence[Array]] = []
     used = 0
@@ -128,30 +130,18 @@ def load_score(spec: str) -> Score:
     one batch, where the model fixes that), and returns how far they say the same, from 0 to 1.
     Raises `DataError` where there is no such function.
     """
-    module, _, name = spec.partition(":")
-    if not module or not name:
+    if not all(spec.partition(":")):
         raise DataError(f"score '{spec}' is not of the form module:function")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # user code may raise anything
-        raise DataError(f"score '{spec}' failed: {type(error).__name__}: {error}") from error
+    with users_code(f"score '{spec}'"):
+        found = users_function(spec)
     if not callable(found):
         raise DataError(f"score '{spec}' is no function")
 
     def score(expected: Mapping[str, Array], outputs: Mapping[str, Array]) -> float:
-        try:
+        with users_code(f"score '{spec}'"):
             value = float(found(expected, outputs))
-        except Exception as error:
-            raise DataError(f"score '{spec}' failed: {type(error).__name__}: {error}") from error
         if not 0 <= value <= 1:
             raise DataError(f"score '{spec}' gave {value}, which is not from 0 to 1")
         return value
 
     return score
-
-
-def processors() -> int:
-    """How many this process may use: all of them where nothing is timed."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
