@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from alcs_onnx.graph import Model
 from alcs_onnx.latency import PrecisionCosts, least_disturbed, measured_costs
-from alcs_onnx.pipeline.common.workload import SESSIONS, Workload
+from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve import candidates
@@ -99,14 +97,10 @@ def search_precision(
     costs = measure_precision_costs(workload, model, float32, quantized(everything), reporter)
     chosen = candidates(costs)
     built = [quantized(int8) if int8 else float32 for int8 in chosen]
-    rounds = [workload.time(built) for _ in range(SESSIONS)]
-    timings = [
-        Timing.from_samples(np.concatenate(samples)) for samples in zip(*rounds, strict=True)
-    ]
     return PrecisionSearch(
         costs,
         tuple(
             PrecisionCandidate(int8, costs.latency(int8), timing)
-            for int8, timing in zip(chosen, timings, strict=True)
+            for int8, timing in zip(chosen, workload.side_by_side(built), strict=True)
         ),
     )

@@ -109,14 +109,19 @@ class Workload:
         )
 
     def against_dense(self, candidate: Serialized) -> tuple[Timing, Timing]:
-        """The dense file and `candidate`, interleaved, over several sessions of each.
+        """The dense file and `candidate`, as `side_by_side`."""
+        dense, sparse = self.side_by_side([self.original, candidate])
+        return dense, sparse
+
+    def side_by_side(self, models: list[Serialized]) -> tuple[Timing, ...]:
+        """The models, interleaved, over several sessions of each.
 
         Where a session's weights happen to lie in memory moves its latency by a percent or
         two for as long as it lives; what is promised has to hold for the next session too.
         """
-        rounds = [self.time([self.original, candidate]) for _ in range(SESSIONS)]
-        dense, sparse = (np.concatenate(samples) for samples in zip(*rounds, strict=True))
-        return Timing.from_samples(dense), Timing.from_samples(sparse)
+        rounds = [self.time(models) for _ in range(SESSIONS)]
+        joined = map(np.concatenate, zip(*rounds, strict=True))
+        return tuple(Timing.from_samples(samples) for samples in joined)
 
     def random_sparse(self, densities: Mapping[str, float], seed: int) -> Serialized:
         """The model with random groups kept; layers that are never pruned stay dense."""
