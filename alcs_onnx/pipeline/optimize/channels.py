@@ -18,7 +18,7 @@ from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_written
 from alcs_onnx.pipeline.common.workload import Workload
-from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
+from alcs_onnx.pipeline.optimize.method import Decided, Rewritten, RuntimesOwn
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.request import ChannelOptions
 from alcs_onnx.pipeline.optimize.result import ChannelReport
@@ -55,7 +55,7 @@ def open_channels(run: Run) -> ChannelPruning:
 
 
 @dataclass(frozen=True, eq=False)
-class ChannelPruning:
+class ChannelPruning(RuntimesOwn):
     """Plans of channels for one model by measured contributions. See `method.Pruning`.
 
     `gradients` of the loss, by initializer, are there where the score asks for them.
@@ -87,11 +87,6 @@ class ChannelPruning:
     def obstacle(self) -> str:
         """None: a model of which no channel can be removed is refused when it is opened."""
         return ""
-
-    @property
-    def excluded(self) -> Mapping[str, str]:
-        """Every layer stays the runtime's own operator, and none is kept out of the decision."""
-        return {}
 
     @property
     def budget_ms(self) -> float:
@@ -159,14 +154,6 @@ class ChannelPruning:
     def saved(self, plan: ChannelPlan) -> SavedPlan:
         """The plan as it is kept in a file."""
         return SavedPlan("channel", plan, None, asdict(self.options))
-
-    def slower(self, run: Run, plan: ChannelPlan) -> Mapping[str, str]:
-        """None: every layer is the runtime's own."""
-        return {}
-
-    def excluding(self, layers: Mapping[str, str]) -> ChannelPruning:
-        """Itself, likewise."""
-        return self
 
     def pruned(self, run: Run, plan: ChannelPlan) -> Network:
         """The smaller model, all of whose weights are trained; checked against its masked form."""

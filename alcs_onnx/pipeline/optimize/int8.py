@@ -24,7 +24,7 @@ from alcs_onnx.pipeline.common.precision import PrecisionSearch
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_quantized
 from alcs_onnx.pipeline.common.workload import Workload
-from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
+from alcs_onnx.pipeline.optimize.method import Decided, Rewritten, RuntimesOwn
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.reporter import Reporter
@@ -52,7 +52,7 @@ def open_int8(run: Run) -> Int8Pruning:
 
 
 @dataclass(frozen=True, eq=False)
-class Int8Pruning:
+class Int8Pruning(RuntimesOwn):
     """Plans of precision for one model. See `method.Pruning`.
 
     `search` has the models that were measured.
@@ -117,11 +117,6 @@ class Int8Pruning:
         return f"no node can be int8 ({reasons})"
 
     @property
-    def excluded(self) -> Mapping[str, str]:
-        """None is kept out of the decision."""
-        return {}
-
-    @property
     def trainable(self) -> bool:
         """No: what is trained in float32 is calibrated afterwards."""
         return False
@@ -174,14 +169,6 @@ class Int8Pruning:
     def checkpointed(self, plan: PrecisionPlan) -> SavedPlan:
         """The same."""
         return self.saved(plan)
-
-    def slower(self, run: Run, plan: PrecisionPlan) -> Mapping[str, str]:
-        """None: which nodes are int8 was decided by what is quicker."""
-        return {}
-
-    def excluding(self, layers: Mapping[str, str]) -> Int8Pruning:
-        """Itself, likewise."""
-        return self
 
     def pruned(self, run: Run, plan: PrecisionPlan) -> Network:
         """The float model, of which nothing is removed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.common.layers import LayerReport
@@ -183,3 +183,20 @@ class Pruning(Protocol[Plan]):
     def decided(self, plan: Plan | None) -> Decided:
         """What the report says of the decision; None where nothing had to be decided."""
         ...
+
+
+class RuntimesOwn:
+    """What all prunings share after which every layer is the runtime's own operator."""
+
+    @property
+    def excluded(self) -> Mapping[str, str]:
+        """None is kept out of the decision."""
+        return {}
+
+    def slower(self, run: Run, plan: object) -> Mapping[str, str]:
+        """None: there is no other operator to be slower."""
+        return {}
+
+    def excluding(self, layers: Mapping[str, str]) -> Self:
+        """Itself, likewise."""
+        return self
