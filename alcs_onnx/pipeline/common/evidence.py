@@ -10,6 +10,7 @@ import numpy as np
 
 from alcs_onnx.data import (
     PRESETS,
+    Data,
     ImageSamples,
     PictureOptions,
     Pictures,
@@ -19,9 +20,11 @@ from alcs_onnx.data import (
     load_pictures,
 )
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.graph import Model
 from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.ort import Feeds
+from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.behaviour import Behaviour, behaviour_of, suspicion
 from alcs_onnx.pipeline.common.judge import Judge, judge_random, judge_samples, load_score
 from alcs_onnx.pipeline.common.training import Trainer
@@ -82,12 +85,20 @@ class Evidence:
     """What candidates are judged by.
 
     `fit` are pictures to fit on, which the judge has not seen; `max_loss` is what may be lost.
+    `by_data`: the judge's are the test samples of the training data.
     """
 
     judge: Judge
     fit: Samples | None = None
     behaviour: Behaviour | None = None
     max_loss: float | None = None
+    by_data: bool = False
+
+    def test_accuracy(self, model: Model, data: Data, found: Fidelity) -> float | None:
+        """`runtime_accuracy` of `model`, which was `found` to be so: not counted twice."""
+        if self.by_data and found.accuracy is not None:
+            return found.accuracy
+        return runtime_accuracy(model, data)
 
 
 def gather(
@@ -121,7 +132,7 @@ def gather(
         judge = judge_samples(dense, model, test, source, score)
         if data.metric is not None or data.loss is not None:
             judge = replace(judge, labelled=False)
-        return Evidence(judge, data.train, None, judging.max_loss)
+        return Evidence(judge, data.train, None, judging.max_loss, by_data=True)
     if judging.max_loss is not None:
         raise AlcsError("--max-loss needs --calibration PICTURES or --data to be judged by")
     return Evidence(judge_random(dense, subject.inputs, subject.seed))

@@ -12,7 +12,6 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import loadable, save_model
 from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.latency import Estimator
-from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.evidence import Evidence, Judging, Subject, gather
 from alcs_onnx.pipeline.common.training import Trainer, Training, trainer_of
 from alcs_onnx.pipeline.common.verification import require_faithful
@@ -118,7 +117,8 @@ class CompressionRun:
         )
         if output is not None:
             save_model(deployed.model, output, self.trainer.reporter)
-        found = runtime_accuracy(deployed.model, self.trainer.data)
+        fidelity = self.evidence.judge.judge(loadable(deployed.model))
+        found = self.evidence.test_accuracy(deployed.model, self.trainer.data, fidelity)
         levels = next(iter(state.quantized.values()), None)
         total = sum(layer.weight_count for layer in compressor.layers.values())
         row = StructureResult.from_storage(
@@ -134,7 +134,6 @@ class CompressionRun:
                 for x in made.trials
             ],
         )
-        fidelity = self.evidence.judge.judge(loadable(deployed.model))
         return replace(row, fidelity=fidelity)
 
     def result(

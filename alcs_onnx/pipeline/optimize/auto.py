@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.pruned import masked_model
 from alcs_onnx.pipeline.common.tables import proportional_table
-from alcs_onnx.pipeline.optimize.begun import Begun, begin
+from alcs_onnx.pipeline.optimize.begun import Begun, OneShot, begin, open_method
 from alcs_onnx.pipeline.optimize.groups import GroupPruning
 from alcs_onnx.pipeline.optimize.measured import Measured, measure
+from alcs_onnx.pipeline.optimize.method import Pruning
 from alcs_onnx.pipeline.optimize.methods import CANDIDATES, GROUP_METHODS, has_precision, part_of
 from alcs_onnx.pipeline.optimize.result import TriedMethod
 from alcs_onnx.pipeline.optimize.run import Run, run_of_method
@@ -63,9 +65,10 @@ def best_method(run: Run) -> tuple[Begun, tuple[TriedMethod, ...]]:
     rows: dict[str, TriedMethod] = {}
     ends = time.monotonic() + 60 * run.request.search_minutes
     names = [x for x in CANDIDATES if has_precision(x, run.request.precision)]
+    opened: dict[str, Pruning[Any]] = {}
     for name in names:
         best = min((x.fidelity.loss for x in made if x.measured.met), default=None)
-        own = run_of_method(run, name)
+        own = run_of_method(run, name, opened)
         reached = {x.begun.run.request.way for x in made if x.measured.met}
         why = "" if best is None else _not_worth_it(own, best, reached, ends)
         if why:
@@ -73,7 +76,8 @@ def best_method(run: Run) -> tuple[Begun, tuple[TriedMethod, ...]]:
             continue
         run.reporter.note(f"method {name}:")
         try:
-            begun = begin(own)
+            opened[name] = open_method(own)
+            begun = begin(own, opened[name])
             if begun.choice is None:
                 return begun, ()
             made.append(_make(begun))
@@ -101,9 +105,9 @@ def _make(begun: Begun) -> _Made:
         raise AlcsError(f"the written file would differ by {rewritten.check.difference}")
     written = loadable(rewritten.model)
     fidelity = run.evidence.judge.judge(written)
-    return _Made(
-        begun, measure(run.workload, written, run.request.budget), fidelity, _size(written)
-    )
+    begun = replace(begun, one_shot=OneShot(network, rewritten, fidelity))
+    measured = measure(run.workload, written, run.request.budget)
+    return _Made(begun, measured, fidelity, _size(written))
 
 
 def _size(model: Serialized) -> int:

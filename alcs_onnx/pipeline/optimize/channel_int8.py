@@ -33,7 +33,7 @@ def open_channel_int8(run: Run) -> ChannelInt8Pruning:
 
     Raises `AlcsError` where int8 is quicker nowhere, as it does where there are no pictures.
     """
-    int8 = open_int8(run)
+    int8 = run.opened.get("int8") or open_int8(run)
     if int8.obstacle:
         raise AlcsError(int8.obstacle)
     channels = open_channels(run)

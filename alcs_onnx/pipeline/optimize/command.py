@@ -10,14 +10,13 @@ from dataclasses import replace
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import loadable, save_model
-from alcs_onnx.pipeline.common.accuracy import runtime_accuracy
 from alcs_onnx.pipeline.common.training import TrainingRecord
 from alcs_onnx.pipeline.optimize.auto import best_method
-from alcs_onnx.pipeline.optimize.begun import Begun, begin
+from alcs_onnx.pipeline.optimize.begun import Begun, begin, open_method
 from alcs_onnx.pipeline.optimize.measured import measure_finally
 from alcs_onnx.pipeline.optimize.method import Rewritten
 from alcs_onnx.pipeline.optimize.methods import AUTO
-from alcs_onnx.pipeline.optimize.outcome import summary, unchanged
+from alcs_onnx.pipeline.optimize.outcome import Final, summary, unchanged
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.pipeline.optimize.run import open_run
@@ -39,7 +38,7 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     trained, and another child of `AlcsError` for bad input; no file is written or changed then.
     """
     run = open_run(request, reporter)
-    begun, tried = best_method(run) if request.way == AUTO else (begin(run), ())
+    begun, tried = best_method(run) if request.way == AUTO else (begin(run, open_method(run)), ())
     result = finish(begun)
     return replace(result, tried=tried) if tried else result
 
@@ -51,7 +50,8 @@ def finish(begun: Begun) -> OptimizeResult:
     if choice is None:
         return unchanged(run, begun.pruning, begun.reachable_ms)
 
-    network = choice.pruning.pruned(run, choice.plan)
+    made = begun.one_shot
+    network = choice.pruning.pruned(run, choice.plan) if made is None else made.network
     record = TrainingRecord()
     if run.trainer is not None:
         record = record.evaluated("dense", run.trainer.evaluate(run.workload.model))
@@ -71,8 +71,9 @@ def finish(begun: Begun) -> OptimizeResult:
         record = record.trained(tuned.history)
         record = record.evaluated("fine-tuned", run.trainer.evaluate(network.model, tuned.weights))
         network = replace(network, pruned=network.model.with_initializers(tuned.weights))
+        made = None
 
-    rewritten = choice.pruning.rewrite(run, network, choice.plan)
+    rewritten = made.rewritten if made else choice.pruning.rewrite(run, network, choice.plan)
     _require_equal(request, rewritten)
     save_choice(run, choice)
     removes = choice.pruning.trainable and request.output is not None
@@ -81,10 +82,14 @@ def finish(begun: Begun) -> OptimizeResult:
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:
         save_model(rewritten.model, request.output, reporter)
-        if run.trainer is not None:
-            record = record.deployed(runtime_accuracy(rewritten.model, run.trainer.data))
-    measured = measure_finally(run.workload, loadable(rewritten.model), request.budget)
-    return summary(run, choice, rewritten, record, measured, begun.reachable_ms)
+    written = loadable(rewritten.model)
+    fidelity = made.fidelity if made else run.evidence.judge.judge(written)
+    if request.output is not None and run.trainer is not None:
+        model, data = rewritten.model, run.trainer.data
+        record = record.deployed(run.evidence.test_accuracy(model, data, fidelity))
+    measured = measure_finally(run.workload, written, request.budget)
+    final = Final(rewritten, written, fidelity, measured)
+    return summary(run, choice, final, record, begun.reachable_ms)
 
 
 def _require_equal(request: OptimizeRequest, rewritten: Rewritten) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import inf, isfinite
 
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.files import write_atomically
-from alcs_onnx.graph import Model, loadable, save_model
+from alcs_onnx.graph import save_model
 from alcs_onnx.latency.attribution import attribute
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.pipeline.common.layers import with_times
@@ -20,6 +20,7 @@ from alcs_onnx.pipeline.optimize.plan_file import save_plan
 from alcs_onnx.pipeline.optimize.result import OptimizeResult, Status
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.pipeline.optimize.search import Choice
+from alcs_onnx.serialized import Serialized
 
 
 def tell_range(run: Run, pruning: Pruning[Plan]) -> tuple[float, float]:
@@ -86,18 +87,27 @@ def unchanged(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Final:
+    """The model that was made, its file, and what that lost and measures."""
+
+    rewritten: Rewritten
+    written: Serialized
+    fidelity: Fidelity
+    measured: Measured
+
+
 def summary(
     run: Run,
     choice: Choice[Plan],
-    rewritten: Rewritten,
+    final: Final,
     record: TrainingRecord,
-    measured: Measured,
     reachable_ms: tuple[float, float],
 ) -> OptimizeResult:
     """The result of a run that made a model: what was decided, with what, and what it measures."""
-    request = run.request
+    request, rewritten, measured = run.request, final.rewritten, final.measured
     decided = choice.pruning.decided(choice.plan)
-    fidelity = record.judged(run.evidence.judge.judge(loadable(rewritten.model)))
+    fidelity = record.judged(final.fidelity)
     whole = choice.keeps_all and all(row.kept == row.channels for row in decided.channels)
     met, message = measured.verdict(keeps_all=whole)
     return OptimizeResult(
@@ -114,7 +124,7 @@ def summary(
         predicted_ms=choice.plan.predicted_ms,
         predicted_share=choice.predicted_fraction,
         mac_ratio=rewritten.mac_ratio,
-        layers=with_times(rewritten.layers, _node_times(run.workload, rewritten.model)),
+        layers=with_times(rewritten.layers, _node_times(run.workload, final)),
         channels=decided.channels,
         accuracy=record.accuracy,
         check=rewritten.check.numbers,
@@ -162,9 +172,10 @@ def _settings(run: Run, decided: Decided) -> dict[str, object]:
     }
 
 
-def _node_times(workload: Workload, model: Model) -> dict[str, float]:
+def _node_times(workload: Workload, final: Final) -> dict[str, float]:
     """Time (ms) of each node by the name of its layer, also where the runtime fused it."""
-    profile = workload.node_times([loadable(model)])[0].profile
+    model = final.rewritten.model
+    profile = workload.node_times([final.written])[0].profile
     own = {run.node: run.ms for run in attribute(model, profile) if run.node and run.ran_as}
     found = {name: ms for name, ms in dense_times(model, profile).items() if isfinite(ms)}
     return {**own, **found, **profile.nodes}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
@@ -29,7 +31,8 @@ class Run:
 
     `given` is the plan of a file; `trainer` is None without data. `evidence` is what the result
     is judged by. `repaired` is None where nothing
-    of the file had to be set right. `began` is in seconds of the monotonic clock.
+    of the file had to be set right. `opened` are other methods that were opened for it, by name.
+    `began` is in seconds of the monotonic clock.
     """
 
     request: OptimizeRequest
@@ -42,6 +45,7 @@ class Run:
     reporter: Reporter
     began: float
     repaired: Repaired | None = None
+    opened: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def trains(self) -> bool:
@@ -96,8 +100,11 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
     )
 
 
-def run_of_method(run: Run, method: str) -> Run:
-    """The same run by another method; contributions of channels are predicted, which is quick."""
+def run_of_method(run: Run, method: str, opened: Mapping[str, Any]) -> Run:
+    """The same run by another method, with those that were `opened` before.
+
+    Contributions of channels are predicted, which is quick.
+    """
     request = run.request
     channels = replace(request.channels, contributions="predicted")
     structure = structure_of(method) or STRUCTURES.default
@@ -105,6 +112,7 @@ def run_of_method(run: Run, method: str) -> Run:
         run,
         request=replace(request, method=method, channels=channels),
         workload=replace(run.workload, structure=structure),
+        opened=opened,
     )
 
 
