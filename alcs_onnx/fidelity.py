@@ -59,13 +59,8 @@ class Fidelity:
         Points of accuracy where there are labels, else what is missing to full agreement or to the
         full score, else the relative error.
         """
-        if self.score is not None:
-            return 100 * (1 - self.score)
-        if self.accuracy is not None and self.dense_accuracy is not None:
-            return 100 * (self.dense_accuracy - self.accuracy)
-        if self.agreement is not None:
-            return 100 * (1 - self.agreement)
-        return 100 * self.relative_error
+        share = self._share
+        return 100 * (self.relative_error if share is None else self._whole - share)
 
     @property
     def kind(self) -> str:
@@ -84,14 +79,25 @@ class Fidelity:
         """
         if self.random:
             return None
+        return None if self._share is None else 100 * self._share
+
+    @property
+    def _share(self) -> float | None:
+        """What is left of `_whole`: the first that is known of score, accuracy and agreement."""
         shares = (self.score, self.accuracy, self.agreement)
-        return next((100 * share for share in shares if share is not None), None)
+        return next((share for share in shares if share is not None), None)
+
+    @property
+    def _whole(self) -> float:
+        """What `_share` is for the dense model."""
+        counted = self.score is None and self.accuracy is not None
+        return 1.0 if not counted or self.dense_accuracy is None else self.dense_accuracy
 
     @property
     def ruined(self) -> bool:
         """Whether less than half of what the dense model does is left."""
-        if self.score is None and self.accuracy is not None and self.dense_accuracy:
-            return self.accuracy < _RUINED * self.dense_accuracy
+        if self._share is not None and self._whole:
+            return self._share < _RUINED * self._whole
         return self.loss > 100 * (1 - _RUINED)
 
     @property
@@ -120,7 +126,7 @@ class Fidelity:
             told = f"agrees with the dense model on {100 * self.agreement:.1f} %"
         else:
             told = f"outputs moved by {_percent(self.relative_error)}"
-        beside = [] if self.loss_is_error else [f"relative error {_percent(self.relative_error)}"]
+        beside = [] if self._share is None else [f"relative error {_percent(self.relative_error)}"]
         if self.accuracy is not None and self.agreement is not None:
             beside.insert(0, f"agreement {100 * self.agreement:.1f} %")
         if self.rank_correlation is not None:
@@ -147,11 +153,6 @@ class Fidelity:
             return self.message
         compared = "MORE than" if self.loss > max_loss else "within"
         return f"{self.message}: {compared} the {max_loss:g} % that may be lost"
-
-    @property
-    def loss_is_error(self) -> bool:
-        """Whether nothing better than the relative error is known."""
-        return self.score is None and self.accuracy is None and self.agreement is None
 
 
 def _percent(share: float) -> str:

@@ -24,7 +24,7 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
     check_writable(request.output, request.model)
     loaded = load_model(request.model, shapes_of(request.model, request.inputs), reporter)
     rewritten = compile_sparse(loaded, request.simd_group)
-    written = rewritten.model
+    written = loadable(rewritten.model)
     file = open_runnable(request.model)
     inputs = request.inputs.with_shapes({info.name: info.shape for info in loaded.inputs})
     evidence = None
@@ -34,7 +34,7 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
         evidence = gather(subject, request.judging, None, reporter)
     check = check_against_original(
         file.data,
-        loadable(written),
+        written,
         inputs,
         request.seed,
         loaded.initializers,
@@ -49,9 +49,9 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
     fidelity = None
     verdict = "nothing is lost: the outputs are the original's, within the tolerance"
     if evidence is not None:
-        fidelity = evidence.judge.judge(loadable(written))
+        fidelity = evidence.judge.judge(written)
         verdict = fidelity.verdict(evidence.max_loss)
-    save_model(written, request.output, reporter)
+    save_model(rewritten.model, request.output, reporter)
     return CompileResult(
         str(request.model),
         str(request.output),
