@@ -19,14 +19,14 @@ from alcs_onnx.quantization.values import LEAST_OPSET, Quantized, QuantizeOption
 
 if TYPE_CHECKING:
     from alcs_onnx.quantization.bias import with_corrected_biases
-    from alcs_onnx.quantization.calibration import calibrate
+    from alcs_onnx.quantization.calibration import calibrate, calibrate_by
     from alcs_onnx.quantization.quantizing import quantizable, quantize
 else:  # the runtime's quantizer is slow to import
     __getattr__ = exports(
         __name__,
         {
             "bias": ["with_corrected_biases"],
-            "calibration": ["calibrate"],
+            "calibration": ["calibrate", "calibrate_by"],
             "quantizing": ["quantizable", "quantize"],
         },
     )
@@ -38,6 +38,7 @@ __all__ = [
     "Quantized",
     "Ranges",
     "calibrate",
+    "calibrate_by",
     "equalized",
     "quantizable",
     "quantize",

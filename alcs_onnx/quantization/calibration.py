@@ -8,7 +8,7 @@ see that, the model is given an output more for each tensor: its sum, which NaN 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+from onnxruntime.quantization.calibrate import TensorsData
 
 from alcs_onnx.errors import DataError
 from alcs_onnx.graph.message import Message
@@ -37,26 +38,48 @@ def calibrate(source: Serialized, pictures: Iterable[Feeds], calibrator: str = "
     are counted from 1; an `AlcsError` for a calibrator of another name; `TargetError` where the
     installed runtime is too old to quantize.
     """
+    (ranges,) = calibrate_by([calibrator], source, pictures)
+    return ranges
+
+
+def calibrate_by(
+    calibrators: Sequence[str], source: Serialized, pictures: Iterable[Feeds]
+) -> tuple[Ranges, ...]:
+    """The ranges by each of `calibrators`: as `calibrate`, with one run of each picture.
+
+    All have to be of one kind, which measures the same: histograms, or extremes.
+    """
     check_runtime(LEAST_RUNTIME, "int8 models")
-    make = CALIBRATORS.named(calibrator)
+    makers = [CALIBRATORS.named(name) for name in calibrators]
     watched = _Watched(Message.read(source))
     with tempfile.TemporaryDirectory(prefix="alcs-", ignore_cleanup_errors=True) as folder, quiet():
-        model = Path(folder) / "model.onnx"
+        model, measuring = Path(folder) / "model.onnx", Path(folder) / "measuring.onnx"
         watched.write(model)
-        found = make(model, list(INT8_OPS), Path(folder) / "measuring.onnx")
-        found.use_external_data_format = watched.message.is_large
-        found.augment_graph()
-        watched.open(Path(folder) / "measuring.onnx")
-        found.infer_session = watched
+        first, *others = (make(model, list(INT8_OPS), measuring) for make in makers)
+        assert all(type(other) is type(first) for other in others)
+        first.use_external_data_format = watched.message.is_large
+        first.augment_graph()
+        watched.open(measuring)
+        first.infer_session = watched
         for feeds in pictures:
-            found.collect_data(_One(feeds))
+            first.collect_data(_One(feeds))
         if not watched.runs:
             raise DataError("there are no pictures to calibrate with")
-        measured = found.compute_data()
+        for other in others:
+            other.infer_session = watched
+            other.intermediate_outputs = first.intermediate_outputs
+        measured = [found.compute_data() for found in (first, *others)]
     floats = set(watched.sums.values())  # the runtime measures float16 as well
-    values = {n: _ends(measured[n].range_value) for n in measured.data if n in floats}
-    finite = {name: ends for name, ends in values.items() if all(map(isfinite, ends))}
-    return Ranges(finite, calibrator, watched.runs)
+    return tuple(
+        Ranges(_finite(each, floats), name, watched.runs)
+        for name, each in zip(calibrators, measured, strict=True)
+    )
+
+
+def _finite(measured: TensorsData, tensors: Collection[str]) -> Mapping[str, tuple[float, float]]:
+    """The ranges of those of `tensors` that were finite everywhere."""
+    values = {n: _ends(measured[n].range_value) for n in measured.data if n in tensors}
+    return {name: ends for name, ends in values.items() if all(map(isfinite, ends))}
 
 
 def _ends(found: Sequence[Any]) -> tuple[float, float]:

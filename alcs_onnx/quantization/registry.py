@@ -17,6 +17,7 @@ CALIBRATORS: Registry[MakeCalibrator] = Registry(
     __name__,
     {
         "min-max": Row("calibrators:min_max", "all that was seen"),
+        "extremes": Row("calibrators:extremes", "all that was seen on nine pictures of ten"),
         "percentile": Row("calibrators:percentile", "all but the rarest thousandth of a percent"),
         "entropy": Row("calibrators:entropy", "the range whose int8 histogram is nearest"),
     },

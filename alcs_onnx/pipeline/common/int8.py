@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from alcs_onnx.quantization import (
     LEAST_OPSET,
     Quantized,
     Ranges,
-    calibrate,
+    calibrate_by,
     quantizable,
     quantize,
     with_corrected_biases,
@@ -38,29 +38,35 @@ _QUANTIZED = (
     "ConvInteger",
     "MatMulInteger",
 )
-#: Pictures that biases are corrected by, and by which it is decided whether they are: means need
-#: fewer than extremes.
+#: Calibrators whose ranges one run of each picture gives. By the first one nodes are chosen; the
+#: file that is written is made by each.
+_CALIBRATORS = ("extremes", "min-max")
+#: Pictures that ranges are taken from, at most: more do not make them better.
+_CALIBRATED_BY = 128
+#: Pictures that biases are corrected by: means need fewer than extremes.
 _CORRECTED_BY = 64
+#: Pictures by which it is decided what is written, at most.
+_DECIDED_BY = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Quantizable:
     """The float model of `workload` as it is quantized.
 
-    `source` is its file with normalizations folded and of an opset that has int8, and `ranges`
-    those of its tensors on the `pictures`.
+    `source` is its file with normalizations folded and of an opset that has int8, and `calibrated`
+    the ranges of its tensors on the `pictures`, by each of the calibrators.
     """
 
     workload: Workload
     model: Model
     source: Serialized
-    ranges: Ranges
+    calibrated: tuple[Ranges, ...]
     pictures: Samples
+    #: How each set of nodes was quantized that `best` was asked for, in words, and the result.
+    made: dict[frozenset[str], tuple[str, Quantized]] = field(default_factory=dict)
 
     @classmethod
-    def open(
-        cls, workload: Workload, pictures: Samples, calibrator: str, reporter: Reporter
-    ) -> Quantizable:
+    def open(cls, workload: Workload, pictures: Samples, reporter: Reporter) -> Quantizable:
         """Calibrate on `pictures`.
 
         Raises `UnsupportedError` for a file that is quantized already, and `DataError` for
@@ -74,9 +80,15 @@ class Quantizable:
             )
         model = folded(workload.model)
         source = loadable(model, LEAST_OPSET)
-        ranges = calibrate(source, feeds_of(workload.model, pictures), calibrator)
-        reporter.note(f"ranges of {len(ranges.values)} tensors from {ranges.pictures} pictures")
-        return cls(workload, model, source, ranges, pictures)
+        few = islice(feeds_of(workload.model, pictures), _CALIBRATED_BY)
+        found = calibrate_by(_CALIBRATORS, source, few)
+        reporter.note(f"ranges of {len(found[0].values)} tensors from {found[0].pictures} pictures")
+        return cls(workload, model, source, found, pictures)
+
+    @property
+    def ranges(self) -> Ranges:
+        """Those that nodes are chosen with."""
+        return self.calibrated[0]
 
     @cached_property
     def reasons(self) -> Mapping[str, str]:
@@ -92,27 +104,35 @@ class Quantizable:
         """The file with `nodes`, by name, in int8; by default all that can be."""
         return quantize(self.source, self.ranges, self._tensors(nodes))
 
-    def corrected(self, nodes: Collection[str]) -> Quantized:
-        """The same with biases that make each layer right on average (`quantization.bias`)."""
-        tensors = self._tensors(nodes)
-        few = islice(feeds_of(self.workload.model, self.pictures), _CORRECTED_BY)
-        source = with_corrected_biases(self.source, self.ranges, few, tensors)
-        return quantize(source, self.ranges, tensors)
+    def best(self, nodes: frozenset[str], reporter: Reporter) -> Quantized:
+        """The file with `nodes` in int8 that loses least on some of the pictures.
 
-    def best(self, nodes: Collection[str], reporter: Reporter) -> Quantized:
-        """The quantized file, with corrected biases where that helps on some of the pictures."""
-        plain = self.quantized(nodes)
+        There is one for each calibrator, as it is and with biases that make each layer right on
+        average (`quantization.bias`).
+        """
+        if nodes not in self.made:
+            self.made[nodes] = self._best(nodes, reporter)
+        return self.made[nodes][1]
+
+    def _best(self, nodes: frozenset[str], reporter: Reporter) -> tuple[str, Quantized]:
+        tensors, plain = self._tensors(nodes), self.quantized(nodes)
         if not plain.nodes:
-            return plain
-        corrected = self.corrected(nodes)
-        judge = judge_few(self.source, self.workload.model, self.pictures, _CORRECTED_BY)
-        errors = [judge.judge(x.model, library=False).relative_error for x in (plain, corrected)]
-        helps = errors[1] < errors[0]
-        reporter.note(
-            f"correcting biases takes the relative error from {errors[0]:.3g} to {errors[1]:.3g}"
-            + ("" if helps else ": left as they are")
-        )
-        return corrected if helps else plain
+            return self.ranges.calibrator, plain
+        few = list(islice(feeds_of(self.workload.model, self.pictures), _CORRECTED_BY))
+        judge = judge_few(self.source, self.workload.model, self.pictures, _DECIDED_BY)
+        found: dict[str, Quantized] = {}
+        losses: dict[str, tuple[float, float]] = {}
+        for ranges in self.calibrated:
+            corrected = with_corrected_biases(self.source, ranges, few, tensors)
+            for how, source in (("", self.source), (" with corrected biases", corrected)):
+                name = ranges.calibrator + how
+                found[name] = quantize(source, ranges, tensors)
+                judged = judge.judge(found[name].model, library=False)
+                losses[name] = (judged.loss, judged.relative_error)
+        chosen = min(losses, key=lambda name: losses[name])
+        told = ", ".join(f"{name} {loss:.2g} %" for name, (loss, _) in losses.items())
+        reporter.note(f"int8 by {chosen}, by what is lost: {told}")
+        return chosen, found[chosen]
 
     def as_model(self, quantized: Quantized) -> Model:
         """What is to be written, as a model that is saved as it is."""

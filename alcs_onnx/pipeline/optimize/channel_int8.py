@@ -103,4 +103,4 @@ class ChannelInt8Pruning(ChannelPruning):
 
     def _quantizable(self, smaller: Model, reporter: Reporter) -> Quantizable:
         left = replace(self.workload, model=smaller)
-        return Quantizable.open(left, self.pictures, "min-max", reporter)
+        return Quantizable.open(left, self.pictures, reporter)

@@ -70,7 +70,7 @@ class Int8Pruning(RuntimesOwn):
         """For the model of `workload`, which may have lost channels before."""
         assert run.evidence.fit is not None
         pictures = run.evidence.fit
-        source = Quantizable.open(workload, pictures, "min-max", run.reporter)
+        source = Quantizable.open(workload, pictures, run.reporter)
         search = source.search(run.reporter)
         for candidate in search.candidates[1:]:
             run.reporter.note(
@@ -185,7 +185,10 @@ class Int8Pruning(RuntimesOwn):
 
     def decided(self, plan: PrecisionPlan | None) -> Decided:
         """What was calibrated, and on how much."""
-        return Decided(self._settings)
+        settings = dict(self._settings)
+        if plan is not None and plan.int8 in self.quantizable.made:
+            settings["calibrator"], _ = self.quantizable.made[plan.int8]
+        return Decided(settings)
 
     @cached_property
     def corners(self) -> tuple[RegionChoice, ...]:

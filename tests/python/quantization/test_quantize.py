@@ -27,6 +27,7 @@ from alcs_onnx.quantization import (
     QuantizeOptions,
     Ranges,
     calibrate,
+    calibrate_by,
     quantizable,
     quantize,
 )
@@ -418,6 +419,25 @@ def test_calibrators_say_nothing_and_leave_nothing(
     assert high >= 0.3 * largest
     wanted, got = run(source, given[0])[0], run(result.model, given[0])[0]
     assert np.linalg.norm(got - wanted) <= 0.15 * np.linalg.norm(wanted)
+
+
+def test_one_picture_in_ten_stretches_no_range(rng: Rng) -> None:
+    source, given = small(rng).SerializeToString(), pictures(rng, count=20)
+    given[3]["x"][0, 0, 0, 0], given[7]["x"][0, 0, 0, 0] = 90.0, -80.0
+    all_seen, most = calibrate_by(["min-max", "extremes"], source, given)
+    assert [all_seen.calibrator, most.calibrator] == ["min-max", "extremes"]
+    assert all_seen == calibrate(source, given)
+    assert all_seen.values["x"] == (-80.0, 90.0)
+    low, high = most.values["x"]
+    assert low in {float(feeds["x"].min()) for feeds in given}
+    assert high in {float(feeds["x"].max()) for feeds in given}
+    assert -10 < low < high < 10
+    assert most.values.keys() == all_seen.values.keys()
+    weights = {"w": np.ones((1, 3, 1, 1), np.float32)}
+    source = model([op("Conv", "x w", "y")], weights, SHAPE, opset=13).SerializeToString()
+    assert calibrate(source, given, "extremes").values.keys() == {"x", "y"}
+    given[5]["x"][0, 1, 1, 1] = np.inf
+    assert not calibrate(source, given, "extremes").values
 
 
 def test_min_max_is_what_was_seen(rng: Rng) -> None:

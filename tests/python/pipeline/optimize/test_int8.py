@@ -22,6 +22,7 @@ from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.graph import load_model, save_model
 from alcs_onnx.latency import NodeCost, PrecisionCosts
 from alcs_onnx.pipeline.common.evidence import Judging
+from alcs_onnx.pipeline.common.judge import judge_few
 from alcs_onnx.pipeline.common.precision import PrecisionCandidate, PrecisionSearch
 from alcs_onnx.pipeline.optimize import OptimizeRequest
 from alcs_onnx.pipeline.optimize.int8 import Int8Pruning, open_int8
@@ -112,7 +113,28 @@ def test_both_precisions_are_measured(measured: Int8Pruning, recorder: Recorder)
     low, high = measured.range_ms()
     assert low <= high == measured.dense.median
     settings = measured.decided(None).settings
-    assert settings == {"calibrator": "min-max", "calibration_pictures": 48}
+    assert settings == {"calibrator": "extremes", "calibration_pictures": 48}
+
+
+def test_what_is_written_is_what_loses_least(measured: Int8Pruning) -> None:
+    """Of every calibrator, with corrected biases and without."""
+    given, nodes, noted = measured.quantizable, frozenset(LAYERS), Recorder()
+    # A range that is far too wide, and one that is nowhere near the values.
+    values = {name: (100 * low, 100 * high) for name, (low, high) in given.ranges.values.items()}
+    wide = replace(given.ranges, values=values, calibrator="wide")
+    for calibrated in ((given.ranges, wide), (wide, given.ranges)):
+        tried = replace(given, calibrated=calibrated, made={})
+        best = tried.best(nodes, noted)
+        how, made = tried.made[nodes]
+        assert made is best is tried.best(nodes, noted)
+        assert how.removesuffix(" with corrected biases") == given.ranges.calibrator
+    judge = judge_few(given.source, given.workload.model, given.pictures, 48)
+    losses = [
+        judge.judge(quantized.model).loss
+        for quantized in (best, replace(given, calibrated=(wide,), made={}).best(nodes, noted))
+    ]
+    assert losses[0] < losses[1]
+    assert [note.split(", ")[0] for note in noted.notes[:2]] == [f"int8 by {how}"] * 2
 
 
 def test_every_layer_loses_something_of_its_own(priced: Int8Pruning) -> None:
@@ -199,7 +221,7 @@ def test_where_no_int8_model_is_quicker(priced: Int8Pruning) -> None:
 
 def test_where_no_node_can_be_int8(priced: Int8Pruning) -> None:
     costs = priced.costs.only(())
-    unseen = replace(priced.quantizable, ranges=Ranges({}, "min-max", 1))
+    unseen = replace(priced.quantizable, calibrated=(Ranges({}, "min-max", 1),))
     none = replace(priced, search=searched(costs, frozenset()), quantizable=unseen)
     assert none.obstacle.startswith("no node can be int8 (")
     assert "not finite on the pictures" in none.obstacle
@@ -311,7 +333,9 @@ def test_what_is_written(
     assert (result.dense.median, result.sparse.median) == (1.0, 0.58)
     assert {row.op for row in result.layers} == {"Conv int8"}
     assert result.mac_ratio == 1
-    assert result.settings["calibrator"] == "min-max"
+    assert result.settings["calibrator"] in {
+        f"{name}{how}" for name in ("extremes", "min-max") for how in ("", " with corrected biases")
+    }
     assert result.checked_against == "the original, before rounding to int8"
     fidelity = result.fidelity
     assert fidelity is not None
