@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,12 @@ class Judge:
         """One pass: inputs, and the dense model's outputs."""
         for batch, expected in zip(self.fed(), self.expected, strict=False):
             yield batch if self.labelled else replace(batch, targets=None), expected
+
+    def few(self, count: int) -> Judge:
+        """A quicker judge, by the first `count` samples or a few more."""
+        sizes = accumulate(batch.size for batch, _ in self.batches())
+        batches = next((n for n, seen in enumerate(sizes, start=1) if seen >= count), None)
+        return replace(self, expected=self.expected[:batches])
 
     def judge(self, candidate: Serialized, *, library: bool = True) -> Fidelity:
         """What `candidate` lost. Raises `DataError` where it does not run."""

@@ -10,17 +10,14 @@ from typing import Any
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.graph import loadable
-from alcs_onnx.pipeline.common.pruned import masked_model
-from alcs_onnx.pipeline.common.tables import proportional_table
 from alcs_onnx.pipeline.optimize.begun import Begun, OneShot, begin, open_method
-from alcs_onnx.pipeline.optimize.groups import GroupPruning
 from alcs_onnx.pipeline.optimize.measured import Measured, measure
 from alcs_onnx.pipeline.optimize.method import Pruning
-from alcs_onnx.pipeline.optimize.methods import CANDIDATES, GROUP_METHODS, has_precision, part_of
+from alcs_onnx.pipeline.optimize.methods import CANDIDATES, has_precision, part_of
 from alcs_onnx.pipeline.optimize.result import TriedMethod
 from alcs_onnx.pipeline.optimize.run import Run, run_of_method
+from alcs_onnx.pipeline.optimize.worth import opened_loss, unopened_loss
 from alcs_onnx.serialized import Serialized
-from alcs_onnx.solve.closed_loop import TARGET_FRACTION
 
 #: A loss (percent) that no other method is tried to better.
 GOOD_ENOUGH = 1.0
@@ -57,9 +54,9 @@ def best_method(run: Run) -> tuple[Begun, tuple[TriedMethod, ...]]:
     """The method that loses least within the budget, and a row for each of the candidates.
 
     Each is planned, built, measured and judged, with nothing trained. One whose loss is higher by
-    an estimate that flatters it than what there is already is not, and none after one that loses
-    next to nothing or when the time of `search_minutes` is over. Raises `BudgetError` where none
-    reaches the budget.
+    an estimate that flatters it than what there is already is not (`worth`), and none after one
+    that loses next to nothing or when the time of `search_minutes` is over. Raises `BudgetError`
+    where none reaches the budget.
     """
     made: list[_Made] = []
     rows: dict[str, TriedMethod] = {}
@@ -77,6 +74,9 @@ def best_method(run: Run) -> tuple[Begun, tuple[TriedMethod, ...]]:
         run.reporter.note(f"method {name}:")
         try:
             opened[name] = open_method(own)
+            if best is not None and (why := _loses_more(opened_loss(own, opened[name]), best)):
+                rows[name] = TriedMethod(name, "not tried", why)
+                continue
             begun = begin(own, opened[name])
             if begun.choice is None:
                 return begun, ()
@@ -115,7 +115,7 @@ def _size(model: Serialized) -> int:
 
 
 def _not_worth_it(run: Run, best: float, reached: Collection[str], ends: float) -> str:
-    """Why the method of `run` is not tried where others `reached` the budget; else empty.
+    """Why the method of `run` is not opened where others `reached` the budget; else empty.
 
     The one of these that loses least loses `best` percent.
     """
@@ -126,19 +126,9 @@ def _not_worth_it(run: Run, best: float, reached: Collection[str], ends: float) 
     part = part_of(run.request.way)
     if part in reached:
         return f"{part} alone reaches the budget"
-    if run.request.way not in GROUP_METHODS:
-        return ""
-    flattered = _least_loss(run)
-    if flattered <= best:
-        return ""
-    return f"loses {flattered:.0f} % at the least, by an estimate"
+    return _loses_more(unopened_loss(run), best)
 
 
-def _least_loss(run: Run) -> float:
-    """What removing groups of weights loses if each layer's time fell with its density."""
-    table = proportional_table(run.workload)
-    groups = GroupPruning.by_table(run, run.workload, table)
-    if TARGET_FRACTION * groups.budget_ms < groups.range_ms()[0]:
-        return 100.0
-    masked = masked_model(run.workload.model, groups.plan(TARGET_FRACTION))
-    return run.evidence.judge.judge(loadable(masked)).loss
+def _loses_more(least: float, best: float) -> str:
+    """Why a method is not measured that loses `least` percent by an estimate; else empty."""
+    return f"loses {least:.0f} % at the least, by an estimate" if least > best else ""

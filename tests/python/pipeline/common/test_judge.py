@@ -219,3 +219,12 @@ def test_a_score_that_fails(name: str, message: str, scores: str, tmp_path: Path
     judge = judge_samples(path.read_bytes(), load_model(path), samples(None), "pictures", score)
     with pytest.raises(DataError, match=message):
         judge.judge(path.read_bytes())
+
+
+def test_a_quicker_judge_sees_the_first_samples(tmp_path: Path) -> None:
+    dense, other, model = models(tmp_path, 4)
+    judge = judge_samples(dense, model, samples(), "pictures")
+    few = judge.few(3).judge(other)
+    assert (few.samples, few.agreement, few.accuracy) == (4, 0.25, 0.75)
+    assert judge.few(5).judge(other).samples == 8
+    assert judge.few(100).judge(other) == judge.judge(other)

@@ -48,7 +48,8 @@ def tell(patch: pytest.MonkeyPatch, **times: float) -> None:
 def try_all(patch: pytest.MonkeyPatch) -> None:
     """No loss is small enough to try no other method, and no estimate makes one superfluous."""
     patch.setattr(auto, "GOOD_ENOUGH", -100.0)
-    patch.setattr(auto, "_least_loss", lambda run: -100.0)
+    patch.setattr(auto, "unopened_loss", lambda run: -100.0)
+    patch.setattr(auto, "opened_loss", lambda run, pruning: -100.0)
 
 
 def found(
@@ -124,16 +125,16 @@ def test_nothing_is_tried_beside_one_that_loses_next_to_nothing(
     assert result.status == "dry run"
 
 
-def test_groups_are_not_removed_where_an_estimate_that_flatters_them_loses_more(
+def test_nothing_is_removed_where_an_estimate_that_flatters_it_loses_more(
     files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell(monkeypatch, int8=0.28, channel=0.28)
+    tell(monkeypatch, int8=0.28)  # a model of another method would have no time
     monkeypatch.setattr(auto, "GOOD_ENOUGH", -100.0)
     result = found(files, budget="30%")
     by_name = {row.method: row for row in result.tried}
-    assert by_name["simd"].outcome == "not tried"
-    assert by_name["simd"].why.endswith("% at the least, by an estimate")
-    assert by_name["channel"].outcome in ("met", "missed")
+    for name in ("simd", "channel"):
+        assert by_name[name].outcome == "not tried"
+        assert by_name[name].why.endswith("% at the least, by an estimate")
 
 
 def test_minutes_that_are_over(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

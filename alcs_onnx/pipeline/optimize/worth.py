@@ -1,0 +1,50 @@
+"""Whether a method is worth its measurements, where another reaches the budget already.
+
+A plan that an estimate flatters is judged on a few pictures: where that loses more than the other
+method does, what the method itself would come to does, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alcs_onnx.graph import loadable
+from alcs_onnx.pipeline.common.pruned import masked_model
+from alcs_onnx.pipeline.common.tables import proportional_table
+from alcs_onnx.pipeline.optimize.groups import GroupPruning
+from alcs_onnx.pipeline.optimize.method import Pruning
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS
+from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.serialized import Serialized
+from alcs_onnx.solve.closed_loop import TARGET_FRACTION
+
+#: Estimated latency of a plan that loses less than the one which measures within the budget.
+_GENEROUS = 1.1
+#: Pictures that plans are judged by.
+_JUDGED_BY = 64
+
+
+def unopened_loss(run: Run) -> float:
+    """What the method of `run` loses at the least (percent), before its table is measured.
+
+    For methods that remove groups of weights, as if each layer's time fell with its density; 0 for
+    others.
+    """
+    if run.request.way not in GROUP_METHODS:
+        return 0.0
+    table = proportional_table(run.workload)
+    groups = GroupPruning.by_table(run, run.workload, table)
+    if TARGET_FRACTION * groups.budget_ms < groups.range_ms()[0]:
+        return 100.0
+    return _loss(run, loadable(masked_model(run.workload.model, groups.plan(TARGET_FRACTION))))
+
+
+def opened_loss(run: Run, pruning: Pruning[Any]) -> float:
+    """What a method that removes something loses at the least (percent), by its own estimates."""
+    if not pruning.trainable:
+        return 0.0
+    return _loss(run, pruning.candidate(pruning.plan(_GENEROUS)))
+
+
+def _loss(run: Run, candidate: Serialized) -> float:
+    return run.evidence.judge.few(_JUDGED_BY).judge(candidate).loss
