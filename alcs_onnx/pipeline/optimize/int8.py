@@ -7,10 +7,11 @@ int8: errors of rounding are independent, so that the energies of their effects 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import conv_layers
 from alcs_onnx.latency import PrecisionCosts
 from alcs_onnx.pipeline.common.int8 import Quantizable
-from alcs_onnx.pipeline.common.judge import Judge, judge_few
+from alcs_onnx.pipeline.common.judge import judge_few
 from alcs_onnx.pipeline.common.layers import LayerReport, grouped_reasons
 from alcs_onnx.pipeline.common.precision import PrecisionSearch
 from alcs_onnx.pipeline.common.training import Network
@@ -33,9 +34,9 @@ from alcs_onnx.solve import RegionChoice, frontier, spend
 from alcs_onnx.solve.closed_loop import LoopState
 from alcs_onnx.types import Budget, FloatArray, Machine, PrecisionPlan, Timing
 
-#: Pictures on which the loss of each layer alone is measured, at most, and the time for all of it.
-_SENSITIVITY = 8
-_SENSITIVITY_SECONDS = 20.0
+#: Pictures on which the loss of each layer alone is measured, and the time for all of it.
+_SENSITIVITY = 4
+_SENSITIVITY_SECONDS = 30.0
 #: Cuts between the fastest and the one that loses least that are told apart.
 _CORNERS = 16
 #: What a cut may be slower than another by the estimate, and be as good: no measurement shows it.
@@ -197,24 +198,27 @@ class Int8Pruning(RuntimesOwn):
 
     @cached_property
     def losses(self) -> Mapping[str, float]:
-        """What each layer loses when it alone is int8: the squared relative error of outputs."""
-        layers = [x.name for x in conv_layers(self.workload.model) if x.name in self.fastest]
-        found = {}
-        judge = self._judge_of_layers(len(layers))
-        for number, name in enumerate(layers, start=1):
-            alone = self.quantizable.quantized([name])
-            if alone.nodes:
-                found[name] = judge.judge(alone.model, library=False).relative_error ** 2
-            self.reporter.phase("what each layer loses in int8", number / len(layers))
-        return found
+        """What each layer loses when it alone is int8: the squared relative error of outputs.
 
-    def _judge_of_layers(self, layers: int) -> Judge:
-        """A judge by as many pictures as there is time for."""
-        seconds = max(1, layers) * self.dense.median / 1e3
-        count = int(min(max(_SENSITIVITY_SECONDS / seconds, 2), _SENSITIVITY))
-        return judge_few(
-            self.quantizable.source, self.workload.model, self.quantizable.pictures, count
+        Where there is no time for each, neighbours are int8 together and share what they lose.
+        """
+        layers = [x.name for x in conv_layers(self.workload.model) if x.name in self.fastest]
+        judge = judge_few(
+            self.quantizable.source, self.workload.model, self.quantizable.pictures, _SENSITIVITY
         )
+        found: dict[str, float] = {}
+        began, together = time.monotonic(), 1
+        while left := layers[len(found) :]:
+            # The first one tells how long one takes.
+            some = left[: together if found else 1]
+            alone = self.quantizable.quantized(some)
+            error = judge.judge(alone.model, library=False).relative_error if alone.nodes else 0.0
+            found |= dict.fromkeys(some, error**2 / len(some))
+            if len(found) == 1:
+                whole = len(layers) * (time.monotonic() - began)
+                together = max(1, ceil(whole / _SENSITIVITY_SECONDS))
+            self.reporter.phase("what layers lose in int8", len(found) / len(layers))
+        return {name: loss for name, loss in found.items() if loss > 0}
 
     @cached_property
     def _within(self) -> PrecisionCosts:

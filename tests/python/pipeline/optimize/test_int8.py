@@ -145,6 +145,20 @@ def test_every_layer_loses_something_of_its_own(priced: Int8Pruning) -> None:
     assert len(set(losses.values())) == len(LAYERS)
 
 
+def test_layers_share_what_they_lose_where_there_is_no_time_for_each(
+    priced: Int8Pruning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = priced.losses
+    monkeypatch.setattr("alcs_onnx.pipeline.optimize.int8._SENSITIVITY_SECONDS", 1e-3)
+    shared = replace(priced).losses
+    assert list(shared) == list(LAYERS)
+    first, *others = LAYERS
+    assert shared[first] == each[first]
+    assert len({shared[name] for name in others}) == 1
+    # Rounding errors are independent: their energies add up.
+    assert sum(shared.values()) == pytest.approx(sum(each.values()), rel=0.5)
+
+
 def test_all_in_int8_may_be_fastest_where_an_estimate_forbids_it(priced: Int8Pruning) -> None:
     """A tensor that should not be between the precisions is there, and it is quick all the same."""
     last = priced.costs.tensors[-1]
