@@ -1,7 +1,8 @@
 """Rewrite a model that is already sparse, from any tool, to the sparse operator.
 
 Every Conv becomes ai.alcs::SimdSparseConv with bias, activation and residual Add fused. No
-weight changes: the SIMD group size is found, layer by layer, from where the zeros are.
+weight changes: the SIMD group size is found, layer by layer, from where the zeros are. With
+--precision int8 or auto nodes are int8 besides, by ONNX Runtime's quantizer.
 
 example: alcs-onnx compile sparse.onnx -o out.onnx
 """
@@ -10,8 +11,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alcs_onnx.cli import arguments, judging
+from alcs_onnx.pipeline.compile.precisions import PRECISIONS
+
+if TYPE_CHECKING:
+    from alcs_onnx.pipeline.common.workload import Measuring
 
 NOT_REACHED = "more was lost than may be"
 
@@ -26,7 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="SIMD group size of every layer (default found from the zeros)",
     )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="float32; int8: every node that can be is int8, for a small file, be it quicker or "
+        "not; auto: those that are quicker so than in float32 with its zeros passed over, by "
+        "measuring; the last two need --calibration",
+    )
     arguments.add_preprocess(judging.add_judging(parser))
+    arguments.add_measuring(parser, iterations=200)
     arguments.add_top(parser, "the heaviest layers")
     arguments.add_general(parser)
 
@@ -43,9 +58,24 @@ def run(options: argparse.Namespace) -> int:
         inputs=arguments.inputs(options),
         simd_group=options.group_size,
         judging=judging.requested(options),
+        precision=options.precision,
+        measuring=_measuring(options),
         seed=options.seed,
     )
     with progress() as reporter:
         result = compile_model(request, reporter)
     print_compile(result, top=options.top)
     return result.exit_status
+
+
+def _measuring(options: argparse.Namespace) -> Measuring:
+    """How latency is measured; raises `AlcsError` for flags about it where nothing is."""
+    from alcs_onnx.errors import AlcsError
+    from alcs_onnx.pipeline.common.workload import Measuring
+
+    found = arguments.measuring(options)
+    if options.precision == PRECISIONS[0]:
+        for name, default in vars(Measuring()).items():
+            if getattr(found, name) != default:
+                raise AlcsError(f"--{name} has no effect with --precision {options.precision}")
+    return found

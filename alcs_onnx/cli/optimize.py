@@ -21,11 +21,11 @@ from alcs_onnx.pipeline.optimize.methods import (
     AUTO,
     CANDIDATES,
     CHANNEL_METHODS,
-    GROUP_METHODS,
     METHODS,
     PRECISIONS,
     has_group_size,
     has_precision,
+    scores_groups,
     structure_of,
 )
 from alcs_onnx.solve import CHANNEL_SOLVERS, SOLVERS
@@ -221,7 +221,7 @@ def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, A
     """
     channels = _channel_options(options, methods)
     groups = {"simd_group": options.group_size, "projection": options.projection}
-    if set(methods) & set(GROUP_METHODS):
+    if any(map(scores_groups, methods)):
         groups["score"] = options.score
     return {
         "inputs": arguments.inputs(options),
@@ -241,7 +241,7 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
     given = {name: getattr(options, name) for name in _CHANNEL_FLAGS if hasattr(options, name)}
     channels = bool(set(methods) & set(CHANNEL_METHODS))
     unheeded = [] if channels else [_CHANNEL_FLAGS[name] for name in given]
-    if options.score is not None and not channels and not set(methods) & set(GROUP_METHODS):
+    if options.score is not None and not channels and not any(map(scores_groups, methods)):
         unheeded.append("--score")
     unheeded += [
         flag
@@ -253,7 +253,7 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]
     if unheeded:
         raise AlcsError(f"{unheeded[0]} has no effect with --method {', '.join(methods)}")
-    if options.score is not None and set(methods) & set(GROUP_METHODS):
+    if options.score is not None and any(map(scores_groups, methods)):
         SCORES.check(options.score)
     if options.score is not None and channels:
         CHANNEL_SCORES.check(options.score)

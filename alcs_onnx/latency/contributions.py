@@ -275,11 +275,16 @@ def _table(
 def _layer_times(model: Model, times: ModelTimes) -> dict[str, float]:
     """Time (ms) of each node by its name in the model, as far as the profile has it.
 
-    Scaled so that all nodes of the profile together take what a run without it does.
+    Scaled so that all nodes of the profile together take what a run without it does. Where one node
+    was disturbed so much that nothing of the convolutions is left without the profiler's part, they
+    keep it.
     """
     clean, _ = without_overhead(times)
-    nodes = dict(clean.nodes)
     convs = {name: ms for name, ms in dense_times(model, clean).items() if np.isfinite(ms)}
+    if not any(convs.values()):
+        clean = times.profile
+        convs = {name: ms for name, ms in dense_times(model, clean).items() if np.isfinite(ms)}
+    nodes = dict(clean.nodes)
     total = clean.total
     ratio = float(np.median(times.wall)) / total if total > 0 else 1.0
     return {name: time * ratio for name, time in (nodes | convs).items()}

@@ -27,12 +27,17 @@ def replace_max_pools(editor: GraphEditor) -> None:
         if not node.is_op("MaxPool"):
             continue
         window = _window(node)
-        if window is None or _comes_blocked(node.inputs[0]):
+        if window is None or _comes_blocked(node.inputs[0]) or _is_int8(node):
             continue
         read, result = read_as_float32(editor, node.inputs[0]), node.outputs[0]
         editor.remove(node)
         made = write_from_float32(editor, result)
         editor.add_node(node.name, OP_MAX_POOL, [read], [made], window, OP_DOMAIN)
+
+
+def _is_int8(node: GraphNode) -> bool:
+    """Whether the runtime pools the integers that are dequantized in front of the node."""
+    return any(producer.is_op("DequantizeLinear") for producer in node.inputs[0].inputs)
 
 
 def _window(node: GraphNode) -> dict[str, tuple[int, ...]] | None:

@@ -92,12 +92,14 @@ def compile_sparse(
     simd_group: int | None = None,
     quantized: Mapping[LayerName, QuantizedWeight] | None = None,
     simd_groups: Mapping[LayerName, int] | None = None,
+    excluded: Collection[str] = (),
 ) -> RewriteResult:
     """Take up the zeros of a model that is sparse already.
 
     Each layer stores its groups that are not all zero. The group size is the one that
     `simd_groups` gives the layer, or else the one that suits its zeros best, whole columns among
-    them, or `simd_group` where the layer has rows for it. `quantized` is as for `rewrite`.
+    them, or `simd_group` where the layer has rows for it. `quantized` and `excluded` are as for
+    `rewrite`.
     """
     sizes = simd_groups or {}
     _check_names(model, quantized or {}, "list of quantized layers")
@@ -109,7 +111,7 @@ def compile_sparse(
         candidates = (layer.rows_per_group, *_COMPILE_GROUPS)
         return _Storage(find_simd_group(weight, layer.group, candidates), None)
 
-    return _rewrite(model, storage, (), quantized or {})
+    return _rewrite(model, storage, excluded, quantized or {})
 
 
 def random_model(

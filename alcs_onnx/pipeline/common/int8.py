@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -72,12 +72,9 @@ class Quantizable:
         Raises `UnsupportedError` for a file that is quantized already, and `DataError` for
         activations that are NaN.
         """
-        quantized = [node for node in workload.model.nodes if node.is_op(*_QUANTIZED)]
-        if quantized:
-            raise UnsupportedError(
-                f"the file is quantized already: {len(quantized)} nodes convert to integers or "
-                f"compute with them, as '{quantized[0].name}' ({quantized[0].op_type}); they stay"
-            )
+        already = quantized_already(workload.model)
+        if already:
+            raise UnsupportedError(already)
         model = folded(workload.model)
         source = loadable(model, LEAST_OPSET)
         few = islice(feeds_of(workload.model, pictures), _CALIBRATED_BY)
@@ -104,15 +101,16 @@ class Quantizable:
         """The file with `nodes`, by name, in int8; by default all that can be."""
         return quantize(self.source, self.ranges, self._tensors(nodes))
 
-    def best(self, nodes: frozenset[str], reporter: Reporter) -> Quantized:
+    def best(self, nodes: Collection[str], reporter: Reporter) -> Quantized:
         """The file with `nodes` in int8 that loses least on some of the pictures.
 
         There is one for each calibrator, as it is and with biases that make each layer right on
         average (`quantization.bias`).
         """
-        if nodes not in self.made:
-            self.made[nodes] = self._best(nodes, reporter)
-        return self.made[nodes][1]
+        chosen = frozenset(nodes)
+        if chosen not in self.made:
+            self.made[chosen] = self._best(chosen, reporter)
+        return self.made[chosen][1]
 
     def _best(self, nodes: frozenset[str], reporter: Reporter) -> tuple[str, Quantized]:
         tensors, plain = self._tensors(nodes), self.quantized(nodes)
@@ -134,6 +132,11 @@ class Quantizable:
         reporter.note(f"int8 by {chosen}, by what is lost: {told}")
         return chosen, found[chosen]
 
+    def of_model(self, model: Model, reporter: Reporter) -> Quantizable:
+        """Another form of the model, of which something was removed, on the same pictures."""
+        workload = replace(self.workload, model=model)
+        return Quantizable.open(workload, self.pictures, reporter)
+
     def as_model(self, quantized: Quantized) -> Model:
         """What is to be written, as a model that is saved as it is."""
         data = quantized.model
@@ -145,21 +148,45 @@ class Quantizable:
             shapes = {info.name: info.shape for info in self.workload.model.inputs}
             return load_model(path, shapes, needs_conv=False)
 
-    def search(self, reporter: Reporter) -> PrecisionSearch:
-        """Models in which other sets of nodes are int8, measured: the fastest among them."""
+    def search(
+        self, reporter: Reporter, rewritten: Callable[[Model], Model] | None = None
+    ) -> PrecisionSearch:
+        """Models in which other sets of nodes are int8, measured: the fastest among them.
+
+        `rewritten` makes of each of them, the float32 model included, the one that is measured.
+        """
         # Profiles are read by the names of nodes, which the user's file may not have.
         alone = self.model.detached()
         source = loadable(alone, LEAST_OPSET)
 
         def quantized(nodes: frozenset[str]) -> Serialized:
-            return quantize(source, self.ranges, self._tensors(nodes)).model
+            made = quantize(source, self.ranges, self._tensors(nodes))
+            return made.model if rewritten is None else loadable(rewritten(self.as_model(made)))
 
-        return search_precision(self.workload, alone, source, quantized, reporter)
+        float32 = source if rewritten is None else loadable(rewritten(alone))
+        found = search_precision(self.workload, alone, float32, quantized, reporter)
+        for candidate in found.candidates[1:]:
+            reporter.note(
+                f"int8 in {len(candidate.int8)} of {len(found.costs.nodes)} nodes: "
+                f"{candidate.timing.median:.3f} ms beside {found.dense.median:.3f} ms in float32"
+            )
+        return found
 
     def _tensors(self, nodes: Collection[str] | None) -> list[str] | None:
         if nodes is None:
             return None
         return [node.outputs[0] for node in self.model.nodes if node.name in nodes]
+
+
+def quantized_already(model: Model) -> str:
+    """That and where `model` has nodes that compute with integers; empty where it has none."""
+    found = [node for node in model.nodes if node.is_op(*_QUANTIZED)]
+    if not found:
+        return ""
+    return (
+        f"the file is quantized already: {len(found)} nodes convert to integers or "
+        f"compute with them, as '{found[0].name}' ({found[0].op_type}); they stay"
+    )
 
 
 def feeds_of(model: Model, samples: Samples) -> Iterator[Feeds]:

@@ -148,24 +148,36 @@ def check_quantized(
 ) -> Check:
     """A quantized file: its float form `source` against the original, and that it runs as well.
 
-    The numbers are those of the float form; what rounding costs is judged on pictures. Raises
-    `AlcsError` where `written` does not run on inputs on which the original does, or gives outputs
-    of other shapes.
+    The numbers are those of the float form; what rounding costs is judged on pictures. Raises as
+    `require_same_shapes`.
     """
-    check = check_against_original(workload.original, source, workload.inputs, workload.seed)
-    reference = _Reference(workload.original, workload.inputs, workload.seed)
-    session = ort.create_session(loadable(written), library=False)
-    for run in reference.runs:
-        found = ort.run(session, run.feeds)
-        for name, value in run.outputs.items():
-            if np.shape(found[name]) != np.shape(value):
-                raise AlcsError(
-                    f"{workload.path}: in int8 output '{name}' is {list(np.shape(found[name]))} "
-                    f"instead of {list(np.shape(value))}, {run.sample.told}"
-                )
+    check = check_against_original(
+        workload.original, source, workload.inputs, workload.seed, workload.model.initializers
+    )
+    require_same_shapes(workload, written)
     for text in check.notes if check.passed else ():
         reporter.note(text)
     return check
+
+
+def require_same_shapes(workload: Workload, written: Model) -> None:
+    """Raise `AlcsError` where the quantized file `written` does not run as the original does.
+
+    On all inputs of a check, with the library and without it; outputs are to have the same shapes.
+    """
+    reference = _Reference(workload.original, workload.inputs, workload.seed)
+    data = loadable(written)
+    for library in (True, False):
+        session = ort.create_session(data, library=library)
+        for run in reference.runs:
+            found = ort.run(session, run.feeds)
+            for name, value in run.outputs.items():
+                if np.shape(found[name]) != np.shape(value):
+                    raise AlcsError(
+                        f"{workload.path}: in int8 output '{name}' is "
+                        f"{list(np.shape(found[name]))} instead of {list(np.shape(value))}, "
+                        f"{run.sample.told}"
+                    )
 
 
 def _checked(

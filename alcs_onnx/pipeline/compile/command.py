@@ -1,4 +1,4 @@
-"""`compile`: rewrite a model that is already sparse, without changing a weight."""
+"""`compile`: rewrite a model that is already sparse, without removing a weight."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.graph import Model, load_model, loadable, save_model, skipped_convs
 from alcs_onnx.pipeline.common.evidence import Subject, gather
+from alcs_onnx.pipeline.common.int8 import Quantizable, quantized_already
 from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports
 from alcs_onnx.pipeline.common.runnable import open_runnable, shapes_of
-from alcs_onnx.pipeline.common.verification import check_against_original
+from alcs_onnx.pipeline.common.verification import Check, check_against_original
+from alcs_onnx.pipeline.common.workload import Workload, open_workload
+from alcs_onnx.pipeline.compile.int8 import everything_int8, fastest
 from alcs_onnx.pipeline.compile.request import CompileRequest
 from alcs_onnx.pipeline.compile.result import CompileResult
 from alcs_onnx.reporter import SILENT, Reporter
@@ -18,11 +21,30 @@ from alcs_onnx.rewrite import compile_sparse
 def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> CompileResult:
     """Rewrite every Conv of the model of `request` to the sparse op, and write it.
 
-    The result is checked against the original before it is written. Raises a child of
-    `AlcsError`.
+    With another precision than float32 nodes are int8 instead, where that is asked for or quicker.
+    A file that is quantized already stays so. The result is checked against the original before it
+    is written, and what is int8 before it is rounded. Raises a child of `AlcsError`.
     """
     check_writable(request.output, request.model)
-    loaded = load_model(request.model, shapes_of(request.model, request.inputs), reporter)
+    if request.precision == "float32":
+        shapes = shapes_of(request.model, request.inputs)
+        return _in_float32(request, load_model(request.model, shapes, reporter), reporter)
+    workload = open_workload(
+        request.model,
+        simd_group=request.simd_group or 1,  # nothing is pruned
+        measuring=request.measuring,
+        seed=request.seed,
+        reporter=reporter,
+        inputs=request.inputs,
+    )
+    already = quantized_already(workload.model)
+    if already:
+        reporter.note(f"--precision {request.precision} changes nothing: {already}")
+        return _in_float32(request, workload.model, reporter)
+    return _in_int8(request, workload, reporter)
+
+
+def _in_float32(request: CompileRequest, loaded: Model, reporter: Reporter) -> CompileResult:
     rewritten = compile_sparse(loaded, request.simd_group)
     written = loadable(rewritten.model)
     file = open_runnable(request.model)
@@ -39,11 +61,7 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
         request.seed,
         loaded.initializers,
     )
-    if not check.passed:
-        raise AlcsError(
-            f"{request.model}: the rewritten model differs from the original by "
-            f"{check.difference}; nothing was written"
-        )
+    _require_passed(request, check)
     for text in (*check.guesses, *check.notes):
         reporter.note(text)
     fidelity = None
@@ -63,6 +81,41 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
         request.judging.max_loss,
         _unchanged(loaded, len(rewritten.layers)),
     )
+
+
+def _in_int8(request: CompileRequest, workload: Workload, reporter: Reporter) -> CompileResult:
+    """int8 in all nodes that can be, or where it is quicker."""
+    evidence = gather(Subject.of(workload), request.judging, None, reporter)
+    assert evidence.fit is not None  # a request of int8 has pictures
+    quantizable = Quantizable.open(workload, evidence.fit, reporter)
+    decide = everything_int8 if request.precision == "int8" else fastest
+    decision = decide(quantizable, request.simd_group, reporter)
+    check = decision.check(reporter)
+    _require_passed(request, check)
+    rewritten = decision.rewritten
+    fidelity = evidence.judge.judge(loadable(rewritten.model))
+    save_model(rewritten.model, request.output, reporter)
+    return CompileResult(
+        str(request.model),
+        str(request.output),
+        layer_reports(workload.model, rewritten, reasons=decision.reasons),
+        check.numbers,
+        rewritten.mac_ratio,
+        fidelity.verdict(evidence.max_loss),
+        fidelity,
+        request.judging.max_loss,
+        decision.unchanged,
+        decision.measured(),
+    )
+
+
+def _require_passed(request: CompileRequest, check: Check) -> None:
+    """Raise `AlcsError` where the file does not compute what the original does."""
+    if not check.passed:
+        raise AlcsError(
+            f"{request.model}: the rewritten model differs from the original by "
+            f"{check.difference}; nothing was written"
+        )
 
 
 def _unchanged(loaded: Model, layers: int) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import isfinite
 
 import numpy as np
 
-from alcs_onnx.graph import loadable
-from alcs_onnx.pipeline.common.pruned import sparse_model
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.reporter import Reporter
+from alcs_onnx.serialized import Serialized
 from alcs_onnx.types import LatencyTable, PruningPlan
+
+#: Makes the sparse file of a plan, with these layers (name -> reason) left to the runtime, too.
+Build = Callable[[PruningPlan, Mapping[str, str]], Serialized]
 
 #: A layer is tried as the runtime's own Conv when that was quicker by this factor, and the
 #: change is kept when the whole model gains this fraction.
@@ -25,6 +27,7 @@ def slower_layers(
     table: LatencyTable,
     plan: PruningPlan,
     excluded: Mapping[str, str],
+    build: Build,
 ) -> dict[str, str]:
     """The layers of `plan` to leave to the runtime, with the reason: all that look slower, or none.
 
@@ -36,11 +39,8 @@ def slower_layers(
     if not slower:
         return {}
     keep = {name: mask for name, mask in plan.keep.items() if name not in slower}
-    ours, theirs = (
-        sparse_model(workload.model, wanted, {**excluded, **left}, workload.simd_group).model
-        for wanted, left in ((plan, {}), (replace(plan, keep=keep), slower))
-    )
-    with_ours, with_theirs = workload.time([loadable(ours), loadable(theirs)])
+    built = [build(plan, {}), build(replace(plan, keep=keep), slower)]
+    with_ours, with_theirs = workload.time(built)
     gain = 1 - float(np.median(with_theirs)) / float(np.median(with_ours))
     taken = gain >= _GAIN
     reporter.note(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
+from typing import Self
 
 import numpy as np
 
@@ -173,13 +174,17 @@ class GroupPruning:
         """The groups alone."""
         return SavedPlan(self.workload.structure, None, plan, {"projection": self.solver})
 
-    def excluding(self, layers: Mapping[str, str]) -> GroupPruning:
+    def excluding(self, layers: Mapping[str, str]) -> Self:
         """The same with `layers` (name -> reason) left to the runtime's own Conv."""
         return replace(self, excluded={**self.excluded, **layers})
 
     def slower(self, run: Run, plan: PruningPlan) -> Mapping[str, str]:
         """Layers that the runtime's own Conv runs quicker, where the whole gains by it."""
-        return slower_layers(run.reporter, self.workload, self.table, plan, self.excluded)
+
+        def build(wanted: PruningPlan, left: Mapping[str, str]) -> Serialized:
+            return self.excluding(left).candidate(wanted)
+
+        return slower_layers(run.reporter, self.workload, self.table, plan, self.excluded, build)
 
     def pruned(self, run: Run, plan: PruningPlan) -> Network:
         """The model at full size, with masks for what is removed."""

@@ -45,11 +45,16 @@ _SAME = 1.02
 
 def open_int8(run: Run) -> Int8Pruning:
     """Calibrate, profile both precisions, and find the fastest cut by measuring a handful."""
+    return Int8Pruning.open(run, run.workload)
+
+
+def open_quantizable(run: Run, workload: Workload) -> Quantizable:
+    """The model of `workload`, calibrated; raises `AlcsError` where there are no pictures."""
     if run.evidence.fit is None:
         raise AlcsError(
             "int8 needs pictures to calibrate with: --calibration PICTURES, labels are not needed"
         )
-    return Int8Pruning.open(run, run.workload)
+    return Quantizable.open(workload, run.evidence.fit, run.reporter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,20 +74,12 @@ class Int8Pruning(RuntimesOwn):
     @classmethod
     def open(cls, run: Run, workload: Workload) -> Int8Pruning:
         """For the model of `workload`, which may have lost channels before."""
-        assert run.evidence.fit is not None
-        pictures = run.evidence.fit
-        source = Quantizable.open(workload, pictures, run.reporter)
-        search = source.search(run.reporter)
-        for candidate in search.candidates[1:]:
-            run.reporter.note(
-                f"int8 in {len(candidate.int8)} of {len(search.costs.nodes)} nodes: "
-                f"{candidate.timing.median:.3f} ms beside {search.dense.median:.3f} ms in float32"
-            )
+        source = open_quantizable(run, workload)
         return cls(
             workload,
             run.request.budget,
             source,
-            search,
+            source.search(run.reporter),
             workload.target.machine(workload.measuring.threads),
             run.reporter,
         )

@@ -58,6 +58,16 @@ _METHODS: dict[str, Method] = {
         part="int8",
         tried=3,
     ),
+    "simd-int8": Method(
+        Row(
+            "simd_int8:open_simd_int8",
+            "nodes are int8 where that is quicker, then SIMD groups of what is left",
+        ),
+        structure=STRUCTURES.default,
+        precision="int8",
+        part="int8",
+        tried=4,
+    ),
     "int8": Method(
         Row("int8:open_int8", "nothing: nodes are int8 where that is quicker"),
         precision="int8",
@@ -69,8 +79,17 @@ METHODS: Registry[Callable[[Any], Any]] = Registry(
     "method", __name__, {name: method.row for name, method in _METHODS.items()}
 )
 
+
+def scores_groups(method: str) -> bool:
+    """Whether `method` chooses among all groups of weights by their score."""
+    found = _METHODS[method]
+    return found.structure is not None and not found.channels
+
+
 #: Methods that remove groups of weights alone: each the structure of the same name.
-GROUP_METHODS = tuple(name for name, x in _METHODS.items() if x.structure and not x.channels)
+GROUP_METHODS = tuple(
+    name for name, x in _METHODS.items() if scores_groups(name) and x.precision == "float32"
+)
 #: Methods that remove channels.
 CHANNEL_METHODS = tuple(name for name, x in _METHODS.items() if x.channels)
 

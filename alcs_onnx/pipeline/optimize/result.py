@@ -123,7 +123,7 @@ class OptimizeResult:
         method = str(self.settings.get("method"))
         if method == "int8":
             return "the original, before rounding to int8"
-        if method == "channel-int8":
+        if method in ("channel-int8", "simd-int8"):
             return "the original with the same weights removed, before rounding to int8"
         return "the original with the same weights removed"
 

@@ -47,7 +47,8 @@ def test_what_is_registered_is_called_so():
 
 def test_every_structure_is_a_method_or_another_method_has_its_name():
     assert set(STRUCTURES) <= set(METHODS)
-    assert set(METHODS) - set(GROUP_METHODS) == {"channel", "channel-int8", "hybrid", "int8"}
+    others = {"channel", "channel-int8", "hybrid", "int8", "simd-int8"}
+    assert set(METHODS) - set(GROUP_METHODS) == others
 
 
 def test_the_defaults_that_help_names_are_those_of_the_pipeline():

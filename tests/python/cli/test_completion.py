@@ -174,7 +174,7 @@ def test_bash_knows_where_it_is(folder: Path) -> None:
     assert bash(folder, "compare", "--details", "a.onnx", "de") == files
     assert bash(folder, "compare", "a.onnx", "b.onnx", "de") == []  # no third model
     assert bash(folder, "compare", "--input-shapes", "x", ":", "1,3", "") == []
-    assert bash(folder, "optimize", "--method", "=", "s") == ["shape", "simd"]
+    assert bash(folder, "optimize", "--method", "=", "s") == ["shape", "simd", "simd-int8"]
     assert bash(folder, "optimize", "--method", "=") == bash(folder, "optimize", "--method", "")
     assert bash(folder, "optimize", "--checkpoint", "de") == ["depot"]
     assert bash(folder, "compile", "~/dep") == ["~/depot"]

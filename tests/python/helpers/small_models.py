@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,20 @@ def residual_net(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+    return path
+
+
+def with_zeros(path: Path, layers: Collection[str], *, keep: float = 0.25, seed: int = 0) -> Path:
+    """The file at `path`, whose `layers` keep that share of their groups of 4 weights."""
+    rng = np.random.default_rng(seed)
+    proto = onnx.load(path)
+    for tensor in proto.graph.initializer:
+        if tensor.name in {f"{layer}.w" for layer in layers}:
+            weight = numpy_helper.to_array(tensor)
+            kept = rng.random((len(weight) // 4, *weight.shape[1:])) < keep
+            sparse = weight * np.repeat(kept, 4, axis=0)
+            tensor.CopyFrom(numpy_helper.from_array(sparse, tensor.name))
+    onnx.save(proto, path)
     return path
 
 

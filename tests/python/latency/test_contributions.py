@@ -221,6 +221,20 @@ def test_a_prediction_scales_layers_by_what_is_left_of_them(model):
     assert sum(models for models, _ in target.calls) == 5 + len(target.calls)
 
 
+def test_a_node_that_was_disturbed_hides_no_layer(model):
+    """It seems to be all that the runs took, and the rest the profiler's."""
+    seen = {"first": 0.04, "depthwise": 0.02, "second": 0.03, "head": 0.01, "other": 12.0}
+    kinds = dict.fromkeys(seen, "Conv") | {"other": "Add"}
+    times = ModelTimes(NodeTimes(seen, kinds), np.full(5, 10.0))
+    models = ReducedModels(model, KnownTarget.build, GROUPS)
+    table = predict_contributions(models, Runner(KnownTarget()), times, samples=0)
+    for curve in table.curves:
+        saved = (10 - np.array(curve.times_ms)) / (10 / 12.1)
+        small = {group.name: group.channels for group in GROUPS}
+        expected = [0.1 - product({**small, curve.group: kept}) / 100 for kept in curve.kept]
+        assert saved == pytest.approx(expected)
+
+
 def test_the_error_of_a_prediction_is_that_of_its_savings(model):
     """The machine saves half of what is predicted: the error is the measured saving, once."""
     target = KnownTarget(1.2, cost=lambda kept: 5 + product(kept) / 2)

@@ -105,6 +105,16 @@ def test_pools_behind_a_conv_left_alone_stay(
     assert result.nodes[-1].op_type == becomes
 
 
+def test_a_pool_between_integers_stays(tmp_path: Path, rng: Rng) -> None:
+    """The runtime pools the integers themselves."""
+    between = [op("QuantizeLinear", "a s z", "q"), op("DequantizeLinear", "q s z", "b")]
+    nodes = [op("Conv", "x w", "a", "conv"), *between, op("MaxPool", "b", "y", "pool", **POOL)]
+    weights = {"w": conv_weight(rng, 12, 8, 1, 1), "s": np.float32(0.1), "z": np.uint8(128)}
+    loaded = load_model(store(model(nodes, weights, (2, 8, 17, 20)), tmp_path))
+    ops = [node.op_type for node in rewrite(loaded).model.nodes]
+    assert ops == [OP_CONV, "QuantizeLinear", "DequantizeLinear", "MaxPool"]
+
+
 def test_a_written_pool_is_read_back(tmp_path: Path, rng: Rng) -> None:
     loaded, shape = pooled(tmp_path, rng, **POOL)
     again = load_model(store(onnx.load_from_string(serialize(rewrite(loaded).model)), tmp_path))

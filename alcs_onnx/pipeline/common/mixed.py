@@ -1,0 +1,77 @@
+"""Files of both: nodes in int8, and SIMD-sparse convolutions among those that stay float32.
+
+The file is quantized first; then its float convolutions are rewritten. What is in int8 reads its
+weights through DequantizeLinear, so that no rewrite takes it for a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from alcs_onnx.graph import Model, Node, conv_layers, model_macs
+from alcs_onnx.pipeline.common.int8 import Quantizable
+from alcs_onnx.quantization import Quantized
+from alcs_onnx.rewrite import LayerRewrite, RewriteResult
+
+#: What the operator of a layer in int8 is called in tables.
+INT8_CONV = "Conv int8"
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """A quantized file as it was loaded, `model`, beside the float model `source`.
+
+    `int8` are the nodes of `source` that are in int8, by name, and `refused` those that were to be
+    and are not, with the reasons. Nodes without a name in the file may be called otherwise in
+    `model`.
+    """
+
+    source: Model
+    model: Model
+    int8: frozenset[str]
+    refused: Mapping[str, str]
+
+    @classmethod
+    def of(cls, quantizable: Quantizable, quantized: Quantized) -> Mixed:
+        """What `quantizable` was `quantized` to."""
+        source = quantizable.workload.model
+        nodes = {_result(node): node.name for node in source.nodes}
+        return cls(
+            source,
+            quantizable.as_model(quantized),
+            frozenset(nodes[name] for name in quantized.nodes if name in nodes),
+            {nodes[name]: why for name, why in quantized.left.items() if name in nodes},
+        )
+
+    @cached_property
+    def layers(self) -> Mapping[str, str]:
+        """The convolutions that are left in float32, by name -> their names in `model`."""
+        return matching_layers(self.source, self.model)
+
+    def reported(self, rewritten: RewriteResult) -> RewriteResult:
+        """What became of `model`, by the names of `source`: a row for each of its convolutions."""
+        own = {row.layer: row for row in rewritten.layers}
+        macs = {layer.name: layer.macs for layer in conv_layers(self.source)}
+        here = {_result(node): node.name for node in self.model.nodes}
+        rows = []
+        for node in self.source.nodes:
+            if not node.is_op("Conv"):
+                continue
+            if node.name in self.int8:
+                rows.append(LayerRewrite(node.name, INT8_CONV, 0, 0, 0, macs.get(node.name, 0)))
+            else:
+                rows.append(replace(own[here[_result(node)]], layer=node.name))
+        return RewriteResult(rewritten.model, tuple(rows), model_macs(self.source))
+
+
+def matching_layers(source: Model, model: Model) -> Mapping[str, str]:
+    """The layers of `source` that `model` computes the same tensors by, with their names there."""
+    there = {model.node(x.name).outputs[0]: x.name for x in conv_layers(model)}
+    layers = ((x.name, source.node(x.name).outputs[0]) for x in conv_layers(source))
+    return {name: there[tensor] for name, tensor in layers if tensor in there}
+
+
+def _result(node: Node) -> str:
+    return next(filter(None, node.outputs), "")
