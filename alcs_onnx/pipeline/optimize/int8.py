@@ -8,7 +8,7 @@ int8: errors of rounding are independent, so that the energies of their effects 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isfinite
 
@@ -18,12 +18,12 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import conv_layers
 from alcs_onnx.latency import PrecisionCosts
 from alcs_onnx.pipeline.common.int8 import Quantizable
-from alcs_onnx.pipeline.common.judge import Judge, judge_few
 from alcs_onnx.pipeline.common.layers import LayerReport, grouped_reasons
 from alcs_onnx.pipeline.common.precision import PrecisionSearch
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_quantized
 from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.layer_losses import LayerLosses
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten, RuntimesOwn
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.run import Run
@@ -33,9 +33,6 @@ from alcs_onnx.solve import RegionChoice, frontier, spend
 from alcs_onnx.solve.closed_loop import LoopState
 from alcs_onnx.types import Budget, FloatArray, Machine, PrecisionPlan, Timing
 
-#: Pictures on which the loss of each layer alone is measured, at most, and the time for all of it.
-_SENSITIVITY = 8
-_SENSITIVITY_SECONDS = 20.0
 #: Cuts between the fastest and the one that loses least that are told apart.
 _CORNERS = 16
 #: What a cut may be slower than another by the estimate, and be as good: no measurement shows it.
@@ -43,10 +40,17 @@ _SAME = 1.02
 
 
 def open_int8(run: Run) -> Int8Pruning:
-    """Calibrate, profile both precisions, and find the fastest cut by measuring a handful."""
+    """Calibrate, profile both precisions, and find the fastest cut by measuring a handful.
+
+    None of it depends on the budget: where that was done before it is not done again.
+    """
+    known = run.opened.get("int8")
+    if isinstance(known, Int8Pruning):
+        return replace(known, budget=run.request.budget)
     if run.evidence.fit is None:
         raise AlcsError(
-            "int8 needs pictures to calibrate with: --calibration PICTURES, labels are not needed"
+            "int8 needs pictures to calibrate with: --calibration PICTURES (labels are not needed) "
+            "or --data"
         )
     return Int8Pruning.open(run, run.workload)
 
@@ -55,13 +59,14 @@ def open_int8(run: Run) -> Int8Pruning:
 class Int8Pruning(RuntimesOwn):
     """Plans of precision for one model. See `method.Pruning`.
 
-    `search` has the models that were measured.
+    `search` has the models that were measured, `layer_losses` what layers of the fastest lose.
     """
 
     workload: Workload
     budget: Budget
     quantizable: Quantizable
     search: PrecisionSearch
+    layer_losses: LayerLosses
     machine: Machine
     reporter: Reporter
 
@@ -77,11 +82,14 @@ class Int8Pruning(RuntimesOwn):
                 f"int8 in {len(candidate.int8)} of {len(search.costs.nodes)} nodes: "
                 f"{candidate.timing.median:.3f} ms beside {search.dense.median:.3f} ms in float32"
             )
+        fastest = search.fastest.int8
+        layers = tuple(x.name for x in conv_layers(workload.model) if x.name in fastest)
         return cls(
             workload,
             run.request.budget,
             source,
             search,
+            LayerLosses(source, layers, search.dense.median, run.reporter),
             workload.target.machine(workload.measuring.threads),
             run.reporter,
         )
@@ -115,11 +123,6 @@ class Int8Pruning(RuntimesOwn):
             return "no int8 node is quicker on this machine, with the conversions around it"
         reasons = grouped_reasons(self.quantizable.reasons.values(), "node")
         return f"no node can be int8 ({reasons})"
-
-    @property
-    def trainable(self) -> bool:
-        """No: what is trained in float32 is calibrated afterwards."""
-        return False
 
     @property
     def budget_ms(self) -> float:
@@ -192,26 +195,10 @@ class Int8Pruning(RuntimesOwn):
         """Cuts from the fastest to the float model, by what each loses."""
         return frontier(self._within, self.losses, _CORNERS)
 
-    @cached_property
+    @property
     def losses(self) -> Mapping[str, float]:
         """What each layer loses when it alone is int8: the squared relative error of outputs."""
-        layers = [x.name for x in conv_layers(self.workload.model) if x.name in self.fastest]
-        found = {}
-        judge = self._judge_of_layers(len(layers))
-        for number, name in enumerate(layers, start=1):
-            alone = self.quantizable.quantized([name])
-            if alone.nodes:
-                found[name] = judge.judge(alone.model, library=False).relative_error ** 2
-            self.reporter.phase("what each layer loses in int8", number / len(layers))
-        return found
-
-    def _judge_of_layers(self, layers: int) -> Judge:
-        """A judge by as many pictures as there is time for."""
-        seconds = max(1, layers) * self.dense.median / 1e3
-        count = int(min(max(_SENSITIVITY_SECONDS / seconds, 2), _SENSITIVITY))
-        return judge_few(
-            self.quantizable.source, self.workload.model, self.quantizable.pictures, count
-        )
+        return self.layer_losses.by_layer
 
     @cached_property
     def _within(self) -> PrecisionCosts:

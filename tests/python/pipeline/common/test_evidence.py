@@ -191,6 +191,8 @@ def test_data_without_test_samples_judges_nothing(
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    assert of_data("untested", tmp_path, subject, Judging()).judge.judge(other).random
+    evidence = of_data("untested", tmp_path, subject, Judging())
+    assert evidence.judge.judge(other).random
+    assert evidence.fit is not None  # int8 can be calibrated all the same
     with pytest.raises(AlcsError, match="--max-loss needs"):
         of_data("untested", tmp_path, subject, Judging(max_loss=5))

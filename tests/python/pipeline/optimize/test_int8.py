@@ -82,7 +82,11 @@ def priced(measured: Int8Pruning) -> Int8Pruning:
         for x in measured.costs.tensors
     )
     costs = PrecisionCosts(nodes, tensors)
-    return replace(measured, search=searched(costs, frozenset(), costs.quantizable))
+    return replace(
+        measured,
+        search=searched(costs, frozenset(), costs.quantizable),
+        layer_losses=replace(measured.layer_losses, layers=LAYERS),
+    )
 
 
 def searched(costs: PrecisionCosts, *chosen: frozenset[str]) -> PrecisionSearch:

@@ -55,6 +55,7 @@ def trained(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Optimize
         network,
         "90%",
         folder / "out.onnx",
+        method="simd",
         measuring=QUICK,
         training=Training(str(data), config=config),
     )
