@@ -165,8 +165,10 @@ def _ways_to_read(
 
     ways: dict[str, Callable[[], Judge]] = {given: partial(judge, few)}
     if isinstance(few, ImageSamples):
+        shape = subject.model.inputs[few.others.place].shape
+        channels = shape[1 if few.channels_first else -1]
         for name in (*PRESETS, "scale=1"):
             read = Preprocess.parse(name)
-            if read != few.preprocess:
+            if read != few.preprocess and read.fits(channels):
                 ways[name] = partial(judge, replace(few, preprocess=read))
     return ways

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graph_helpers import conv_weight, model, op, store
 from pickers import EXCHANGED, SAME, picker, pictures
 from reporters import Recorder
 
@@ -106,6 +107,22 @@ def test_a_wrong_preprocessing_is_warned_of(tmp_path: Path) -> None:
     assert len(warnings["none"]) == 1
     assert "is --preprocess none right? with 'imagenet' the dense model" in warnings["none"][0]
     assert warnings["imagenet"] == []
+
+
+def test_grey_pictures_are_read_in_no_way_that_is_for_coloured_ones(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    nodes = [
+        op("Conv", "x w", "c", "conv"),
+        op("GlobalAveragePool", "c", "p", "pool"),
+        op("Flatten", "p", "y", "flatten"),
+    ]
+    weights = {"w": conv_weight(rng, 3, 1, 3, 3)}
+    subject = opened(store(model(nodes, weights, ("N", 1, 8, 8)), tmp_path))
+    pixels = rng.integers(0, 256, (24, 8, 8, 1)).astype(np.uint8)
+    np.savez(tmp_path / "grey.npz", x_train=pixels)
+    evidence = gather(subject, Judging(pictures=str(tmp_path / "grey.npz")), None, Recorder())
+    assert evidence.behaviour is not None
+    assert evidence.behaviour.samples == 12
 
 
 def test_a_score_of_the_users(
