@@ -73,13 +73,18 @@ class Fidelity:
 
     @property
     def quality(self) -> float | None:
-        """What is left, in percent: accuracy, agreement or score; None where only errors are known.
+        """What is left, in percent, as `measured_by` says; None of random inputs.
 
-        That of the dense model is its accuracy, or 100.
+        That of the dense model is its accuracy, or 100; of a ruin that is off by more, 0.
         """
         if self.random:
             return None
-        return None if self._share is None else 100 * self._share
+        return max(0.0, 100 - self.loss) if self._share is None else 100 * self._share
+
+    @property
+    def measured_by(self) -> str:
+        """What the quality is."""
+        return "100 - relative error" if self._share is None else self.kind
 
     @property
     def _share(self) -> float | None:

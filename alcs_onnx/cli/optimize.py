@@ -21,6 +21,7 @@ from alcs_onnx.pipeline.optimize.methods import (
     AUTO,
     CANDIDATES,
     CHANNEL_METHODS,
+    GOOD_ENOUGH,
     METHODS,
     PRECISIONS,
     has_group_size,
@@ -88,9 +89,10 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         choices=(AUTO, *METHODS),
         metavar="METHOD",
         default=None,
-        help=f"what is removed: {METHODS.help}; auto, the default with --calibration, tries "
-        f"{', '.join(CANDIDATES)} and takes the one that loses least (default without "
-        f"{METHODS.default})",
+        help=f"what is removed: {METHODS.help}; auto, the default with --calibration or "
+        f"--data, tries {', '.join(CANDIDATES)} and takes the one that loses least; with --data, "
+        f"where int8 loses more than {GOOD_ENOUGH:g} %%, the next that reaches the budget is "
+        f"trained beside it (default without {METHODS.default})",
     )
     parser.add_argument(
         "--precision",
@@ -204,7 +206,8 @@ def _ways(options: argparse.Namespace) -> Sequence[str]:
     """
     from alcs_onnx.errors import AlcsError
 
-    searches = getattr(options, "calibration", None) is not None and options.profile is None
+    judged = options.calibration is not None or getattr(options, "data", None) is not None
+    searches = judged and options.profile is None
     searches = searches and getattr(options, "plan", None) is None
     searches = searches and options.precision != "int8"
     if options.method == AUTO or (options.method is None and searches):
@@ -276,9 +279,6 @@ def run(options: argparse.Namespace) -> int:
     if options.export_json is not None:
         check_writable(options.export_json, *files)
         files.append(options.export_json)
-    page = _report_file(options)
-    if page is not None:
-        check_writable(page, *files)
     request = OptimizeRequest(
         output=None if options.dry_run else options.output,
         plan=options.plan,
@@ -286,6 +286,9 @@ def run(options: argparse.Namespace) -> int:
         judging=judging.requested(options),
         **requested(options),
     )
+    page = _report_file(options, request.way)
+    if page is not None:
+        check_writable(page, *files)
     with progress() as reporter:
         result = optimize(request, reporter)
     if options.export_json is not None:
@@ -296,7 +299,7 @@ def run(options: argparse.Namespace) -> int:
     return result.exit_status
 
 
-def _report_file(options: argparse.Namespace) -> Path | None:
+def _report_file(options: argparse.Namespace, method: str) -> Path | None:
     """The page to write: by default beside the output and named after it, or here after the model.
 
     Runs with outputs of their own so have pages of their own.
@@ -306,7 +309,6 @@ def _report_file(options: argparse.Namespace) -> Path | None:
         return found
     if options.dry_run:
         budget = "".join(options.budget.split()).lower().replace("/", "_")
-        method = options.method or (METHODS.default if options.calibration is None else AUTO)
         return Path(f"{options.model.stem}-{method}-{budget}.report.html")
     output: Path = options.output
     return output.with_name(f"{output.stem}.report.html")

@@ -1,10 +1,11 @@
 """Optimize for several budgets by several methods, and compare what each costs in accuracy.
 
-Every point is a run of `optimize`; latency tables are measured once for each method. The folder
-gets the models (MODEL-METHOD-BUDGET.onnx), the table (sweep.json), a plot (sweep.png, where
-matplotlib is installed) and all that is needed to go on: a sweep that was interrupted and is
-started again with --resume takes over what is finished and continues the rest from its last
-training state. A budget that cannot be reached is a row that says so.
+Every point is a run of `optimize`; latency tables and what int8 gains are measured once. All points
+have one frontier: what no other beats in latency and in what is left. The folder gets the models
+(MODEL-METHOD-BUDGET.onnx), the table (sweep.json), a plot (sweep.png, where matplotlib is
+installed) and all that is needed to go on: a sweep that was interrupted and is started again with
+--resume takes over what is finished and continues the rest from its last training state. A budget
+that cannot be reached is a row that says so.
 
 example: alcs-onnx sweep in.onnx --budgets 80%,60%,40% --data images/ -o runs
 """
@@ -16,10 +17,10 @@ import re
 from pathlib import Path
 
 from alcs_onnx.cli import arguments, judging, optimize, training
-from alcs_onnx.pipeline.optimize.methods import METHODS
+from alcs_onnx.pipeline.optimize.methods import METHODS, default_methods
 
 NOT_REACHED = (
-    "a budget cannot be reached, a measured latency is above it, or more was lost than may be"
+    "a budget is met by no method: out of reach, measured above it, or with more lost than may be"
 )
 
 
@@ -36,9 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         nargs="+",
-        default=[METHODS.default],
+        default=None,
         metavar="METHOD",
-        help=f"what is removed: {METHODS.help}",
+        help=f"what is removed: {METHODS.help} (default with --calibration or --data "
+        f"{', '.join(default_methods(judged=True))}, without "
+        f"{', '.join(default_methods(judged=False))})",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of all results"
@@ -75,13 +78,14 @@ def run(options: argparse.Namespace) -> int:
     from alcs_onnx.report.progress import progress
     from alcs_onnx.report.sweep import plot_sweep, print_sweep, sweep_page
 
-    methods = [name for text in options.methods for name in re.split(r"[,\s]+", text) if name]
-    settings = optimize.settings(options, methods)
+    methods = _methods(options)
+    judged = options.calibration is not None or options.data is not None
+    settings = optimize.settings(options, methods or default_methods(judged=judged))
     request = SweepRequest(
         model=options.model,
         budgets=parse_budgets(options.budgets),
         output=options.output,
-        methods=tuple(methods),
+        methods=methods,
         resume=options.resume,
         tables=options.tables,
         training=training.schedule(options),
@@ -98,3 +102,11 @@ def run(options: argparse.Namespace) -> int:
         write_page(options.output / "REPORT.html", sweep_page(result))
     print_sweep(result, options.output)
     return result.exit_status
+
+
+def _methods(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """The methods that are named, with commas or spaces between; None where the flag is absent."""
+    if options.methods is None:
+        return None
+    found = (name for text in options.methods for name in re.split(r"[,\s]+", text))
+    return tuple(filter(None, found))

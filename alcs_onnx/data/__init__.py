@@ -3,7 +3,7 @@
 All of it is numpy: torch is needed for none, and a loader of the user's may give its tensors.
 """
 
-from alcs_onnx.data.calibration import SMALLEST, Pictures, load_pictures
+from alcs_onnx.data.calibration import SMALLEST, Pictures, load_pictures, training_pictures
 from alcs_onnx.data.checks import class_count
 from alcs_onnx.data.facts import ValueRange, input_range
 from alcs_onnx.data.images import ImageSamples
@@ -36,6 +36,7 @@ __all__ = [
     "load_data",
     "load_pictures",
     "runtime_batches",
+    "training_pictures",
     "users_code",
     "users_function",
 ]

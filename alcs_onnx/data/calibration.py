@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from alcs_onnx.data.options import PictureOptions
+from alcs_onnx.data.options import DEFAULT_SAMPLES, PictureOptions
 from alcs_onnx.data.pool import Chosen
-from alcs_onnx.data.samples import IndexedSamples
+from alcs_onnx.data.samples import Batch, IndexedSamples, Samples
 from alcs_onnx.data.sources import find_source
 from alcs_onnx.data.split import halves, stratified_order
 from alcs_onnx.errors import DataError
@@ -63,6 +64,43 @@ def load_pictures(spec: str, model: Model, options: PictureOptions | None = None
     fit, judge = halves(len(members), None if pool.strata is None else pool.strata[members])
     samples = chosen.samples
     return Pictures(samples.subset(fit), samples.subset(judge), pool.classes, notes, pool.source)
+
+
+def training_pictures(samples: Samples, seed: int) -> Samples:
+    """As many of the training `samples` as pictures are fitted on where there are such.
+
+    Those are chosen by the seed, evenly of each class; of a loader of the user's, whose order is
+    its own, the first ones. Training's random changes are not made.
+    """
+    wanted = DEFAULT_SAMPLES // 2
+    if not isinstance(samples, IndexedSamples):
+        return _First(samples, wanted)
+    return samples.subset(stratified_order(len(samples), samples.labels, seed)[:wanted])
+
+
+@dataclass(frozen=True, eq=False)
+class _First:
+    """The first `wanted` of `samples`, or a few more: the last batch is whole."""
+
+    samples: Samples
+    wanted: int
+
+    @property
+    def labelled(self) -> bool:
+        """Whether batches carry targets."""
+        return self.samples.labelled
+
+    def batch_count(self, batch_size: int, *, training: bool) -> None:
+        """Not known: batches may be of other sizes than `batch_size`."""
+
+    def batches(self, batch_size: int, *, training: bool, seed: int = 0) -> Iterator[Batch]:
+        """One pass over as many."""
+        left = self.wanted
+        for batch in self.samples.batches(batch_size, training=training, seed=seed):
+            yield batch
+            left -= batch.size
+            if left <= 0:
+                return
 
 
 def _constant(chosen: Chosen, source: str) -> tuple[str, ...]:

@@ -77,6 +77,10 @@ class Preprocess:
         result += offset
         return result
 
+    def fits(self, channels: int) -> bool:
+        """Whether mean and std are for images of so many `channels`."""
+        return all(len(values) in (1, channels) for values in (self.mean, self.std))
+
     def check_channels(self, channels: int) -> None:
         """Raise `AlcsError` unless mean and std fit `channels`."""
         for name, values in (("mean", self.mean), ("std", self.std)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,7 @@ class Samples(Protocol):
         ...
 
 
+@runtime_checkable
 class IndexedSamples(Samples, Protocol):
     """Samples whose number is known, and any of which can be had."""
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from alcs_onnx.data import Batch, Data, ImageSamples
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.types import IntArray
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,18 @@ class AugmentedSamples:
     def labelled(self) -> bool:
         """Whether there are labels."""
         return self.samples.labelled
+
+    @property
+    def labels(self) -> IntArray | None:
+        """Numbers of classes, where there are labels."""
+        return self.samples.labels
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def subset(self, members: IntArray) -> AugmentedSamples:
+        """The samples whose numbers are `members`, in that order."""
+        return replace(self, samples=self.samples.subset(members))
 
     def batch_count(self, batch_size: int, *, training: bool) -> int:
         """Batches of one pass, as without the changes."""

@@ -25,7 +25,7 @@ def test_classes_agree_and_are_right(rng: np.random.Generator) -> None:
     assert judged.accuracy == 0.75
     assert judged.loss == pytest.approx(-25)
     assert "25.00 points gained" in judged.message
-    assert judged.quality == 75
+    assert (judged.quality, judged.measured_by) == (75, "accuracy")
 
 
 def test_without_labels_the_loss_is_missing_agreement() -> None:
@@ -63,7 +63,8 @@ def test_relative_error_is_over_all_batches(rng: np.random.Generator) -> None:
     assert judged.loss == pytest.approx(100 * expected)
     assert judged.samples == 6
     assert judged.psnr_db is None  # five channels are no picture
-    assert judged.quality is None
+    assert judged.quality == pytest.approx(100 - judged.loss)
+    assert judged.measured_by == "100 - relative error"
 
 
 def test_pictures_have_a_peak_signal_to_noise_ratio(rng: np.random.Generator) -> None:

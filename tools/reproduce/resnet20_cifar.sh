@@ -5,6 +5,6 @@
 #
 # IMAGES has {train,test}/<class>/*.jpg. Interrupted runs go on with --resume as 4th argument.
 set -euo pipefail
-alcs-onnx optimize "$1" --budget 50% --data "$2" --preprocess imagenet --augment flip,crop=4 \
+alcs-onnx optimize "$1" --budget 50% --method simd --data "$2" --preprocess imagenet --augment flip,crop=4 \
   --admm-epochs 3 --finetune-epochs 9 --distill 0.5 --temperature 3 --bfloat16 --train-threads 2 \
   --checkpoint "$3/checkpoint" -o "$3/out.onnx" --export-json "$3/result.json" "${@:4}"

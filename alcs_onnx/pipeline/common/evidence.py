@@ -18,6 +18,7 @@ from alcs_onnx.data import (
     Samples,
     input_range,
     load_pictures,
+    training_pictures,
 )
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.fidelity import Fidelity
@@ -106,7 +107,8 @@ def gather(
 ) -> Evidence:
     """Open what `judging` names, and tell what the dense model of `subject` does on it.
 
-    Without pictures the test samples of the training data are taken; without those, random inputs.
+    Without pictures those to fit on are training samples, and the judge's the test samples of the
+    same data; without these, random inputs.
     Raises `DataError` for pictures that do not fit the model, and `AlcsError` for a `max_loss`
     that nothing can be held against.
     """
@@ -127,15 +129,16 @@ def gather(
             reporter.note(f"warning: {warning}")
         return Evidence(judge, pictures.fit, behaviour, judging.max_loss)
     data, test = (None, None) if trainer is None else (trainer.data, trainer.data.test)
+    fit = None if data is None else training_pictures(data.train, subject.seed)
     if data is not None and test is not None and trainer is not None:
         source = f"test samples of {trainer.training.data}"
         judge = judge_samples(dense, model, test, source, score)
         if data.metric is not None or data.loss is not None:
             judge = replace(judge, labelled=False)
-        return Evidence(judge, data.train, None, judging.max_loss, by_data=True)
+        return Evidence(judge, fit, None, judging.max_loss, by_data=True)
     if judging.max_loss is not None:
         raise AlcsError("--max-loss needs --calibration PICTURES or --data to be judged by")
-    return Evidence(judge_random(dense, subject.inputs, subject.seed))
+    return Evidence(judge_random(dense, subject.inputs, subject.seed), fit)
 
 
 def _pictures(subject: Subject, judging: Judging) -> Pictures:
@@ -162,8 +165,10 @@ def _ways_to_read(
 
     ways: dict[str, Callable[[], Judge]] = {given: partial(judge, few)}
     if isinstance(few, ImageSamples):
+        shape = subject.model.inputs[few.others.place].shape
+        channels = shape[1 if few.channels_first else -1]
         for name in (*PRESETS, "scale=1"):
             read = Preprocess.parse(name)
-            if read != few.preprocess:
+            if read != few.preprocess and read.fits(channels):
                 ways[name] = partial(judge, replace(few, preprocess=read))
     return ways

@@ -12,7 +12,7 @@ import numpy as np
 
 from alcs_onnx import latency
 from alcs_onnx.coupling import Coupling, analyse
-from alcs_onnx.errors import AlcsError
+from alcs_onnx.errors import AlcsError, UnsupportedError
 from alcs_onnx.files import make_folder
 from alcs_onnx.graph import Model, conv_layers, loadable
 from alcs_onnx.latency.fused import dense_times
@@ -174,10 +174,10 @@ def contributions(
 
 
 def coupling_of(model: Model) -> Coupling:
-    """The channel groups of `model`; raises `AlcsError` where none can lose a channel."""
+    """The channel groups of `model`; raises `UnsupportedError` where none can lose a channel."""
     coupling = analyse(model)
     if not coupling.prunable:
         reasons = grouped_reasons(coupling.frozen.values(), "channel group")
         reasons = reasons or "no layer has constant weights"
-        raise AlcsError(f"no channel of this model can be removed: {reasons}")
+        raise UnsupportedError(f"no channel of this model can be removed: {reasons}")
     return coupling

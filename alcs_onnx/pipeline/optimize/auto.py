@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,36 +11,44 @@ from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.optimize.begun import Begun, OneShot, begin, open_method
+from alcs_onnx.pipeline.optimize.checkpoint import FIRST
 from alcs_onnx.pipeline.optimize.measured import Measured, measure
 from alcs_onnx.pipeline.optimize.method import Pruning
-from alcs_onnx.pipeline.optimize.methods import CANDIDATES, has_precision, part_of
+from alcs_onnx.pipeline.optimize.methods import (
+    CANDIDATES,
+    GOOD_ENOUGH,
+    has_precision,
+    part_of,
+    removes,
+)
 from alcs_onnx.pipeline.optimize.result import TriedMethod
 from alcs_onnx.pipeline.optimize.run import Run, run_of_method
 from alcs_onnx.pipeline.optimize.worth import opened_loss, unopened_loss
 from alcs_onnx.serialized import Serialized
 
-#: A loss (percent) that no other method is tried to better.
-GOOD_ENOUGH = 1.0
-
 
 @dataclass(frozen=True, eq=False)
-class _Made:
-    """What one method made: within the budget, with nothing trained."""
+class Made:
+    """What one method made: measured and judged, with nothing trained."""
 
     begun: Begun
     measured: Measured
     fidelity: Fidelity
     bytes: int
 
+    @property
+    def method(self) -> str:
+        """The method."""
+        return self.begun.method
+
     def row(self, *, chosen: bool) -> TriedMethod:
         """What the table says of it."""
-        method = self.begun.run.request.way
         if not self.measured.met:
             outcome, why = "missed", f"measured {self.measured.told}"
         else:
             outcome, why = ("chosen", "") if chosen else ("met", "loses more")
         return TriedMethod(
-            method,
+            self.method,
             outcome,  # type: ignore[arg-type]
             why,
             self.measured.sparse.median,
@@ -50,36 +58,65 @@ class _Made:
         )
 
 
-def best_method(run: Run) -> tuple[Begun, tuple[TriedMethod, ...]]:
-    """The method that loses least within the budget, and a row for each of the candidates.
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What came of the candidates.
 
-    Each is planned, built, measured and judged, with nothing trained. One whose loss is higher by
-    an estimate that flatters it than what there is already is not (`worth`), and none after one
-    that loses next to nothing or when the time of `search_minutes` is over. Raises `BudgetError`
-    where none reaches the budget.
+    tried: a row for each that was not made, or why it was not.
+    best: of those that were made within the budget the one that loses least; None without any.
+    made: all that were made, within the budget or not.
+    trains: the one that is to be trained, as it is before.
+    unchanged: the first method where the dense model is within the budget already.
     """
-    made: list[_Made] = []
+
+    tried: tuple[TriedMethod, ...] = ()
+    best: Made | None = None
+    made: tuple[Made, ...] = ()
+    trains: Begun | None = None
+    unchanged: Begun | None = None
+
+    def rows(self, *more: TriedMethod, chosen: str) -> tuple[TriedMethod, ...]:
+        """A row for each candidate, with those of `more`; the `chosen` method is written."""
+        made = [x.row(chosen=x.method == chosen) for x in self.made]
+        return tuple(sorted((*self.tried, *made, *more), key=lambda x: CANDIDATES.index(x.method)))
+
+
+def compare_methods(run: Run) -> Compared:
+    """Plan the candidates in turn, and build, measure and judge each with nothing trained.
+
+    One whose loss is higher by an estimate that flatters it than what there is already is not
+    (`worth`), and none after one that loses next to nothing or when the time of `search_minutes` is
+    over. Where
+    what is left is trained, what is removed without training says nothing: the first method that
+    removes something and reaches the budget is only planned then, and is the one to be trained.
+    Raises `BudgetError` where none reaches the budget.
+    """
+    made: list[Made] = []
     rows: dict[str, TriedMethod] = {}
+    trains: Begun | None = None
     ends = time.monotonic() + 60 * run.request.search_minutes
-    names = [x for x in CANDIDATES if has_precision(x, run.request.precision)]
-    opened: dict[str, Pruning[Any]] = {}
+    opened: dict[str, Pruning[Any]] = dict(run.opened)
+    names = _in_turn(run)
+    if run.trainer is not None and not run.trains:
+        run.reporter.note("nothing is trained in a dry run: methods are compared as they are")
     for name in names:
-        best = min((x.fidelity.loss for x in made if x.measured.met), default=None)
         own = run_of_method(run, name, opened)
-        reached = {x.begun.run.request.way for x in made if x.measured.met}
-        why = "" if best is None else _not_worth_it(own, best, reached, ends)
+        why = _not_worth_it(own, made, trains, ends)
         if why:
             rows[name] = TriedMethod(name, "not tried", why)
             continue
         run.reporter.note(f"method {name}:")
         try:
             opened[name] = open_method(own)
-            if best is not None and (why := _loses_more(opened_loss(own, opened[name]), best)):
+            if why := _opened_not_worth_it(own, opened[name], made):
                 rows[name] = TriedMethod(name, "not tried", why)
                 continue
             begun = begin(own, opened[name])
             if begun.choice is None:
-                return begun, ()
+                return Compared(unchanged=begun)
+            if own.trains and removes(name):
+                trains = begun
+                continue
             made.append(_make(begun))
         except AlcsError as error:
             outcome = "unreachable" if isinstance(error, BudgetError) else "not tried"
@@ -88,15 +125,27 @@ def best_method(run: Run) -> tuple[Begun, tuple[TriedMethod, ...]]:
             continue
         run.reporter.note(f"{name}: {made[-1].fidelity.message}")
     within = [x for x in made if x.measured.met]
-    chosen = min(within, key=lambda x: (x.fidelity.loss, x.measured.fraction), default=None)
-    rows |= {x.begun.run.request.way: x.row(chosen=x is chosen) for x in made}
-    if chosen is None:
+    best = min(within, key=lambda x: (x.fidelity.loss, x.measured.fraction), default=None)
+    if best is None and trains is None:
+        rows |= {x.method: x.row(chosen=False) for x in made}
         told = "; ".join(f"{name}: {rows[name].why}" for name in names)
         raise BudgetError(f"no method reaches the budget of {run.request.budget.text} ({told})")
-    return chosen.begun, tuple(rows[name] for name in names)
+    return Compared(tuple(rows.values()), best, tuple(made), trains)
 
 
-def _make(begun: Begun) -> _Made:
+def _in_turn(run: Run) -> Sequence[str]:
+    """The candidates; of those that are trained first one whose training was interrupted."""
+    names = [x for x in CANDIDATES if has_precision(x, run.request.precision)]
+    if not run.trains:
+        return names
+
+    def later(name: str) -> tuple[bool, bool]:
+        return removes(name), not run_of_method(run, name, {}).checkpoint.begun(FIRST)
+
+    return sorted(names, key=later)
+
+
+def _make(begun: Begun) -> Made:
     run, choice = begun.run, begun.choice
     assert choice is not None
     network = choice.pruning.pruned(run, choice.plan)
@@ -107,28 +156,47 @@ def _make(begun: Begun) -> _Made:
     fidelity = run.evidence.judge.judge(written)
     begun = replace(begun, one_shot=OneShot(network, rewritten, fidelity))
     measured = measure(run.workload, written, run.request.budget)
-    return _Made(begun, measured, fidelity, _size(written))
+    return Made(begun, measured, fidelity, _size(written))
 
 
 def _size(model: Serialized) -> int:
     return len(model) if isinstance(model, bytes) else model.path.stat().st_size
 
 
-def _not_worth_it(run: Run, best: float, reached: Collection[str], ends: float) -> str:
-    """Why the method of `run` is not opened where others `reached` the budget; else empty.
+def _not_worth_it(run: Run, made: Sequence[Made], trains: Begun | None, ends: float) -> str:
+    """Why the method of `run` is not tried beside those that were `made`; else empty.
 
-    The one of these that loses least loses `best` percent.
+    `trains` is the method that is to be trained, if there is one already.
     """
+    method = run.request.way
+    if trains is not None:
+        return f"{trains.method} reaches the budget, and is trained"
+    if run.evidence.judge.random and not removes(method):
+        return "the data has no test samples to judge it by: give --calibration PICTURES"
+    within = [x for x in made if x.measured.met]
+    if not within:
+        return ""
+    best = min(x.fidelity.loss for x in within)
     if best <= GOOD_ENOUGH:
         return f"another method loses only {max(best, 0.0):.2g} %"
+    part = part_of(method)
+    if part in {x.method for x in within}:
+        return f"{part} alone reaches the budget"
+    if run.trains and removes(method):
+        return ""
     if time.monotonic() > ends:
         return f"the {run.request.search_minutes:g} minutes of --search-minutes are over"
-    part = part_of(run.request.way)
-    if part in reached:
-        return f"{part} alone reaches the budget"
-    return _loses_more(unopened_loss(run), best)
+    return _loses_more(unopened_loss(run), made)
 
 
-def _loses_more(least: float, best: float) -> str:
+def _opened_not_worth_it(run: Run, pruning: Pruning[Any], made: Sequence[Made]) -> str:
+    """Why a method that was opened is not measured; else empty."""
+    if run.trains or not any(x.measured.met for x in made):
+        return ""
+    return _loses_more(opened_loss(run, pruning), made)
+
+
+def _loses_more(least: float, made: Sequence[Made]) -> str:
     """Why a method is not measured that loses `least` percent by an estimate; else empty."""
+    best = min((x.fidelity.loss for x in made if x.measured.met), default=least)
     return f"loses {least:.0f} % at the least, by an estimate" if least > best else ""

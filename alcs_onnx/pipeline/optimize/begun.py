@@ -37,6 +37,11 @@ class Begun:
     choice: Choice[Any] | None
     one_shot: OneShot | None = None
 
+    @property
+    def method(self) -> str:
+        """The method."""
+        return self.run.request.way
+
 
 def open_method(run: Run) -> Pruning[Any]:
     """The method of `run`; raises as that does."""

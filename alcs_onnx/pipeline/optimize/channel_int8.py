@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from alcs_onnx.data import Samples
-from alcs_onnx.errors import AlcsError
+from alcs_onnx.errors import UnsupportedError
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.common.int8 import Quantizable
 from alcs_onnx.pipeline.common.training import Network
@@ -31,11 +31,11 @@ from alcs_onnx.types import ChannelPlan, FloatArray
 def open_channel_int8(run: Run) -> ChannelInt8Pruning:
     """Find the nodes that are quicker in int8, then the contributions of the channel groups.
 
-    Raises `AlcsError` where int8 is quicker nowhere, as it does where there are no pictures.
+    Raises `UnsupportedError` where int8 is quicker nowhere, and as `open_int8`.
     """
-    int8 = run.opened.get("int8") or open_int8(run)
+    int8 = open_int8(run)
     if int8.obstacle:
-        raise AlcsError(int8.obstacle)
+        raise UnsupportedError(int8.obstacle)
     channels = open_channels(run)
     own = {each.name: getattr(channels, each.name) for each in fields(channels)}
     gain = int8.search.fastest.timing.median / int8.dense.median

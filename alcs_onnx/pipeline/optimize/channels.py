@@ -132,11 +132,6 @@ class ChannelPruning(RuntimesOwn):
         """Whether no plan has a lower estimate."""
         return plan.predicted_ms <= 1.001 * self.range_ms()[0]
 
-    @property
-    def trainable(self) -> bool:
-        """Yes."""
-        return True
-
     def candidate(self, plan: ChannelPlan) -> Serialized:
         """The smaller model, with the weights as they are."""
         return loadable(shrink(self.workload.model, self.coupling, plan.keep))

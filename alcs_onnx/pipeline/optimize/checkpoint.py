@@ -25,12 +25,16 @@ class Checkpoint:
     folder: Path | None
     resume: bool
 
+    def begun(self, stage: str) -> bool:
+        """Whether `stage` of the run that is resumed had begun."""
+        return self.folder is not None and self.resume and self._path(stage).is_file()
+
     def load(self, stage: str, model: Model) -> SavedPlan | None:
         """The plan that `stage` of the resumed run began with; None where it had not begun.
 
         Raises `AlcsError` for a plan that is damaged or of another model.
         """
-        if self.folder is None or not self.resume or not self._path(stage).is_file():
+        if not self.begun(stage):
             return None
         return load_plan(self._path(stage), model)
 

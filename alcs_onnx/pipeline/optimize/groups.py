@@ -130,11 +130,6 @@ class GroupPruning:
         """Whether no plan has a lower estimate."""
         return plan.predicted_ms <= 1.001 * self.range_ms()[0]
 
-    @property
-    def trainable(self) -> bool:
-        """Yes."""
-        return True
-
     def candidate(self, plan: PruningPlan) -> Serialized:
         """The sparse model of the plan, with the weights as they are."""
         workload = self.workload

@@ -7,11 +7,10 @@ int8: errors of rounding are independent, so that the energies of their effects 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, inf, isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -19,12 +18,12 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import conv_layers
 from alcs_onnx.latency import PrecisionCosts
 from alcs_onnx.pipeline.common.int8 import Quantizable
-from alcs_onnx.pipeline.common.judge import judge_few
 from alcs_onnx.pipeline.common.layers import LayerReport, grouped_reasons
 from alcs_onnx.pipeline.common.precision import PrecisionSearch
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_quantized
 from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.layer_losses import LayerLosses
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten, RuntimesOwn
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.run import Run
@@ -34,9 +33,6 @@ from alcs_onnx.solve import RegionChoice, frontier, spend
 from alcs_onnx.solve.closed_loop import LoopState
 from alcs_onnx.types import Budget, FloatArray, Machine, PrecisionPlan, Timing
 
-#: Pictures on which the loss of each layer alone is measured, and the time for all of it.
-_SENSITIVITY = 4
-_SENSITIVITY_SECONDS = 30.0
 #: Cuts between the fastest and the one that loses least that are told apart.
 _CORNERS = 16
 #: What a cut may be slower than another by the estimate, and be as good: no measurement shows it.
@@ -44,7 +40,13 @@ _SAME = 1.02
 
 
 def open_int8(run: Run) -> Int8Pruning:
-    """Calibrate, profile both precisions, and find the fastest cut by measuring a handful."""
+    """Calibrate, profile both precisions, and find the fastest cut by measuring a handful.
+
+    None of it depends on the budget: where that was done before it is not done again.
+    """
+    known = run.opened.get("int8")
+    if isinstance(known, Int8Pruning):
+        return replace(known, budget=run.request.budget)
     return Int8Pruning.open(run, run.workload)
 
 
@@ -52,7 +54,8 @@ def open_quantizable(run: Run, workload: Workload) -> Quantizable:
     """The model of `workload`, calibrated; raises `AlcsError` where there are no pictures."""
     if run.evidence.fit is None:
         raise AlcsError(
-            "int8 needs pictures to calibrate with: --calibration PICTURES, labels are not needed"
+            "int8 needs pictures to calibrate with: --calibration PICTURES (labels are not needed) "
+            "or --data"
         )
     return Quantizable.open(workload, run.evidence.fit, run.reporter)
 
@@ -61,13 +64,14 @@ def open_quantizable(run: Run, workload: Workload) -> Quantizable:
 class Int8Pruning(RuntimesOwn):
     """Plans of precision for one model. See `method.Pruning`.
 
-    `search` has the models that were measured.
+    `search` has the models that were measured, `layer_losses` what layers of the fastest lose.
     """
 
     workload: Workload
     budget: Budget
     quantizable: Quantizable
     search: PrecisionSearch
+    layer_losses: LayerLosses
     machine: Machine
     reporter: Reporter
 
@@ -75,11 +79,15 @@ class Int8Pruning(RuntimesOwn):
     def open(cls, run: Run, workload: Workload) -> Int8Pruning:
         """For the model of `workload`, which may have lost channels before."""
         source = open_quantizable(run, workload)
+        search = source.search(run.reporter)
+        fastest = search.fastest.int8
+        layers = tuple(x.name for x in conv_layers(workload.model) if x.name in fastest)
         return cls(
             workload,
             run.request.budget,
             source,
-            source.search(run.reporter),
+            search,
+            LayerLosses(source, layers, run.reporter),
             workload.target.machine(workload.measuring.threads),
             run.reporter,
         )
@@ -113,11 +121,6 @@ class Int8Pruning(RuntimesOwn):
             return "no int8 node is quicker on this machine, with the conversions around it"
         reasons = grouped_reasons(self.quantizable.reasons.values(), "node")
         return f"no node can be int8 ({reasons})"
-
-    @property
-    def trainable(self) -> bool:
-        """No: what is trained in float32 is calibrated afterwards."""
-        return False
 
     @property
     def budget_ms(self) -> float:
@@ -193,29 +196,10 @@ class Int8Pruning(RuntimesOwn):
         """Cuts from the fastest to the float model, by what each loses."""
         return frontier(self._within, self.losses, _CORNERS)
 
-    @cached_property
+    @property
     def losses(self) -> Mapping[str, float]:
-        """What each layer loses when it alone is int8: the squared relative error of outputs.
-
-        Where there is no time for each, neighbours are int8 together and share what they lose.
-        """
-        layers = [x.name for x in conv_layers(self.workload.model) if x.name in self.fastest]
-        judge = judge_few(
-            self.quantizable.source, self.workload.model, self.quantizable.pictures, _SENSITIVITY
-        )
-        found: dict[str, float] = {}
-        began, together = time.monotonic(), 1
-        while left := layers[len(found) :]:
-            # The first one tells how long one takes.
-            some = left[: together if found else 1]
-            alone = self.quantizable.quantized(some)
-            error = judge.judge(alone.model, library=False).relative_error if alone.nodes else 0.0
-            found |= dict.fromkeys(some, error**2 / len(some))
-            if len(found) == 1:
-                whole = len(layers) * (time.monotonic() - began)
-                together = max(1, ceil(whole / _SENSITIVITY_SECONDS))
-            self.reporter.phase("what layers lose in int8", len(found) / len(layers))
-        return {name: loss for name, loss in found.items() if loss > 0}
+        """What each layer loses when it alone is int8: the squared relative error of outputs."""
+        return self.layer_losses.by_layer
 
     @cached_property
     def _within(self) -> PrecisionCosts:

@@ -133,11 +133,6 @@ class Pruning(Protocol[Plan]):
         """Whether no plan has a lower estimate."""
         ...
 
-    @property
-    def trainable(self) -> bool:
-        """Whether what is left can be trained."""
-        ...
-
     def candidate(self, plan: Plan) -> Serialized:
         """The file that is measured for `plan`."""
         ...

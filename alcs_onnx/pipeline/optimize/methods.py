@@ -100,13 +100,33 @@ CANDIDATES = tuple(
     name
     for _, name in sorted((x.tried, name) for name, x in _METHODS.items() if x.tried is not None)
 )
+#: A loss (percent) that it tries no other method to better.
+GOOD_ENOUGH = 1.0
 #: What nodes may be: "auto" leaves that to the method.
 PRECISIONS = ("auto", *sorted({x.precision for x in _METHODS.values()}))
 
 
 def has_precision(method: str, precision: str) -> bool:
     """Whether `method` may be used where nodes are to be of `precision`."""
-    return precision in ("auto", _METHODS[method].precision)
+    return precision in ("auto", precision_of(method))
+
+
+def default_methods(*, judged: bool) -> tuple[str, ...]:
+    """What is tried or swept where no method is named: several where it is `judged` what is lost.
+
+    That is so where there are pictures, or data to train with.
+    """
+    return CANDIDATES if judged else (METHODS.default,)
+
+
+def precision_of(method: str) -> str:
+    """What nodes are that `method` makes."""
+    return _METHODS[method].precision
+
+
+def removes(method: str) -> bool:
+    """Whether `method` removes something, so that what is left can be trained."""
+    return _METHODS[method].channels or _METHODS[method].structure is not None
 
 
 def part_of(method: str) -> str:

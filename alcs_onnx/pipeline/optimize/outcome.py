@@ -16,6 +16,7 @@ from alcs_onnx.pipeline.common.training import TrainingRecord
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.measured import Measured
 from alcs_onnx.pipeline.optimize.method import Decided, Plan, Pruning, Rewritten
+from alcs_onnx.pipeline.optimize.methods import precision_of
 from alcs_onnx.pipeline.optimize.plan_file import save_plan
 from alcs_onnx.pipeline.optimize.result import OptimizeResult, Status
 from alcs_onnx.pipeline.optimize.run import Run
@@ -107,7 +108,9 @@ def summary(
     """The result of a run that made a model: what was decided, with what, and what it measures."""
     request, rewritten, measured = run.request, final.rewritten, final.measured
     decided = choice.pruning.decided(choice.plan)
-    fidelity = record.judged(final.fidelity)
+    # The data's own metric is of the float model: what rounding did to it is not known.
+    rounded = precision_of(request.way) != "float32"
+    fidelity = final.fidelity if rounded else record.judged(final.fidelity)
     whole = choice.keeps_all and all(row.kept == row.channels for row in decided.channels)
     met, message = measured.verdict(keeps_all=whole)
     return OptimizeResult(

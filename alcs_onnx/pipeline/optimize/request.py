@@ -43,8 +43,9 @@ class OptimizeRequest:
 
     model, budget: the file, and the latency that it is to meet.
     output: the file to write; None is a dry run: everything before training, nothing written.
-    method: "auto", the default where there are pictures to judge by: those of `CANDIDATES` are
-        tried, and the one that loses least is taken. Or a name of `METHODS`: SIMD groups of weights
+    method: "auto", the default where there are pictures or data to judge by: those of `CANDIDATES`
+        are tried, and the one that loses least is taken; where there is data, one of those that
+        remove something after it was trained. Or a name of `METHODS`: SIMD groups of weights
         ("simd"), rows, columns or single weights of the weight matrices ("filter", "shape",
         "unstructured"), whole channels ("channel"), channels and then SIMD groups ("hybrid"), or
         nothing, but nodes that are quicker in int8 are so ("int8").
@@ -93,8 +94,10 @@ class OptimizeRequest:
             METHODS.check(self.way)
             if not has_precision(self.way, self.precision):
                 raise AlcsError(f"--method {self.way} makes no {self.precision} model")
-        elif self.judging.pictures is None:
-            raise AlcsError("--method auto needs --calibration PICTURES to compare methods by")
+        elif not self._judged:
+            raise AlcsError(
+                "--method auto needs --calibration PICTURES or --data to compare methods by"
+            )
         elif self.plan is not None or self.table is not None:
             raise AlcsError("--method auto measures for itself: leave out --plan and --profile")
         SOLVERS.check(self.projection)
@@ -107,5 +110,10 @@ class OptimizeRequest:
             return self.method
         if self.precision == "int8":
             return "int8"
-        judged = self.judging.pictures is not None
-        return AUTO if judged and self.plan is None and self.table is None else METHODS.default
+        searches = self._judged and self.plan is None and self.table is None
+        return AUTO if searches else METHODS.default
+
+    @property
+    def _judged(self) -> bool:
+        """Whether there is something of the user's to compare methods by."""
+        return self.judging.pictures is not None or self.training is not None

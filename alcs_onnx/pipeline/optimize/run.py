@@ -31,7 +31,8 @@ class Run:
 
     `given` is the plan of a file; `trainer` is None without data. `evidence` is what the result
     is judged by. `repaired` is None where nothing
-    of the file had to be set right. `opened` are other methods that were opened for it, by name.
+    of the file had to be set right. `opened` are methods that were opened for other runs of the
+    same model, by name.
     `began` is in seconds of the monotonic clock.
     """
 
@@ -78,20 +79,12 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
         reporter.note(repaired.message)
     training = request.training
     trainer = None if training is None else trainer_of(workload, training, reporter)
-    kept, resume = None, training is not None and training.resume
-    if training is not None and training.checkpoint is not None and request.output is not None:
-        kept = Path(training.checkpoint)
     return Run(
         request=request,
         workload=workload,
-        tables=Tables(
-            given=request.table,
-            folder=request.tables or kept,
-            reuse=request.tables is not None or resume,
-            reporter=reporter,
-        ),
+        tables=_tables(request, reporter),
         given=given,
-        checkpoint=Checkpoint(kept, resume=resume),
+        checkpoint=_checkpoint(request),
         trainer=trainer,
         evidence=gather(Subject.of(workload), request.judging, trainer, reporter),
         reporter=reporter,
@@ -100,20 +93,65 @@ def open_run(request: OptimizeRequest, reporter: Reporter) -> Run:
     )
 
 
+def run_of(run: Run, request: OptimizeRequest, opened: Mapping[str, Any]) -> Run:
+    """The run of another `request` of the same model, inputs and data, which are not opened again.
+
+    Neither names a plan of a file. Methods that were `opened` before are taken over where their
+    budget does not matter to them.
+    """
+    _check_outputs(request)
+    training, trainer = request.training, run.trainer
+    if trainer is not None and training is not None:
+        trainer = replace(trainer, training=training)
+    structure = structure_of(request.way) or STRUCTURES.default
+    return replace(
+        run,
+        request=request,
+        workload=replace(run.workload, structure=structure),
+        tables=_tables(request, run.reporter),
+        checkpoint=_checkpoint(request),
+        trainer=trainer,
+        opened=opened,
+    )
+
+
 def run_of_method(run: Run, method: str, opened: Mapping[str, Any]) -> Run:
     """The same run by another method, with those that were `opened` before.
 
-    Contributions of channels are predicted, which is quick.
+    Contributions of channels are predicted, which is quick. Each method has checkpoints of its own.
     """
     request = run.request
+    training = request.training
+    if training is not None and training.checkpoint is not None:
+        training = replace(training, checkpoint=Path(training.checkpoint) / method)
     channels = replace(request.channels, contributions="predicted")
-    structure = structure_of(method) or STRUCTURES.default
-    return replace(
-        run,
-        request=replace(request, method=method, channels=channels),
-        workload=replace(run.workload, structure=structure),
-        opened=opened,
+    found = replace(request, method=method, channels=channels, training=training)
+    return run_of(run, found, opened)
+
+
+def _kept(request: OptimizeRequest) -> Path | None:
+    """The folder of what an interrupted run goes on from; a dry run has none."""
+    training = request.training
+    if training is None or training.checkpoint is None or request.output is None:
+        return None
+    return Path(training.checkpoint)
+
+
+def _resumes(request: OptimizeRequest) -> bool:
+    return request.training is not None and request.training.resume
+
+
+def _tables(request: OptimizeRequest, reporter: Reporter) -> Tables:
+    return Tables(
+        given=request.table,
+        folder=request.tables or _kept(request),
+        reuse=request.tables is not None or _resumes(request),
+        reporter=reporter,
     )
+
+
+def _checkpoint(request: OptimizeRequest) -> Checkpoint:
+    return Checkpoint(_kept(request), resume=_resumes(request))
 
 
 def _check_outputs(request: OptimizeRequest) -> None:

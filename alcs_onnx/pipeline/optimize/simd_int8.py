@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from alcs_onnx.errors import AlcsError
+from alcs_onnx.errors import AlcsError, UnsupportedError
 from alcs_onnx.graph import conv_layers, loadable
 from alcs_onnx.pipeline.common.int8 import Quantizable
 from alcs_onnx.pipeline.common.layers import layer_reports
@@ -34,7 +34,8 @@ _INT8 = "int8"
 def open_simd_int8(run: Run) -> SimdInt8Pruning:
     """Find the nodes that are quicker in int8, then the curves of the convolutions that are left.
 
-    Raises `AlcsError` where int8 is quicker nowhere, or in every layer that could lose weights.
+    Raises `UnsupportedError` where int8 is quicker nowhere, or in every layer that could lose
+    weights, and as `open_int8`.
     """
     if run.tables.given is not None:
         raise AlcsError("--method simd-int8 measures a table of its own: leave out --profile")
@@ -43,7 +44,7 @@ def open_simd_int8(run: Run) -> SimdInt8Pruning:
     layers = (layer.name for layer in conv_layers(run.workload.model))
     excluded = {name: _INT8 for name in layers if name in mixed.int8}
     if all(layer.name in excluded for layer in run.workload.prunable):
-        raise AlcsError("no layer that could lose weights is left in float32 beside int8")
+        raise UnsupportedError("no layer that could lose weights is left in float32 beside int8")
     groups = GroupPruning.by_table(run, run.workload, _table(run, mixed)).excluding(excluded)
     own = {each.name: getattr(groups, each.name) for each in fields(groups)}
     return SimdInt8Pruning(**own, quantizable=quantizable, precision=precision, mixed=mixed)
@@ -80,7 +81,7 @@ class SimdInt8Pruning(GroupPruning):
         quantizable = self.quantizable.of_model(network.pruned, run.reporter)
         best = quantizable.best(self.precision.int8, run.reporter)
         if not best.nodes:
-            raise AlcsError("no node is in int8 with the groups removed")
+            raise UnsupportedError("no node is in int8 with the groups removed")
         mixed = Mixed.of(quantizable, best)
         made = mixed.reported(self._sparse(mixed, plan))
         require_same_shapes(self.workload, made.model)
@@ -113,9 +114,9 @@ def _int8(run: Run) -> tuple[Quantizable, PrecisionPlan]:
     before = run.given or run.checkpoint.load(FIRST, run.workload.model)
     if before is not None and before.precision is not None:
         return open_quantizable(run, run.workload), before.precision
-    int8 = run.opened.get("int8") or open_int8(run)
+    int8 = open_int8(run)
     if int8.obstacle:
-        raise AlcsError(int8.obstacle)
+        raise UnsupportedError(int8.obstacle)
     return int8.quantizable, int8.plan(0.0)
 
 

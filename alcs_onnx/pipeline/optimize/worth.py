@@ -13,7 +13,7 @@ from alcs_onnx.pipeline.common.pruned import masked_model
 from alcs_onnx.pipeline.common.tables import proportional_table
 from alcs_onnx.pipeline.optimize.groups import GroupPruning
 from alcs_onnx.pipeline.optimize.method import Pruning
-from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS
+from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS, removes
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve.closed_loop import TARGET_FRACTION
@@ -41,7 +41,7 @@ def unopened_loss(run: Run) -> float:
 
 def opened_loss(run: Run, pruning: Pruning[Any]) -> float:
     """What a method that removes something loses at the least (percent), by its own estimates."""
-    if not pruning.trainable:
+    if not removes(run.request.way):
         return 0.0
     return _loss(run, pruning.candidate(pruning.plan(_GENEROUS)))
 

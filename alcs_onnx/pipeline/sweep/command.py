@@ -7,22 +7,29 @@ in progress goes on from its last training state, with the plan that it was trai
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.errors import AlcsError, BudgetError, UnsupportedError
 from alcs_onnx.files import check_folder
 from alcs_onnx.importance import SCORES, needs_gradients
 from alcs_onnx.input_settings import InputSettings
-from alcs_onnx.pipeline.common.evidence import Evidence, Judging, Subject, gather
+from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.tables import coupling_of
-from alcs_onnx.pipeline.common.training import Trainer, trainer_of
-from alcs_onnx.pipeline.common.workload import Workload, open_workload
-from alcs_onnx.pipeline.optimize import optimize
-from alcs_onnx.pipeline.optimize.methods import CHANNEL_METHODS
+from alcs_onnx.pipeline.common.training import Trainer
+from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.begun import begin, open_method
+from alcs_onnx.pipeline.optimize.command import optimize_run
+from alcs_onnx.pipeline.optimize.finish import finish
+from alcs_onnx.pipeline.optimize.method import Pruning
+from alcs_onnx.pipeline.optimize.methods import AUTO, CHANNEL_METHODS, part_of
+from alcs_onnx.pipeline.optimize.request import OptimizeRequest
+from alcs_onnx.pipeline.optimize.result import OptimizeResult
+from alcs_onnx.pipeline.optimize.run import Run, open_run, run_of
 from alcs_onnx.pipeline.sweep.folder import SweepFolder
 from alcs_onnx.pipeline.sweep.request import SweepRequest
 from alcs_onnx.pipeline.sweep.result import DensePoint, SweepPoint, SweepResult
@@ -44,70 +51,88 @@ def sweep(request: SweepRequest, reporter: Reporter = SILENT) -> SweepResult:
     folder.check(resume=request.resume)
     if request.tables is not None:
         check_folder(request.tables)
-    workload = open_workload(
-        request.model,
-        inputs=request.inputs,
-        fully_connected=request.fully_connected,
-        simd_group=request.simd_group,
-        measuring=request.measuring,
-        seed=request.seed,
-        reporter=reporter,
-    )
-    _check_model(request, workload)
-    trainer = None
-    if request.training is not None:
-        trainer = trainer_of(workload, request.training, reporter)
-    evidence = gather(Subject.of(workload), request.judging, trainer, reporter)
-    machine = workload.target.machine(request.measuring.threads)
-    settings = _settings(request, workload, machine, trainer)
+    _check_score(request)
+    run = open_run(request.opening(), reporter)
+    if request.methods is not None:
+        _check_model(run.workload, request.methods)
+    machine = run.workload.target.machine(request.measuring.threads)
+    settings = _settings(request, run.workload, machine, run.trainer)
     dense = folder.begun(settings)
     if dense is None:
-        dense = _measure_dense(workload, machine, trainer, evidence)
+        dense = _measure_dense(run, machine)
         folder.begin(dense)
-    del trainer, evidence  # each point loads the data for itself
-    points, rows = list(product(request.methods, request.budgets)), []
+    points, rows = list(product(request.ways, request.budgets)), []
+    opened: dict[str, Pruning[Any]] = {}
     for number, (method, budget) in enumerate(points, start=1):
         name = f"{method}-{_name(budget)}"
         told = f"point {number} of {len(points)}: {method} at {budget.text}"
         row = folder.read_point(name)
         if row is None:
             reporter.note(told)
-            row = _make_point(request, folder, method, budget, reporter)
+            point = _request_of(request, folder, method, budget)
+            row, result = _make_point(run, point, opened, dense)
+            folder.write_point(name, row, result)
             reporter.note(row.message)
         else:
             reporter.note(f"{told}: finished before, {row.status}")
         rows.append(row)
-    swept = SweepResult(str(request.model), workload.model.digest, dense, tuple(rows), settings)
+    swept = SweepResult(str(request.model), run.workload.model.digest, dense, tuple(rows), settings)
     folder.write_result(swept)
     return swept
 
 
-def _make_point(
-    request: SweepRequest, folder: SweepFolder, method: str, budget: Budget, reporter: Reporter
-) -> SweepPoint:
-    """Optimize for one budget by one method, going on where that was interrupted."""
+def _request_of(
+    request: SweepRequest, folder: SweepFolder, method: str, budget: Budget
+) -> OptimizeRequest:
+    """The run of one point, which goes on where that was interrupted."""
     name = f"{method}-{_name(budget)}"
-    output, result = folder.output(name), None
     training = request.training
     if training is not None:  # with states of its own, which goes on where there are some
         training = replace(training, checkpoint=folder.checkpoint(name), resume=True)
-    point = request.point(
+    return request.point(
         method,
         budget,
-        output=output,
+        output=folder.output(name),
         plan=folder.plan(name),
         tables=request.tables or folder.tables,
         training=training,
     )
+
+
+def _make_point(
+    run: Run, request: OptimizeRequest, opened: dict[str, Pruning[Any]], dense: DensePoint
+) -> tuple[SweepPoint, OptimizeResult | None]:
+    """Optimize for one budget by one method; `opened` are those that were opened before.
+
+    A budget that the method cannot reach is a point that says so, and so is one of a method that
+    can do nothing for this model or on this machine.
+    """
+    method, budget = request.way, request.budget.text
+    own = replace(run_of(run, request, opened), began=time.monotonic())
     try:
-        result = optimize(point, reporter)
-        row = SweepPoint.from_result(method, budget.text, result, output.name)
-    except BudgetError as error:
-        row = SweepPoint(method, budget.text, "unreachable", str(error))
+        result = optimize_run(own) if method == AUTO else finish(begin(own, _opened(own, opened)))
+    except (BudgetError, UnsupportedError) as error:
+        return SweepPoint(method, budget, "unreachable", str(error)), None
     except AlcsError as error:
-        raise type(error)(f"{method} at {budget.text}: {error}") from error
-    folder.write_point(name, row, result)
-    return row
+        raise type(error)(f"{method} at {budget}: {error}") from error
+    assert request.output is not None
+    name = request.output.name
+    return SweepPoint.from_result(method, budget, result, name, dense.measure), result
+
+
+def _opened(run: Run, opened: dict[str, Pruning[Any]]) -> Pruning[Any]:
+    """The method of `run`, which is kept for later points, as is the one that it goes on from.
+
+    What does not depend on the budget is so found out once.
+    """
+    method = run.request.way
+    part = part_of(method)
+    if part and part not in opened:
+        request = replace(run.request, method=part)
+        opened[part] = open_method(run_of(run, request, opened))
+    found = open_method(run)
+    opened.setdefault(method, found)
+    return found
 
 
 def _name(budget: Budget) -> str:
@@ -115,26 +140,31 @@ def _name(budget: Budget) -> str:
     return "".join(budget.text.split()).lower()
 
 
-def _check_model(request: SweepRequest, workload: Workload) -> None:
+def _check_score(request: SweepRequest) -> None:
     """Raise now what a later point would raise, after hours."""
-    if any(method in CHANNEL_METHODS for method in request.methods):
+    score = request.channels.score
+    channels = bool(set(request.ways) & set(CHANNEL_METHODS))
+    if channels and needs_gradients(score) and request.training is None:
+        raise AlcsError(f"the score '{score}' needs --data to take gradients from")
+
+
+def _check_model(workload: Workload, methods: Sequence[str]) -> None:
+    """The same of `methods` that were asked for by name."""
+    if set(methods) & set(CHANNEL_METHODS):
         coupling_of(workload.model)
-        score = request.channels.score
-        if needs_gradients(score) and request.training is None:
-            raise AlcsError(f"the score '{score}' needs --data to take gradients from")
 
 
-def _measure_dense(
-    workload: Workload, machine: Machine, trainer: Trainer | None, evidence: Evidence
-) -> DensePoint:
-    timing = workload.time_dense()
-    found = None if trainer is None else trainer.evaluate(workload.model)
-    if found is not None:
+def _measure_dense(run: Run, machine: Machine) -> DensePoint:
+    """The dense model by the measure that points have, too: that of the verdict."""
+    timing = run.workload.time_dense()
+    judged, trainer = run.evidence.judge.judge(run.workload.original), run.trainer
+    own = trainer is not None and (trainer.data.metric or trainer.data.loss) is not None
+    found = trainer.evaluate(run.workload.model) if trainer is not None and own else None
+    if found is not None and found.kind == "metric":
         return DensePoint(timing, machine, 100 * found.value, found.kind, found.samples)
-    judged = evidence.judge.judge(workload.original)
     if judged.quality is None:
         return DensePoint(timing, machine)
-    return DensePoint(timing, machine, judged.quality, judged.kind, judged.samples)
+    return DensePoint(timing, machine, judged.quality, judged.measured_by, judged.samples)
 
 
 def _settings(
@@ -145,7 +175,7 @@ def _settings(
         "model_digest": workload.model.digest,
         "machine": {name: getattr(machine, name) for name in _MACHINE},
         "budgets": [_name(budget) for budget in request.budgets],
-        "methods": list(request.methods),
+        "methods": list(request.ways),
         **_input_settings(request.inputs),
         "fully_connected": request.fully_connected,
         "simd_group": request.simd_group,

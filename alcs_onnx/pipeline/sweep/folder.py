@@ -141,7 +141,7 @@ class SweepFolder:
     def write_result(self, result: SweepResult) -> None:
         """Write the whole table."""
         points = [
-            {**with_derived(point, _DERIVED), "on_front": result.on_front(point)}
+            {**with_derived(point, _DERIVED), "on_front": result.on_frontier(point)}
             for point in result.points
         ]
         write_document(self.path / "sweep.json", result, {**plain(result), "points": points})

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from math import isclose
 from pathlib import Path
+from typing import Any
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.importance import SCORES
@@ -15,7 +16,7 @@ from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.optimize import METHODS, ChannelOptions, OptimizeRequest
-from alcs_onnx.pipeline.optimize.methods import AUTO
+from alcs_onnx.pipeline.optimize.methods import AUTO, default_methods
 from alcs_onnx.solve import SOLVERS
 from alcs_onnx.types import Budget
 
@@ -24,6 +25,8 @@ from alcs_onnx.types import Budget
 class SweepRequest:
     """Runs of `optimize` for each of `budgets` with each of `methods`.
 
+    methods: by default all that "auto" tries, where there are pictures or data to judge by what is
+        left, else the default one.
     output: a folder that gets the models, `MODEL-METHOD-BUDGET.onnx`, and all that is needed to go
         on after an interruption.
     resume: finished points are taken over and the one in progress continues from its last
@@ -37,7 +40,7 @@ class SweepRequest:
     model: Path
     budgets: tuple[Budget, ...]
     output: Path
-    methods: tuple[str, ...] = ("simd",)
+    methods: tuple[str, ...] | None = None
     resume: bool = False
     tables: Path | None = None
     inputs: InputSettings = field(default_factory=InputSettings)
@@ -52,13 +55,25 @@ class SweepRequest:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.methods:
+        if not self.ways:
             raise AlcsError(f"a sweep needs methods: {', '.join(METHODS)}")
-        for index, method in enumerate(self.methods):
+        for index, method in enumerate(self.ways):
             if method != AUTO:
                 METHODS.check(method)
-            if method in self.methods[:index]:
+            if method in self.ways[:index]:
                 raise AlcsError(f"the method {method} is there twice")
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The methods: the given ones, or what is meant where none are."""
+        if self.methods is not None:
+            return self.methods
+        judged = self.judging.pictures is not None or self.training is not None
+        return default_methods(judged=judged)
+
+    def opening(self) -> OptimizeRequest:
+        """What all points open in common: a run that is planned and writes nothing."""
+        return self._run(self.ways[0], self.budgets[0], tables=self.tables, training=self.training)
 
     def point(
         self,
@@ -71,17 +86,14 @@ class SweepRequest:
         training: Training | None,
     ) -> OptimizeRequest:
         """The run of one point, which writes `output` and `plan`."""
-        shared = {f.name for f in fields(OptimizeRequest)} & {f.name for f in fields(self)}
-        own = {"output", "tables", "training"}
-        return OptimizeRequest(
-            budget=budget,
-            method=method,
-            output=output,
-            save_plan_to=plan,
-            tables=tables,
-            training=training,
-            **{name: getattr(self, name) for name in shared - own},
+        return self._run(
+            method, budget, output=output, save_plan_to=plan, tables=tables, training=training
         )
+
+    def _run(self, method: str, budget: Budget, **own: Any) -> OptimizeRequest:
+        shared = {f.name for f in fields(OptimizeRequest)} & {f.name for f in fields(self)}
+        given = {name: getattr(self, name) for name in shared}
+        return OptimizeRequest(**{**given, "output": None, **own}, budget=budget, method=method)
 
 
 def parse_budgets(texts: Iterable[str]) -> tuple[Budget, ...]:

@@ -23,8 +23,9 @@ class SweepPoint:
     point has no numbers. `dense` was measured beside `measured`, in turns; `predicted_share` is
     the estimate that the plan was chosen by, over the dense latency that it was made for.
     `output` is the name of the written file in the sweep's folder, None where none was.
-    `accuracy` is that of the written file, or its agreement with the dense model where there are
-    pictures without labels; None without either. `fidelity` has all that is known of the loss, and
+    `accuracy` is what the verdict says to be left, in percent, as `measure` of the dense point
+    names it: accuracy, or agreement with the dense model where there are no labels; None where
+    nothing is known, or only by another measure. `fidelity` has all that is known of the loss, and
     `verdict` says it in one line.
     """
 
@@ -45,14 +46,16 @@ class SweepPoint:
 
     @classmethod
     def from_result(
-        cls, method: str, budget: str, result: OptimizeResult, output: str
+        cls, method: str, budget: str, result: OptimizeResult, output: str, measure: str
     ) -> SweepPoint:
-        """The row of a finished `optimize` run that wrote, if anything, `output`."""
+        """The row of a finished `optimize` run that wrote, if anything, `output`.
+
+        What is left of it is compared with the dense model by `measure`.
+        """
         assert result.status != "dry run"
-        stages = result.accuracy.stages if result.accuracy is not None else {}
-        accuracy = [*stages.values()][-1] if stages else None
-        if accuracy is None and result.fidelity is not None:
-            accuracy = result.fidelity.quality
+        fidelity = result.fidelity
+        comparable = fidelity is not None and fidelity.measured_by == measure
+        accuracy = fidelity.quality if fidelity is not None and comparable else None
         return cls(
             method=method,
             budget=budget,
@@ -66,7 +69,7 @@ class SweepPoint:
             accuracy=accuracy,
             mac_ratio=result.mac_ratio,
             seconds=result.seconds,
-            fidelity=result.fidelity,
+            fidelity=fidelity,
             verdict=result.verdict or None,
         )
 
@@ -89,7 +92,7 @@ class SweepPoint:
 
     @property
     def position(self) -> tuple[float, float] | None:
-        """Latency (a share) and accuracy, where the point has both."""
+        """Latency (a share) and what is left (%), where the point has both."""
         if self.latency is None or self.accuracy is None:
             return None
         return self.latency, self.accuracy
@@ -118,7 +121,8 @@ class SweepPoint:
 class DensePoint:
     """The model as it was given: its latency on `machine`, and its accuracy where it has one.
 
-    `measure` says what `accuracy` is, as `Accuracy.measure` does, on `samples` test samples.
+    `measure` says what `accuracy` (%) is, by the verdict, on `samples` samples: with labels it is
+    accuracy, else agreement with itself or what the verdict has in its place, and 100.
     """
 
     timing: Timing
@@ -140,23 +144,31 @@ class SweepResult:
     points: tuple[SweepPoint, ...]
     settings: Mapping[str, object] = field(default_factory=dict)
 
-    def on_front(self, point: SweepPoint) -> bool | None:
+    def on_frontier(self, point: SweepPoint) -> bool | None:
         """Whether no other point, nor the dense model, is as good in both and better in one.
 
-        By measured latency and accuracy; None for a point that lacks either.
+        By measured latency and what is left; None for a point that lacks either.
         """
-        mine = point.position
-        if mine is None:
-            return None
-        others = [other.position for other in self.points if other.position is not None]
+        return None if point.position is None else point.position in self.frontier
+
+    @property
+    def frontier(self) -> tuple[tuple[float, float], ...]:
+        """Latency (a share) and what is left (%) of all that nothing beats in both, by latency.
+
+        Points of any method, and the dense model.
+        """
+        found = {point.position for point in self.points if point.position is not None}
         if self.dense.accuracy is not None:
-            others.append((1.0, self.dense.accuracy))
-        return not any(_dominates(other, mine) for other in others)
+            found.add((1.0, self.dense.accuracy))
+        return tuple(
+            sorted(mine for mine in found if not any(_dominates(other, mine) for other in found))
+        )
 
     @property
     def exit_status(self) -> int:
-        """0, or 1 when a budget was missed or cannot be reached, or too much was lost."""
-        return int(any(point.failed for point in self.points))
+        """0, or 1 where a budget is met by none of the methods, or with too much lost."""
+        met = {point.budget for point in self.points if not point.failed}
+        return int(any(point.budget not in met for point in self.points))
 
 
 def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -1,4 +1,4 @@
-"""The page of a sweep: the Pareto table, and accuracy against latency."""
+"""The page of a sweep: the Pareto table, and what is left against latency."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _told(point: SweepPoint) -> Markup:
 def _sections(result: SweepResult) -> Iterator[Section]:
     yield Section("Points", [_table(result)], "points")
     if any(point.position is not None for point in result.points):
-        yield Section("Accuracy against latency", [_chart(result)], "chart")
+        yield Section("What is left against latency", [_chart(result)], "chart")
     yield Section("Dense model", [timing_table([("dense", result.dense.timing)])], "dense")
     yield Section("Machine", [facts(machine_facts(result.dense.machine))], "machine")
     yield Section("Settings", [facts(settings_facts(result.settings))], "settings")
@@ -55,7 +55,10 @@ def _table(result: SweepResult) -> Markup:
         Column("speed-up", lambda value: f"{value:.2f}x"),
         Column(f"{measure} %", lambda value: f"{value:.2f}"),
         Column("MACs", percent),
-        Column("front", help="no other point, nor the dense model, is as fast and as accurate"),
+        Column(
+            "frontier",
+            help="no other point of any method, nor the dense model, is as fast with as much left",
+        ),
     ]
     dense = result.dense
     first = (
@@ -66,30 +69,33 @@ def _table(result: SweepResult) -> Markup:
 
 
 def _row(result: SweepResult, point: SweepPoint) -> tuple[object, ...]:
-    front = result.on_front(point)
+    frontier = result.on_frontier(point)
     return (
         *(point.method, point.budget, point.status),
         None if point.dense is None else point.dense.median,
         point.predicted_ms,
         None if point.measured is None else point.measured.median,
         *(point.share, point.speedup, point.accuracy, point.mac_ratio),
-        None if front is None else "yes" if front else "no",
+        None if frontier is None else "yes" if frontier else "no",
     )
 
 
 def _chart(result: SweepResult) -> Markup:
-    """Measured and estimated latencies as shares of the dense one beside them."""
+    """Latencies as shares of the dense one beside them: a series per method, one frontier."""
+    placed = [point for point in result.points if point.position is not None]
     series = []
-    for method in dict.fromkeys(point.method for point in result.points):
-        points = [p for p in result.points if p.method == method and p.position is not None]
-        budgets = [point.budget for point in points]
-        accuracies = [point.accuracy for point in points]
-        for name, shares in (
-            ("measured", [point.latency for point in points]),
-            ("estimated", [point.predicted_share for point in points]),
-        ):
-            x = [float("nan") if share is None else 100 * share for share in shares]
-            series.append(Series(f"{method}, {name}", x, accuracies, labels=budgets))
+    for method in dict.fromkeys(point.method for point in placed):
+        points = [point for point in placed if point.method == method]
+        series.append(
+            Series(
+                method,
+                [100 * p.latency for p in points if p.latency is not None],
+                [p.accuracy for p in points],
+                labels=[p.budget for p in points],
+            )
+        )
     if result.dense.accuracy is not None:
         series.append(Series("dense", [100.0], [result.dense.accuracy]))
+    along = [100 * latency for latency, _ in result.frontier]
+    series.append(Series("frontier", along, [left for _, left in result.frontier], "dashed"))
     return scatter_chart(series, "latency (% of dense)", f"{result.dense.measure} (%)")

@@ -1,4 +1,4 @@
-"""The plot of a sweep: accuracy against latency."""
+"""The plot of a sweep: what is left against latency."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 def plot_sweep(result: SweepResult, path: Path) -> None:
-    """Accuracy against latency: each method's points, measured and estimated, and the dense model.
+    """What is left against latency: each method's points, the dense model, and one frontier.
 
-    Latencies are shares of the dense one measured beside each; the upper axis has them in ms of
-    the dense model as it was measured first. A ring marks the Pareto front. `path` ends in .png
-    or .svg. Raises as `plot_history` does, and for a sweep whose points have no accuracy.
+    Latencies are shares of the dense one measured beside each, with the estimates beside them; the
+    upper axis has them in ms of the dense model as it was measured first. A line joins what no
+    other point beats in both, of any method. `path` ends in .png or .svg. Raises as `plot_history`
+    does, and for a sweep whose points have no accuracy.
     """
     methods: dict[str, list[tuple[float, float, SweepPoint]]] = {}
     for point in result.points:
@@ -33,10 +34,11 @@ def plot_sweep(result: SweepResult, path: Path) -> None:
     with figure_file(path, width=8, height=5) as figure:
         axes = figure.subplots()
         for index, (method, points) in enumerate(methods.items()):
-            _draw_method(axes, result, method, sorted(points, key=lambda x: x[0]), f"C{index}")
+            _draw_method(axes, method, points, f"C{index}")
         if result.dense.accuracy is not None:
             axes.plot(100, result.dense.accuracy, "k*", markersize=12, label="dense")
-        axes.plot([], "ko", markersize=12, fillstyle="none", label="on the Pareto front")
+        along, left = zip(*result.frontier, strict=True)
+        axes.plot([100 * x for x in along], left, "k--", linewidth=1, label="frontier")
         scale = result.dense.timing.median / 100
         upper = axes.secondary_xaxis(
             "top", functions=(lambda x: np.asarray(x) * scale, lambda x: np.asarray(x) / scale)
@@ -52,14 +54,13 @@ def plot_sweep(result: SweepResult, path: Path) -> None:
 
 def _draw_method(
     axes: Axes,
-    result: SweepResult,
     method: str,
     points: Sequence[tuple[float, float, SweepPoint]],
     colour: str,
 ) -> None:
-    """The points of one method (latency in %, accuracy in %) by latency, joined by a line."""
+    """The points of one method: latency and what is left, in %."""
     latencies, accuracies = [x for x, _, _ in points], [y for _, y, _ in points]
-    axes.plot(latencies, accuracies, "o-", color=colour, label=f"{method}, measured")
+    axes.plot(latencies, accuracies, "o", color=colour, label=f"{method}, measured")
     estimates = [
         (100 * point.predicted_share, y)
         for _, y, point in points
@@ -68,5 +69,3 @@ def _draw_method(
     axes.plot(*zip(*estimates, strict=True), "x", color=colour, label=f"{method}, estimated")
     for x, y, point in points:
         axes.annotate(point.budget, (x, y), xytext=(6, -12), textcoords="offset points")
-        if result.on_front(point):
-            axes.plot(x, y, "o", color=colour, markersize=12, fillstyle="none")

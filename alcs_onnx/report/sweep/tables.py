@@ -18,7 +18,7 @@ def print_sweep(result: SweepResult, folder: Path | None = None) -> None:
     table = new_table(
         f"Sweep of {result.model}",
         *("method", ">budget", "status", ">dense ms", ">predicted ms", ">measured ms"),
-        *(">of budget %", ">speed-up", f">{measure} %", ">MACs %", "front"),
+        *(">of budget %", ">speed-up", f">{measure} %", ">MACs %", "frontier"),
         optional=("MACs %", "dense ms", "predicted ms", "of budget %"),
     )
     dense = result.dense
@@ -30,8 +30,8 @@ def print_sweep(result: SweepResult, folder: Path | None = None) -> None:
         table.add_row(*_cells(result, point))
     out.print(table)
     say(
-        "dense ms: measured beside the point, in turns | front: no other point, nor the dense "
-        "model, is both as fast and as accurate",
+        "dense ms: measured beside the point, in turns | frontier: no other point of any method, "
+        "nor the dense model, is as fast with as much left",
     )
     say(describe_machine(dense.machine))
     if folder is not None:
@@ -46,7 +46,7 @@ def _cells(result: SweepResult, point: SweepPoint) -> list[str]:
     medians = [
         None if timing is None else timing.median for timing in (point.dense, point.measured)
     ]
-    front = result.on_front(point)
+    frontier = result.on_frontier(point)
     return [
         point.method,
         point.budget,
@@ -58,7 +58,7 @@ def _cells(result: SweepResult, point: SweepPoint) -> list[str]:
         "-" if point.speedup is None else f"{point.speedup:.2f}x",
         _number(point.accuracy, 2),
         _number(None if point.mac_ratio is None else 100 * point.mac_ratio, 1),
-        "-" if front is None else "yes" if front else "no",
+        "-" if frontier is None else "yes" if frontier else "no",
     ]
 
 

@@ -145,7 +145,7 @@ def test_sweep(
     folder = tmp_path / "runs"
     command = ["sweep", files[0], "--budgets", "60%", "--methods", "int8,simd", *QUICK]
     command += ["-o", str(folder), "--calibration", unlabelled, "--max-loss", "10", "--report"]
-    assert main(command) == 1
+    assert main(command) == 0  # by one of the methods
     int8, simd = capsys.readouterr().out.splitlines()[-2:]
     assert int8.startswith("int8 at 60%: agrees with the dense model on")
     assert int8.endswith("within the 10 % that may be lost")

@@ -20,8 +20,10 @@ from alcs_onnx.data import (
     PictureOptions,
     Pictures,
     Preprocess,
+    load_data,
     load_pictures,
     runtime_batches,
+    training_pictures,
 )
 from alcs_onnx.errors import AlcsError, DataError
 from alcs_onnx.graph import Model, load_model, loadable
@@ -159,6 +161,9 @@ def arrays(): return [X[:16], X[16:]]
 def once(): return (x for x, y in Loader())
 def endless():
     while True: yield X[:8]
+class Endless:
+    def __iter__(self): return endless()
+def for_ever(): return Endless(), None
 def float_targets(): return [(X, X[:, 0])]
 def ragged(): return [(X, [[1]] * 39 + [[1, 2]])]
 def bad_label(): return X, Y + 2
@@ -514,3 +519,29 @@ def test_settings_that_are_refused(model: Model, tmp_path: Path) -> None:
         load_pictures("nowhere", model)
     with pytest.raises(DataError, match="data gives only input 'x': give the values of input"):
         load_pictures(spec, two_inputs(tmp_path, "N"))
+
+
+# --- those of training data
+
+
+def test_of_training_images_each_class_has_its_share(model: Model, tmp_path: Path) -> None:
+    labels = np.repeat([0, 1, 2, 3], 150)
+    x = np.random.default_rng(0).random((600, 8, 8, 3), dtype=np.float32)
+    data = load_data(write_npz(tmp_path, x_train=x, y_train=labels, x_test=x[:8]), model)
+    inputs, targets = everything(training_pictures(data.train, seed=0))
+    assert targets is not None
+    assert np.bincount(targets).tolist() == [DEFAULT_SAMPLES // 8] * 4
+    assert len(np.unique(inputs, axis=0)) == len(inputs) == DEFAULT_SAMPLES // 2
+    again, other = (everything(training_pictures(data.train, seed=seed))[0] for seed in (0, 1))
+    np.testing.assert_array_equal(inputs, again)
+    assert not np.array_equal(inputs, other)
+
+
+def test_of_a_loader_the_first_batches_are_enough(module: str, model: Model) -> None:
+    """One that never ends is read until it is enough, and as often as it is asked."""
+    data = load_data(f"{module}:for_ever", model)
+    pictures = training_pictures(data.train, seed=0)
+    assert not pictures.labelled
+    assert pictures.batch_count(8, training=False) is None
+    for _ in range(2):
+        assert len(everything(pictures)[0]) == DEFAULT_SAMPLES // 2

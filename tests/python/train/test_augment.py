@@ -56,6 +56,9 @@ def test_training_passes_repeat_with_their_seed(tmp_path: Path) -> None:
     )
     assert np.array_equal(plain, changed)
     assert train.labelled
+    few = train.subset(np.array([5, 3]))  # type: ignore[attr-defined]
+    assert len(few) == 2
+    np.testing.assert_array_equal(few.labels, data.train.labels[[5, 3]])  # type: ignore[attr-defined]
     assert train.batch_count(8, training=True) == data.train.batch_count(8, training=True)
 
 

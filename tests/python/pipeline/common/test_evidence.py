@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graph_helpers import conv_weight, model, op, store
 from pickers import EXCHANGED, SAME, picker, pictures
 from reporters import Recorder
 
@@ -108,6 +109,22 @@ def test_a_wrong_preprocessing_is_warned_of(tmp_path: Path) -> None:
     assert warnings["imagenet"] == []
 
 
+def test_grey_pictures_are_read_in_no_way_that_is_for_coloured_ones(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    nodes = [
+        op("Conv", "x w", "c", "conv"),
+        op("GlobalAveragePool", "c", "p", "pool"),
+        op("Flatten", "p", "y", "flatten"),
+    ]
+    weights = {"w": conv_weight(rng, 3, 1, 3, 3)}
+    subject = opened(store(model(nodes, weights, ("N", 1, 8, 8)), tmp_path))
+    pixels = rng.integers(0, 256, (24, 8, 8, 1)).astype(np.uint8)
+    np.savez(tmp_path / "grey.npz", x_train=pixels)
+    evidence = gather(subject, Judging(pictures=str(tmp_path / "grey.npz")), None, Recorder())
+    assert evidence.behaviour is not None
+    assert evidence.behaviour.samples == 12
+
+
 def test_a_score_of_the_users(
     subject: Subject, other: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +208,8 @@ def test_data_without_test_samples_judges_nothing(
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    assert of_data("untested", tmp_path, subject, Judging()).judge.judge(other).random
+    evidence = of_data("untested", tmp_path, subject, Judging())
+    assert evidence.judge.judge(other).random
+    assert evidence.fit is not None  # int8 can be calibrated all the same
     with pytest.raises(AlcsError, match="--max-loss needs"):
         of_data("untested", tmp_path, subject, Judging(max_loss=5))

@@ -16,7 +16,7 @@ from reporters import Recorder
 from small_models import undecided_net
 from told_times import told
 
-from alcs_onnx import Measuring, optimize
+from alcs_onnx import Measuring, Training, optimize
 from alcs_onnx.cli import main
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.pipeline.common.evidence import Judging
@@ -202,6 +202,7 @@ def test_it_is_the_default_where_there_are_pictures() -> None:
     )
     assert request.way == AUTO
     assert replace(request, judging=Judging()).way == "simd"
+    assert replace(request, judging=Judging(), training=Training("d")).way == AUTO
     assert replace(request, precision="int8").way == "int8"
     assert replace(request, plan=Path("plan.json")).way == "simd"
     assert replace(request, table=Path("table.json")).way == "simd"

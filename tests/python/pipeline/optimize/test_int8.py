@@ -83,7 +83,11 @@ def priced(measured: Int8Pruning) -> Int8Pruning:
         for x in measured.costs.tensors
     )
     costs = PrecisionCosts(nodes, tensors)
-    return replace(measured, search=searched(costs, frozenset(), costs.quantizable))
+    return replace(
+        measured,
+        search=searched(costs, frozenset(), costs.quantizable),
+        layer_losses=replace(measured.layer_losses, layers=LAYERS),
+    )
 
 
 def searched(costs: PrecisionCosts, *chosen: frozenset[str]) -> PrecisionSearch:
@@ -149,8 +153,8 @@ def test_layers_share_what_they_lose_where_there_is_no_time_for_each(
     priced: Int8Pruning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     each = priced.losses
-    monkeypatch.setattr("alcs_onnx.pipeline.optimize.int8._SENSITIVITY_SECONDS", 1e-3)
-    shared = replace(priced).losses
+    monkeypatch.setattr("alcs_onnx.pipeline.optimize.layer_losses._SECONDS", 1e-3)
+    shared = replace(priced.layer_losses).by_layer
     assert list(shared) == list(LAYERS)
     first, *others = LAYERS
     assert shared[first] == each[first]

@@ -6,39 +6,22 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plans import a_third_less
+from reporters import StopIn, StoppedError
 from small_models import labelled_images, residual_net
 
 from alcs_onnx import Measuring, Training, optimize
 from alcs_onnx.graph import load_model
 from alcs_onnx.pipeline.optimize import OptimizeResult
 from alcs_onnx.pipeline.optimize.plan_file import Calibration, SavedPlan, load_plan, save_plan
-from alcs_onnx.reporter import SILENT, Reporter, Silent
+from alcs_onnx.reporter import SILENT, Reporter
 
 pytest.importorskip("torch")
 
 CONFIG = {"admm_epochs": 2, "finetune_epochs": 3, "batch_size": 16, "threads": 1}
-
-
-class StoppedError(Exception):
-    pass
-
-
-class StopIn(Silent):
-    """A reporter that ends the run, as a kill would, in the second batch of an epoch."""
-
-    def __init__(self, title: str) -> None:
-        self.title, self.here, self.batches = title, False, 0
-
-    def start(self, title: str, total: int | None, left: int = 0) -> None:
-        self.here, self.batches = title.startswith(self.title), 0
-
-    def advance(self, loss: float) -> None:
-        self.batches += 1
-        if self.here and self.batches == 2:
-            raise StoppedError
 
 
 pytestmark = pytest.mark.usefixtures("few_samples")
@@ -99,11 +82,12 @@ def test_a_run_that_begins_anew_forgets_the_plans(network: Path, tmp_path: Path)
     data = labelled_images(tmp_path / "data.npz", size=24, count=64)
     training = Training(str(data), config=CONFIG, checkpoint=tmp_path / "run")
     how = Measuring(warmup=2, iterations=10)
-    optimize(network, "70%", tmp_path / "a.onnx", measuring=how, training=training)
+    simd: dict[str, Any] = {"method": "simd", "measuring": how}
+    optimize(network, "70%", tmp_path / "a.onnx", training=training, **simd)
     with pytest.raises(StoppedError):
         optimize(
             *(network, "90%", tmp_path / "b.onnx"),
-            measuring=how, training=training, reporter=StopIn("admm 1"),
+            training=training, reporter=StopIn("admm 1"), **simd,
         )  # fmt: skip
     # The plan of fine-tuning was for the other budget.
     assert not (tmp_path / "run" / "finetune_plan.json").exists()

@@ -1,0 +1,76 @@
+"""A method that was begun, to its end: ALCS Algorithm 2 from its second line on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import loadable, save_model
+from alcs_onnx.pipeline.common.training import TrainingRecord
+from alcs_onnx.pipeline.optimize.begun import Begun
+from alcs_onnx.pipeline.optimize.measured import measure_finally
+from alcs_onnx.pipeline.optimize.method import Rewritten
+from alcs_onnx.pipeline.optimize.methods import removes
+from alcs_onnx.pipeline.optimize.outcome import Final, summary, unchanged
+from alcs_onnx.pipeline.optimize.request import OptimizeRequest
+from alcs_onnx.pipeline.optimize.result import OptimizeResult
+from alcs_onnx.pipeline.optimize.search import choose_again, save_choice
+
+
+def finish(begun: Begun) -> OptimizeResult:
+    """Train what is left where there is data, write it and measure it: lines 2 to 8."""
+    run, choice = begun.run, begun.choice
+    request, reporter = run.request, run.reporter
+    if choice is None:
+        return unchanged(run, begun.pruning, begun.reachable_ms)
+
+    made = begun.one_shot
+    network = choice.pruning.pruned(run, choice.plan) if made is None else made.network
+    record = TrainingRecord()
+    if run.trainer is not None:
+        record = record.evaluated("dense", run.trainer.evaluate(run.workload.model))
+    if run.trainer is not None and removes(begun.method):
+        record = record.evaluated("one-shot", run.trainer.evaluate(network.pruned))
+    if run.trainer is not None and run.trains and removes(begun.method):
+        weights = None
+        projection = choice.pruning.projection(choice.loop)
+        if projection is not None and not choice.given and run.trainer.config.admm_epochs:
+            found = run.trainer.admm(network, projection, request.budget.text)  # lines 2-6
+            weights = found.weights
+            record = record.trained(found.history)
+            record = record.evaluated("ADMM", run.trainer.evaluate(network.model, weights))
+            kept, trained = projection.plan(found.keep), network.by_layer(weights)
+            choice = choose_again(run, choice, kept, trained)  # line 7: W = U
+            network = choice.pruning.pruned(run, choice.plan)
+        tuned = run.trainer.finetune(network, weights, request.budget.text)  # line 8
+        record = record.trained(tuned.history)
+        record = record.evaluated("fine-tuned", run.trainer.evaluate(network.model, tuned.weights))
+        network = replace(network, pruned=network.model.with_initializers(tuned.weights))
+        made = None
+
+    rewritten = made.rewritten if made else choice.pruning.rewrite(run, network, choice.plan)
+    _require_equal(request, rewritten)
+    save_choice(run, choice)
+    if run.trainer is None and removes(begun.method) and request.output is not None:
+        reporter.note("no data: weights are removed but none is trained; expect a loss of accuracy")
+    # Written before it is measured: whatever happens to the measurement, training is not lost.
+    if request.output is not None:
+        save_model(rewritten.model, request.output, reporter)
+    written = loadable(rewritten.model)
+    fidelity = made.fidelity if made else run.evidence.judge.judge(written)
+    if request.output is not None and run.trainer is not None:
+        model, data = rewritten.model, run.trainer.data
+        record = record.deployed(run.evidence.test_accuracy(model, data, fidelity))
+    measured = measure_finally(run.workload, written, request.budget)
+    final = Final(rewritten, written, fidelity, measured)
+    return summary(run, choice, final, record, begun.reachable_ms)
+
+
+def _require_equal(request: OptimizeRequest, rewritten: Rewritten) -> None:
+    """Raise `AlcsError` when the model does not compute what it should."""
+    check = rewritten.check
+    if not check.passed:
+        raise AlcsError(
+            f"{request.model}: the rewritten model differs from the original with the same weights "
+            f"removed by {check.difference}; nothing was written"
+        )
