@@ -107,6 +107,11 @@ class LoopState:
         """A loop that begins where this one ended, with what it has learnt and nothing measured."""
         return LoopState(target=self.target, correction=self.correction)
 
+    def lowered(self, measured: float) -> LoopState:
+        """The same for a plan that was accepted and measures this fraction of the budget later."""
+        above = measured / TARGET_FRACTION
+        return LoopState(target=self.target / above, correction=self.correction * above)
+
     @classmethod
     def corrected(cls, correction: float) -> LoopState:
         """A loop that begins with what another one has learnt."""

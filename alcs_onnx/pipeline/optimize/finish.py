@@ -14,11 +14,19 @@ from alcs_onnx.pipeline.optimize.methods import removes
 from alcs_onnx.pipeline.optimize.outcome import Final, summary, unchanged
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
-from alcs_onnx.pipeline.optimize.search import choose_again, save_choice
+from alcs_onnx.pipeline.optimize.search import choose_again, choose_less, save_choice
+
+#: Times that a plan is taken back which measures above the budget when all is done, where nothing
+#: is trained.
+_TAKEN_BACK = 2
 
 
-def finish(begun: Begun) -> OptimizeResult:
-    """Train what is left where there is data, write it and measure it: lines 2 to 8."""
+def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
+    """Train what is left where there is data, write it and measure it: lines 2 to 8.
+
+    What was accepted by one measurement may be above the budget by another. Where nothing was
+    trained a smaller plan takes its place then, `left` times at the most.
+    """
     run, choice = begun.run, begun.choice
     request, reporter = run.request, run.reporter
     if choice is None:
@@ -62,6 +70,10 @@ def finish(begun: Begun) -> OptimizeResult:
         model, data = rewritten.model, run.trainer.data
         record = record.deployed(run.evidence.test_accuracy(model, data, fidelity))
     measured = measure_finally(run.workload, written, request.budget)
+    if left and not measured.met and not (run.trains and removes(begun.method)):
+        less = choose_less(run, choice, measured)
+        if less is not None:
+            return finish(replace(begun, choice=less, one_shot=None), left - 1)
     final = Final(rewritten, written, fidelity, measured)
     return summary(run, choice, final, record, begun.reachable_ms)
 

@@ -68,6 +68,20 @@ def choose_again(
     return _kept(run, FINETUNE, found)
 
 
+def choose_less(run: Run, choice: Choice[Plan], measured: Measured) -> Choice[Plan] | None:
+    """A plan in place of one that was accepted and measures above the budget after all.
+
+    None where there is none that is smaller, or none that meets the budget.
+    """
+    if choice.given or choice.pruning.is_smallest(choice.plan):
+        return None
+    run.reporter.note(f"what was made measures {measured.told}: a smaller plan in its place")
+    found, again = meet(run, choice.pruning, start=choice.loop.lowered(measured.fraction))
+    if not again.met or _fingerprint(found.plan) == _fingerprint(choice.plan):
+        return None
+    return _kept(run, FIRST, found)
+
+
 def save_choice(run: Run, choice: Choice[Plan]) -> None:
     """Write the plan where the run was asked to."""
     if run.request.save_plan_to is not None:
@@ -163,7 +177,7 @@ def meet(
     while state.end is None:
         plan = first or pruning.plan(state.target, weights, finer=state.finer)
         first = None
-        fingerprint = b"".join(mask.tobytes() for mask in plan.keep.values())
+        fingerprint = _fingerprint(plan)
         if fingerprint in tried and not state.repeats:
             state = step(state, None)
             continue
@@ -182,10 +196,20 @@ def meet(
         )
         state = step(state, attempt)
     best, found = measured[state.best]
+    if state.end == "exhausted" and not found.met:
+        smallest = pruning.plan(0.0, weights)
+        if _fingerprint(smallest) not in tried:  # what was asked for was never as little as that
+            best, found = smallest, _measured(run, pruning, smallest)
+            run.reporter.note(f"the smallest plan measures {found.told}")
     corrected = replace(best, predicted_ms=best.predicted_ms * state.correction)
     # A fraction of the dense latency is one of the table's, a latency one of this machine now.
     dense = pruning.dense if run.request.budget.relative else found.dense
     return Choice(pruning, corrected, state, dense.median), found
+
+
+def _fingerprint(plan: Plan) -> bytes:
+    """What tells plans apart."""
+    return b"".join(mask.tobytes() for mask in plan.keep.values())
 
 
 def _keeps_all(plan: Plan) -> bool:

@@ -26,10 +26,12 @@ from alcs_onnx.pipeline.common.judge import judge_few
 from alcs_onnx.pipeline.common.precision import PrecisionCandidate, PrecisionSearch
 from alcs_onnx.pipeline.optimize import OptimizeRequest
 from alcs_onnx.pipeline.optimize.int8 import Int8Pruning, open_int8
+from alcs_onnx.pipeline.optimize.measured import Measured
 from alcs_onnx.pipeline.optimize.plan_file import load_plan, save_plan
 from alcs_onnx.pipeline.optimize.run import Run, open_run
+from alcs_onnx.pipeline.optimize.search import meet
 from alcs_onnx.quantization import Ranges
-from alcs_onnx.types import Budget, Timing
+from alcs_onnx.types import Budget, PrecisionPlan, Timing
 
 QUICK = Measuring(warmup=1, iterations=3)
 FLAGS = ["--warmup", "1", "--iterations", "3"]
@@ -243,6 +245,25 @@ def test_where_no_node_can_be_int8(priced: Int8Pruning) -> None:
     none = replace(priced, search=searched(costs, frozenset()), quantizable=unseen)
     assert none.obstacle.startswith("no node can be int8 (")
     assert "not finite on the pictures" in none.obstacle
+
+
+def test_the_smallest_plan_is_measured_before_a_budget_is_given_up(
+    run: Run, priced: Int8Pruning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine where all plans but the fastest take much more than was estimated."""
+
+    def told(run: Run, pruning: Int8Pruning, plan: PrecisionPlan) -> Measured:
+        share = 0.9 if plan.int8 == pruning.fastest else 1.2
+        dense, sparse = (Timing.from_samples([ms]) for ms in (10.0, 7 * share))
+        return Measured(dense, sparse, budget_ms=7.0)
+
+    monkeypatch.setattr("alcs_onnx.pipeline.optimize.search._measured", told)
+    monkeypatch.setattr("alcs_onnx.solve.closed_loop.MAX_ATTEMPTS", 2)
+    choice, measured = meet(run, priced)
+    assert len(choice.loop.attempts) == 2
+    assert not any(attempt.met for attempt in choice.loop.attempts)
+    assert choice.plan.int8 == priced.fastest
+    assert measured.fraction == pytest.approx(0.9)
 
 
 def test_a_budget_that_int8_does_not_reach_is_one_line(
