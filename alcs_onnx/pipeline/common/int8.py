@@ -47,6 +47,8 @@ _CALIBRATED_BY = 128
 _CORRECTED_BY = 64
 #: Pictures by which it is decided what is written, at most.
 _DECIDED_BY = 256
+#: Losses (percent) that so many pictures do not tell apart: the relative error does.
+_SAME_LOSS = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +129,9 @@ class Quantizable:
                 found[name] = quantize(source, ranges, tensors)
                 judged = judge.judge(found[name].model, library=False)
                 losses[name] = (judged.loss, judged.relative_error)
-        chosen = min(losses, key=lambda name: losses[name])
+        least = min(loss for loss, _ in losses.values())
+        same = [name for name, (loss, _) in losses.items() if loss <= least + _SAME_LOSS]
+        chosen = min(same, key=lambda name: losses[name][1])
         told = ", ".join(f"{name} {loss:.2g} %" for name, (loss, _) in losses.items())
         reporter.note(f"int8 by {chosen}, by what is lost: {told}")
         return chosen, found[chosen]
