@@ -26,6 +26,7 @@ from alcs_onnx.pipeline.optimize.methods import (
     PRECISIONS,
     has_group_size,
     has_precision,
+    removes,
     scores_groups,
     structure_of,
 )
@@ -105,7 +106,8 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive_float,
         default=None,
         metavar="MINUTES",
-        help="how long --method auto may go on trying methods (default 5)",
+        help="how long --method auto goes on trying others once one method reaches the budget "
+        "(default 5)",
     )
     add_groups(parser)
     parser.add_argument(
@@ -254,6 +256,9 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
     if not any(map(structure_of, methods)):
         admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]
+    if not any(map(removes, methods)):
+        unheeded += ["--fully-connected"] * options.fully_connected
+        unheeded += training.flags_given(options)
     if unheeded:
         raise AlcsError(f"{unheeded[0]} has no effect with --method {', '.join(methods)}")
     if options.score is not None and any(map(scores_groups, methods)):

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from alcs_onnx.cli import arguments, judging, optimize, training
-from alcs_onnx.pipeline.optimize.methods import METHODS, default_methods
+from alcs_onnx.pipeline.optimize.methods import AUTO, CANDIDATES, METHODS, default_methods
 
 NOT_REACHED = (
     "a budget is met by no method: out of reach, measured above it, or with more lost than may be"
@@ -39,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=None,
         metavar="METHOD",
-        help=f"what is removed: {METHODS.help} (default with --calibration or --data "
+        help=f"what is removed: {METHODS.help}; or auto, the one of several that loses least "
+        f"(default with --calibration or --data "
         f"{', '.join(default_methods(judged=True))}, without "
         f"{', '.join(default_methods(judged=False))})",
     )
@@ -80,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
     methods = _methods(options)
     judged = options.calibration is not None or options.data is not None
-    settings = optimize.settings(options, methods or default_methods(judged=judged))
+    settings = optimize.settings(options, _heeding(methods or default_methods(judged=judged)))
     request = SweepRequest(
         model=options.model,
         budgets=parse_budgets(options.budgets),
@@ -102,6 +104,15 @@ def run(options: argparse.Namespace) -> int:
         write_page(options.output / "REPORT.html", sweep_page(result))
     print_sweep(result, options.output)
     return result.exit_status
+
+
+def _heeding(methods: Sequence[str]) -> Sequence[str]:
+    """The methods that flags are for: in place of "auto" those that it tries."""
+    for method in methods:
+        if method != AUTO:
+            METHODS.check(method)
+    tried = (CANDIDATES if method == AUTO else (method,) for method in methods)
+    return list(dict.fromkeys(name for names in tried for name in names))
 
 
 def _methods(options: argparse.Namespace) -> tuple[str, ...] | None:

@@ -163,6 +163,13 @@ def _layer_value(text: str) -> tuple[str, float]:
     return layer, arguments.positive_float(value)
 
 
+def flags_given(options: argparse.Namespace) -> list[str]:
+    """The flags of `add_training` that are there."""
+    flags = {field: flag for flag, (field, _, _) in _TRAINING.items()}
+    flags |= {"rho_layers": "--rho-layers", "bfloat16": "--bfloat16"}
+    return [flag for field, flag in flags.items() if hasattr(options, destination(field))]
+
+
 def requested(options: argparse.Namespace) -> Training | None:
     """The training that was asked for, with its checkpoints; None without data.
 
@@ -195,10 +202,8 @@ def schedule(options: argparse.Namespace) -> Training | None:
         if hasattr(options, destination(field))
     }
     if options.data is None:
-        flags = [flag for flag, (field, _, _) in _TRAINING.items() if field in given]
-        flags += [f"--{name.replace('_', '-')}" for name in fields[-2:] if name in given]
-        if flags:
-            raise AlcsError(_NEEDS_DATA.format(flags[0]))
+        if given:
+            raise AlcsError(_NEEDS_DATA.format(flags_given(options)[0]))
         return None
     if "rho_layers" in given:
         given["rho_layers"] = dict(given["rho_layers"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def training_pictures(samples: Samples, seed: int) -> Samples:
     """As many of the training `samples` as pictures are fitted on where there are such.
 
     Those are chosen by the seed, evenly of each class; of a loader of the user's, whose order is
-    its own, the first ones. Training's random changes are not made.
+    its own, the first ones. Changes of `--augment` are not made.
     """
     wanted = DEFAULT_SAMPLES // 2
     if not isinstance(samples, IndexedSamples):
@@ -80,10 +80,15 @@ def training_pictures(samples: Samples, seed: int) -> Samples:
 
 @dataclass(frozen=True, eq=False)
 class _First:
-    """The first `wanted` of `samples`, or a few more: the last batch is whole."""
+    """The first `wanted` of `samples`, or a few more: the last batch is whole.
+
+    They are kept: a loader with a generator of its own gives others in another pass, and what two
+    models make of the same ones is to be compared.
+    """
 
     samples: Samples
     wanted: int
+    kept: list[Batch] = field(default_factory=list)
 
     @property
     def labelled(self) -> bool:
@@ -94,13 +99,15 @@ class _First:
         """Not known: batches may be of other sizes than `batch_size`."""
 
     def batches(self, batch_size: int, *, training: bool, seed: int = 0) -> Iterator[Batch]:
-        """One pass over as many."""
-        left = self.wanted
-        for batch in self.samples.batches(batch_size, training=training, seed=seed):
-            yield batch
-            left -= batch.size
-            if left <= 0:
-                return
+        """One pass over as many: the same batches each time."""
+        if not self.kept:
+            left = self.wanted
+            for batch in self.samples.batches(batch_size, training=False, seed=seed):
+                self.kept.append(batch)
+                left -= batch.size
+                if left <= 0:
+                    break
+        yield from self.kept
 
 
 def _constant(chosen: Chosen, source: str) -> tuple[str, ...]:

@@ -60,6 +60,7 @@ SETTINGS = (
     Setting(bias=True),
     Setting(equalize=True),
     Setting(bias=True, equalize=True),
+    *(Setting("extremes", n, b) for n in (64, 128) for b in (False, True)),
     *(Setting(c, 64, b) for c in ("percentile", "entropy") for b in (False, True)),
 )
 #: What ResNet-20 meets the test pictures with.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import log
+from math import isnan, log, nan
 
 import numpy as np
 
@@ -48,10 +48,11 @@ class Behaviour:
             f"{x.std:.3g})"
             for name, x in self.inputs.items()
         ]
-        if self.classes is not None and self.most is not None and self.entropy is not None:
+        entropy = nan if self.entropy is None else self.entropy
+        if self.classes is not None and self.most is not None and not isnan(entropy):
             told.append(
                 f"{self.predicted} of {self.classes} classes predicted, the commonest for "
-                f"{100 * self.most:.0f} %, entropy {100 * self.entropy:.0f} % of the largest"
+                f"{100 * self.most:.0f} %, entropy {100 * entropy:.0f} % of the largest"
             )
         if self.accuracy is not None:
             told.append(f"accuracy {100 * self.accuracy:.2f} %")

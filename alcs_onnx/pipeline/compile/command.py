@@ -11,7 +11,7 @@ from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports
 from alcs_onnx.pipeline.common.runnable import open_runnable, shapes_of
 from alcs_onnx.pipeline.common.verification import Check, check_against_original
 from alcs_onnx.pipeline.common.workload import Workload, open_workload
-from alcs_onnx.pipeline.compile.int8 import everything_int8, fastest
+from alcs_onnx.pipeline.compile.int8 import everything_int8, fastest, quickest
 from alcs_onnx.pipeline.compile.request import CompileRequest
 from alcs_onnx.pipeline.compile.result import CompileResult
 from alcs_onnx.reporter import SILENT, Reporter
@@ -90,6 +90,9 @@ def _in_int8(request: CompileRequest, workload: Workload, reporter: Reporter) ->
     quantizable = Quantizable.open(workload, evidence.fit, reporter)
     decide = everything_int8 if request.precision == "int8" else fastest
     decision = decide(quantizable, request.simd_group, reporter)
+    measured = decision.measured()
+    if request.precision == "auto":
+        decision, measured = quickest(decision, measured)
     check = decision.check(reporter)
     _require_passed(request, check)
     rewritten = decision.rewritten
@@ -105,7 +108,7 @@ def _in_int8(request: CompileRequest, workload: Workload, reporter: Reporter) ->
         fidelity,
         request.judging.max_loss,
         decision.unchanged,
-        decision.measured(),
+        measured,
     )
 
 

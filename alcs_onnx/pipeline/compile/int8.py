@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from alcs_onnx.errors import AlcsError
@@ -84,7 +84,9 @@ class Decision:
         """The file beside the one that was given, and beside what float32 alone comes to."""
         workload, everything = self.workload, self.forms.everything
         int8 = 0 if self.mixed is None else len(self.mixed.int8)
-        what = f"int8, else {self.form.what}" if int8 else self.form.what
+        what = self.form.what
+        if int8:
+            what = "int8" if self.form.is_original else f"int8, else {self.form.what}"
         files = {
             self.forms.original.what: (0, workload.original),
             everything.what: (0, loadable(everything.of(workload.model).model)),
@@ -102,6 +104,18 @@ class Decision:
         )
 
 
+def quickest(decision: Decision, found: MeasuredPrecision) -> tuple[Decision, MeasuredPrecision]:
+    """What measured quickest of all that was `found`, in place of `decision` if it is another."""
+    first = min(range(len(found.files)), key=lambda index: found.files[index].timing.median)
+    if first == found.written:
+        return decision, found
+    forms = (decision.forms.original, decision.forms.everything)
+    form = next(form for form in forms if form.what == found.files[first].what)
+    chosen = replace(decision, form=form, mixed=None)
+    reasons = grouped_reasons(chosen.reasons.values(), "node")
+    return chosen, replace(found, written=first, reasons=reasons)
+
+
 def everything_int8(
     quantizable: Quantizable, simd_group: int | None, reporter: Reporter
 ) -> Decision:
@@ -112,7 +126,7 @@ def everything_int8(
     if mixed is None:
         reasons = grouped_reasons(quantizable.reasons.values(), "node")
         raise AlcsError(f"no node can be int8 ({reasons})")
-    return Decision(quantizable, forms, forms.zeros, mixed, "it follows a node in float32")
+    return Decision(quantizable, forms, forms.zeros, mixed, "the quantizer left it")
 
 
 def fastest(quantizable: Quantizable, simd_group: int | None, reporter: Reporter) -> Decision:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.errors import AlcsError, BudgetError, DataError
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.optimize.begun import Begun, OneShot, begin, open_method
@@ -23,7 +23,7 @@ from alcs_onnx.pipeline.optimize.methods import (
 )
 from alcs_onnx.pipeline.optimize.result import TriedMethod
 from alcs_onnx.pipeline.optimize.run import Run, run_of_method
-from alcs_onnx.pipeline.optimize.worth import opened_loss, unopened_loss
+from alcs_onnx.pipeline.optimize.worth import APART, opened_loss, unopened_loss
 from alcs_onnx.serialized import Serialized
 
 
@@ -86,13 +86,14 @@ def compare_methods(run: Run) -> Compared:
 
     One whose loss is higher by an estimate that flatters it than what there is already is not
     (`worth`), and none after one that loses next to nothing or when the time of `search_minutes` is
-    over. Where
-    what is left is trained, what is removed without training says nothing: the first method that
-    removes something and reaches the budget is only planned then, and is the one to be trained.
-    Raises `BudgetError` where none reaches the budget.
+    over. Where what is left is trained, what is removed without training says nothing: the first
+    method that removes something and reaches the budget is only planned then, and is the one to be
+    trained. Raises `BudgetError` where none reaches the budget, `DataError` for pictures that the
+    model does not run on, and what is wrong with the first where none could be tried.
     """
     made: list[Made] = []
     rows: dict[str, TriedMethod] = {}
+    errors: list[AlcsError] = []
     trains: Begun | None = None
     ends = time.monotonic() + 60 * run.request.search_minutes
     opened: dict[str, Pruning[Any]] = dict(run.opened)
@@ -118,7 +119,10 @@ def compare_methods(run: Run) -> Compared:
                 trains = begun
                 continue
             made.append(_make(begun))
+        except DataError:
+            raise
         except AlcsError as error:
+            errors.append(error)
             outcome = "unreachable" if isinstance(error, BudgetError) else "not tried"
             rows[name] = TriedMethod(name, outcome, str(error))  # type: ignore[arg-type]
             run.reporter.note(f"{name}: {error}")
@@ -127,6 +131,8 @@ def compare_methods(run: Run) -> Compared:
     within = [x for x in made if x.measured.met]
     best = min(within, key=lambda x: (x.fidelity.loss, x.measured.fraction), default=None)
     if best is None and trains is None:
+        if errors and not made and not any(isinstance(x, BudgetError) for x in errors):
+            raise errors[0]
         rows |= {x.method: x.row(chosen=False) for x in made}
         told = "; ".join(f"{name}: {rows[name].why}" for name in names)
         raise BudgetError(f"no method reaches the budget of {run.request.budget.text} ({told})")
@@ -199,4 +205,4 @@ def _opened_not_worth_it(run: Run, pruning: Pruning[Any], made: Sequence[Made]) 
 def _loses_more(least: float, made: Sequence[Made]) -> str:
     """Why a method is not measured that loses `least` percent by an estimate; else empty."""
     best = min((x.fidelity.loss for x in made if x.measured.met), default=least)
-    return f"loses {least:.0f} % at the least, by an estimate" if least > best else ""
+    return f"loses about {least:.0f} %, by an estimate" if least > best + APART else ""

@@ -16,6 +16,7 @@ from alcs_onnx.data import Samples
 from alcs_onnx.errors import UnsupportedError
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.common.int8 import Quantizable
+from alcs_onnx.pipeline.common.mixed import Mixed
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.optimize.channels import ChannelPruning, open_channels
 from alcs_onnx.pipeline.optimize.int8 import open_int8
@@ -90,10 +91,13 @@ class ChannelInt8Pruning(ChannelPruning):
         whole = super().rewrite(run, network, plan)
         quantizable = self._quantizable(network.pruned, run.reporter)
         best = quantizable.best(self.nodes, run.reporter)
+        if not best.nodes:
+            raise UnsupportedError("no node is in int8 with the channels removed")
+        mixed = Mixed.of(quantizable, best)
         rows = tuple(
-            replace(row, op="Conv int8") if row.layer in self.nodes else row for row in whole.layers
+            replace(row, op="Conv int8") if row.layer in mixed.int8 else row for row in whole.layers
         )
-        return replace(whole, model=quantizable.as_model(best), layers=rows)
+        return replace(whole, model=mixed.model, layers=rows)
 
     def decided(self, plan: ChannelPlan | None) -> Decided:
         """The channels, and how many nodes are int8."""

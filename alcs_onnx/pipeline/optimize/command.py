@@ -21,7 +21,7 @@ def optimize(request: OptimizeRequest, reporter: Reporter = SILENT) -> OptimizeR
     """Make the model of `request` meet its budget, and write it.
 
     The problem is ALCS eq. 1, SP-LAMP eq. 4: the least loss whose latency is within the budget.
-    This is ALCS Algorithm 2, whose lines are named at the side. Wherever it projects onto the
+    This is ALCS Algorithm 2, whose lines `finish` names at the side. Wherever it projects onto the
     budget once and for all, the projection is closed over measurements here: plan, build, measure,
     correct, until what is planned measures within the budget.
 

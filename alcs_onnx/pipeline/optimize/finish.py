@@ -59,7 +59,8 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
     rewritten = made.rewritten if made else choice.pruning.rewrite(run, network, choice.plan)
     _require_equal(request, rewritten)
     save_choice(run, choice)
-    if run.trainer is None and removes(begun.method) and request.output is not None:
+    removed = removes(begun.method) and not choice.keeps_all
+    if run.trainer is None and removed and request.output is not None:
         reporter.note("no data: weights are removed but none is trained; expect a loss of accuracy")
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:

@@ -19,7 +19,7 @@ from alcs_onnx.serialized import StoredModel
 def finish_best(compared: Compared) -> OptimizeResult:
     """Write the candidate that loses least, after the training of the one that is to be trained.
 
-    Raises as that does, if there is no other.
+    Raises as the training does where there is no other candidate.
     """
     if compared.unchanged is not None:
         return finish(compared.unchanged)
@@ -30,8 +30,24 @@ def finish_best(compared: Compared) -> OptimizeResult:
 
 
 def _written(compared: Compared, best: Made, *more: TriedMethod) -> OptimizeResult:
-    """What needs no training is the best; `more` is what training came to."""
-    return replace(finish(best.begun), tried=compared.rows(*more, chosen=best.method))
+    """What needs no training is the best; `more` is what training came to.
+
+    Where that measures above the budget when all is done, and a smaller plan that takes its place
+    loses more than another method does, the other one is written.
+    """
+    within = (x for x in compared.made if x.measured.met and x is not best)
+    result, ended = finish(best.begun), []
+    for rival in sorted(within, key=lambda x: x.fidelity.loss):
+        missed = result.status == "missed"
+        if not missed and (not result.fidelity or result.fidelity.loss <= rival.fidelity.loss):
+            break
+        why = result.message if missed else "loses more"
+        ended.append(_row(result, "missed" if missed else "met", why, result.fidelity))
+        result, best = finish(rival.begun), rival
+    ended.append(_row(result, "chosen", "", result.fidelity))
+    final = {row.method: row for row in ended}
+    rows = compared.rows(*more, chosen=best.method)
+    return replace(result, tried=tuple(final.get(row.method, row) for row in rows))
 
 
 def _finish_trained(compared: Compared, begun: Begun) -> OptimizeResult:
@@ -71,9 +87,8 @@ def _comparable(run: Run, result: OptimizeResult) -> Fidelity:
 
 
 def _row(result: OptimizeResult, outcome: str, why: str, fidelity: Fidelity | None) -> TriedMethod:
-    """What the table says of what was trained."""
+    """What the table says of a result."""
     assert result.sparse is not None
-    assert result.output is not None
     return TriedMethod(
         str(result.settings["method"]),
         outcome,  # type: ignore[arg-type]
@@ -81,5 +96,5 @@ def _row(result: OptimizeResult, outcome: str, why: str, fidelity: Fidelity | No
         result.sparse.median,
         result.sparse.median / result.budget_ms,
         fidelity,
-        Path(result.output).stat().st_size,
+        None if result.output is None else Path(result.output).stat().st_size,
     )

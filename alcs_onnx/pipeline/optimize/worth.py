@@ -1,7 +1,7 @@
 """Whether a method is worth its measurements, where another reaches the budget already.
 
-A plan that an estimate flatters is judged on a few pictures: where that loses more than the other
-method does, what the method itself would come to does, too.
+A plan that an estimate flatters is judged on a few pictures: where that loses clearly more than the
+other method does, what the method itself would come to does, too.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from alcs_onnx.solve.closed_loop import TARGET_FRACTION
 _GENEROUS = 1.1
 #: Pictures that plans are judged by.
 _JUDGED_BY = 64
+#: Losses (percent) that are told apart by so few of the pictures, and by int8 as it is first made.
+APART = 5.0
 
 
 def unopened_loss(run: Run) -> float:
-    """What the method of `run` loses at the least (percent), before its table is measured.
+    """What the method of `run` would lose (percent), before its table is measured.
 
     For methods that remove groups of weights, as if each layer's time fell with its density; 0 for
     others.
@@ -40,7 +42,7 @@ def unopened_loss(run: Run) -> float:
 
 
 def opened_loss(run: Run, pruning: Pruning[Any]) -> float:
-    """What a method that removes something loses at the least (percent), by its own estimates."""
+    """What a method that removes something would lose (percent), by its own estimates."""
     if not removes(run.request.way):
         return 0.0
     return _loss(run, pruning.candidate(pruning.plan(_GENEROUS)))

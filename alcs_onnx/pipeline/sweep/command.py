@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -26,7 +27,7 @@ from alcs_onnx.pipeline.optimize.begun import begin, open_method
 from alcs_onnx.pipeline.optimize.command import optimize_run
 from alcs_onnx.pipeline.optimize.finish import finish
 from alcs_onnx.pipeline.optimize.method import Pruning
-from alcs_onnx.pipeline.optimize.methods import AUTO, CHANNEL_METHODS, part_of
+from alcs_onnx.pipeline.optimize.methods import AUTO, CHANNEL_METHODS, has_precision, part_of
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.pipeline.optimize.run import Run, open_run, run_of
@@ -108,6 +109,9 @@ def _make_point(
     can do nothing for this model or on this machine.
     """
     method, budget = request.way, request.budget.text
+    if method == AUTO and has_precision("int8", request.precision):
+        with suppress(UnsupportedError):
+            _opened(run_of(run, replace(request, method="int8"), opened), opened)
     own = replace(run_of(run, request, opened), began=time.monotonic())
     try:
         result = optimize_run(own) if method == AUTO else finish(begin(own, _opened(own, opened)))

@@ -16,7 +16,7 @@ from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.optimize import METHODS, ChannelOptions, OptimizeRequest
-from alcs_onnx.pipeline.optimize.methods import AUTO, default_methods
+from alcs_onnx.pipeline.optimize.methods import AUTO, default_methods, precision_of
 from alcs_onnx.solve import SOLVERS
 from alcs_onnx.types import Budget
 
@@ -60,6 +60,12 @@ class SweepRequest:
         for index, method in enumerate(self.ways):
             if method != AUTO:
                 METHODS.check(method)
+            calibrated = method == AUTO or precision_of(method) != "float32"
+            if calibrated and self.judging.pictures is None and self.training is None:
+                raise AlcsError(
+                    f"the method {method} needs pictures to calibrate with: --calibration PICTURES "
+                    "(labels are not needed) or --data"
+                )
             if method in self.ways[:index]:
                 raise AlcsError(f"the method {method} is there twice")
 

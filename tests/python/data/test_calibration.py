@@ -179,6 +179,13 @@ def crash():
     raise OSError("disk is gone")
 def same(): return np.ones((20, 3, 8, 8), "float32") * [[[[.1]], [[.2]], [[.3]]]]
 def only_test(): return {"train": None, "test": X}
+class Shuffled:
+    # In another order in each pass, by a generator of its own.
+    rng = np.random.default_rng(3)
+    def __iter__(self):
+        order = self.rng.permutation(40)
+        for i in range(0, 40, 8): yield X[order[i:i + 8]], Y[order[i:i + 8]]
+def shuffled(): return Shuffled(), None
 """
 
 
@@ -535,6 +542,16 @@ def test_of_training_images_each_class_has_its_share(model: Model, tmp_path: Pat
     again, other = (everything(training_pictures(data.train, seed=seed))[0] for seed in (0, 1))
     np.testing.assert_array_equal(inputs, again)
     assert not np.array_equal(inputs, other)
+
+
+def test_of_a_loader_every_pass_gives_the_same(module: str, model: Model) -> None:
+    """What two models make of them is compared, though the loader draws another order each time."""
+    data = load_data(f"{module}:shuffled", model)
+    first, second = (everything(data.train)[0] for _ in range(2))
+    assert not np.array_equal(first, second)
+    pictures = training_pictures(data.train, seed=0)
+    first, second = (everything(pictures)[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_of_a_loader_the_first_batches_are_enough(module: str, model: Model) -> None:

@@ -165,6 +165,22 @@ def test_a_sparse_layer_is_measured_as_one(
     assert result.check.passed
 
 
+def test_auto_never_writes_what_measures_slower(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was decided by parts, the quickest of the files that were measured is written."""
+    tell(monkeypatch, simd=0.9, int8=1.2)
+    decide(monkeypatch, "c", "c.relu")
+    out = tmp_path / "out.onnx"
+    result = compiled(*files, out, "auto")
+    assert result.precision is not None
+    assert result.precision.result.what == "all sparse"
+    assert result.precision.share == pytest.approx(0.9)
+    assert all(kind.startswith("SimdSparse") for kind in convs(out).values())
+    assert result.fidelity is not None
+    assert result.fidelity.loss == 0
+
+
 def test_the_whole_search_on_this_machine(files: tuple[Path, Path], tmp_path: Path) -> None:
     """Whatever is quicker here: the file runs, is what is told, and loses next to nothing."""
     out, recorder = tmp_path / "out.onnx", Recorder()

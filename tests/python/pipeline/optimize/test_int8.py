@@ -290,6 +290,8 @@ def test_a_budget_that_int8_does_not_reach_is_one_line(
         (["--method", "simd", "--precision", "int8"], "--method simd makes no int8 model"),
         (["--method", "int8", "--precision", "float32"], "--method int8 makes no float32 model"),
         (["--method", "int8", "--projection", "energy"], "--projection has no effect with"),
+        (["--method", "int8", "--fully-connected"], "--fully-connected has no effect with"),
+        (["--method", "int8", "--data", "d", "--lr", "0.1"], "--lr has no effect with --method"),
     ],
 )
 def test_what_is_missing_is_one_line(

@@ -24,7 +24,7 @@ from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.judge import judge_few
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.pipeline.optimize import ChannelOptions
+from alcs_onnx.pipeline.optimize import ChannelOptions, auto
 from alcs_onnx.pipeline.optimize.methods import CANDIDATES
 from alcs_onnx.pipeline.sweep import SweepRequest, SweepResult, parse_budgets
 
@@ -208,3 +208,49 @@ def test_what_is_swept_where_no_method_is_named(given: dict[str, Any], ways: tup
     budgets = parse_budgets(["50%"])
     request = SweepRequest(model=Path("m.onnx"), budgets=budgets, output=Path("o"), **given)
     assert request.ways == ways
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ("bogus", "method 'bogus' is not known: use "),
+        ("simd,int8", "the method int8 needs pictures to calibrate with: --calibration PICTURES"),
+        ("auto", "the method auto needs pictures to calibrate with: --calibration PICTURES"),
+    ],
+)
+def test_methods_that_there_are_not_are_one_line(
+    methods: str,
+    message: str,
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before anything is measured and the folder is there."""
+    output = tmp_path / "runs"
+    given = ["sweep", str(files[0]), "--budgets", "60%", "-o", str(output), "--methods", methods]
+    assert main(given) == 2
+    [line] = [x for x in capsys.readouterr().err.splitlines() if x.startswith("alcs-onnx: ")]
+    assert message in line
+    assert not output.exists()
+
+
+def test_auto_is_a_method_of_a_sweep(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And finds out once what does not depend on the budget."""
+    searched: list[object] = []
+    search = precision.search_precision
+
+    def counted(*given: Any) -> Any:
+        searched.append(given)
+        return search(*given)
+
+    tell(monkeypatch, int8=0.58)
+    monkeypatch.setattr(int8, "search_precision", counted)
+    monkeypatch.setattr(auto, "GOOD_ENOUGH", 50.0)
+    output = tmp_path / "runs"
+    given = ["sweep", str(files[0]), "--budgets", "60%", "59%", "-o", str(output)]
+    given += ["--methods", "auto", "--calibration", str(files[1])]
+    assert main([*given, "--warmup", "1", "--iterations", "3"]) == 0
+    assert len(searched) == 1
+    assert len(list(output.glob("*auto*.onnx"))) == 2
