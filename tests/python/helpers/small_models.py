@@ -118,3 +118,16 @@ def undecided_net(folder: Path, *, width: int = 16, size: int = 12) -> tuple[Pat
     bias.CopyFrom(numpy_helper.from_array(centred, "fc.b"))
     onnx.save(proto, network)
     return network, images
+
+
+def with_own_labels(network: Path, images: Path) -> Path:
+    """The images with the classes that the network gives them: whatever changes it loses."""
+    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    with np.load(images) as file:
+        arrays = dict(file)
+    for split in ("train", "test"):
+        x = arrays[f"x_{split}"].transpose(0, 3, 1, 2).astype(np.float32) / 255
+        arrays[f"y_{split}"] = session.run(None, {"x": x})[0].argmax(axis=1)
+    path = images.with_name("own_labels.npz")
+    np.savez(path, **arrays)
+    return path

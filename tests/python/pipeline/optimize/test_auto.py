@@ -15,7 +15,7 @@ import pytest
 from graph_helpers import conv_weight, model, op, store
 from html_checks import check
 from reporters import Recorder
-from small_models import undecided_net
+from small_models import undecided_net, with_own_labels
 from told_times import told
 
 from alcs_onnx import Measuring, Training, optimize
@@ -39,7 +39,8 @@ pytestmark = pytest.mark.usefixtures("few_samples")
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return undecided_net(tmp_path_factory.mktemp("model"))
+    network, images = undecided_net(tmp_path_factory.mktemp("model"))
+    return network, with_own_labels(network, images)
 
 
 def tell(patch: pytest.MonkeyPatch, **times: float) -> None:
