@@ -192,12 +192,13 @@ def test_float32_alone_is_trained_at_once(files: tuple[Path, Path], tmp_path: Pa
 
 @pytest.mark.usefixtures("int8_loses_too_much")
 def test_pictures_judge_where_there_are_some(files: tuple[Path, Path], tmp_path: Path) -> None:
-    judging = Judging(pictures=str(files[1]))
+    images = with_own_labels(*files)
+    judging = Judging(pictures=str(images))
     result = found(files, tmp_path / "out.onnx", VAIN, judging=judging)
     assert outcomes(result)["int8"] == "chosen"
     assert result.settings["calibration_pictures"] == 48
     assert result.fidelity is not None
-    assert result.fidelity.source.startswith(f"pictures of {files[1]}")
+    assert result.fidelity.source.startswith(f"pictures of {images}")
 
 
 # --- loaders of the user's
