@@ -19,8 +19,6 @@ from onnxruntime.quantization.calibrate import (
 _PERCENTILE = 99.999
 #: Fine enough for that; the runtime's own default.
 _BINS = 2048
-
-
 #: Of the pictures, those whose own extremes are inside a tensor's range at either end (percent).
 _MOST_PICTURES = 90.0
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from int8 import cifar
-from measure import RESULTS, write_result
+from measure import run_study
 
 from alcs_onnx import ort
 from alcs_onnx.api import optimize
@@ -158,22 +158,8 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--cifar", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--only", nargs="+", choices=[subject.name for subject in SUBJECTS])
     parser.add_argument("--samples", type=int, default=500)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for subject in SUBJECTS:
-        if args.only is None or subject.name in args.only:
-            rows.append(made(subject, args))
-            print(markdown(rows[-1:]), flush=True)
-    name = "least_loss" if args.only is None else f"least_loss_{'_'.join(args.only)}"
-    given = {"samples": args.samples, "seed": args.seed}
-    write_result(name, given, rows, threads=args.threads)
-    (RESULTS / f"{name}.md").write_text(markdown(rows))
+    run_study("least_loss", parser, SUBJECTS, made, markdown)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measure import RESULTS, write_result
+from measure import run_study
 
 from alcs_onnx.api import compile_model
 from alcs_onnx.input_settings import InputSettings
@@ -100,22 +100,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--only", nargs="+", choices=[subject.name for subject in SUBJECTS])
     parser.add_argument("--samples", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for subject in SUBJECTS:
-        if args.only is None or subject.name in args.only:
-            rows.append(measured(subject, args))
-            print(markdown(rows[-1:]), flush=True)
-    name = "precision_auto" if args.only is None else f"precision_auto_{'_'.join(args.only)}"
-    given = {"samples": args.samples, "seed": args.seed}
-    write_result(name, given, rows, threads=args.threads)
-    (RESULTS / f"{name}.md").write_text(markdown(rows))
+    run_study("precision_auto", parser, SUBJECTS, measured, markdown)
 
 
 if __name__ == "__main__":

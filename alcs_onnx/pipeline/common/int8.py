@@ -115,20 +115,21 @@ class Quantizable:
         return self.made[chosen][1]
 
     def _best(self, nodes: frozenset[str], reporter: Reporter) -> tuple[str, Quantized]:
-        tensors, plain = self._tensors(nodes), self.quantized(nodes)
-        if not plain.nodes:
-            return self.ranges.calibrator, plain
+        tensors = self._tensors(nodes)
         few = list(islice(feeds_of(self.workload.model, self.pictures), _CORRECTED_BY))
         judge = judge_few(self.source, self.workload.model, self.pictures, _DECIDED_BY)
         found: dict[str, Quantized] = {}
         losses: dict[str, tuple[float, float]] = {}
         for ranges in self.calibrated:
+            name = ranges.calibrator
+            found[name] = quantize(self.source, ranges, tensors)
+            if not found[name].nodes:
+                return name, found[name]
             corrected = with_corrected_biases(self.source, ranges, few, tensors)
-            for how, source in (("", self.source), (" with corrected biases", corrected)):
-                name = ranges.calibrator + how
-                found[name] = quantize(source, ranges, tensors)
-                judged = judge.judge(found[name].model, library=False)
-                losses[name] = (judged.loss, judged.relative_error)
+            found[f"{name} with corrected biases"] = quantize(corrected, ranges, tensors)
+        for name, quantized in found.items():
+            judged = judge.judge(quantized.model, library=False)
+            losses[name] = (judged.loss, judged.relative_error)
         least = min(loss for loss, _ in losses.values())
         same = [name for name, (loss, _) in losses.items() if loss <= least + _SAME_LOSS]
         chosen = min(same, key=lambda name: losses[name][1])

@@ -12,18 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from alcs_onnx.data import Samples
 from alcs_onnx.errors import UnsupportedError
-from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.common.int8 import Quantizable
-from alcs_onnx.pipeline.common.mixed import Mixed
+from alcs_onnx.pipeline.common.mixed import INT8_CONV, Mixed
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.optimize.channels import ChannelPruning, open_channels
 from alcs_onnx.pipeline.optimize.int8 import open_int8
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.run import Run
-from alcs_onnx.reporter import SILENT, Reporter
+from alcs_onnx.reporter import SILENT
 from alcs_onnx.rewrite import shrink
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.types import ChannelPlan, FloatArray
@@ -40,22 +38,20 @@ def open_channel_int8(run: Run) -> ChannelInt8Pruning:
     channels = open_channels(run)
     own = {each.name: getattr(channels, each.name) for each in fields(channels)}
     gain = int8.search.fastest.timing.median / int8.dense.median
-    return ChannelInt8Pruning(
-        **own, nodes=int8.fastest, gain=gain, pictures=int8.quantizable.pictures
-    )
+    return ChannelInt8Pruning(**own, nodes=int8.fastest, gain=gain, quantizable=int8.quantizable)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ChannelInt8Pruning(ChannelPruning):
     """Channels of a model whose `nodes` become int8 afterwards.
 
-    `gain` is the latency of the dense model so over that in float32, and `pictures` are what the
-    ranges are taken from.
+    `gain` is the latency of the dense model so over that in float32, and `quantizable` is that
+    model with the pictures that ranges are taken from.
     """
 
     nodes: frozenset[str]
     gain: float
-    pictures: Samples
+    quantizable: Quantizable
 
     @property
     def means(self) -> str:
@@ -80,7 +76,7 @@ class ChannelInt8Pruning(ChannelPruning):
     def candidate(self, plan: ChannelPlan) -> Serialized:
         """The smaller model in int8."""
         smaller = shrink(self.workload.model, self.coupling, plan.keep)
-        return self._quantizable(smaller, SILENT).quantized(self.nodes).model
+        return self.quantizable.of_model(smaller, SILENT).quantized(self.nodes).model
 
     def saved(self, plan: ChannelPlan) -> SavedPlan:
         """The plan as it is kept in a file: the nodes are found anew."""
@@ -89,13 +85,13 @@ class ChannelInt8Pruning(ChannelPruning):
     def rewrite(self, run: Run, network: Network, plan: ChannelPlan) -> Rewritten:
         """The (trained) smaller model, checked in float32, then rounded."""
         whole = super().rewrite(run, network, plan)
-        quantizable = self._quantizable(network.pruned, run.reporter)
+        quantizable = self.quantizable.of_model(network.pruned, run.reporter)
         best = quantizable.best(self.nodes, run.reporter)
         if not best.nodes:
             raise UnsupportedError("no node is in int8 with the channels removed")
         mixed = Mixed.of(quantizable, best)
         rows = tuple(
-            replace(row, op="Conv int8") if row.layer in mixed.int8 else row for row in whole.layers
+            replace(row, op=INT8_CONV) if row.layer in mixed.int8 else row for row in whole.layers
         )
         return replace(whole, model=mixed.model, layers=rows)
 
@@ -104,7 +100,3 @@ class ChannelInt8Pruning(ChannelPruning):
         found = super().decided(plan)
         settings: dict[str, Any] = {**found.settings, "int8_nodes": len(self.nodes)}
         return replace(found, settings=settings)
-
-    def _quantizable(self, smaller: Model, reporter: Reporter) -> Quantizable:
-        left = replace(self.workload, model=smaller)
-        return Quantizable.open(left, self.pictures, reporter)

@@ -32,14 +32,16 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
     if choice is None:
         return unchanged(run, begun.pruning, begun.reachable_ms)
 
+    removing = removes(begun.method)
+    trains = run.trains and removing
     made = begun.one_shot
     network = choice.pruning.pruned(run, choice.plan) if made is None else made.network
     record = TrainingRecord()
     if run.trainer is not None:
         record = record.evaluated("dense", run.trainer.evaluate(run.workload.model))
-    if run.trainer is not None and removes(begun.method):
+    if run.trainer is not None and removing:
         record = record.evaluated("one-shot", run.trainer.evaluate(network.pruned))
-    if run.trainer is not None and run.trains and removes(begun.method):
+    if run.trainer is not None and trains:
         weights = None
         projection = choice.pruning.projection(choice.loop)
         if projection is not None and not choice.given and run.trainer.config.admm_epochs:
@@ -59,7 +61,7 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
     rewritten = made.rewritten if made else choice.pruning.rewrite(run, network, choice.plan)
     _require_equal(request, rewritten)
     save_choice(run, choice)
-    removed = removes(begun.method) and not choice.keeps_all
+    removed = removing and not choice.keeps_all
     if run.trainer is None and removed and request.output is not None:
         reporter.note("no data: weights are removed but none is trained; expect a loss of accuracy")
     # Written before it is measured: whatever happens to the measurement, training is not lost.
@@ -71,7 +73,7 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
         model, data = rewritten.model, run.trainer.data
         record = record.deployed(run.evidence.test_accuracy(model, data, fidelity))
     measured = measure_finally(run.workload, written, request.budget)
-    if left and not measured.met and not (run.trains and removes(begun.method)):
+    if left and not measured.met and not trains:
         less = choose_less(run, choice, measured)
         if less is not None:
             return finish(replace(begun, choice=less, one_shot=None), left - 1)

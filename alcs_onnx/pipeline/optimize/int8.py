@@ -19,6 +19,7 @@ from alcs_onnx.graph import conv_layers
 from alcs_onnx.latency import PrecisionCosts
 from alcs_onnx.pipeline.common.int8 import Quantizable
 from alcs_onnx.pipeline.common.layers import LayerReport, grouped_reasons
+from alcs_onnx.pipeline.common.mixed import INT8_CONV
 from alcs_onnx.pipeline.common.precision import PrecisionSearch
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_quantized
@@ -263,7 +264,7 @@ class Int8Pruning(RuntimesOwn):
                     weight_shape=layer.weight_shape,
                     output_shape=layer.output_shape,
                     macs=layer.macs,
-                    op="Conv int8" if int8 else "Conv",
+                    op=INT8_CONV if int8 else "Conv",
                     simd_group=1,
                     density=1.0,
                     fused="",
