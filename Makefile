@@ -46,7 +46,8 @@ test-cpp: $(VENV)/installed-dev
 # By folder, less the files that train, open a browser, make a huge model or try very many networks.
 T := tests/python
 QUICK := $(wildcard $T/test_*.py) $T/cli/test_choices.py $T/cli/test_help.py \
-  $T/coupling/test_corners.py $T/coupling/test_rules.py $T/graph $T/pipeline/common $T/pipeline/inspect \
+  $(addprefix $T/coupling/test_,$(addsuffix .py,corners elementwise layers movement products spatial)) \
+  $T/graph $T/pipeline/common $T/pipeline/inspect \
   $T/report/html/test_page.py $T/rewrite $T/solve $T/structures
 NOT_QUICK := $T/graph/test_linear_as_conv.py $T/pipeline/inspect/test_facts.py
 
