@@ -24,6 +24,7 @@ from alcs_onnx.pipeline.optimize.methods import (
     GOOD_ENOUGH,
     METHODS,
     PRECISIONS,
+    REFITS,
     has_group_size,
     has_precision,
     removes,
@@ -129,6 +130,14 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         default=None,
         help=f"how groups are chosen under the budget: {SOLVERS.help} (default {SOLVERS.default})",
     )
+    parser.add_argument(
+        "--refit",
+        choices=REFITS,
+        default=None,
+        help="with pictures and no training: by what layers are given their shares before what is "
+        "left is refitted: the loss of the network's outputs, the error of the layers' own, or the "
+        "weights, as --projection says; or off (default loss)",
+    )
     arguments.add_fully_connected(parser)
 
 
@@ -136,6 +145,7 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
 _GROUP_FLAGS = {
     "group_size": ("--group-size", has_group_size),
     "projection": ("--projection", structure_of),
+    "refit": ("--refit", structure_of),
 }
 #: Fields of `ChannelOptions` and their flags, besides the score. Passed on only where given.
 _CHANNEL_FLAGS = {
@@ -208,8 +218,7 @@ def _ways(options: argparse.Namespace) -> Sequence[str]:
     """
     from alcs_onnx.errors import AlcsError
 
-    judged = options.calibration is not None or getattr(options, "data", None) is not None
-    searches = judged and options.profile is None
+    searches = _judged(options) and options.profile is None
     searches = searches and getattr(options, "plan", None) is None
     searches = searches and options.precision != "int8"
     if options.method == AUTO or (options.method is None and searches):
@@ -219,13 +228,22 @@ def _ways(options: argparse.Namespace) -> Sequence[str]:
     return [options.method or ("int8" if options.precision == "int8" else METHODS.default)]
 
 
+def _judged(options: argparse.Namespace) -> bool:
+    """Whether there is something of the user's to compare methods by, and to fit on."""
+    return options.calibration is not None or getattr(options, "data", None) is not None
+
+
 def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, Any]:
     """What `add_groups`, `add_channels` and the measuring flags ask of runs by `methods`.
 
     Raises `AlcsError` for flags that none of the methods heeds.
     """
     channels = _channel_options(options, methods)
-    groups = {"simd_group": options.group_size, "projection": options.projection}
+    groups = {
+        "simd_group": options.group_size,
+        "projection": options.projection,
+        "refit": options.refit,
+    }
     if any(map(scores_groups, methods)):
         groups["score"] = options.score
     return {
@@ -253,6 +271,8 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
         for name, (flag, heeds) in _GROUP_FLAGS.items()
         if getattr(options, name) is not None and not any(map(heeds, methods))
     ]
+    if options.refit is not None and not _judged(options):
+        raise AlcsError("--refit has no effect without --calibration PICTURES or --data")
     if not any(map(structure_of, methods)):
         admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]

@@ -12,6 +12,7 @@ from alcs_onnx.graph.macs import model_macs
 from alcs_onnx.graph.match_activation import FoundActivation, match_activation
 from alcs_onnx.graph.model import AttributeValue, Model, Node, Opaque, TensorInfo
 from alcs_onnx.graph.obstacles import told
+from alcs_onnx.graph.part import part, stages
 from alcs_onnx.graph.precision import as_float32
 from alcs_onnx.graph.proto import int4_dtype
 from alcs_onnx.graph.save import loadable, save_model, serialize
@@ -51,6 +52,7 @@ __all__ = [
     "loadable",
     "match_activation",
     "model_macs",
+    "part",
     "read_file",
     "read_sizes",
     "reason_no_convolution",
@@ -59,6 +61,7 @@ __all__ = [
     "self_contained",
     "serialize",
     "skipped_convs",
+    "stages",
     "told",
     "values_of_sizes",
     "with_outputs",

@@ -13,6 +13,7 @@ from alcs_onnx.solve.registry import CHANNEL_SOLVERS, RULES, SOLVERS
 
 if TYPE_CHECKING:
     from alcs_onnx.solve.channels import best_channels, solve_channels, stage_budgets
+    from alcs_onnx.solve.costs import CostCurve, least_cost
     from alcs_onnx.solve.counts import KeepTarget, kept_counts
     from alcs_onnx.solve.knapsack import group_knapsack
     from alcs_onnx.solve.projection import MIN_DENSITY, project, reachable_range
@@ -28,6 +29,7 @@ else:
         __name__,
         {
             "channels": ["best_channels", "solve_channels", "stage_budgets"],
+            "costs": ["CostCurve", "least_cost"],
             "counts": ["KeepTarget", "kept_counts"],
             "knapsack": ["group_knapsack"],
             "projection": ["MIN_DENSITY", "project", "reachable_range"],
@@ -40,6 +42,7 @@ __all__ = [
     "MIN_DENSITY",
     "RULES",
     "SOLVERS",
+    "CostCurve",
     "KeepTarget",
     "RegionChoice",
     "best_channels",
@@ -48,6 +51,7 @@ __all__ = [
     "group_knapsack",
     "int8_regions",
     "kept_counts",
+    "least_cost",
     "project",
     "reachable_range",
     "solve_channels",

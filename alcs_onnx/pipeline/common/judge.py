@@ -23,6 +23,7 @@ from alcs_onnx.feeds import make_feeds
 from alcs_onnx.fidelity import Fidelity, FidelityCount, Score
 from alcs_onnx.graph import Model
 from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.posttraining.divergence import divergence
 from alcs_onnx.serialized import Serialized
 
 Array = npt.NDArray[Any]
@@ -70,6 +71,20 @@ class Judge:
             outputs = [batch.without_padding(np.asarray(found[name])) for name in self.names]
             counted.add(expected, outputs, batch.size, batch.targets)
         return counted.result(self.source, random=self.random)
+
+    def divergence(self, candidate: Serialized) -> float:
+        """How far the outputs of `candidate` part from the dense ones, see `divergence`.
+
+        Raises `DataError` where it does not run.
+        """
+        session = ort.create_session(candidate, ort.processors())
+        total, seen = 0.0, 0
+        for batch, expected in self.batches():
+            found = ort.run(session, batch.feeds)
+            outputs = [batch.without_padding(np.asarray(found[name])) for name in self.names]
+            total += batch.size * divergence(expected, outputs)
+            seen += batch.size
+        return total / max(seen, 1)
 
 
 def judge_samples(

@@ -10,7 +10,7 @@ from typing import Any
 from alcs_onnx.errors import AlcsError, BudgetError, DataError
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.graph import loadable
-from alcs_onnx.pipeline.optimize.begun import Begun, OneShot, begin, open_method
+from alcs_onnx.pipeline.optimize.begun import Begun, OneShot, as_made, begin, open_method
 from alcs_onnx.pipeline.optimize.checkpoint import FIRST
 from alcs_onnx.pipeline.optimize.measured import Measured, measure
 from alcs_onnx.pipeline.optimize.method import Pruning
@@ -23,7 +23,7 @@ from alcs_onnx.pipeline.optimize.methods import (
 )
 from alcs_onnx.pipeline.optimize.result import TriedMethod
 from alcs_onnx.pipeline.optimize.run import Run, run_of_method
-from alcs_onnx.pipeline.optimize.worth import APART, opened_loss, unopened_loss
+from alcs_onnx.pipeline.optimize.worth import APART, opened_loss, parts_more, unopened_loss
 from alcs_onnx.serialized import Serialized
 
 
@@ -102,12 +102,11 @@ def compare_methods(run: Run) -> Compared:
         run.reporter.note("nothing is trained in a dry run: methods are compared as they are")
     for name in names:
         own = run_of_method(run, name, opened)
-        why = _not_worth_it(own, made, trains, ends)
-        if why:
-            rows[name] = TriedMethod(name, "not tried", why)
-            continue
-        run.reporter.note(f"method {name}:")
         try:
+            if why := _not_worth_it(own, made, trains, ends):
+                rows[name] = TriedMethod(name, "not tried", why)
+                continue
+            run.reporter.note(f"method {name}:")
             opened[name] = open_method(own)
             if why := _opened_not_worth_it(own, opened[name], made):
                 rows[name] = TriedMethod(name, "not tried", why)
@@ -154,13 +153,13 @@ def _in_turn(run: Run) -> Sequence[str]:
 def _make(begun: Begun) -> Made:
     run, choice = begun.run, begun.choice
     assert choice is not None
-    network = choice.pruning.pruned(run, choice.plan)
+    choice, network = as_made(run, choice)
     rewritten = choice.pruning.rewrite(run, network, choice.plan)
     if not rewritten.check.passed:
         raise AlcsError(f"the written file would differ by {rewritten.check.difference}")
     written = loadable(rewritten.model)
     fidelity = run.evidence.judge.judge(written)
-    begun = replace(begun, one_shot=OneShot(network, rewritten, fidelity))
+    begun = replace(begun, choice=choice, one_shot=OneShot(network, rewritten, fidelity))
     measured = measure(run.workload, written, run.request.budget)
     return Made(begun, measured, fidelity, _size(written))
 
@@ -192,6 +191,9 @@ def _not_worth_it(run: Run, made: Sequence[Made], trains: Begun | None, ends: fl
         return ""
     if time.monotonic() > ends:
         return f"the {run.request.search_minutes:g} minutes of --search-minutes are over"
+    least = min(within, key=lambda x: x.fidelity.loss)
+    if least.begun.one_shot and parts_more(run, least.begun.one_shot.rewritten.model):
+        return f"its outputs would part far more than those of {least.method}, by an estimate"
     return _loses_more(unopened_loss(run), made)
 
 

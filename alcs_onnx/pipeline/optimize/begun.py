@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alcs_onnx.fidelity import Fidelity
@@ -41,6 +41,12 @@ class Begun:
     def method(self) -> str:
         """The method."""
         return self.run.request.way
+
+
+def as_made(run: Run, choice: Choice[Any]) -> tuple[Choice[Any], Network]:
+    """A choice as it is with nothing trained: refitted, where there are pictures for that."""
+    plan, network = choice.pruning.refitted(run, choice.plan)
+    return replace(choice, plan=plan), network
 
 
 def open_method(run: Run) -> Pruning[Any]:

@@ -181,6 +181,10 @@ class ChannelPruning(RuntimesOwn):
             )
         return Network(model=smaller, pruned=smaller, check=check)
 
+    def refitted(self, run: Run, plan: ChannelPlan) -> tuple[ChannelPlan, Network]:
+        """Nothing is."""
+        return plan, self.pruned(run, plan)
+
     def projection(self, loop: LoopState) -> None:
         """None: channels are removed once, before training."""
 

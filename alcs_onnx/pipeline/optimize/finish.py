@@ -7,7 +7,7 @@ from dataclasses import replace
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import loadable, save_model
 from alcs_onnx.pipeline.common.training import TrainingRecord
-from alcs_onnx.pipeline.optimize.begun import Begun
+from alcs_onnx.pipeline.optimize.begun import Begun, as_made
 from alcs_onnx.pipeline.optimize.measured import measure_finally
 from alcs_onnx.pipeline.optimize.method import Rewritten
 from alcs_onnx.pipeline.optimize.methods import removes
@@ -35,7 +35,12 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
     removing = removes(begun.method)
     trains = run.trains and removing
     made = begun.one_shot
-    network = choice.pruning.pruned(run, choice.plan) if made is None else made.network
+    if made is not None:
+        network = made.network
+    elif trains:
+        network = choice.pruning.pruned(run, choice.plan)
+    else:
+        choice, network = as_made(run, choice)
     record = TrainingRecord()
     if run.trainer is not None:
         record = record.evaluated("dense", run.trainer.evaluate(run.workload.model))

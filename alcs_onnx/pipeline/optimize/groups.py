@@ -1,7 +1,8 @@
 """Groups of weights are removed, and every Conv becomes sparse (`--method simd` and its like).
 
 What a group is, is the workload's structure. The plan is the projection of the weights onto the
-budget (ALCS eq. 9b) by a solver of `solve.SOLVERS`.
+budget (ALCS eq. 9b) by a solver of `solve.SOLVERS`; where there are pictures to refit by and
+nothing is trained, it is what the network loses least by (`refitting`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.exclusion import slower_layers
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
+from alcs_onnx.pipeline.optimize.refitting import Refitting, open_refitting, refits
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve import project, reachable_range
@@ -46,7 +48,8 @@ from alcs_onnx.types import (
 
 def open_groups(run: Run) -> GroupPruning:
     """Measure the latency table, or take the one that there is (ALCS section III-C)."""
-    return GroupPruning.by_table(run, run.workload, run.tables.of_layers(run.workload))
+    groups = GroupPruning.by_table(run, run.workload, run.tables.of_layers(run.workload))
+    return groups.refitting_for(run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,7 @@ class GroupPruning:
     solver: str
     score: str = SCORES.default
     excluded: Mapping[str, str] = field(default_factory=dict)
+    refitting: Refitting | None = None
 
     @classmethod
     def by_table(cls, run: Run, workload: Workload, table: LatencyTable) -> GroupPruning:
@@ -72,6 +76,12 @@ class GroupPruning:
             request.score,
             dict(table.left_alone),
         )
+
+    def refitting_for(self, run: Run) -> Self:
+        """With what is left refitted where `run` has pictures for that, and trains nothing."""
+        if not refits(run) or not self.layers:
+            return self
+        return replace(self, refitting=open_refitting(run, self.workload, self.layers))
 
     @property
     def means(self) -> str:
@@ -119,6 +129,8 @@ class GroupPruning:
         """The projection of the weights; every number of groups is possible, so `finer` is not."""
         low, high = self.range_ms()
         goal = min(max(target * self.budget_ms, low), high)
+        if self.refitting is not None and self.refitting.levels and weights is None:
+            return self.plan_of(self.refitting.keep(self.layers, self._estimator, goal))
         return self.plan_of(project(self.norms(weights), self._estimator, goal, method=self.solver))
 
     def norms(self, weights: Mapping[str, FloatArray] | None = None) -> Mapping[str, FloatArray]:
@@ -195,6 +207,22 @@ class GroupPruning:
             bias_masks={name: mask for name, mask in masks.items() if name not in weights},
         )
 
+    def refitted(self, run: Run, plan: PruningPlan) -> tuple[PruningPlan, Network]:
+        """The plan with as many groups of each layer, maybe others, and all layers refitted."""
+        if self.refitting is None:
+            return plan, self.pruned(run, plan)
+        found = self.refitting.refit(self.layers, plan.keep, run.reporter)
+        keep = {
+            name: self._structure.group_mask(found.supports[name], self.layers[name])
+            if name in found.supports
+            else mask
+            for name, mask in plan.keep.items()
+        }
+        plan = replace(plan, keep=keep)
+        model = self.workload.model.with_initializers(found.arrays)
+        network = self.pruned(run, plan)
+        return plan, replace(network, model=model, pruned=masked_model(model, plan))
+
     def projection(self, loop: LoopState) -> GroupProjection:
         """The U-step of ADMM: the solver, asked for the target that the measurements settled."""
         return GroupProjection(self, loop)
@@ -217,7 +245,15 @@ class GroupPruning:
         """The solver, the group size where there is one, and the curves."""
         workload = self.workload
         size = {"simd_group": workload.simd_group} if workload.grouping.has_group_size else {}
-        settings = {"projection": self.solver, "group_score": self.score, **size}
+        chosen: dict[str, object] = {"projection": self.solver, "group_score": self.score}
+        if self.refitting is not None:
+            by = chosen if self.refitting.by == "weights" else {}
+            chosen = {
+                **by,
+                "shares_by": self.refitting.by,
+                "refitted_on": sum(self.refitting.sizes),
+            }
+        settings = {**chosen, **size}
         return Decided(settings, curves=self.table.curves)
 
     @cached_property

@@ -53,7 +53,7 @@ def open_hybrid(run: Run) -> HybridPruning:
         # The budget and the promise are about the file that was given.
         table = run.tables.of_layers(left, dense=workload.time_dense)
         workload = left
-    groups = GroupPruning.by_table(run, workload, table)
+    groups = GroupPruning.by_table(run, workload, table).refitting_for(run)
     own = {each.name: getattr(groups, each.name) for each in fields(groups)}
     return HybridPruning(**own, channels=channels, removed=removed)
 

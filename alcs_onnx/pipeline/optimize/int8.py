@@ -176,6 +176,10 @@ class Int8Pruning(RuntimesOwn):
         """The float model, of which nothing is removed."""
         return Network(model=self.workload.model, pruned=self.workload.model)
 
+    def refitted(self, run: Run, plan: PrecisionPlan) -> tuple[PrecisionPlan, Network]:
+        """Nothing is."""
+        return plan, self.pruned(run, plan)
+
     def projection(self, loop: LoopState) -> None:
         """None: nothing is trained."""
 

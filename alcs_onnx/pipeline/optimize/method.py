@@ -167,6 +167,13 @@ class Pruning(Protocol[Plan]):
         """The model with what `plan` removes gone or zero: what is trained."""
         ...
 
+    def refitted(self, run: Run, plan: Plan) -> tuple[Plan, Network]:
+        """The same where nothing is trained: with what is left refitted, if there are pictures.
+
+        The plan then says what is left indeed, which takes as long.
+        """
+        ...
+
     def projection(self, loop: LoopState) -> Projection[Plan] | None:
         """The projection onto what fits the budget, by what `loop` has learnt; None: no ADMM."""
         ...

@@ -105,6 +105,10 @@ GOOD_ENOUGH = 1.0
 #: What nodes may be: "auto" leaves that to the method.
 PRECISIONS = ("auto", *sorted({x.precision for x in _METHODS.values()}))
 
+#: What layers of groups that are refitted are given their shares by: the loss of the network's
+#: outputs, the error of the layers' own, or the weights, by the `projection`.
+REFITS = ("loss", "error", "weights", "off")
+
 
 def has_precision(method: str, precision: str) -> bool:
     """Whether `method` may be used where nodes are to be of `precision`."""

@@ -11,7 +11,7 @@ from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.pipeline.optimize.methods import AUTO, METHODS, PRECISIONS, has_precision
+from alcs_onnx.pipeline.optimize.methods import AUTO, METHODS, PRECISIONS, REFITS, has_precision
 from alcs_onnx.solve import SOLVERS
 from alcs_onnx.types import Budget
 
@@ -56,6 +56,8 @@ class OptimizeRequest:
     projection: a name of `solve.SOLVERS`, for the methods that remove groups of weights.
     score: a name of `importance.SCORES`, likewise; channels have scores of their own.
     channels: for the methods that remove channels.
+    refit: a name of `REFITS`, where there are pictures to fit on and nothing is trained: by what it
+        is decided how much each layer keeps before what is left is refitted, or "off".
     table: a saved latency table of the method, to use instead of measuring one.
     tables: a folder where tables are kept and those of earlier runs found.
     plan: a saved pruning plan to apply instead of solving.
@@ -77,6 +79,7 @@ class OptimizeRequest:
     simd_group: int = 4
     projection: str = SOLVERS.default
     score: str = SCORES.default
+    refit: str = "loss"
     channels: ChannelOptions = field(default_factory=ChannelOptions)
     table: Path | None = None
     tables: Path | None = None
@@ -100,6 +103,8 @@ class OptimizeRequest:
             )
         elif self.plan is not None or self.table is not None:
             raise AlcsError("--method auto measures for itself: leave out --plan and --profile")
+        if self.refit not in REFITS:
+            raise AlcsError(f"refit '{self.refit}' is not one of {', '.join(REFITS)}")
         SOLVERS.check(self.projection)
         SCORES.check(self.score)
 

@@ -46,6 +46,7 @@ def open_simd_int8(run: Run) -> SimdInt8Pruning:
     if all(layer.name in excluded for layer in run.workload.prunable):
         raise UnsupportedError("no layer that could lose weights is left in float32 beside int8")
     groups = GroupPruning.by_table(run, run.workload, _table(run, mixed)).excluding(excluded)
+    groups = groups.refitting_for(run)
     own = {each.name: getattr(groups, each.name) for each in fields(groups)}
     return SimdInt8Pruning(**own, quantizable=quantizable, precision=precision, mixed=mixed)
 

@@ -27,7 +27,13 @@ from alcs_onnx.pipeline.optimize.begun import begin, open_method
 from alcs_onnx.pipeline.optimize.command import optimize_run
 from alcs_onnx.pipeline.optimize.finish import finish
 from alcs_onnx.pipeline.optimize.method import Pruning
-from alcs_onnx.pipeline.optimize.methods import AUTO, CHANNEL_METHODS, has_precision, part_of
+from alcs_onnx.pipeline.optimize.methods import (
+    AUTO,
+    CHANNEL_METHODS,
+    REFITS,
+    has_precision,
+    part_of,
+)
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.pipeline.optimize.run import Run, open_run, run_of
@@ -185,6 +191,7 @@ def _settings(
         "simd_group": request.simd_group,
         "projection": request.projection,
         **({} if request.score == SCORES.default else {"score": request.score}),
+        **({} if request.refit == REFITS[0] else {"refit": request.refit}),
         "channels": asdict(request.channels),
         "measuring": asdict(request.measuring),
         **({} if request.judging == Judging() else {"judging": asdict(request.judging)}),

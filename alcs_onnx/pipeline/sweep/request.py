@@ -47,6 +47,7 @@ class SweepRequest:
     fully_connected: bool = False
     simd_group: int = 4
     projection: str = SOLVERS.default
+    refit: str = "loss"
     score: str = SCORES.default
     channels: ChannelOptions = field(default_factory=ChannelOptions)
     measuring: Measuring = field(default_factory=Measuring)

@@ -1,0 +1,142 @@
+"""Groups removed by what the network loses, and what is left refitted, from pictures alone.
+
+Where nothing is trained and there are pictures to fit on. Layers are looked at one at a time at
+several densities; the solver shares the budget out by what that costs the network's outputs; then
+all layers are refitted in order (`posttraining`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from alcs_onnx.data import Samples, runtime_batches
+from alcs_onnx.graph import Model, as_float32, free_batch
+from alcs_onnx.latency import Estimator
+from alcs_onnx.ort import Feeds
+from alcs_onnx.pipeline.common.evidence import Evidence
+from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.posttraining import (
+    LayerLevels,
+    LevelStore,
+    Refit,
+    largest,
+    measure_levels,
+    refit_in_order,
+)
+from alcs_onnx.reporter import Reporter
+from alcs_onnx.solve import CostCurve, least_cost
+from alcs_onnx.structures import Structure
+from alcs_onnx.types import BoolArray, ConvLayer
+
+#: Pictures on which it is looked at what the network loses with one layer at one density.
+_LOOKED_AT = 64
+
+#: Levels do not depend on a budget: what was opened for one run serves others by the same evidence.
+_OPENED: WeakKeyDictionary[Evidence, dict[tuple[object, ...], Refitting]] = WeakKeyDictionary()
+
+
+def refits(run: Run) -> bool:
+    """Whether what is left is refitted in `run`: with pictures, where no training follows."""
+    pictures = run.evidence.fit is not None and not run.trains and run.given is None
+    return pictures and run.request.refit != "off"
+
+
+def open_refitting(run: Run, workload: Workload, layers: Mapping[str, ConvLayer]) -> Refitting:
+    """Look at `layers` of the model of `workload` at several densities."""
+    request, size = run.request, workload.simd_group
+    settings = (workload.structure, size, request.refit, request.seed, workload.model.digest)
+    opened = _OPENED.setdefault(run.evidence, {})
+    key = (*settings, *layers)
+    if key not in opened:
+        opened[key] = Refitting.open(run, workload, layers)
+    return opened[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Refitting:
+    """The levels of the layers that can lose groups, and what they are refitted with.
+
+    model: for several of the `pictures` at once.
+    by: what layers are given their shares by, as `REFITS` says.
+    levels: of the layers by name; none where shares go by the weights.
+    """
+
+    model: Model
+    pictures: Samples
+    structure: Structure
+    by: str
+    levels: Mapping[str, LayerLevels]
+    seed: int
+
+    @classmethod
+    def open(cls, run: Run, workload: Workload, layers: Mapping[str, ConvLayer]) -> Refitting:
+        """Look at `layers` of the model of `workload` at several densities."""
+        assert run.evidence.fit is not None
+        # Networks that do not take several samples at once are run sample by sample.
+        model = free_batch(as_float32(workload.model.detached())).model
+        request, structure = run.request, workload.grouping
+        found = cls(model, run.evidence.fit, structure, request.refit, {}, request.seed)
+        if request.refit == "weights":
+            return found
+        settings = (structure.name, workload.simd_group, request.seed, _LOOKED_AT)
+        levels = measure_levels(
+            model,
+            dict.fromkeys(layers, structure),
+            found.fed,
+            judged=found.chunks_of(_LOOKED_AT),
+            store=LevelStore.of(run.tables.folder, model, found.fed, settings),
+            seed=request.seed,
+            reporter=run.reporter,
+        )
+        return replace(found, levels=levels)
+
+    def fed(self) -> Iterator[Feeds]:
+        """The inputs of the pictures, chunk by chunk."""
+        return (batch.feeds for batch in runtime_batches(self.model, self.pictures))
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """How many pictures there are in each chunk."""
+        return tuple(batch.size for batch in runtime_batches(self.model, self.pictures))
+
+    def chunks_of(self, pictures: int) -> int:
+        """The first chunks that have so many pictures, or all."""
+        seen = accumulate(self.sizes)
+        return next((n for n, x in enumerate(seen, 1) if x >= pictures), len(self.sizes))
+
+    def keep(
+        self, layers: Mapping[str, ConvLayer], estimator: Estimator, budget_ms: float
+    ) -> dict[str, BoolArray]:
+        """Masks of the groups that stay, with the least loss within the budget (ms)."""
+        curves = {name: curve for name, curve in self._curves.items() if name in layers}
+        counts = least_cost(curves, estimator, budget_ms)
+        return {name: self.levels[name].mask(count) for name, count in counts.items()}
+
+    def cost(self, keep: Mapping[str, BoolArray]) -> float:
+        """What a plan costs, before layers are refitted in order: the sum over layers."""
+        return sum(float(self._curves[n].at(np.array([x.sum()]))[0]) for n, x in keep.items())
+
+    def refit(
+        self, layers: Mapping[str, ConvLayer], keep: Mapping[str, BoolArray], reporter: Reporter
+    ) -> Refit:
+        """All layers refitted in order; as many groups stay as in `keep`, others maybe."""
+        supports = {
+            name: largest(self.structure, layers[name], int(mask.sum()))
+            for name, mask in keep.items()
+            if not mask.all()
+        }
+        return refit_in_order(self.model, supports, self.fed, seed=self.seed, reporter=reporter)
+
+    @cached_property
+    def _curves(self) -> Mapping[str, CostCurve]:
+        return {
+            name: CostCurve(each.counts[::-1], np.array(each.costs(self.by)[::-1]))
+            for name, each in self.levels.items()
+        }

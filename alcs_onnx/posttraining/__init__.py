@@ -1,0 +1,23 @@
+"""Weights refitted from a few hundred pictures, without labels and without back-propagation.
+
+The layer-wise problem is `problem`, its ADMM `admm`; `levels` looks at each layer alone, `in_order`
+refits all of them one after the other. Networks run in ONNX Runtime, stage by stage.
+"""
+
+from alcs_onnx.posttraining.in_order import Refit, own_layers, refit_in_order
+from alcs_onnx.posttraining.layer_levels import LayerLevels
+from alcs_onnx.posttraining.levels import measure_levels
+from alcs_onnx.posttraining.stages import Fed
+from alcs_onnx.posttraining.store import LevelStore
+from alcs_onnx.posttraining.supports import largest
+
+__all__ = [
+    "Fed",
+    "LayerLevels",
+    "LevelStore",
+    "Refit",
+    "largest",
+    "measure_levels",
+    "own_layers",
+    "refit_in_order",
+]

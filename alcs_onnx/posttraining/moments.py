@@ -1,0 +1,113 @@
+"""Second moments of a layer's inputs and outputs, added up over samples.
+
+Of large images a random part of the positions is taken: neighbouring windows say much the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alcs_onnx.posttraining.problem import Doubles, LayerProblem
+from alcs_onnx.types import ConvLayer, FloatArray, IntArray
+
+Array = npt.NDArray[Any]
+
+#: Columns that moments are added up over, for each of a layer's own columns, and at least.
+_PER_COLUMN, _LEAST = 32, 1 << 15
+
+
+class Places:
+    """Which positions of the outputs of a layer are looked at, chunk by chunk of its samples."""
+
+    def __init__(self, layer: ConvLayer, samples: int, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._all = int(np.prod(layer.output_shape[2:]))
+        wanted = max(_LEAST, _PER_COLUMN * layer.columns)
+        #: How many of each sample.
+        self.count = min(self._all, -(-wanted // samples))
+
+    def some(self) -> IntArray:
+        """Those of the next chunk, rising."""
+        return np.sort(self._random.choice(self._all, self.count, replace=False))
+
+
+def unfolded(inputs: FloatArray, layer: ConvLayer, places: Array) -> FloatArray:
+    """The windows of [N, C, ...] around output positions `places`: [G, N * places, columns]."""
+    spatial = len(layer.kernel_shape)
+    pads = layer.pads
+    padded = inputs
+    if any(pads):
+        padded = np.pad(inputs, ((0, 0), (0, 0), *zip(pads[:spatial], pads[spatial:], strict=True)))
+    reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_shape, layer.dilations, strict=True)]
+    axes = tuple(range(2, 2 + spatial))
+    windows: Array = np.lib.stride_tricks.sliding_window_view(padded, reach, axes)
+    steps = (1, 1, *layer.strides, *layer.dilations)
+    windows = windows[tuple(slice(None, None, step) for step in steps)]
+    index = np.unravel_index(places, layer.output_shape[2:])
+    chosen: Any = (slice(None), slice(None), *index)
+    taken = np.moveaxis(windows[chosen], 2, 1)  # [N, places, C, *kernel]
+    rows = taken.shape[0] * taken.shape[1]
+    return np.ascontiguousarray(taken.reshape(rows, layer.group, -1).swapaxes(0, 1))
+
+
+def at_places(outputs: FloatArray, layer: ConvLayer, places: Array) -> FloatArray:
+    """Outputs [N, M, ...] at positions `places`: [G, N * places, M / G]."""
+    flat = outputs.reshape(*outputs.shape[:2], -1)[:, :, places]
+    rows = flat.shape[0] * len(places)
+    return np.ascontiguousarray(
+        np.moveaxis(flat, 2, 1).reshape(rows, layer.group, -1).swapaxes(0, 1)
+    )
+
+
+@dataclass(eq=False)
+class MomentSums:
+    """Sums over the columns of X and Y that were added."""
+
+    layer: ConvLayer
+    count: int = 0
+    x: Doubles | float = 0.0
+    y: Doubles | float = 0.0
+    xx: Doubles | float = 0.0
+    yx: Doubles | float = 0.0
+    yy: float = 0.0
+
+    def add(self, inputs: FloatArray, outputs: FloatArray, places: Array) -> None:
+        """Samples [N, C, ...] that make [N, M, ...], at some positions of the outputs."""
+        x = unfolded(inputs, self.layer, places)
+        y = at_places(outputs, self.layer, places)
+        self.count += x.shape[1]
+        self.x = self.x + x.sum(axis=1, dtype=np.float64)
+        self.y = self.y + y.sum(axis=1, dtype=np.float64)
+        self.xx = self.xx + (x.swapaxes(1, 2) @ x).astype(np.float64)
+        self.yx = self.yx + (y.swapaxes(1, 2) @ x).astype(np.float64)
+        self.yy += float(np.einsum("gtr,gtr->", y, y, dtype=np.float64))
+
+    def problem(self, weights: FloatArray, *, centred: bool) -> LayerProblem:
+        """Towards the outputs that were added, from `weights` [M, C/G, *kernel].
+
+        `centred`: about the means, which a bias makes right whatever the weights.
+        """
+        assert isinstance(self.xx, np.ndarray)
+        assert isinstance(self.yx, np.ndarray)
+        dense = weights.astype(np.float64).reshape(self.layer.group, self.layer.rows_per_group, -1)
+        xx, yx, yy = self.xx / self.count, self.yx / self.count, self.yy / self.count
+        if centred:
+            x, y = self.means
+            xx = xx - x[:, :, None] * x[:, None, :]
+            yx = yx - y[:, :, None] * x[:, None, :]
+            yy = yy - float((y * y).sum())
+        return LayerProblem(dense, xx, yx, max(yy, 0.0))
+
+    @property
+    def means(self) -> tuple[Doubles, Doubles]:
+        """Of X [G, columns] and of Y [G, rows]."""
+        return np.asarray(self.x / self.count), np.asarray(self.y / self.count)
+
+    def bias(self, weights: Doubles) -> Doubles:
+        """What makes the means of the outputs of `weights` [G, rows, columns] right, [M]."""
+        x, y = self.means
+        return np.asarray((y - (weights @ x[:, :, None])[:, :, 0]).reshape(-1))

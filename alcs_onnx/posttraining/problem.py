@@ -1,0 +1,100 @@
+"""What a layer's outputs lose, as a quadratic of its weights.
+
+For a layer with inputs X (columns of unfolded activations) and dense weights W0 the squared error
+of its outputs is tr((W - W0) H (W - W0)^T) with H = X X^T; towards other outputs Y it is
+tr(W H W^T) - 2 tr(W T^T) + tr(Y Y^T) with T = Y X^T. Columns are scaled by sqrt(diag H), which
+makes H a correlation and the magnitudes of weights comparable (ALPS, arXiv 2406.07831, section 3).
+
+A convolution of G conv groups is G such problems side by side: all arrays begin with that axis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from alcs_onnx.types import FloatArray
+
+Doubles = npt.NDArray[np.float64]
+
+#: What is added to the diagonal of H, of its mean: pulls weights that the inputs say little about,
+#: or nothing, towards the dense ones.
+DAMPING = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class LayerProblem:
+    """min tr((W - W0) H (W - W0)^T), or towards other outputs than those of W0.
+
+    weights: W0 [G, rows, columns].
+    moments: H [G, columns, columns].
+    target: T [G, rows, columns]; None: W0 H.
+    energy: tr(Y Y^T), what errors are relative to; None: that of W0's outputs.
+    """
+
+    weights: Doubles
+    moments: Doubles
+    target: Doubles | None = None
+    energy: float | None = None
+
+    @property
+    def size(self) -> float:
+        """Multiply-adds of W H."""
+        return float(self.weights.size * self.weights.shape[2])
+
+    @cached_property
+    def ridge(self) -> Doubles:
+        """What is added to the diagonal of H, [G, 1]."""
+        mean = self._diagonal.mean(axis=1, keepdims=True)
+        return np.asarray(DAMPING * np.where(mean > 0, mean, 1.0))
+
+    @cached_property
+    def scale(self) -> Doubles:
+        """sqrt(diag H) of the damped moments, [G, 1, columns]."""
+        return np.asarray(np.sqrt(self._diagonal + self.ridge)[:, None, :])
+
+    @cached_property
+    def correlation(self) -> FloatArray:
+        """The damped moments with a diagonal of ones."""
+        scaled = self.moments / self.scale / self.scale.swapaxes(1, 2)
+        columns = scaled.shape[1]
+        scaled[:, range(columns), range(columns)] = 1.0
+        return scaled.astype(np.float32)
+
+    @cached_property
+    def dense(self) -> FloatArray:
+        """W0 in scaled columns."""
+        return np.asarray(self.weights * self.scale, np.float32)
+
+    @cached_property
+    def wanted(self) -> FloatArray:
+        """W0 H or T, with the pull towards W0, in scaled columns."""
+        if self.target is None:
+            return self.dense @ self.correlation
+        pulled = self.target + self.ridge[:, :, None] * self.weights
+        return np.asarray(pulled / self.scale, np.float32)
+
+    @cached_property
+    def spectrum(self) -> tuple[FloatArray, FloatArray]:
+        """Eigenvalues [G, 1, columns] and eigenvectors of the correlation, for all rows."""
+        values, vectors = np.linalg.eigh(self.correlation)
+        return np.maximum(values, 0)[:, None, :], vectors
+
+    def unscaled(self, scaled: FloatArray) -> Doubles:
+        """Weights of weights in scaled columns."""
+        return np.asarray(scaled / self.scale)
+
+    def error(self, weights: Doubles) -> float:
+        """Squared error of the outputs of `weights` over the energy of those that are wanted."""
+        target = self.target if self.target is not None else self.weights @ self.moments
+        own = float(np.sum(self.weights @ self.moments * self.weights))
+        energy = self.energy if self.energy is not None else own
+        lost = np.sum(weights @ self.moments * weights) - 2 * np.sum(weights * target) + energy
+        return max(0.0, float(lost)) / energy if energy > 0 else 0.0
+
+    @property
+    def _diagonal(self) -> Doubles:
+        return np.asarray(np.diagonal(self.moments, axis1=1, axis2=2))

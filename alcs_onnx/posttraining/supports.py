@@ -1,0 +1,26 @@
+"""Supports of the structures: which weights a layer keeps, by their size in scaled columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alcs_onnx.posttraining.admm import Support
+from alcs_onnx.structures import Structure
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
+
+
+def largest(structure: Structure, layer: ConvLayer, count: int) -> Support:
+    """The `count` groups of largest norm, as the Euclidean projection keeps them."""
+
+    def support(weights: FloatArray) -> BoolArray:
+        grouped = structure.grouped(weights.reshape(layer.weight_shape), layer)
+        energy = np.einsum("...g,...g->...", grouped, grouped)
+        keep = np.zeros(energy.size, dtype=bool)
+        if count >= energy.size:
+            keep[:] = True
+        elif count > 0:
+            keep[np.argpartition(energy.reshape(-1), -count)[-count:]] = True
+        mask = structure.weight_mask(keep.reshape(energy.shape), layer)
+        return mask.reshape(weights.shape)
+
+    return support

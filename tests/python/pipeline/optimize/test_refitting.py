@@ -1,0 +1,196 @@
+"""Groups removed by what the network loses, and layers refitted from pictures alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reporters import Recorder
+from small_models import undecided_net
+from told_times import told
+
+from alcs_onnx import Measuring, optimize
+from alcs_onnx.cli import main
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import loadable
+from alcs_onnx.pipeline.common.evidence import Judging
+from alcs_onnx.pipeline.common.tables import proportional_table
+from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize import OptimizeRequest
+from alcs_onnx.pipeline.optimize.auto import compare_methods
+from alcs_onnx.pipeline.optimize.groups import GroupPruning
+from alcs_onnx.pipeline.optimize.run import Run, open_run
+from alcs_onnx.posttraining import measure_levels
+from alcs_onnx.types import Budget, PruningPlan
+
+QUICK = Measuring(warmup=1, iterations=3)
+
+pytestmark = pytest.mark.usefixtures("few_samples")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return undecided_net(tmp_path_factory.mktemp("model"))
+
+
+def opened(files: tuple[Path, Path], **settings) -> Run:
+    request = {
+        "model": files[0],
+        "budget": Budget.parse("50%"),
+        "method": "simd",
+        "measuring": QUICK,
+        "judging": Judging(pictures=str(files[1])),
+        **settings,
+    }
+    return open_run(OptimizeRequest(**request), Recorder())
+
+
+def groups(run: Run) -> GroupPruning:
+    """As if a layer's time fell with its density."""
+    table = proportional_table(run.workload)
+    # All layers take as long as they have multiplications, whatever this machine does.
+    macs = {layer.name: layer.macs / 1e6 for layer in run.workload.prunable}
+    curves = tuple(
+        replace(x, times=(0.0, macs[x.layer]), dense_time=macs[x.layer]) for x in table.curves
+    )
+    table = replace(table, curves=curves, tau=0.0)
+    dense = replace(table.dense, median=sum(macs.values()))
+    return GroupPruning.by_table(run, run.workload, replace(table, dense=dense)).refitting_for(run)
+
+
+def loss(run: Run, model) -> float:
+    return run.evidence.judge.judge(loadable(model)).relative_error
+
+
+@pytest.mark.parametrize("structure", ["simd", "shape", "unstructured"])
+def test_what_is_refitted_loses_far_less(files: tuple[Path, Path], structure: str) -> None:
+    run = opened(files, method=structure)
+    off = opened(files, method=structure, refit="off")
+    pruning, plain = groups(run), groups(off)
+    assert plain.refitting is None
+    same, network = plain.refitted(off, plain.plan(0.9))
+    assert all((same.keep[n] == m).all() for n, m in plain.plan(0.9).keep.items())
+    plan = pruning.plan(0.9)
+    assert pruning.range_ms()[0] < plan.predicted_ms <= 0.9 * pruning.budget_ms + 1e-9
+    made, refitted = pruning.refitted(run, plan)
+    for name, mask in plan.keep.items():
+        assert made.keep[name].sum() == mask.sum()
+    assert loss(run, refitted.pruned) < 0.5 * loss(off, network.pruned)
+    rewritten = pruning.rewrite(run, refitted, made)
+    assert rewritten.check.passed
+    assert loss(run, rewritten.model) == pytest.approx(loss(run, refitted.pruned), rel=1e-3)
+    assert pruning.decided(made).settings["shares_by"] == "loss"
+
+
+def test_weights_that_a_plan_removes_are_zero(files: tuple[Path, Path]) -> None:
+    run = opened(files)
+    pruning = groups(run)
+    plan, network = pruning.refitted(run, pruning.plan(0.6))
+    for name, mask in pruning.weight_masks(plan).items():
+        array = network.pruned.initializers[network.prunable[name]]
+        assert not array[~mask].any()
+        assert np.count_nonzero(array[mask]) > 0.99 * mask.sum()
+
+
+@pytest.mark.parametrize("by", ["error", "weights"])
+def test_shares_by_other_costs(files: tuple[Path, Path], by: str) -> None:
+    run = opened(files, refit=by)
+    pruning = groups(run)
+    plan, network = pruning.refitted(run, pruning.plan(0.9))
+    off = opened(files, refit="off")
+    plain = groups(off)
+    assert pruning.decided(plan).settings["shares_by"] == by
+    assert loss(run, network.pruned) < loss(off, plain.pruned(off, plain.plan(0.9)).pruned)
+
+
+def test_levels_are_looked_at_once_for_all_budgets(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+
+    def counted(*args, **settings):
+        looked.append(1)
+        return measure_levels(*args, **settings)
+
+    monkeypatch.setattr("alcs_onnx.pipeline.optimize.refitting.measure_levels", counted)
+    run = opened(files, tables=tmp_path)
+    first = groups(run)
+    again = groups(replace(run, request=replace(run.request, budget=Budget.parse("30%"))))
+    assert again.refitting is first.refitting
+    assert len(looked) == 1
+    later = groups(opened(files, tables=tmp_path))  # another process finds them in the folder
+    for name, levels in first.refitting.levels.items():
+        np.testing.assert_array_equal(later.refitting.levels[name].ranks, levels.ranks)
+    assert len(list(tmp_path.glob("levels-*"))) == 1
+
+
+def test_a_plan_of_a_file_is_applied_as_it_is(files: tuple[Path, Path], tmp_path: Path) -> None:
+    run = opened(files, save_plan_to=tmp_path / "plan.json")
+    pruning = groups(run)
+    plan, _ = pruning.refitted(run, pruning.plan(0.9))
+    assert isinstance(plan, PruningPlan)
+    saved = pruning.saved(plan)
+    other = replace(opened(files), given=saved)
+    assert groups(other).refitting is None
+
+
+def test_a_network_for_one_sample_at_a_time(tmp_path: Path) -> None:
+    from small_models import residual_net
+
+    network, images = undecided_net(tmp_path)
+    residual_net(network, batch=1)
+    run = opened((network, images))
+    pruning = groups(run)
+    plan, refitted = pruning.refitted(run, pruning.plan(0.9))
+    masked = pruning.pruned(run, plan).pruned
+    assert loss(run, refitted.pruned) < 0.5 * loss(run, masked)
+
+
+def test_all_of_it_through_the_command(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Workload, "time", told({"simd": 0.48}))
+    monkeypatch.setattr("alcs_onnx.pipeline.common.tables.measure_table", _told_table)
+    result = optimize(
+        files[0],
+        "50%",
+        tmp_path / "out.onnx",
+        method="simd",
+        judging=Judging(pictures=str(files[1])),
+        measuring=QUICK,
+    )
+    assert result.status == "met"
+    assert result.settings["shares_by"] == "loss"
+    assert result.settings["refitted_on"] == 48
+    assert result.fidelity is not None
+
+
+def _told_table(workload: Workload, reporter):
+    table = proportional_table(workload)
+    curves = tuple(replace(x, times=(0.0, 0.2), dense_time=0.2) for x in table.curves)
+    return replace(table, curves=curves, tau=0.0, dense=replace(table.dense, median=1.0))
+
+
+def test_auto_leaves_groups_out_that_would_part_far_more(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = told({"int8": 0.1, "simd": 0.1, "channel": 0.1})
+    monkeypatch.setattr(Workload, "time", times)
+    monkeypatch.setattr("alcs_onnx.pipeline.optimize.auto.GOOD_ENOUGH", -1.0)
+    run = opened(files, method="auto", budget=Budget.parse("12%"))
+    rows = {row.method: row for row in compare_methods(run).rows(chosen="int8")}
+    assert rows["simd"].outcome == "not tried"
+    assert "part far more than those of int8" in rows["simd"].why
+
+
+def test_bad_input(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AlcsError, match="refit 'maybe' is not one of loss, error, weights, off"):
+        opened(files, refit="maybe")
+    flags = ["optimize", str(files[0]), "--budget", "50%", "--dry-run"]
+    status = main([*flags, "--calibration", str(files[1]), "--method", "int8", "--refit", "loss"])
+    assert status == 2
+    assert "--refit has no effect with --method int8" in capsys.readouterr().err
+    assert main([*flags, "--refit", "error"]) == 2
+    assert "--refit has no effect without --calibration" in capsys.readouterr().err
