@@ -304,10 +304,14 @@ def run(options: argparse.Namespace) -> int:
     if options.export_json is not None:
         check_writable(options.export_json, *files)
         files.append(options.export_json)
+    schedule = training.requested(options)
+    # Without training it is tables and levels that take long.
+    kept = {"tables": options.checkpoint, "remeasure": not options.resume} if not schedule else {}
     request = OptimizeRequest(
         output=None if options.dry_run else options.output,
         plan=options.plan,
-        training=training.requested(options),
+        training=schedule,
+        **kept,
         judging=judging.requested(options),
         **requested(options),
     )

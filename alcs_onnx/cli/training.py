@@ -35,9 +35,13 @@ def add_training_data(
 
 
 def add_checkpoints(group: argparse._ActionsContainer) -> None:
-    """Where training is saved on the way."""
+    """Where a long run is saved on the way."""
     group.add_argument(
-        "--checkpoint", type=Path, default=None, metavar="FOLDER", help="save every epoch here"
+        "--checkpoint",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="save every epoch here, tables, and what layers lose",
     )
     group.add_argument(
         "--resume", action="store_true", help="go on from the newest state in --checkpoint"
@@ -181,8 +185,8 @@ def requested(options: argparse.Namespace) -> Training | None:
         raise AlcsError("--resume needs the folder of --checkpoint")
     found = schedule(options)
     if found is None:
-        if options.checkpoint is not None:
-            raise AlcsError(_NEEDS_DATA.format("--checkpoint"))
+        if options.checkpoint is not None and getattr(options, "calibration", None) is None:
+            raise AlcsError("--checkpoint needs --data or --calibration: nothing else takes long")
         return None
     return replace(found, checkpoint=options.checkpoint, resume=options.resume)
 

@@ -6,14 +6,15 @@ are nevertheless those of the dense network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alcs_onnx.graph import Model, conv_layers
 from alcs_onnx.posttraining.admm import Fitted, Support, fit, fit_on
 from alcs_onnx.posttraining.moments import MomentSums, Places
+from alcs_onnx.posttraining.problem import DAMPING, LayerProblem
 from alcs_onnx.posttraining.stages import Fed, Stages
 from alcs_onnx.posttraining.threads import threads_for
 from alcs_onnx.posttraining.walk import Walk
@@ -23,19 +24,37 @@ from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Refit:
-    """The refitted weights and biases by initializer, the supports by layer, and the errors."""
+    """What came of all layers.
+
+    arrays: the refitted weights and biases by initializer.
+    supports: the weights that stay by layer, of those that lose some.
+    errors: by layer the relative squared error of its outputs with what stays as it was, and
+        refitted; both on the inputs that the pruned network gives it.
+    notes: what is to be told of the pictures.
+    """
 
     arrays: Mapping[str, FloatArray]
     supports: Mapping[str, BoolArray]
-    errors: Mapping[str, float]
+    errors: Mapping[str, tuple[float, float]]
+    notes: tuple[str, ...] = ()
+
+
+#: What is tried for how strongly weights are pulled towards the dense ones, see `problem.DAMPING`.
+_DAMPINGS = (1e-3, 1e-2, 1e-1, 1.0)
+#: Columns of a weight matrix beyond which its second moments are too large: 800 MB at 10,000.
+_MOST_COLUMNS = 10_000
 
 
 def own_layers(model: Model) -> tuple[ConvLayer, ...]:
-    """The layers whose weights and biases nothing else reads, in order."""
+    """The layers that can be refitted, in order: nothing else reads their weights and biases.
+
+    Nor are they so large that their second moments would not fit in memory.
+    """
     return tuple(
         layer
         for layer in conv_layers(model)
-        if all(
+        if layer.columns <= _MOST_COLUMNS
+        and all(
             len(model.consumers(name)) == 1 and not model.is_output(name)
             for name in (layer.weight, layer.bias)
             if name
@@ -45,7 +64,7 @@ def own_layers(model: Model) -> tuple[ConvLayer, ...]:
 
 def refit_in_order(
     model: Model,
-    supports: Mapping[str, Support],
+    supports: Mapping[str, Support | BoolArray],
     fed: Fed,
     *,
     seed: int = 0,
@@ -53,53 +72,118 @@ def refit_in_order(
 ) -> Refit:
     """All layers refitted; those that `supports` names keep weights of a set, the others all.
 
-    `model` takes several samples at once; `fed` are its inputs, chunk by chunk.
+    A support is chosen, or given as a mask in the shape of the weight. `model` takes several
+    samples at once; `fed` are its inputs, chunk by chunk.
     """
     layers = {layer.name: layer for layer in own_layers(model)}
     stages = Stages(model, layers)
     dense, pruned = Walk.begin(stages, fed), Walk.begin(stages, fed)
     arrays: dict[str, FloatArray] = {}
     found: dict[str, BoolArray] = {}
-    errors: dict[str, float] = {}
+    errors: dict[str, tuple[float, float]] = {}
+    few: list[str] = []
+    silent: list[str] = []
     for index in range(len(stages)):
         name = stages.layer(index)
         if name is not None and (pruned.changed or name in supports):
             layer = layers[name]
             support = supports.get(name)
-            sums = _gather(pruned, dense, index, layer, seed + index)
+            sums, held = _gather(pruned, dense, index, layer, seed + index)
             weights = model.initializers[layer.weight]
-            problem = sums.problem(weights, centred=layer.bias is not None)
-            with threads_for(problem.size):
-                fitted = (
-                    fit(problem, support)
-                    if support is not None
-                    else fit_on(problem, np.ones(problem.weights.shape, bool))
-                )
+            with threads_for(float(layer.weight_count * layer.columns)):
+                damping = _damping(sums, held, weights, support)
+                sums = sums.joined(held)
+                problem = sums.problem(weights, damping)
+                fitted = _fitted(problem, support)
             own = arrays_of(layer, sums, fitted)
             arrays |= own
-            errors[name] = fitted.error
+            before = problem.error(problem.weights * fitted.support)
+            errors[name] = before, fitted.error
+            few += [name] * (sums.count < layer.columns)
+            silent += [name] * problem.has_silent_columns
             if support is not None:
                 found[name] = fitted.support.reshape(layer.weight_shape)
             pruned.change(own)
         dense.move_on(index)
         pruned.move_on(index)
         reporter.phase("refitting layers in order", (index + 1) / len(stages))
-    return Refit(arrays, found, errors)
+    return Refit(arrays, found, errors, _notes(few, silent))
 
 
-def _gather(inputs: Walk, outputs: Walk, index: int, layer: ConvLayer, seed: int) -> MomentSums:
-    """Moments of what `inputs` gives `layer`, part `index`, and of what `outputs` has of it."""
-    sums, places = MomentSums(layer), Places(layer, inputs.samples, seed)
+def _fitted(problem: LayerProblem, support: Support | BoolArray | None) -> Fitted:
+    shape = problem.weights.shape
+    if support is None:
+        return fit_on(problem, np.ones(shape, bool))
+    if isinstance(support, np.ndarray):
+        return fit_on(problem, support.reshape(shape))
+    return fit(problem, support)
+
+
+def _notes(few: Sequence[str], silent: Sequence[str]) -> tuple[str, ...]:
+    """Layers that the pictures say too little about."""
+    notes = []
+    if few:
+        notes.append(
+            f"{_named(few)} more weights in a row than the pictures have windows: they are pulled "
+            "towards the dense weights, and more pictures would help"
+        )
+    if silent:
+        notes.append(
+            f"{_named(silent)} inputs that are zero on all pictures: what reads them stays as it is"
+        )
+    return tuple(notes)
+
+
+def _named(layers: Sequence[str]) -> str:
+    others = f" and {len(layers) - 1} others have" if len(layers) > 1 else " has"
+    return f"layer '{layers[0]}'{others}"
+
+
+def _gather(
+    inputs: Walk, outputs: Walk, index: int, layer: ConvLayer, seed: int
+) -> tuple[MomentSums, MomentSums]:
+    """Moments of what `inputs` gives `layer`, part `index`, and of what `outputs` has of it.
+
+    Those of the last chunks are held apart.
+    """
     (node,) = inputs.stages.nodes[index]
+    fitted, held = MomentSums(layer), MomentSums(layer)
+    places = Places(layer, inputs.samples, seed)
+    first_held = inputs.chunks - held_chunks(inputs.chunks)
     beside = _added(inputs.stages, index)
     pairs = zip(
         inputs.each(index - 1, node.inputs[0], *beside),
         outputs.each(index, node.outputs[0], *beside),
         strict=True,
     )
-    for (x, *here), (y, *there) in pairs:
+    for chunk, ((x, *here), (y, *there)) in enumerate(pairs):
+        sums = fitted if chunk < first_held else held
         sums.add(x, y + there[0] - here[0] if beside else y, places.some())
-    return sums
+    return fitted, held
+
+
+def held_chunks(chunks: int) -> int:
+    """How many of the last chunks are held apart, to judge by what was fitted on the others."""
+    return max(1, chunks // 4) if chunks > 1 else 0
+
+
+def _damping(
+    fitted: MomentSums, held: MomentSums, weights: FloatArray, support: Support | BoolArray | None
+) -> float:
+    """What loses least on pictures that are held apart.
+
+    A layer sees many windows, but few pictures: fitted closely to the outputs of these, it may be
+    far off on others, the last layers of a network above all.
+    """
+    if not held.count:
+        return DAMPING
+    first, other = fitted.problem(weights), held.problem(weights)
+    chosen = _fitted(first, support).support
+    found = {
+        damping: other.error(fit_on(replace(first, damping=damping), chosen).weights)
+        for damping in _DAMPINGS
+    }
+    return min(found, key=lambda damping: found[damping])
 
 
 def _added(stages: Stages, index: int) -> list[str]:

@@ -16,7 +16,7 @@ from alcs_onnx.graph import Model, part
 from alcs_onnx.ort import Feeds, run
 from alcs_onnx.posttraining.admm import Fitted, fit
 from alcs_onnx.posttraining.divergence import divergence
-from alcs_onnx.posttraining.in_order import arrays_of, own_layers
+from alcs_onnx.posttraining.in_order import arrays_of, held_chunks, own_layers
 from alcs_onnx.posttraining.layer_levels import LayerLevels
 from alcs_onnx.posttraining.moments import MomentSums, Places
 from alcs_onnx.posttraining.problem import LayerProblem
@@ -48,8 +48,10 @@ def measure_levels(
 ) -> dict[str, LayerLevels]:
     """The levels of `layers`, each with its structure, by name.
 
-    `model` takes several samples at once; `fed` are its inputs, chunk by chunk. On the first
-    `judged` chunks the network's outputs are looked at. What `store` has is not looked at again.
+    `model` takes several samples at once; `fed` are its inputs, chunk by chunk. On the last chunks,
+    of which there are at most `judged`, the network's outputs are looked at; layers are fitted on
+    the others, if there are others: what a layer loses on pictures that it was not fitted on is
+    what counts. What `store` has is not looked at again.
     """
     found = {name: known for name in layers if (known := store.load(name)) is not None}
     if len(found) == len(layers):
@@ -57,13 +59,14 @@ def measure_levels(
     own = {layer.name: layer for layer in own_layers(model)}
     stages = Stages(model, layers)
     dense = Walk.begin(stages, fed)
-    expected = outputs_of(model, islice(fed(), judged))
+    held = min(judged, held_chunks(dense.chunks)) or 1
+    expected = outputs_of(model, islice(fed(), dense.chunks - held, None))
     for index in range(len(stages)):
         name = stages.layer(index)
         if name is not None and name not in found:
             layer, structure = own[name], layers[name]
-            sums = _sums(dense, index, layer, seed + index)
-            problem = sums.problem(model.initializers[layer.weight], centred=layer.bias is not None)
+            sums = _sums(dense, index, layer, held, seed + index)
+            problem = sums.problem(model.initializers[layer.weight])
             groups = int(np.prod(structure.mask_shape(layer)))
             counts = sorted({max(1, round(d * groups)) for d in densities} - {groups}, reverse=True)
             fits = _fits(problem, layer, structure, counts)
@@ -98,11 +101,12 @@ def outputs_of(model: Model, fed: Iterable[Feeds]) -> list[list[FloatArray]]:
     return [[outputs[name] for name in names] for outputs in found]
 
 
-def _sums(dense: Walk, index: int, layer: ConvLayer, seed: int) -> MomentSums:
-    """Moments of what the dense network gives a layer, and has of it."""
+def _sums(dense: Walk, index: int, layer: ConvLayer, held: int, seed: int) -> MomentSums:
+    """Moments of what the dense network gives a layer, and has of it, but for the chunks `held`."""
     (node,) = dense.stages.nodes[index]
     sums, places = MomentSums(layer), Places(layer, dense.samples, seed)
-    for x, y in dense.each(index, node.inputs[0], node.outputs[0]):
+    last = dense.chunks - held if dense.chunks > held else dense.chunks
+    for x, y in islice(dense.each(index, node.inputs[0], node.outputs[0]), last):
         sums.add(x, y, places.some())
     return sums
 
@@ -121,7 +125,8 @@ def _losses(
     later = [info.name for info in rest.inputs if info.name != result]
     early = [n for n in names if n != result and n not in (info.name for info in rest.outputs)]
     wanted = tuple(dict.fromkeys((source, *later, *early)))
-    there = [dense.values(index, wanted, chunk) for chunk in range(len(expected))]
+    last = range(dense.chunks - len(expected), dense.chunks)
+    there = [dense.values(index, wanted, chunk) for chunk in last]
     session = open_part(rest) if rest.nodes else None
     alone = part(stages.model, [node])
     found = []

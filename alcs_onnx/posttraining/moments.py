@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alcs_onnx.posttraining.problem import Doubles, LayerProblem
+from alcs_onnx.posttraining.problem import DAMPING, Doubles, LayerProblem
 from alcs_onnx.types import ConvLayer, FloatArray, IntArray
 
 Array = npt.NDArray[Any]
@@ -86,21 +86,33 @@ class MomentSums:
         self.yx = self.yx + (y.swapaxes(1, 2) @ x).astype(np.float64)
         self.yy += float(np.einsum("gtr,gtr->", y, y, dtype=np.float64))
 
-    def problem(self, weights: FloatArray, *, centred: bool) -> LayerProblem:
+    def joined(self, other: MomentSums) -> MomentSums:
+        """Those of both."""
+        return MomentSums(
+            self.layer,
+            self.count + other.count,
+            self.x + other.x,
+            self.y + other.y,
+            self.xx + other.xx,
+            self.yx + other.yx,
+            self.yy + other.yy,
+        )
+
+    def problem(self, weights: FloatArray, damping: float = DAMPING) -> LayerProblem:
         """Towards the outputs that were added, from `weights` [M, C/G, *kernel].
 
-        `centred`: about the means, which a bias makes right whatever the weights.
+        Where the layer has a bias about the means, which that makes right whatever the weights.
         """
         assert isinstance(self.xx, np.ndarray)
         assert isinstance(self.yx, np.ndarray)
         dense = weights.astype(np.float64).reshape(self.layer.group, self.layer.rows_per_group, -1)
         xx, yx, yy = self.xx / self.count, self.yx / self.count, self.yy / self.count
-        if centred:
+        if self.layer.bias is not None:
             x, y = self.means
             xx = xx - x[:, :, None] * x[:, None, :]
             yx = yx - y[:, :, None] * x[:, None, :]
             yy = yy - float((y * y).sum())
-        return LayerProblem(dense, xx, yx, max(yy, 0.0))
+        return LayerProblem(dense, xx, yx, max(yy, 0.0), damping)
 
     @property
     def means(self) -> tuple[Doubles, Doubles]:

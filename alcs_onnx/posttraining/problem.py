@@ -20,9 +20,9 @@ from alcs_onnx.types import FloatArray
 
 Doubles = npt.NDArray[np.float64]
 
-#: What is added to the diagonal of H, of its mean: pulls weights that the inputs say little about,
-#: or nothing, towards the dense ones.
-DAMPING = 1e-3
+#: What is added to the diagonal of H, of its mean, where nothing else is said: pulls weights that
+#: the inputs say little about, or nothing, towards the dense ones.
+DAMPING = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,23 +33,30 @@ class LayerProblem:
     moments: H [G, columns, columns].
     target: T [G, rows, columns]; None: W0 H.
     energy: tr(Y Y^T), what errors are relative to; None: that of W0's outputs.
+    damping: see `DAMPING`.
     """
 
     weights: Doubles
     moments: Doubles
     target: Doubles | None = None
     energy: float | None = None
+    damping: float = DAMPING
 
     @property
     def size(self) -> float:
         """Multiply-adds of W H."""
         return float(self.weights.size * self.weights.shape[2])
 
+    @property
+    def has_silent_columns(self) -> bool:
+        """Whether a column is zero, or always the same, in all inputs."""
+        return bool((self._diagonal <= 0).any())
+
     @cached_property
     def ridge(self) -> Doubles:
         """What is added to the diagonal of H, [G, 1]."""
         mean = self._diagonal.mean(axis=1, keepdims=True)
-        return np.asarray(DAMPING * np.where(mean > 0, mean, 1.0))
+        return np.asarray(self.damping * np.where(mean > 0, mean, 1.0))
 
     @cached_property
     def scale(self) -> Doubles:

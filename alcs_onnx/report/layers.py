@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.verification import NumericCheck
 from alcs_onnx.report.console import out, say
-from alcs_onnx.report.layout import ms, new_table, shape_text
+from alcs_onnx.report.layout import ms, new_table, percent, shape_text
 from alcs_onnx.report.long_tables import foremost, say_rest
 
 
@@ -18,10 +18,12 @@ def print_layers(layers: Sequence[LayerReport], *, timed: bool, top: int) -> Non
     title = f"Layers: the {len(shown)} {most} of {len(layers)}"
     columns = ["layer", "weights", "output", "kernel", ">g", ">density"]
     columns += [">dense ms", ">predicted ms", ">measured ms"] if timed else []
+    refitted = any(row.error is not None for row in layers)
+    columns += [">error kept", ">refitted"] if refitted else []
     table = new_table(
         "Layers" if len(shown) == len(layers) else title,
         *(*columns, "fused", "why"),
-        optional=("output", "predicted ms", "weights", "g", "fused", "dense ms"),
+        optional=("output", "predicted ms", "weights", "g", "fused", "dense ms", "error kept"),
     )
     for row in shown:
         cells = [
@@ -34,6 +36,9 @@ def print_layers(layers: Sequence[LayerReport], *, timed: bool, top: int) -> Non
         ]
         if timed:
             cells += [ms(row.dense_ms), ms(row.predicted_ms), ms(row.measured_ms)]
+        if refitted:
+            errors = (row.kept_error, row.error)
+            cells += ["-" if error is None else percent(error) for error in errors]
         table.add_row(*cells, row.fused, row.reason or "")
     out.print(table)
     say_rest(len(layers), top, "layer")

@@ -19,7 +19,12 @@ _TOLD_REASONS = 4
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One convolution: what became of it, and its time in ms (None where not measured)."""
+    """One convolution: what became of it, and its time in ms (None where not measured).
+
+    `kept_error` is the relative squared error of its outputs with the weights that stay as they
+    were, `error` with these refitted: both on the inputs that the written network gives it; None
+    where it was not refitted.
+    """
 
     layer: str
     weight_shape: Shape
@@ -33,6 +38,8 @@ class LayerReport:
     predicted_ms: float | None
     measured_ms: float | None
     reason: str | None
+    kept_error: float | None = None
+    error: float | None = None
 
 
 def layer_reports(
@@ -92,6 +99,18 @@ def grouped_reasons(reasons: Iterable[str], noun: str) -> str:
     ]
     left = sum(count for _, count in kinds[_TOLD_REASONS:])
     return "; ".join([*told, f"{left} more for other reasons"] if left else told)
+
+
+def with_errors(
+    rows: Sequence[LayerReport], errors: Mapping[str, tuple[float, float]]
+) -> tuple[LayerReport, ...]:
+    """The rows with the errors before and after refitting, where layers were refitted."""
+    return tuple(
+        replace(row, kept_error=errors[row.layer][0], error=errors[row.layer][1])
+        if row.layer in errors
+        else row
+        for row in rows
+    )
 
 
 def with_times(rows: Sequence[LayerReport], times: Mapping[str, float]) -> tuple[LayerReport, ...]:

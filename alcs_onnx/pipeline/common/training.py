@@ -109,6 +109,8 @@ class Network:
     weight_masks: by layer, in the shape of the weight: False where it stays zero.
     bias_masks: likewise, by initializer, for biases that go with removed filters.
     check: of `pruned` against the masked model of full size, where channels are gone.
+    errors: by layer, where layers were refitted: the relative squared error of its outputs before
+        and after.
     """
 
     model: Model
@@ -117,6 +119,7 @@ class Network:
     weight_masks: Mapping[str, BoolArray] = field(default_factory=dict)
     bias_masks: Mapping[str, BoolArray] = field(default_factory=dict)
     check: Check | None = None
+    errors: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def by_layer(self, weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Weights by initializer as those of the prunable layers, by layer."""

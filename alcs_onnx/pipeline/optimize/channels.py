@@ -20,9 +20,11 @@ from alcs_onnx.pipeline.common.verification import check_written
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten, RuntimesOwn
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
+from alcs_onnx.pipeline.optimize.refitting import refit_kept, refits
 from alcs_onnx.pipeline.optimize.request import ChannelOptions
 from alcs_onnx.pipeline.optimize.result import ChannelReport
 from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.posttraining import Refit
 from alcs_onnx.rewrite import masked, shrink
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve import best_channels
@@ -154,14 +156,16 @@ class ChannelPruning(RuntimesOwn):
         """The smaller model, all of whose weights are trained; checked against its masked form."""
         return self.remove(run, plan.keep)
 
-    def remove(self, run: Run, keep: Mapping[str, BoolArray]) -> Network:
+    def remove(
+        self, run: Run, keep: Mapping[str, BoolArray], model: Model | None = None
+    ) -> Network:
         """The model without the other channels, checked against its masked full form.
 
-        With data the activations are brought back into range first, at full size; not where a node
-        takes one value of several of the channels, which would see zeros there. Raises `AlcsError`
-        when the two differ.
+        `model` is the workload's with other weights. With data the activations are brought back
+        into range first, at full size; not where a node takes one value of several of the channels,
+        which would see zeros there. Raises `AlcsError` when the two differ.
         """
-        model = self.workload.model
+        model = self.workload.model if model is None else model
         mixing = self._mixing(keep)
         if run.trainer is not None and mixing:
             run.reporter.note(
@@ -182,8 +186,32 @@ class ChannelPruning(RuntimesOwn):
         return Network(model=smaller, pruned=smaller, check=check)
 
     def refitted(self, run: Run, plan: ChannelPlan) -> tuple[ChannelPlan, Network]:
-        """Nothing is."""
-        return plan, self.pruned(run, plan)
+        """The smaller model whose layers make up for the channels that they no longer read.
+
+        They are refitted at full size, with zeros for these. Not where a node takes one value of
+        several of the channels, which would see zeros there.
+        """
+        if not refits(run):
+            return plan, self.pruned(run, plan)
+        if mixing := self._mixing(plan.keep):
+            told = f"node '{mixing[0]}' takes one value of several channels"
+            run.reporter.note(f"layers are not refitted: {told}")
+            return plan, self.pruned(run, plan)
+        found = self._refit(run, plan)
+        for text in found.notes:
+            run.reporter.note(text)
+        model = self.workload.model.with_initializers(found.arrays)
+        return plan, self.remove(run, plan.keep, model)
+
+    def sketch(self, run: Run, plan: ChannelPlan, pictures: int) -> Serialized:
+        """What `plan` comes to, about: refitted on a few pictures, where it will be at all."""
+        if self._mixing(plan.keep) or not refits(run):
+            return self.candidate(plan)
+        model = self.workload.model.with_initializers(self._refit(run, plan, pictures).arrays)
+        return loadable(shrink(model, self.coupling, plan.keep))
+
+    def _refit(self, run: Run, plan: ChannelPlan, pictures: int | None = None) -> Refit:
+        return refit_kept(run, self.workload.model, self._weight_masks(plan.keep), pictures)
 
     def projection(self, loop: LoopState) -> None:
         """None: channels are removed once, before training."""

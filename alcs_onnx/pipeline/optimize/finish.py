@@ -12,6 +12,7 @@ from alcs_onnx.pipeline.optimize.measured import measure_finally
 from alcs_onnx.pipeline.optimize.method import Rewritten
 from alcs_onnx.pipeline.optimize.methods import removes
 from alcs_onnx.pipeline.optimize.outcome import Final, summary, unchanged
+from alcs_onnx.pipeline.optimize.refitting import refits
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
 from alcs_onnx.pipeline.optimize.search import choose_again, choose_less, save_choice
@@ -67,7 +68,7 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
     _require_equal(request, rewritten)
     save_choice(run, choice)
     removed = removing and not choice.keeps_all
-    if run.trainer is None and removed and request.output is not None:
+    if run.trainer is None and removed and request.output is not None and not refits(run):
         reporter.note("no data: weights are removed but none is trained; expect a loss of accuracy")
     # Written before it is measured: whatever happens to the measurement, training is not lost.
     if request.output is not None:

@@ -19,7 +19,7 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import conv_layers, loadable, model_macs, skipped_convs
 from alcs_onnx.importance import SCORES, scores
 from alcs_onnx.latency import Estimator
-from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports
+from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports, with_errors
 from alcs_onnx.pipeline.common.pruned import initializer_masks, masked_model, sparse_model
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_written
@@ -27,7 +27,12 @@ from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.exclusion import slower_layers
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
-from alcs_onnx.pipeline.optimize.refitting import Refitting, open_refitting, refits
+from alcs_onnx.pipeline.optimize.refitting import (
+    Refitting,
+    open_refitting,
+    refits,
+    unfit_layers,
+)
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve import project, reachable_range
@@ -81,7 +86,11 @@ class GroupPruning:
         """With what is left refitted where `run` has pictures for that, and trains nothing."""
         if not refits(run) or not self.layers:
             return self
-        return replace(self, refitting=open_refitting(run, self.workload, self.layers))
+        unfit = unfit_layers(self.workload.model, self.layers)
+        found = self.excluding(unfit) if unfit else self
+        if not found.layers:
+            return self
+        return replace(found, refitting=open_refitting(run, found.workload, found.layers))
 
     @property
     def means(self) -> str:
@@ -212,6 +221,8 @@ class GroupPruning:
         if self.refitting is None:
             return plan, self.pruned(run, plan)
         found = self.refitting.refit(self.layers, plan.keep, run.reporter)
+        for text in found.notes:
+            run.reporter.note(text)
         keep = {
             name: self._structure.group_mask(found.supports[name], self.layers[name])
             if name in found.supports
@@ -221,7 +232,8 @@ class GroupPruning:
         plan = replace(plan, keep=keep)
         model = self.workload.model.with_initializers(found.arrays)
         network = self.pruned(run, plan)
-        return plan, replace(network, model=model, pruned=masked_model(model, plan))
+        pruned = masked_model(model, plan)
+        return plan, replace(network, model=model, pruned=pruned, errors=found.errors)
 
     def projection(self, loop: LoopState) -> GroupProjection:
         """The U-step of ADMM: the solver, asked for the target that the measurements settled."""
@@ -238,7 +250,10 @@ class GroupPruning:
                 workload, written, masked_model(network.pruned, plan), run.reporter
             ),
             mac_ratio=rewritten.mac_ratio * rewritten.dense_macs / model_macs(run.workload.model),
-            layers=layer_reports(workload.model, rewritten, reasons=plan.reasons, table=self.table),
+            layers=with_errors(
+                layer_reports(workload.model, rewritten, reasons=plan.reasons, table=self.table),
+                network.errors,
+            ),
         )
 
     def decided(self, plan: PruningPlan | None) -> Decided:
@@ -251,7 +266,7 @@ class GroupPruning:
             chosen = {
                 **by,
                 "shares_by": self.refitting.by,
-                "refitted_on": sum(self.refitting.sizes),
+                "refitted_on": sum(self.refitting.shown.sizes),
             }
         settings = {**chosen, **size}
         return Decided(settings, curves=self.table.curves)

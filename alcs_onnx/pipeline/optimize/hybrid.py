@@ -48,7 +48,7 @@ def open_hybrid(run: Run) -> HybridPruning:
         run.reporter.note("the budget goes to SIMD groups alone: that keeps the most")
         table = table or run.tables.of_layers(workload)
     else:
-        smaller = channels.remove(run, removed.keep).pruned
+        smaller = channels.refitted(run, removed)[1].pruned
         left = replace(workload, model=smaller)
         # The budget and the promise are about the file that was given.
         table = run.tables.of_layers(left, dense=workload.time_dense)

@@ -1,4 +1,4 @@
-"""Groups removed by what the network loses, and what is left refitted, from pictures alone.
+"""What is left after removing is refitted, from pictures alone; groups go by what that loses.
 
 Where nothing is trained and there are pictures to fit on. Layers are looked at one at a time at
 several densities; the solver shares the budget out by what that costs the network's outputs; then
@@ -7,15 +7,17 @@ all layers are refitted in order (`posttraining`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from alcs_onnx.data import Samples, runtime_batches
+from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, as_float32, free_batch
 from alcs_onnx.latency import Estimator
 from alcs_onnx.ort import Feeds
@@ -28,6 +30,7 @@ from alcs_onnx.posttraining import (
     Refit,
     largest,
     measure_levels,
+    own_layers,
     refit_in_order,
 )
 from alcs_onnx.reporter import Reporter
@@ -48,6 +51,13 @@ def refits(run: Run) -> bool:
     return pictures and run.request.refit != "off"
 
 
+def unfit_layers(model: Model, layers: Collection[str]) -> Mapping[str, str]:
+    """Those of `layers` that cannot be refitted, with the reason: they keep all weights then."""
+    own = {layer.name for layer in own_layers(model)}
+    reason = "cannot be refitted: too many weights in a row, or a bias that is shared"
+    return {name: reason for name in layers if name not in own}
+
+
 def open_refitting(run: Run, workload: Workload, layers: Mapping[str, ConvLayer]) -> Refitting:
     """Look at `layers` of the model of `workload` at several densities."""
     request, size = run.request, workload.simd_group
@@ -60,42 +70,20 @@ def open_refitting(run: Run, workload: Workload, layers: Mapping[str, ConvLayer]
 
 
 @dataclass(frozen=True, eq=False)
-class Refitting:
-    """The levels of the layers that can lose groups, and what they are refitted with.
+class Shown:
+    """A network and the pictures that it is shown: `model` takes several at once.
 
-    model: for several of the `pictures` at once.
-    by: what layers are given their shares by, as `REFITS` says.
-    levels: of the layers by name; none where shares go by the weights.
+    Networks that do not take several samples at once are run sample by sample.
     """
 
     model: Model
     pictures: Samples
-    structure: Structure
-    by: str
-    levels: Mapping[str, LayerLevels]
-    seed: int
 
     @classmethod
-    def open(cls, run: Run, workload: Workload, layers: Mapping[str, ConvLayer]) -> Refitting:
-        """Look at `layers` of the model of `workload` at several densities."""
+    def of(cls, run: Run, model: Model) -> Shown:
+        """`model`, of the file of `run` or what became of it, and the pictures to fit on."""
         assert run.evidence.fit is not None
-        # Networks that do not take several samples at once are run sample by sample.
-        model = free_batch(as_float32(workload.model.detached())).model
-        request, structure = run.request, workload.grouping
-        found = cls(model, run.evidence.fit, structure, request.refit, {}, request.seed)
-        if request.refit == "weights":
-            return found
-        settings = (structure.name, workload.simd_group, request.seed, _LOOKED_AT)
-        levels = measure_levels(
-            model,
-            dict.fromkeys(layers, structure),
-            found.fed,
-            judged=found.chunks_of(_LOOKED_AT),
-            store=LevelStore.of(run.tables.folder, model, found.fed, settings),
-            seed=request.seed,
-            reporter=run.reporter,
-        )
-        return replace(found, levels=levels)
+        return cls(free_batch(as_float32(model.detached())).model, run.evidence.fit)
 
     def fed(self) -> Iterator[Feeds]:
         """The inputs of the pictures, chunk by chunk."""
@@ -110,6 +98,63 @@ class Refitting:
         """The first chunks that have so many pictures, or all."""
         seen = accumulate(self.sizes)
         return next((n for n, x in enumerate(seen, 1) if x >= pictures), len(self.sizes))
+
+
+def refit_kept(
+    run: Run, model: Model, masks: Mapping[str, BoolArray], pictures: int | None = None
+) -> Refit:
+    """All layers of `model` refitted with the weights that `masks`, by layer, keep.
+
+    On the first `pictures`, by default on all.
+    """
+    shown = Shown.of(run, model)
+    own = {layer.name for layer in own_layers(model)}
+    supports = {name: mask for name, mask in masks.items() if name in own}
+    chunks = None if pictures is None else shown.chunks_of(pictures)
+    with _enough_memory():
+        return refit_in_order(
+            shown.model,
+            supports,
+            lambda: islice(shown.fed(), chunks),
+            seed=run.request.seed,
+            reporter=run.reporter,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Refitting:
+    """The levels of the layers that can lose groups, and what they are refitted with.
+
+    by: what layers are given their shares by, as `REFITS` says.
+    levels: of the layers by name; none where shares go by the weights.
+    """
+
+    shown: Shown
+    structure: Structure
+    by: str
+    levels: Mapping[str, LayerLevels]
+    seed: int
+
+    @classmethod
+    def open(cls, run: Run, workload: Workload, layers: Mapping[str, ConvLayer]) -> Refitting:
+        """Look at `layers` of the model of `workload` at several densities."""
+        request, structure = run.request, workload.grouping
+        shown = Shown.of(run, workload.model)
+        found = cls(shown, structure, request.refit, {}, request.seed)
+        if request.refit == "weights":
+            return found
+        settings = (structure.name, workload.simd_group, request.seed, _LOOKED_AT)
+        with _enough_memory():
+            levels = measure_levels(
+                shown.model,
+                dict.fromkeys(layers, structure),
+                shown.fed,
+                judged=shown.chunks_of(_LOOKED_AT),
+                store=LevelStore.of(run.tables.folder, shown.model, shown.fed, settings),
+                seed=request.seed,
+                reporter=run.reporter,
+            )
+        return replace(found, levels=levels)
 
     def keep(
         self, layers: Mapping[str, ConvLayer], estimator: Estimator, budget_ms: float
@@ -132,7 +177,10 @@ class Refitting:
             for name, mask in keep.items()
             if not mask.all()
         }
-        return refit_in_order(self.model, supports, self.fed, seed=self.seed, reporter=reporter)
+        with _enough_memory():
+            return refit_in_order(
+                self.shown.model, supports, self.shown.fed, seed=self.seed, reporter=reporter
+            )
 
     @cached_property
     def _curves(self) -> Mapping[str, CostCurve]:
@@ -140,3 +188,15 @@ class Refitting:
             name: CostCurve(each.counts[::-1], np.array(each.costs(self.by)[::-1]))
             for name, each in self.levels.items()
         }
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Raise `AlcsError` with what helps where memory is short."""
+    try:
+        yield
+    except MemoryError as error:
+        raise AlcsError(
+            "refitting takes more memory than there is: use fewer pictures (--samples), or "
+            "--refit off"
+        ) from error

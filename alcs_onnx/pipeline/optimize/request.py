@@ -59,7 +59,8 @@ class OptimizeRequest:
     refit: a name of `REFITS`, where there are pictures to fit on and nothing is trained: by what it
         is decided how much each layer keeps before what is left is refitted, or "off".
     table: a saved latency table of the method, to use instead of measuring one.
-    tables: a folder where tables are kept and those of earlier runs found.
+    tables: a folder where tables are kept and those of earlier runs found, unless `remeasure` says
+        that they are measured again. What layers lose by pictures is kept there, too.
     plan: a saved pruning plan to apply instead of solving.
     save_plan_to: a file for the plan that was made.
     training: None: weights are removed but none is trained.
@@ -83,6 +84,7 @@ class OptimizeRequest:
     channels: ChannelOptions = field(default_factory=ChannelOptions)
     table: Path | None = None
     tables: Path | None = None
+    remeasure: bool = False
     plan: Path | None = None
     save_plan_to: Path | None = None
     measuring: Measuring = field(default_factory=Measuring)

@@ -145,7 +145,7 @@ def _tables(request: OptimizeRequest, reporter: Reporter) -> Tables:
     return Tables(
         given=request.table,
         folder=request.tables or _kept(request),
-        reuse=request.tables is not None or _resumes(request),
+        reuse=(request.tables is not None and not request.remeasure) or _resumes(request),
         reporter=reporter,
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 from alcs_onnx.errors import AlcsError, UnsupportedError
 from alcs_onnx.graph import conv_layers, loadable
 from alcs_onnx.pipeline.common.int8 import Quantizable
-from alcs_onnx.pipeline.common.layers import layer_reports
+from alcs_onnx.pipeline.common.layers import layer_reports, with_errors
 from alcs_onnx.pipeline.common.mixed import Mixed
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import require_same_shapes
@@ -88,7 +88,7 @@ class SimdInt8Pruning(GroupPruning):
         require_same_shapes(self.workload, made.model)
         float32 = {name: why for name, why in plan.reasons.items() if name not in mixed.int8}
         rows = layer_reports(self.workload.model, made, reasons=float32, table=self.table)
-        return replace(whole, model=made.model, layers=rows)
+        return replace(whole, model=made.model, layers=with_errors(rows, network.errors))
 
     def decided(self, plan: PruningPlan | None) -> Decided:
         """The groups, what was calibrated, and how many nodes are int8."""

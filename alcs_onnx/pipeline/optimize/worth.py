@@ -11,6 +11,7 @@ from typing import Any
 from alcs_onnx.graph import Model, loadable
 from alcs_onnx.pipeline.common.pruned import masked_model
 from alcs_onnx.pipeline.common.tables import proportional_table
+from alcs_onnx.pipeline.optimize.channels import ChannelPruning
 from alcs_onnx.pipeline.optimize.groups import GroupPruning
 from alcs_onnx.pipeline.optimize.method import Pruning
 from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS, removes, structure_of
@@ -71,7 +72,10 @@ def opened_loss(run: Run, pruning: Pruning[Any]) -> float:
     refitted = refits(run) and structure_of(run.request.way) is not None
     if refitted or not removes(run.request.way):
         return 0.0
-    return _loss(run, pruning.candidate(pruning.plan(_GENEROUS)))
+    plan = pruning.plan(_GENEROUS)
+    if isinstance(pruning, ChannelPruning):
+        return _loss(run, pruning.sketch(run, plan, _JUDGED_BY))
+    return _loss(run, pruning.candidate(plan))
 
 
 def _loss(run: Run, candidate: Serialized) -> float:

@@ -181,7 +181,15 @@ def _value(record: Mapping[str, float | str], key: str) -> float | None:
     return None if value is None else float(value)
 
 
+#: Where layers were refitted.
+_ERRORS = (
+    Column("error kept", percent, help="of its outputs, with weights that stay as they were"),
+    Column("refitted", percent, help="the same with these weights refitted"),
+)
+
+
 def _layers(layers: Sequence[LayerReport]) -> Markup:
+    refitted = any(layer.error is not None for layer in layers)
     columns = [
         Column("layer"),
         Column("weights"),
@@ -193,14 +201,16 @@ def _layers(layers: Sequence[LayerReport]) -> Markup:
         Column("dense ms", ms, help="the runtime's own Conv"),
         Column("predicted ms", ms, help="by the latency table"),
         Column("measured ms", ms, help="the node in the written file"),
+        *(_ERRORS if refitted else ()),
         Column("fused"),
         Column("why", help="why a layer is dense, or left alone"),
     ]
     rows = [
         (
             *(x.layer, shape_text(x.weight_shape), shape_text(x.output_shape), x.macs, x.op),
-            *(x.simd_group, x.density, x.dense_ms, x.predicted_ms, x.measured_ms, x.fused),
-            x.reason or "",
+            *(x.simd_group, x.density, x.dense_ms, x.predicted_ms, x.measured_ms),
+            *((x.kept_error, x.error) if refitted else ()),
+            *(x.fused, x.reason or ""),
         )
         for x in layers
     ]

@@ -59,7 +59,7 @@ def test_the_dense_layer_solves_its_own_problem(case: str, tmp_path: Path, rng: 
     for _ in range(20):
         x = rng.standard_normal(CASES[case][2]).astype(np.float32) + 1
         sums.add(x, run(proto, {"x": x})[0], places)
-    problem = sums.problem(w, centred=True)
+    problem = sums.problem(w, damping=1e-3)
     assert problem.error(problem.weights) == pytest.approx(0, abs=1e-5)
     found = fit_on(problem, np.ones(problem.weights.shape, bool))
     np.testing.assert_allclose(found.weights.reshape(w.shape), w, atol=0.02)

@@ -222,3 +222,14 @@ def test_a_damaged_file_is_as_good_as_none(network, tmp_path: Path) -> None:
     for damage in (b"", b"nonsense", file.read_bytes()[:200]):
         file.write_bytes(damage)
         assert store.load("a") is None
+
+
+def test_inputs_that_are_always_zero_are_told(network) -> None:
+    model, fed = network
+    black = [{"x": feeds["x"] * np.array([1, 1, 0], np.float32)[:, None, None]} for feeds in fed]
+    (layer,) = (x for x in own_layers(model) if x.name == "stem")
+    found = refit_in_order(model, {"stem": largest(SIMD, layer, 60)}, lambda: black)
+    (note,) = (text for text in found.notes if "zero on all pictures" in text)
+    assert note.startswith("layer 'stem' ")
+    before, after = found.errors["stem"]
+    assert after < before

@@ -20,8 +20,9 @@ from alcs_onnx.pipeline.common.tables import proportional_table
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize import OptimizeRequest
 from alcs_onnx.pipeline.optimize.auto import compare_methods
+from alcs_onnx.pipeline.optimize.channels import open_channels
 from alcs_onnx.pipeline.optimize.groups import GroupPruning
-from alcs_onnx.pipeline.optimize.run import Run, open_run
+from alcs_onnx.pipeline.optimize.run import Run, open_run, run_of_method
 from alcs_onnx.posttraining import measure_levels
 from alcs_onnx.types import Budget, PruningPlan
 
@@ -192,5 +193,85 @@ def test_bad_input(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str])
     status = main([*flags, "--calibration", str(files[1]), "--method", "int8", "--refit", "loss"])
     assert status == 2
     assert "--refit has no effect with --method int8" in capsys.readouterr().err
+    assert main([*flags, "--checkpoint", "folder"]) == 2
+    assert "--checkpoint needs --data or --calibration" in capsys.readouterr().err
     assert main([*flags, "--refit", "error"]) == 2
     assert "--refit has no effect without --calibration" in capsys.readouterr().err
+
+
+def test_layers_that_cannot_be_refitted_keep_all(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alcs_onnx.posttraining.in_order._MOST_COLUMNS", 150)
+    pruning = groups(opened(files))
+    assert set(pruning.excluded) == {"d"}
+    assert "cannot be refitted" in pruning.plan(0.9).reasons["d"]
+
+
+def test_too_little_memory_says_what_helps(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*args, **settings):
+        raise MemoryError
+
+    run = opened(files)
+    pruning = groups(run)
+    monkeypatch.setattr("alcs_onnx.pipeline.optimize.refitting.refit_in_order", out_of_memory)
+    with pytest.raises(AlcsError, match=r"fewer pictures \(--samples\)"):
+        pruning.refitted(run, pruning.plan(0.9))
+
+
+def test_what_pictures_say_too_little_about_is_told(tmp_path: Path) -> None:
+    """Eight pictures to fit on; and a channel that is always zero."""
+    network, images = undecided_net(tmp_path, size=4)
+    with np.load(images) as file:
+        arrays = {name: array[:16] for name, array in file.items()}
+    for name in ("x_train", "x_test"):
+        arrays[name][..., 2] = 0
+    few = tmp_path / "few.npz"
+    np.savez(few, **arrays)
+    run = opened((network, few))
+    pruning = groups(run)
+    _, network_made = pruning.refitted(run, pruning.plan(0.9))
+    notes = "\n".join(run.reporter.notes)  # type: ignore[attr-defined]
+    assert "more weights in a row than the pictures have windows" in notes
+    for array in network_made.pruned.initializers.values():
+        assert np.isfinite(array).all()
+
+
+def test_rows_tell_what_layers_lost(files: tuple[Path, Path]) -> None:
+    run = opened(files)
+    pruning = groups(run)
+    plan, network = pruning.refitted(run, pruning.plan(0.9))
+    rows = {row.layer: row for row in pruning.rewrite(run, network, plan).layers}
+    lost = [name for name, mask in plan.keep.items() if not mask.all()]
+    assert lost
+    for name in lost:
+        before, after = rows[name].kept_error, rows[name].error
+        assert before is not None
+        assert after is not None
+        assert 0 < after < before
+
+
+def test_channels_are_made_up_for_by_the_layers_that_read_them(files: tuple[Path, Path]) -> None:
+    """Convolutions do; the fully connected layer at the end reads what it did."""
+    losses = {}
+    for refit in ("loss", "off"):
+        run = opened(files, method="channel", budget=Budget.parse("70%"), refit=refit)
+        pruning = open_channels(run_of_method(run, "channel", {}))
+        inner = [
+            group
+            for group in pruning.coupling.prunable
+            if all(slot.node != "logits" for slot in group.slots)
+        ]
+        keep = {group.name: np.arange(group.channels) % 4 != 3 for group in inner}
+        plan = replace(pruning.keeping_all(), keep=keep)
+        same, network = pruning.refitted(run, plan)
+        assert same is plan
+        assert pruning.rewrite(run, network, plan).check.passed
+        losses[refit] = loss(run, network.pruned)
+        sketch = pruning.sketch(run, plan, 16)
+        losses[f"sketch {refit}"] = run.evidence.judge.judge(sketch).relative_error
+    assert losses["loss"] < 0.5 * losses["off"]
+    assert losses["loss"] <= losses["sketch loss"] < losses["sketch off"]
+    assert losses["sketch off"] == pytest.approx(losses["off"], rel=1e-3)
