@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import loadable, save_model
-from alcs_onnx.pipeline.common.training import TrainingRecord
+from alcs_onnx.pipeline.common.training import Network, TrainingRecord
 from alcs_onnx.pipeline.optimize.begun import Begun, as_made
 from alcs_onnx.pipeline.optimize.measured import measure_finally
 from alcs_onnx.pipeline.optimize.method import Rewritten
@@ -15,7 +16,7 @@ from alcs_onnx.pipeline.optimize.outcome import Final, summary, unchanged
 from alcs_onnx.pipeline.optimize.refitting import refits
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
-from alcs_onnx.pipeline.optimize.search import choose_again, choose_less, save_choice
+from alcs_onnx.pipeline.optimize.search import Choice, choose_again, choose_less, save_choice
 
 #: Times that a plan is taken back which measures above the budget when all is done, where nothing
 #: is trained.
@@ -36,12 +37,7 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
     removing = removes(begun.method)
     trains = run.trains and removing
     made = begun.one_shot
-    if made is not None:
-        network = made.network
-    elif trains:
-        network = choice.pruning.pruned(run, choice.plan)
-    else:
-        choice, network = as_made(run, choice)
+    choice, network = _begun_with(begun, trains)
     record = TrainingRecord()
     if run.trainer is not None:
         record = record.evaluated("dense", run.trainer.evaluate(run.workload.model))
@@ -85,6 +81,17 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
             return finish(replace(begun, choice=less, one_shot=None), left - 1)
     final = Final(rewritten, written, fidelity, measured)
     return summary(run, choice, final, record, begun.reachable_ms)
+
+
+def _begun_with(begun: Begun, trains: bool) -> tuple[Choice[Any], Network]:
+    """The choice and its network: as compared before, to be trained, or as they are made."""
+    run, choice = begun.run, begun.choice
+    assert choice is not None
+    if begun.one_shot is not None:
+        return choice, begun.one_shot.network
+    if trains:
+        return choice, choice.pruning.pruned(run, choice.plan)
+    return as_made(run, choice)
 
 
 def _require_equal(request: OptimizeRequest, rewritten: Rewritten) -> None:
