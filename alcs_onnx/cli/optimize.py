@@ -145,7 +145,7 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
 _GROUP_FLAGS = {
     "group_size": ("--group-size", has_group_size),
     "projection": ("--projection", structure_of),
-    "refit": ("--refit", structure_of),
+    "refit": ("--refit", removes),
 }
 #: Fields of `ChannelOptions` and their flags, besides the score. Passed on only where given.
 _CHANNEL_FLAGS = {

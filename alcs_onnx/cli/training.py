@@ -121,9 +121,6 @@ _TRAINING: dict[str, tuple[str, Callable[[str], object], str]] = {
 }
 
 
-_NEEDS_DATA = "{} needs --data: without data nothing is trained"
-
-
 def destination(field: str) -> str:
     """Where a training flag is parsed to: apart from measuring's `threads`, for one."""
     return f"training_{field}"
@@ -207,7 +204,8 @@ def schedule(options: argparse.Namespace) -> Training | None:
     }
     if options.data is None:
         if given:
-            raise AlcsError(_NEEDS_DATA.format(flags_given(options)[0]))
+            flag = flags_given(options)[0]
+            raise AlcsError(f"{flag} needs --data: without data nothing is trained")
         return None
     if "rho_layers" in given:
         given["rho_layers"] = dict(given["rho_layers"])

@@ -9,7 +9,7 @@ from alcs_onnx.data.facts import ValueRange, input_range
 from alcs_onnx.data.images import ImageSamples
 from alcs_onnx.data.options import DEFAULT_SAMPLES, DataOptions, PictureOptions
 from alcs_onnx.data.preprocess import PRESETS, Preprocess
-from alcs_onnx.data.runtime import RuntimeBatch, runtime_batches
+from alcs_onnx.data.runtime import RuntimeBatch, first_batches, runtime_batches
 from alcs_onnx.data.samples import Batch, Data, IndexedSamples, Loss, Metric, Samples
 from alcs_onnx.data.sources import load_data
 from alcs_onnx.data.users_code import users_code, users_function
@@ -32,6 +32,7 @@ __all__ = [
     "Samples",
     "ValueRange",
     "class_count",
+    "first_batches",
     "input_range",
     "load_data",
     "load_pictures",

@@ -84,6 +84,16 @@ def runtime_batches(model: Model, samples: Samples) -> Iterator[RuntimeBatch]:
             yield RuntimeBatch(feeds, count, labels, len(chosen), counted)
 
 
+def first_batches(model: Model, samples: Samples, count: int) -> Iterator[RuntimeBatch]:
+    """The same of the first `count` samples, or a few more: batches are whole."""
+    left = count
+    for batch in runtime_batches(model, samples):
+        yield batch
+        left -= batch.size
+        if left <= 0:
+            return
+
+
 def target_rows(targets: Any, size: int) -> Array | None:
     """`targets` as an array [size, ...]; None where they are none."""
     if targets is None:

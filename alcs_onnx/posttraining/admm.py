@@ -40,15 +40,13 @@ class Fitted:
     error: float
 
 
-def fit(problem: LayerProblem, support_of: Support, start: FloatArray | None = None) -> Fitted:
-    """The weights of a set that lose least of the wanted outputs, by ADMM.
+def fit(problem: LayerProblem, support_of: Support) -> Fitted:
+    """The weights of a set that lose least of the wanted outputs, by ADMM from the dense weights.
 
-    `support_of` projects weights in scaled columns; `start`, in scaled columns, is where ADMM
-    begins, by default the dense weights.
+    `support_of` projects weights in scaled columns.
     """
     values, vectors = problem.spectrum
-    back = vectors.swapaxes(1, 2)
-    begun = problem.dense if start is None else start
+    back, begun = vectors.swapaxes(1, 2), problem.dense
     support = support_of(begun)
     kept = max(1, int(support.sum()))
     u, z, rho = begun * support, np.zeros_like(begun), np.float32(_FIRST_RHO)

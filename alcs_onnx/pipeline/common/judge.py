@@ -14,6 +14,7 @@ from alcs_onnx import ort
 from alcs_onnx.data import (
     RuntimeBatch,
     Samples,
+    first_batches,
     runtime_batches,
     users_code,
     users_function,
@@ -64,11 +65,8 @@ class Judge:
 
     def judge(self, candidate: Serialized, *, library: bool = True) -> Fidelity:
         """What `candidate` lost. Raises `DataError` where it does not run."""
-        session = ort.create_session(candidate, ort.processors(), library)
         counted = FidelityCount(self.names, self.score)
-        for batch, expected in self.batches():
-            found = ort.run(session, batch.feeds)
-            outputs = [batch.without_padding(np.asarray(found[name])) for name in self.names]
+        for batch, expected, outputs in self._beside(candidate, library):
             counted.add(expected, outputs, batch.size, batch.targets)
         return counted.result(self.source, random=self.random)
 
@@ -77,14 +75,21 @@ class Judge:
 
         Raises `DataError` where it does not run.
         """
-        session = ort.create_session(candidate, ort.processors())
         total, seen = 0.0, 0
-        for batch, expected in self.batches():
-            found = ort.run(session, batch.feeds)
-            outputs = [batch.without_padding(np.asarray(found[name])) for name in self.names]
+        for batch, expected, outputs in self._beside(candidate, library=True):
             total += batch.size * divergence(expected, outputs)
             seen += batch.size
         return total / max(seen, 1)
+
+    def _beside(
+        self, candidate: Serialized, library: bool
+    ) -> Iterator[tuple[RuntimeBatch, Sequence[Array], Sequence[Array]]]:
+        """One pass: inputs, the dense model's outputs, and those of `candidate`."""
+        session = ort.create_session(candidate, ort.processors(), library)
+        for batch, expected in self.batches():
+            found = ort.run(session, batch.feeds)
+            outputs = [batch.without_padding(np.asarray(found[name])) for name in self.names]
+            yield batch, expected, outputs
 
 
 def judge_samples(
@@ -99,16 +104,7 @@ def judge_samples(
 
 def judge_few(dense: Serialized, model: Model, samples: Samples, count: int) -> Judge:
     """A judge by the first `count` of `samples`, or a few more where they come in batches."""
-
-    def fed() -> Iterator[RuntimeBatch]:
-        left = count
-        for batch in runtime_batches(model, samples):
-            yield batch
-            left -= batch.size
-            if left <= 0:
-                return
-
-    return _judge(dense, fed, "pictures")
+    return _judge(dense, lambda: first_batches(model, samples, count), "pictures")
 
 
 def judge_random(dense: Serialized, settings: InputSettings, seed: int) -> Judge:

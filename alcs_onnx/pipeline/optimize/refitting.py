@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import accumulate, islice
+from functools import cached_property, partial
+from itertools import accumulate
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from alcs_onnx.data import Samples, runtime_batches
+from alcs_onnx.data import Samples, first_batches, runtime_batches
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, as_float32, free_batch
 from alcs_onnx.latency import Estimator
@@ -89,6 +89,10 @@ class Shown:
         """The inputs of the pictures, chunk by chunk."""
         return (batch.feeds for batch in runtime_batches(self.model, self.pictures))
 
+    def few(self, count: int) -> Iterator[Feeds]:
+        """The same of the first `count` pictures, or a few more."""
+        return (batch.feeds for batch in first_batches(self.model, self.pictures, count))
+
     @cached_property
     def sizes(self) -> tuple[int, ...]:
         """How many pictures there are in each chunk."""
@@ -110,12 +114,12 @@ def refit_kept(
     shown = Shown.of(run, model)
     own = {layer.name for layer in own_layers(model)}
     supports = {name: mask for name, mask in masks.items() if name in own}
-    chunks = None if pictures is None else shown.chunks_of(pictures)
+    fed = shown.fed if pictures is None else partial(shown.few, pictures)
     with _enough_memory():
         return refit_in_order(
             shown.model,
             supports,
-            lambda: islice(shown.fed(), chunks),
+            fed,
             seed=run.request.seed,
             reporter=run.reporter,
         )

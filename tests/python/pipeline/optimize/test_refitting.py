@@ -12,7 +12,8 @@ from small_models import undecided_net
 from told_times import told
 
 from alcs_onnx import Measuring, optimize
-from alcs_onnx.cli import main
+from alcs_onnx.cli import build_parser, main
+from alcs_onnx.cli.optimize import requested
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.evidence import Judging
@@ -275,3 +276,11 @@ def test_channels_are_made_up_for_by_the_layers_that_read_them(files: tuple[Path
     assert losses["loss"] < 0.5 * losses["off"]
     assert losses["loss"] <= losses["sketch loss"] < losses["sketch off"]
     assert losses["sketch off"] == pytest.approx(losses["off"], rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["channel", "channel-int8", "simd", "hybrid"])
+def test_all_that_removes_something_heeds_the_flag(method: str) -> None:
+    flags = ["--method", method, "--calibration", "photos", "--refit", "off"]
+    parser = build_parser(("optimize",))
+    options = parser.parse_args(["optimize", "net.onnx", "--budget", "50%", *flags])
+    assert requested(options)["refit"] == "off"
