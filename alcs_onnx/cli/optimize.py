@@ -138,6 +138,15 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         "left is refitted: the loss of the network's outputs, the error of the layers' own, or the "
         "weights, as --projection says; or off (default loss)",
     )
+    parser.add_argument(
+        "--closing-epochs",
+        type=arguments.natural_int,
+        default=None,
+        metavar="N",
+        help="likewise: epochs of distillation on the same pictures after layers were refitted, "
+        "kept where outputs are nearer to the dense model's by them; 0 for none (default as many "
+        "as take a minute or two, up to 20)",
+    )
     arguments.add_fully_connected(parser)
 
 
@@ -146,6 +155,7 @@ _GROUP_FLAGS = {
     "group_size": ("--group-size", has_group_size),
     "projection": ("--projection", structure_of),
     "refit": ("--refit", removes),
+    "closing_epochs": ("--closing-epochs", removes),
 }
 #: Fields of `ChannelOptions` and their flags, besides the score. Passed on only where given.
 _CHANNEL_FLAGS = {
@@ -243,6 +253,7 @@ def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, A
         "simd_group": options.group_size,
         "projection": options.projection,
         "refit": options.refit,
+        "closing_epochs": options.closing_epochs,
     }
     if any(map(scores_groups, methods)):
         groups["score"] = options.score
@@ -271,8 +282,10 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
         for name, (flag, heeds) in _GROUP_FLAGS.items()
         if getattr(options, name) is not None and not any(map(heeds, methods))
     ]
-    if options.refit is not None and not _judged(options):
-        raise AlcsError("--refit has no effect without --calibration PICTURES or --data")
+    for name in ("refit", "closing_epochs"):
+        if getattr(options, name) is not None and not _judged(options):
+            flag = _GROUP_FLAGS[name][0]
+            raise AlcsError(f"{flag} has no effect without --calibration PICTURES or --data")
     if not any(map(structure_of, methods)):
         admm = {"rho": "--rho", "admm_epochs": "--admm-epochs"}
         unheeded += [f for n, f in admm.items() if hasattr(options, training.destination(n))]

@@ -5,7 +5,9 @@
 `--models` has the files below, `--photos` pictures without labels, and `--cifar` has `train` and
 `test`, a folder for each class: ResNet-20 is made with pictures of `train`, and all of `test` tell
 its accuracy. Half of the pictures judge. Detectors are judged by the boxes that they find
-(`scores.py`). Models are written to `--output`; the table is results/least_loss.md.
+(`scores.py`). With `--alone` each method that `auto` chooses from is run at the same budget by
+itself as well, to see that none loses less. Models are written to `--output`; the table is
+results/least_loss.md.
 """
 
 from __future__ import annotations
@@ -24,14 +26,18 @@ from measure import run_study
 from alcs_onnx import ort
 from alcs_onnx.api import optimize
 from alcs_onnx.documents import plain
-from alcs_onnx.errors import BudgetError
+from alcs_onnx.errors import AlcsError, BudgetError
+from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.pipeline.optimize import OptimizeResult
+from alcs_onnx.pipeline.optimize import ChannelOptions, OptimizeResult
+from alcs_onnx.pipeline.optimize.methods import CANDIDATES
 from alcs_onnx.pipeline.optimize.result import TriedMethod
 from alcs_onnx.report.progress import progress
 
 Figures = dict[str, Any]
+#: Contributions of channels as `auto` finds them, which is quick.
+_AS_AUTO = ChannelOptions(contributions="predicted")
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,16 @@ class Subject:
     preprocess: str = "none"
     score: str | None = None
     cifar: bool = False
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 SUBJECTS = (
     Subject("resnet20_cifar", "56%", "imagenet", cifar=True),
     Subject("mobilenetv2", "60%", "imagenet"),
     Subject("efficientnet-lite0", "58%", "tf"),
+    Subject("efficientnet-lite0_legacy", "60%", "tf"),
+    Subject("open-nsfw", "50%", "scale=1"),
+    Subject("ppocrv4_det", "70%", "imagenet", shapes=(("x", (1, 3, 320, 320)),)),
     Subject("yolox_common_det", "50%", "scale=1", "scores:yolox"),
     Subject("superresolution", "63%"),
     Subject("yunet_n_640", "85%", "scale=1", "scores:yunet"),
@@ -61,28 +71,57 @@ def made(subject: Subject, args: argparse.Namespace) -> Figures:
     pictures = args.cifar / "train" if subject.cifar else args.photos
     output = args.output / f"{subject.name}.onnx"
     try:
-        with progress() as reporter:
-            result = optimize(
-                args.models / f"{subject.name}.onnx",
-                subject.budget,
-                output,
-                judging=Judging(
-                    pictures=str(pictures),
-                    preprocess=subject.preprocess,
-                    samples=args.samples,
-                    score=subject.score,
-                ),
-                measuring=Measuring(threads=args.threads),
-                seed=args.seed,
-                reporter=reporter,
-            )
+        result = run(subject, args, pictures, output)
     except BudgetError as error:
-        return {"model": subject.name, "budget": subject.budget, "why": str(error)}
-    found = {"model": subject.name, **figures(result, pictures)}
-    if subject.cifar:
-        dense, written = (accuracy(p, args.cifar) for p in (Path(result.model), output))
-        found["test_accuracy_percent"] = {"dense": dense, "written": written}
+        found: Figures = {"model": subject.name, "budget": subject.budget, "why": str(error)}
+    else:
+        found = {"model": subject.name, **figures(result, pictures)}
+        if subject.cifar:
+            dense, written = (accuracy(p, args.cifar) for p in (Path(result.model), output))
+            found["test_accuracy_percent"] = {"dense": dense, "written": written}
+    if args.alone:
+        found["alone"] = [by_itself(method, subject, args, pictures) for method in CANDIDATES]
     return found
+
+
+def run(
+    subject: Subject, args: argparse.Namespace, pictures: Path, output: Path | None, **more: Any
+) -> OptimizeResult:
+    """`optimize` the model of `subject` with `pictures`."""
+    with progress() as reporter:
+        return optimize(
+            args.models / f"{subject.name}.onnx",
+            subject.budget,
+            output,
+            inputs=InputSettings(shapes=dict(subject.shapes)),
+            judging=Judging(
+                pictures=str(pictures),
+                preprocess=subject.preprocess,
+                samples=args.samples,
+                score=subject.score,
+            ),
+            measuring=Measuring(threads=args.threads),
+            seed=args.seed,
+            reporter=reporter,
+            **more,
+        )
+
+
+def by_itself(method: str, subject: Subject, args: argparse.Namespace, pictures: Path) -> Figures:
+    """What one method loses at the budget of `subject`, or why it does not reach it."""
+    try:
+        output = args.output / f"{method}.onnx"
+        result = run(subject, args, pictures, output, method=method, channels=_AS_AUTO)
+    except AlcsError as error:
+        return {"method": method, "why": str(error)}
+    assert result.fidelity is not None
+    assert result.sparse is not None
+    return {
+        "method": method,
+        "loss_percent": result.fidelity.loss,
+        "fraction": result.sparse.median / result.dense.median,
+        "seconds": result.seconds,
+    }
 
 
 def figures(result: OptimizeResult, pictures: Path) -> Figures:
@@ -124,8 +163,9 @@ def accuracy(model: Path, folder: Path) -> float:
 def markdown(rows: Sequence[Figures]) -> str:
     """The table of all models."""
     lines = [
-        "| model | budget | method | dense → written | of dense | left | tried, loss % | time |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | budget | method | dense → written | of dense | left | tried, loss % "
+        "| alone, loss % | time |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in rows)]) + "\n"
 
@@ -133,19 +173,25 @@ def markdown(rows: Sequence[Figures]) -> str:
 def _cells(row: Figures) -> Iterator[str]:
     yield from (row["model"], row["budget"])
     if "why" in row:
-        yield from ("–", "–", "–", row["why"], "–", "–")
+        yield from ("–", "–", "–", row["why"], "–", _losses(row.get("alone", ())), "–")
         return
     dense, written = row["dense_ms"], row["written_ms"]
     yield row["method"]
     yield f"{dense:.3f} → {written:.3f} ms" if written else f"{dense:.3f} ms"
     yield f"{100 * written / dense:.1f} %" if written else "–"
     yield row["verdict"] + _on_test(row)
-    others = (
-        f"{x['method']} {'–' if x['loss_percent'] is None else format(x['loss_percent'], '.2f')}"
-        for x in row["tried"]
-    )
-    yield ", ".join(others) or "–"
+    yield _losses(row["tried"])
+    yield _losses(row.get("alone", ()))
     yield f"{row['seconds']:.0f} s"
+
+
+def _losses(rows: Sequence[Figures]) -> str:
+    """What each of several methods lost; a dash for those without a result."""
+    told = []
+    for row in rows:
+        loss = row.get("loss_percent")
+        told.append(f"{row['method']} {'–' if loss is None else format(loss, '.2f')}")
+    return ", ".join(told) or "–"
 
 
 def _on_test(row: Figures) -> str:
@@ -159,6 +205,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--cifar", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--alone", action="store_true", help="each method by itself as well")
     run_study("least_loss", parser, SUBJECTS, made, markdown)
 
 

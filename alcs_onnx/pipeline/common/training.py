@@ -111,6 +111,7 @@ class Network:
     check: of `pruned` against the masked model of full size, where channels are gone.
     errors: by layer, where layers were refitted: the relative squared error of its outputs before
         and after.
+    history: the epochs that it has been trained for already.
     """
 
     model: Model
@@ -120,6 +121,15 @@ class Network:
     bias_masks: Mapping[str, BoolArray] = field(default_factory=dict)
     check: Check | None = None
     errors: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    history: Epochs = ()
+
+    def trained(self, found: TrainResult) -> Network:
+        """With the weights that came of training in what is written."""
+        return replace(
+            self,
+            pruned=self.model.with_initializers(found.weights),
+            history=(*self.history, *epochs_of(found.history)),
+        )
 
     def by_layer(self, weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Weights by initializer as those of the prunable layers, by layer."""
@@ -168,13 +178,18 @@ class Trainer:
         )
 
     def finetune(
-        self, network: Network, weights: Mapping[str, FloatArray] | None, purpose: str
+        self,
+        network: Network,
+        weights: Mapping[str, FloatArray] | None,
+        purpose: str,
+        stage: str = "finetune",
     ) -> TrainResult:
         """Masked retraining of `network`, from `weights` by initializer (default: its own)."""
         from alcs_onnx import train
 
+        run = self.run(purpose)
         start = train.Start(weights or {}, network.weight_masks, network.bias_masks)
-        return train.finetune(network.model, network.prunable, self.run(purpose), start=start)
+        return train.finetune(network.model, network.prunable, run, start=start, stage=stage)
 
     def repair(self, model: Model, weight_masks: Mapping[str, BoolArray]) -> Model:
         """`model` with masked weights, by layer, its activations brought back into range."""

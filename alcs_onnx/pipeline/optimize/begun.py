@@ -7,9 +7,11 @@ from typing import Any
 
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.pipeline.common.training import Network
+from alcs_onnx.pipeline.optimize.closing import closed
 from alcs_onnx.pipeline.optimize.method import Pruning, Rewritten
-from alcs_onnx.pipeline.optimize.methods import METHODS
+from alcs_onnx.pipeline.optimize.methods import METHODS, removes
 from alcs_onnx.pipeline.optimize.outcome import tell_range
+from alcs_onnx.pipeline.optimize.refitting import refits
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.pipeline.optimize.search import Choice, first_choice
 
@@ -46,6 +48,8 @@ class Begun:
 def as_made(run: Run, choice: Choice[Any]) -> tuple[Choice[Any], Network]:
     """A choice as it is with nothing trained: refitted, where there are pictures for that."""
     plan, network = choice.pruning.refitted(run, choice.plan)
+    if refits(run) and removes(run.request.way) and not choice.keeps_all:
+        network = closed(run, network)
     return replace(choice, plan=plan), network
 
 

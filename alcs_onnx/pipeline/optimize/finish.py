@@ -55,11 +55,11 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
             choice = choose_again(run, choice, kept, trained)  # line 7: W = U
             network = choice.pruning.pruned(run, choice.plan)
         tuned = run.trainer.finetune(network, weights, request.budget.text)  # line 8
-        record = record.trained(tuned.history)
         record = record.evaluated("fine-tuned", run.trainer.evaluate(network.model, tuned.weights))
-        network = replace(network, pruned=network.model.with_initializers(tuned.weights))
+        network = network.trained(tuned)
         made = None
 
+    record = replace(record, history=(*record.history, *network.history))
     rewritten = made.rewritten if made else choice.pruning.rewrite(run, network, choice.plan)
     _require_equal(request, rewritten)
     save_choice(run, choice)

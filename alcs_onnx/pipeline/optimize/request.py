@@ -58,6 +58,8 @@ class OptimizeRequest:
     channels: for the methods that remove channels.
     refit: a name of `REFITS`, where there are pictures to fit on and nothing is trained: by what it
         is decided how much each layer keeps before what is left is refitted, or "off".
+    closing_epochs: epochs of distillation that follow, of all layers together; None: as many as do
+        not take long, 0: none.
     table: a saved latency table of the method, to use instead of measuring one.
     tables: a folder where tables are kept and those of earlier runs found, unless `remeasure` says
         that they are measured again. What layers lose by pictures is kept there, too.
@@ -81,6 +83,7 @@ class OptimizeRequest:
     projection: str = SOLVERS.default
     score: str = SCORES.default
     refit: str = "loss"
+    closing_epochs: int | None = None
     channels: ChannelOptions = field(default_factory=ChannelOptions)
     table: Path | None = None
     tables: Path | None = None
@@ -107,6 +110,8 @@ class OptimizeRequest:
             raise AlcsError("--method auto measures for itself: leave out --plan and --profile")
         if self.refit not in REFITS:
             raise AlcsError(f"refit '{self.refit}' is not one of {', '.join(REFITS)}")
+        if self.closing_epochs is not None and self.closing_epochs < 0:
+            raise AlcsError(f"closing epochs must not be negative, got {self.closing_epochs}")
         SOLVERS.check(self.projection)
         SCORES.check(self.score)
 

@@ -48,6 +48,7 @@ class SweepRequest:
     simd_group: int = 4
     projection: str = SOLVERS.default
     refit: str = "loss"
+    closing_epochs: int | None = None
     score: str = SCORES.default
     channels: ChannelOptions = field(default_factory=ChannelOptions)
     measuring: Measuring = field(default_factory=Measuring)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from proportional_groups import groups
 from reporters import Recorder
 from small_models import undecided_net
 from told_times import told
@@ -22,7 +23,6 @@ from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize import OptimizeRequest
 from alcs_onnx.pipeline.optimize.auto import compare_methods
 from alcs_onnx.pipeline.optimize.channels import open_channels
-from alcs_onnx.pipeline.optimize.groups import GroupPruning
 from alcs_onnx.pipeline.optimize.run import Run, open_run, run_of_method
 from alcs_onnx.posttraining import measure_levels
 from alcs_onnx.types import Budget, PruningPlan
@@ -47,19 +47,6 @@ def opened(files: tuple[Path, Path], **settings) -> Run:
         **settings,
     }
     return open_run(OptimizeRequest(**request), Recorder())
-
-
-def groups(run: Run) -> GroupPruning:
-    """As if a layer's time fell with its density."""
-    table = proportional_table(run.workload)
-    # All layers take as long as they have multiplications, whatever this machine does.
-    macs = {layer.name: layer.macs / 1e6 for layer in run.workload.prunable}
-    curves = tuple(
-        replace(x, times=(0.0, macs[x.layer]), dense_time=macs[x.layer]) for x in table.curves
-    )
-    table = replace(table, curves=curves, tau=0.0)
-    dense = replace(table.dense, median=sum(macs.values()))
-    return GroupPruning.by_table(run, run.workload, replace(table, dense=dense)).refitting_for(run)
 
 
 def loss(run: Run, model) -> float:

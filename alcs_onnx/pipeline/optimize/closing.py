@@ -1,0 +1,92 @@
+"""The last step where nothing is trained: the whole network learns the dense one's outputs.
+
+Layers that were refitted one by one know nothing of what is made of their outputs. Some epochs of
+distillation over the same pictures, mirrored and moved, mend that where there is something to mend
+and the pictures suffice: heavily pruned small networks gain most by it, compact ones on a few
+hundred photos lose. What came of it is therefore judged as methods are, and left where it lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alcs_onnx.data import Data, ImageSamples, Samples, runtime_batches
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import loadable, model_macs
+from alcs_onnx.pipeline.common.training import Network, Trainer, Training
+from alcs_onnx.pipeline.optimize.run import Run
+
+#: Multiply-accumulates of all epochs, the teacher's too: a minute or two on two processors.
+_WORK = 2.5e12
+#: What an epoch takes of them, over those of the network: forward, backward and the teacher's.
+_PASSES = 4
+#: Epochs where the work allows for more, and those below which it is left be.
+_MOST, _LEAST = 20, 8
+#: Learning rate of Adam that falls to 0.
+_RATE = 5e-4
+#: Batches of an epoch, where pictures suffice, and pictures in one: the least and the most.
+_BATCHES, _SMALLEST, _LARGEST = 16, 8, 64
+#: By how much pictures are moved, of their smaller side.
+_MOVED = 1 / 8
+
+
+def closed(run: Run, network: Network) -> Network:
+    """`network`, refitted, after some epochs of distillation; as it is where that loses."""
+    assert run.evidence.fit is not None
+    samples, epochs = run.evidence.fit, run.request.closing_epochs
+    pictures = sum(batch.size for batch in runtime_batches(run.workload.model, samples))
+    if epochs is None:
+        epochs = _affordable(pictures * model_macs(network.model))
+    if epochs == 0:
+        return network
+    try:
+        trainer = _trainer(run, samples, pictures, epochs)
+        found = network.trained(trainer.finetune(network, None, "closing", "closing"))
+    except AlcsError as error:
+        run.reporter.note(f"refitted layers are not trained together: {error}")
+        return network
+    parts = [run.evidence.judge.divergence(loadable(x.pruned)) for x in (network, found)]
+    better = parts[1] < parts[0]
+    run.reporter.note(
+        f"{epochs} epochs of distillation: outputs part by {parts[1]:.3g}, {parts[0]:.3g} before"
+        + ("" if better else "; not kept")
+    )
+    return found if better else network
+
+
+def _affordable(macs: int) -> int:
+    """Epochs that do not take long, or none; `macs` are those of the network on all pictures."""
+    epochs = int(_WORK / max(1, _PASSES * macs))
+    return min(epochs, _MOST) if epochs >= _LEAST else 0
+
+
+def _trainer(run: Run, samples: Samples, pictures: int, epochs: int) -> Trainer:
+    from alcs_onnx import train
+
+    model = run.workload.model
+    train.verify(model, feeds=run.workload.feeds, seed=run.request.seed)
+    config = train.TrainConfig(
+        admm_epochs=0,
+        finetune_epochs=epochs,
+        finetune_lr=_RATE,
+        batch_size=min(max(pictures // _BATCHES, _SMALLEST), _LARGEST),
+        distill=1.0,
+        recalibrate=False,
+        evaluate=False,
+        seed=run.request.seed,
+    )
+    augment = train.Augment(flip=True, crop=_moved(samples))
+    data = train.augmented(Data(samples), augment)
+    return Trainer(model, Training(run.evidence.judge.source), data, config, run.reporter)
+
+
+def _moved(samples: Samples) -> int:
+    """By how many pixels pictures are moved; 0 for what are none."""
+    return int(min(_size(samples)) * _MOVED) if isinstance(samples, ImageSamples) else 0
+
+
+def _size(samples: ImageSamples) -> Sequence[int]:
+    """Height and width."""
+    batch = next(iter(samples.batches(1, training=False)))
+    shape = batch.inputs[samples.others.place].shape
+    return shape[2:] if samples.channels_first else shape[1:3]

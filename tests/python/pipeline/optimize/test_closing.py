@@ -1,0 +1,129 @@
+"""Distillation of the whole network after its layers were refitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from proportional_groups import groups
+from reporters import Recorder
+from small_models import undecided_net
+
+from alcs_onnx import Measuring, train
+from alcs_onnx.cli import main
+from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import loadable
+from alcs_onnx.pipeline.common.evidence import Judging
+from alcs_onnx.pipeline.common.training import Network
+from alcs_onnx.pipeline.optimize import OptimizeRequest, closing
+from alcs_onnx.pipeline.optimize.channels import open_channels
+from alcs_onnx.pipeline.optimize.closing import closed
+from alcs_onnx.pipeline.optimize.groups import GroupPruning
+from alcs_onnx.pipeline.optimize.run import Run, open_run
+from alcs_onnx.types import Budget, PruningPlan
+
+pytestmark = pytest.mark.usefixtures("few_samples")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return undecided_net(tmp_path_factory.mktemp("model"))
+
+
+def opened(files: tuple[Path, Path], **settings) -> Run:
+    request = {
+        "model": files[0],
+        "budget": Budget.parse("50%"),
+        "method": "simd",
+        "measuring": Measuring(warmup=1, iterations=3),
+        "judging": Judging(pictures=str(files[1])),
+        **settings,
+    }
+    return open_run(OptimizeRequest(**request), Recorder())
+
+
+def refitted(
+    files: tuple[Path, Path], **settings
+) -> tuple[Run, GroupPruning, PruningPlan, Network]:
+    run = opened(files, **settings)
+    pruning = groups(run)
+    plan, network = pruning.refitted(run, pruning.plan(0.15))
+    return run, pruning, plan, network
+
+
+def notes(run: Run) -> list[str]:
+    assert isinstance(run.reporter, Recorder)
+    return run.reporter.notes
+
+
+def parts(run: Run, network: Network) -> float:
+    return run.evidence.judge.divergence(loadable(network.pruned))
+
+
+def test_outputs_come_nearer_and_what_is_removed_stays_so(files: tuple[Path, Path]) -> None:
+    run, pruning, plan, network = refitted(files, closing_epochs=10)
+    found = closed(run, network)
+    assert parts(run, found) < parts(run, network)
+    for name, mask in pruning.weight_masks(plan).items():
+        assert not found.pruned.initializers[network.prunable[name]][~mask].any()
+    assert [record["epoch"] for record in found.history] == list(range(1, 11))
+    assert {record["stage"] for record in found.history} == {"closing"}
+    assert pruning.rewrite(run, found, plan).check.passed
+    assert notes(run)[-1].startswith("10 epochs of distillation: outputs part by")
+
+
+def test_a_network_without_channels_learns_too(files: tuple[Path, Path]) -> None:
+    run = opened(files, method="channel", closing_epochs=5)
+    pruning = open_channels(run)
+    _, network = pruning.refitted(run, pruning.plan(1.0))
+    assert parts(run, closed(run, network)) < parts(run, network)
+
+
+def test_what_loses_is_not_kept(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing, "_RATE", 3.0)
+    run, _, _, network = refitted(files, closing_epochs=1)
+    assert closed(run, network) is network
+    assert notes(run)[-1].endswith("; not kept")
+
+
+def test_epochs_are_as_many_as_do_not_take_long(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, _, network = refitted(files)
+    monkeypatch.setattr(closing, "_MOST", 9)
+    assert len(closed(run, network).history) in (0, 9)
+    assert "9 epochs" in notes(run)[-1]
+    monkeypatch.setattr(closing, "_WORK", 1.0)
+    told = list(notes(run))
+    assert closed(run, network) is network
+    assert notes(run) == told
+
+
+def test_a_network_that_cannot_be_trained_stays_as_it_is(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args, **settings):
+        raise AlcsError("node 'n' cannot be trained")
+
+    run, _, _, network = refitted(files, closing_epochs=3)
+    monkeypatch.setattr(train, "verify", refuse)
+    assert closed(run, network) is network
+    assert notes(run)[-1].endswith("not trained together: node 'n' cannot be trained")
+
+
+def test_the_same_seed_gives_the_same_weights(files: tuple[Path, Path]) -> None:
+    run, _, _, network = refitted(files, closing_epochs=2)
+    first, second = closed(run, network), closed(run, network)
+    for name, array in first.pruned.initializers.items():
+        np.testing.assert_array_equal(second.pruned.initializers[name], array)
+
+
+def test_bad_input(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AlcsError, match="closing epochs must not be negative, got -1"):
+        opened(files, closing_epochs=-1)
+    flags = ["optimize", str(files[0]), "--budget", "50%", "--dry-run", "--closing-epochs", "3"]
+    assert main(flags) == 2
+    assert "--closing-epochs has no effect without --calibration" in capsys.readouterr().err
+    assert main([*flags, "--calibration", str(files[1]), "--method", "int8"]) == 2
+    assert "--closing-epochs has no effect with --method int8" in capsys.readouterr().err
