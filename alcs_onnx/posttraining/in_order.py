@@ -67,13 +67,15 @@ def refit_in_order(
     supports: Mapping[str, Support | BoolArray],
     fed: Fed,
     *,
+    alone: bool = False,
     seed: int = 0,
     reporter: Reporter = SILENT,
 ) -> Refit:
     """All layers refitted; those that `supports` names keep weights of a set, the others all.
 
     A support is chosen, or given as a mask in the shape of the weight. `model` takes several
-    samples at once; `fed` are its inputs, chunk by chunk.
+    samples at once; `fed` are its inputs, chunk by chunk. With `alone` each layer of `supports` is
+    refitted on what the dense network gives it, as if no other had lost anything, and no other is.
     """
     layers = {layer.name: layer for layer in own_layers(model)}
     stages = Stages(model, layers)
@@ -85,10 +87,11 @@ def refit_in_order(
     silent: list[str] = []
     for index in range(len(stages)):
         name = stages.layer(index)
-        if name is not None and (pruned.changed or name in supports):
+        if name is not None and (name in supports or (pruned.changed and not alone)):
             layer = layers[name]
             support = supports.get(name)
-            sums, held = _gather(pruned, dense, index, layer, seed + index)
+            inputs = dense if alone else pruned
+            sums, held = _gather(inputs, dense, index, layer, seed + index)
             weights = model.initializers[layer.weight]
             with threads_for(float(layer.weight_count * layer.columns)):
                 damping = _damping(sums, held, weights, support)

@@ -187,6 +187,22 @@ def test_layers_that_lose_nothing_are_refitted_behind_those_that_do(network) -> 
     assert {"a.w", "b.w", "c.w", "d.w", "s.w"} <= set(found.arrays)
 
 
+def test_layers_alone_know_nothing_of_each_other(network) -> None:
+    model, fed = network
+    layers = {layer.name: layer for layer in own_layers(model)}
+    half = {
+        name: largest(SIMD, layers[name], int(np.prod(SIMD.mask_shape(layers[name]))) // 2)
+        for name in ("a", "c")
+    }
+    both = refit_in_order(model, half, lambda: fed, alone=True)
+    only = refit_in_order(model, {"c": half["c"]}, lambda: fed, alone=True)
+    assert both.errors.keys() == {"a", "c"}
+    assert only.errors.keys() == {"c"}
+    np.testing.assert_array_equal(both.arrays["c.w"], only.arrays["c.w"])
+    behind = refit_in_order(model, half, lambda: fed)
+    assert not np.array_equal(both.arrays["c.w"], behind.arrays["c.w"])
+
+
 def test_the_same_pictures_give_the_same_weights(network) -> None:
     model, fed = network
     (layer,) = (x for x in own_layers(model) if x.name == "a")
