@@ -144,8 +144,8 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="N",
         help="likewise: epochs of distillation on the same pictures after layers were refitted, "
-        "kept where outputs are nearer to the dense model's by them; 0 for none (default as many "
-        "as take a minute or two, up to 20)",
+        "kept where less is lost by them; 0 for none (default as many as take a minute or two, "
+        "up to 30)",
     )
     arguments.add_fully_connected(parser)
 
