@@ -80,17 +80,23 @@ def fit_on(problem: LayerProblem, support: BoolArray, start: FloatArray | None =
 def _conjugate_gradients(
     problem: LayerProblem, support: BoolArray, start: FloatArray
 ) -> FloatArray:
-    """All rows at once: the normal equations of each, on its own support."""
+    """All rows at once: the normal equations of each, on its own support.
+
+    A row that is solved goes no further: what is left of it is rounding, along which the quadratic
+    may seem to fall without end.
+    """
     h = problem.correlation
     x, tiny = start.copy(), np.finfo(np.float32).tiny
     r = (problem.wanted - x @ h) * support
     p, square = r.copy(), (r * r).sum(axis=2, keepdims=True)
-    end = _SOLVED * float(((problem.wanted * support) ** 2).sum())
+    end = _SOLVED * ((problem.wanted * support) ** 2).sum(axis=2, keepdims=True)
     for _ in range(_CONJUGATE_STEPS):
-        if float(square.sum()) <= end:
-            break
         hp = (p @ h) * support
-        step = square / np.maximum((p * hp).sum(axis=2, keepdims=True), tiny)
+        curvature = (p * hp).sum(axis=2, keepdims=True)
+        going = (square > end) & (curvature > tiny)
+        if not going.any():
+            break
+        step = np.where(going, square / np.maximum(curvature, tiny), 0)
         x += step * p
         r -= step * hp
         before, square = square, (r * r).sum(axis=2, keepdims=True)

@@ -65,10 +65,16 @@ def at_places(outputs: FloatArray, layer: ConvLayer, places: Array) -> FloatArra
 
 @dataclass(eq=False)
 class MomentSums:
-    """Sums over the columns of X and Y that were added."""
+    """Sums over the columns of X and Y that were added, about their `origins` [G, rows or columns].
+
+    Where the layer has a bias, which makes means right whatever the weights, these are about the
+    means of what was added first: of channels that hardly change, as those that are cut off at 6,
+    nothing but rounding would be left of squares about zero.
+    """
 
     layer: ConvLayer
     count: int = 0
+    origins: tuple[FloatArray, FloatArray] | None = None
     x: Doubles | float = 0.0
     y: Doubles | float = 0.0
     xx: Doubles | float = 0.0
@@ -79,6 +85,11 @@ class MomentSums:
         """Samples [N, C, ...] that make [N, M, ...], at some positions of the outputs."""
         x = unfolded(inputs, self.layer, places)
         y = at_places(outputs, self.layer, places)
+        if self.origins is None:
+            kept = np.float32(self.layer.bias is not None)
+            self.origins = kept * x.mean(axis=1), kept * y.mean(axis=1)
+        x = x - self.origins[0][:, None]
+        y = y - self.origins[1][:, None]
         self.count += x.shape[1]
         self.x = self.x + x.sum(axis=1, dtype=np.float64)
         self.y = self.y + y.sum(axis=1, dtype=np.float64)
@@ -88,14 +99,20 @@ class MomentSums:
 
     def joined(self, other: MomentSums) -> MomentSums:
         """Those of both."""
+        if other.origins is None:
+            return self
+        if self.origins is None:
+            return other
+        moved = other._about(self.origins)
         return MomentSums(
             self.layer,
-            self.count + other.count,
-            self.x + other.x,
-            self.y + other.y,
-            self.xx + other.xx,
-            self.yx + other.yx,
-            self.yy + other.yy,
+            self.count + moved.count,
+            self.origins,
+            self.x + moved.x,
+            self.y + moved.y,
+            self.xx + moved.xx,
+            self.yx + moved.yx,
+            self.yy + moved.yy,
         )
 
     def problem(self, weights: FloatArray, damping: float = DAMPING) -> LayerProblem:
@@ -108,7 +125,7 @@ class MomentSums:
         dense = weights.astype(np.float64).reshape(self.layer.group, self.layer.rows_per_group, -1)
         xx, yx, yy = self.xx / self.count, self.yx / self.count, self.yy / self.count
         if self.layer.bias is not None:
-            x, y = self.means
+            x, y = np.asarray(self.x / self.count), np.asarray(self.y / self.count)
             xx = xx - x[:, :, None] * x[:, None, :]
             yx = yx - y[:, :, None] * x[:, None, :]
             yy = yy - float((y * y).sum())
@@ -117,9 +134,32 @@ class MomentSums:
     @property
     def means(self) -> tuple[Doubles, Doubles]:
         """Of X [G, columns] and of Y [G, rows]."""
-        return np.asarray(self.x / self.count), np.asarray(self.y / self.count)
+        assert self.origins is not None
+        x, y = self.origins
+        return np.asarray(x + self.x / self.count), np.asarray(y + self.y / self.count)
 
     def bias(self, weights: Doubles) -> Doubles:
         """What makes the means of the outputs of `weights` [G, rows, columns] right, [M]."""
         x, y = self.means
         return np.asarray((y - (weights @ x[:, :, None])[:, :, 0]).reshape(-1))
+
+    def _about(self, origins: tuple[FloatArray, FloatArray]) -> MomentSums:
+        """The same sums about other origins."""
+        assert self.origins is not None
+        dx, dy = (np.float64(a) - b for a, b in zip(self.origins, origins, strict=True))
+        x, y = np.asarray(self.x), np.asarray(self.y)
+        return MomentSums(
+            self.layer,
+            self.count,
+            origins,
+            x + self.count * dx,
+            y + self.count * dy,
+            self.xx + _outer(x, dx) + _outer(dx, x) + self.count * _outer(dx, dx),
+            self.yx + _outer(y, dx) + _outer(dy, x) + self.count * _outer(dy, dx),
+            self.yy + float((2 * y * dy + self.count * dy * dy).sum()),
+        )
+
+
+def _outer(a: Doubles, b: Doubles) -> Doubles:
+    """Of [G, rows] and [G, columns]: [G, rows, columns]."""
+    return np.asarray(a[:, :, None] * b[:, None, :])

@@ -104,4 +104,5 @@ class LayerProblem:
 
     @property
     def _diagonal(self) -> Doubles:
-        return np.asarray(np.diagonal(self.moments, axis1=1, axis2=2))
+        # About means rounding may leave less than nothing of a channel that does not change.
+        return np.maximum(np.diagonal(self.moments, axis1=1, axis2=2), 0)

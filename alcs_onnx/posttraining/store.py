@@ -16,7 +16,7 @@ from alcs_onnx.posttraining.layer_levels import LayerLevels
 from alcs_onnx.posttraining.stages import Fed
 
 #: Raised whenever what is found for the same model and pictures changes.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,41 @@ def test_a_bias_makes_means_right_whatever_the_weights(tmp_path: Path, rng: Rng)
     np.testing.assert_allclose(made.mean(axis=(0, 1)), y.mean(axis=(0, 2, 3)), atol=1e-4)
 
 
+def test_channels_that_hardly_change_are_not_lost_in_rounding(tmp_path: Path, rng: Rng) -> None:
+    """As those that are cut off at 6: of squares about zero rounding would leave less than none."""
+    layer, w, _, x, y = convolution("1x1", tmp_path, rng)
+    places = np.arange(int(np.prod(layer.output_shape[2:])))
+    x[:, 1] = 6 - np.float32(1e-4) * rng.random(x[:, 1].shape, np.float32)
+    sums = MomentSums(layer)
+    for one in np.repeat(x, 200, axis=0):
+        sums.add(one[None], y[:1], places)
+    problem = sums.problem(w)
+    variance = x[:, 1].astype(np.float64).var()
+    assert problem.moments[0, 1, 1] == pytest.approx(variance, rel=1e-2)
+    assert np.isfinite(fit_on(problem, rng.random(problem.weights.shape) < 0.3).weights).all()
+
+
+@pytest.mark.parametrize("case", ["plain", "grouped"])
+def test_sums_of_parts_are_those_of_the_whole(case: str, tmp_path: Path, rng: Rng) -> None:
+    layer, w, _, x, y = convolution(case, tmp_path, rng)
+    places = np.arange(int(np.prod(layer.output_shape[2:])))
+    whole, first, second = MomentSums(layer), MomentSums(layer), MomentSums(layer)
+    for sums, moved in ((first, 0.0), (second, 3.0)):
+        for each in (whole, sums):
+            each.add(x + np.float32(moved), y - np.float32(moved), places)
+    joined = first.joined(second)
+    assert joined.count == whole.count
+    found, wanted = joined.problem(w), whole.problem(w)
+    np.testing.assert_allclose(found.moments, wanted.moments, rtol=1e-4, atol=1e-4)
+    assert found.target is not None
+    assert wanted.target is not None
+    np.testing.assert_allclose(found.target, wanted.target, rtol=1e-4, atol=1e-3)
+    assert found.energy == pytest.approx(wanted.energy, rel=1e-4)
+    np.testing.assert_allclose(joined.bias(found.weights), whole.bias(wanted.weights), atol=1e-3)
+    assert first.joined(MomentSums(layer)) is first
+    assert MomentSums(layer).joined(first) is first
+
+
 def test_small_outputs_are_looked_at_everywhere_and_large_ones_in_part() -> None:
     ones, zeros = (1, 1), (0, 0, 0, 0)
 
