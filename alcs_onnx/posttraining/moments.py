@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alcs_onnx.errors import AlcsError
 from alcs_onnx.posttraining.problem import DAMPING, Doubles, LayerProblem
 from alcs_onnx.types import ConvLayer, FloatArray, IntArray
 
@@ -119,9 +120,15 @@ class MomentSums:
         """Towards the outputs that were added, from `weights` [M, C/G, *kernel].
 
         Where the layer has a bias about the means, which that makes right whatever the weights.
+        Raises `AlcsError` for inputs or outputs that are not finite.
         """
         assert isinstance(self.xx, np.ndarray)
         assert isinstance(self.yx, np.ndarray)
+        if not (np.isfinite(self.xx).all() and np.isfinite(self.yx).all()):
+            raise AlcsError(
+                f"layer '{self.layer.name}' cannot be refitted: its inputs or outputs on the "
+                "pictures are not finite (--refit off leaves weights as they are)"
+            )
         dense = weights.astype(np.float64).reshape(self.layer.group, self.layer.rows_per_group, -1)
         xx, yx, yy = self.xx / self.count, self.yx / self.count, self.yy / self.count
         if self.layer.bias is not None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from graph_helpers import conv_weight, load, model, op, run, vector
 
+from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import conv_layers
 from alcs_onnx.posttraining.admm import fit_on
 from alcs_onnx.posttraining.moments import MomentSums, Places, at_places, unfolded
@@ -88,6 +89,17 @@ def test_channels_that_hardly_change_are_not_lost_in_rounding(tmp_path: Path, rn
     variance = x[:, 1].astype(np.float64).var()
     assert problem.moments[0, 1, 1] == pytest.approx(variance, rel=1e-2)
     assert np.isfinite(fit_on(problem, rng.random(problem.weights.shape) < 0.3).weights).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_told(value: float, tmp_path: Path, rng: Rng) -> None:
+    layer, w, _, x, y = convolution("1x1", tmp_path, rng)
+    x[0, 2, 1, 1] = value
+    sums = MomentSums(layer)
+    with np.errstate(invalid="ignore"):
+        sums.add(x, y, np.arange(int(np.prod(layer.output_shape[2:]))))
+    with pytest.raises(AlcsError, match="inputs or outputs on the pictures are not finite"):
+        sums.problem(w)
 
 
 @pytest.mark.parametrize("case", ["plain", "grouped"])
