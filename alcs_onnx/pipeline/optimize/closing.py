@@ -37,6 +37,8 @@ def closed(run: Run, network: Network) -> Network:
     """`network`, refitted, after some epochs of distillation; as it is where that loses."""
     assert run.evidence.fit is not None
     samples, epochs = run.evidence.fit, run.request.closing_epochs
+    if epochs == 0:
+        return network
     pictures = sum(batch.size for batch in runtime_batches(run.workload.model, samples))
     if epochs is None:
         epochs = _affordable(pictures * model_macs(network.model))
