@@ -181,6 +181,7 @@ def _settings(
     request: SweepRequest, workload: Workload, machine: Machine, trainer: Trainer | None
 ) -> Mapping[str, Any]:
     """What a sweep is, for one that goes on to be compared with."""
+    epochs = request.closing_epochs
     return {
         "model_digest": workload.model.digest,
         "machine": {name: getattr(machine, name) for name in _MACHINE},
@@ -192,18 +193,13 @@ def _settings(
         "projection": request.projection,
         **({} if request.score == SCORES.default else {"score": request.score}),
         **({} if request.refit == REFITS[0] else {"refit": request.refit}),
-        **_given(closing_epochs=request.closing_epochs),
+        **({} if epochs is None else {"closing_epochs": epochs}),
         "channels": asdict(request.channels),
         "measuring": asdict(request.measuring),
         **({} if request.judging == Judging() else {"judging": asdict(request.judging)}),
         "training": None if trainer is None else _training_settings(trainer),
         "seed": request.seed,
     }
-
-
-def _given(**values: Any) -> Mapping[str, Any]:
-    """What is not left to the defaults."""
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _input_settings(inputs: InputSettings) -> Mapping[str, Any]:

@@ -1,12 +1,35 @@
-"""Groups of weights under a table that no machine decides."""
+"""Runs on a small network, and groups of its weights under a table that no machine decides."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+from reporters import Recorder
+
+from alcs_onnx import Measuring
+from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.tables import proportional_table
+from alcs_onnx.pipeline.optimize import OptimizeRequest
 from alcs_onnx.pipeline.optimize.groups import GroupPruning
-from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.pipeline.optimize.run import Run, open_run
+from alcs_onnx.types import Budget
+
+QUICK = Measuring(warmup=1, iterations=3)
+
+
+def opened(files: tuple[Path, Path], **settings: Any) -> Run:
+    """SIMD groups at half of the latency, by the pictures, unless `settings` say otherwise."""
+    request = {
+        "model": files[0],
+        "budget": Budget.parse("50%"),
+        "method": "simd",
+        "measuring": QUICK,
+        "judging": Judging(pictures=str(files[1])),
+        **settings,
+    }
+    return open_run(OptimizeRequest(**request), Recorder())
 
 
 def groups(run: Run) -> GroupPruning:

@@ -6,22 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from proportional_groups import groups
+from proportional_groups import groups, opened
 from reporters import Recorder
 from small_models import undecided_net
 
-from alcs_onnx import Measuring, train
+from alcs_onnx import train
 from alcs_onnx.cli import main
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import loadable
-from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Network
-from alcs_onnx.pipeline.optimize import OptimizeRequest, closing
+from alcs_onnx.pipeline.optimize import closing
 from alcs_onnx.pipeline.optimize.channels import open_channels
 from alcs_onnx.pipeline.optimize.closing import closed
 from alcs_onnx.pipeline.optimize.groups import GroupPruning
-from alcs_onnx.pipeline.optimize.run import Run, open_run
-from alcs_onnx.types import Budget, PruningPlan
+from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.types import PruningPlan
 
 pytestmark = pytest.mark.usefixtures("few_samples")
 
@@ -29,18 +28,6 @@ pytestmark = pytest.mark.usefixtures("few_samples")
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return undecided_net(tmp_path_factory.mktemp("model"))
-
-
-def opened(files: tuple[Path, Path], **settings) -> Run:
-    request = {
-        "model": files[0],
-        "budget": Budget.parse("50%"),
-        "method": "simd",
-        "measuring": Measuring(warmup=1, iterations=3),
-        "judging": Judging(pictures=str(files[1])),
-        **settings,
-    }
-    return open_run(OptimizeRequest(**request), Recorder())
 
 
 def refitted(

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from proportional_groups import groups
-from reporters import Recorder
+from proportional_groups import QUICK, groups, opened
 from small_models import undecided_net
 from told_times import told
 
-from alcs_onnx import Measuring, optimize
+from alcs_onnx import optimize
 from alcs_onnx.cli import build_parser, main
 from alcs_onnx.cli.optimize import requested
 from alcs_onnx.errors import AlcsError
@@ -20,14 +19,11 @@ from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.tables import proportional_table
 from alcs_onnx.pipeline.common.workload import Workload
-from alcs_onnx.pipeline.optimize import OptimizeRequest
 from alcs_onnx.pipeline.optimize.auto import compare_methods
 from alcs_onnx.pipeline.optimize.channels import open_channels
-from alcs_onnx.pipeline.optimize.run import Run, open_run, run_of_method
+from alcs_onnx.pipeline.optimize.run import Run, run_of_method
 from alcs_onnx.posttraining import measure_levels
 from alcs_onnx.types import Budget, PruningPlan
-
-QUICK = Measuring(warmup=1, iterations=3)
 
 pytestmark = pytest.mark.usefixtures("few_samples")
 
@@ -35,18 +31,6 @@ pytestmark = pytest.mark.usefixtures("few_samples")
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return undecided_net(tmp_path_factory.mktemp("model"))
-
-
-def opened(files: tuple[Path, Path], **settings) -> Run:
-    request = {
-        "model": files[0],
-        "budget": Budget.parse("50%"),
-        "method": "simd",
-        "measuring": QUICK,
-        "judging": Judging(pictures=str(files[1])),
-        **settings,
-    }
-    return open_run(OptimizeRequest(**request), Recorder())
 
 
 def loss(run: Run, model) -> float:
