@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from alcs_onnx.lazy import exports
 from alcs_onnx.quantization.equalization import equalized
+from alcs_onnx.quantization.overflow import products_overflow
 from alcs_onnx.quantization.registry import CALIBRATORS
 from alcs_onnx.quantization.values import LEAST_OPSET, Quantized, QuantizeOptions, Ranges
 
@@ -40,6 +41,7 @@ __all__ = [
     "calibrate",
     "calibrate_by",
     "equalized",
+    "products_overflow",
     "quantizable",
     "quantize",
     "with_corrected_biases",

@@ -9,9 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from skip_budget import SkipBudget
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+# How long a case takes says nothing: machines are shared.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 def pytest_configure(config: pytest.Config) -> None:

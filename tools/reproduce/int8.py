@@ -28,9 +28,11 @@ from alcs_onnx.graph import Model, folded, load_model, loadable
 from alcs_onnx.ort import Feeds
 from alcs_onnx.quantization import (
     LEAST_OPSET,
+    QuantizeOptions,
     Ranges,
     calibrate,
     equalized,
+    products_overflow,
     quantize,
     with_corrected_biases,
 )
@@ -40,6 +42,8 @@ Array = np.ndarray
 JUDGES = {"imagenet": 500, "cifar": 2000}
 #: Pictures that biases are corrected on, at most.
 BIAS_PICTURES = 128
+#: Weights of 7 bits where this machine's int8 kernels overflow.
+OPTIONS = QuantizeOptions(reduce_range=products_overflow())
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,8 @@ class Study:
         ranges = self.ranges(setting.calibrator, setting.pictures, setting.equalize)
         if setting.bias:
             count = min(setting.pictures, BIAS_PICTURES)
-            source = with_corrected_biases(source, ranges, self.fit(count))
-        return quantize(source, ranges).model
+            source = with_corrected_biases(source, ranges, self.fit(count), options=OPTIONS)
+        return quantize(source, ranges, options=OPTIONS).model
 
     def figures(self, setting: Setting) -> dict[str, float]:
         found = self.logits(self.quantized(setting), self.pictures.judge)

@@ -72,6 +72,13 @@ def softmax(call: Call) -> str:
     return call.along(call.node.int_attribute("axis", -1 if call.model.opset >= 13 else 1))
 
 
+@by_sample("DequantizeLinear", "QuantizeLinear")
+def rounding(call: Call) -> str:
+    """By one scale for all, or one for each index of an axis."""
+    one = prod(call.shape(1)) == 1
+    return call.only_data() or ("" if one else call.along(call.node.int_attribute("axis", 1)))
+
+
 @by_sample("CumSum")
 def cumulate(call: Call) -> str:
     """Along the axis that is the second input."""

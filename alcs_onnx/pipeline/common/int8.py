@@ -19,8 +19,10 @@ from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.quantization import (
     LEAST_OPSET,
     Quantized,
+    QuantizeOptions,
     Ranges,
     calibrate_by,
+    products_overflow,
     quantizable,
     quantize,
     with_corrected_biases,
@@ -47,6 +49,7 @@ _CALIBRATED_BY = 128
 _CORRECTED_BY = 64
 #: Pictures by which it is decided what is written, at most.
 _DECIDED_BY = 256
+_SEVEN_BITS = "; weights take 7 bits, as products of 8 overflow in this machine's int8 kernels"
 #: Losses (percent) that so many pictures do not tell apart: the relative error does.
 _SAME_LOSS = 1.0
 
@@ -56,7 +59,8 @@ class Quantizable:
     """The float model of `workload` as it is quantized.
 
     `source` is its file with normalizations folded and of an opset that has int8, and `calibrated`
-    the ranges of its tensors on the `pictures`, by each of the calibrators.
+    the ranges of its tensors on the `pictures`, by each of the calibrators. Weights take 7 bits
+    where the runtime's products of 8 bits overflow on this machine.
     """
 
     workload: Workload
@@ -64,6 +68,7 @@ class Quantizable:
     source: Serialized
     calibrated: tuple[Ranges, ...]
     pictures: Samples
+    options: QuantizeOptions
     #: How each set of nodes was quantized that `best` was asked for, in words, and the result.
     made: dict[frozenset[str], tuple[str, Quantized]] = field(default_factory=dict)
 
@@ -81,13 +86,26 @@ class Quantizable:
         source = loadable(model, LEAST_OPSET)
         few = islice(feeds_of(workload.model, pictures), _CALIBRATED_BY)
         found = calibrate_by(_CALIBRATORS, source, few)
-        reporter.note(f"ranges of {len(found[0].values)} tensors from {found[0].pictures} pictures")
-        return cls(workload, model, source, found, pictures)
+        options = QuantizeOptions(reduce_range=products_overflow())
+        reporter.note(
+            f"ranges of {len(found[0].values)} tensors from {found[0].pictures} pictures"
+            + (_SEVEN_BITS if options.reduce_range else "")
+        )
+        return cls(workload, model, source, found, pictures, options)
 
     @property
     def ranges(self) -> Ranges:
         """Those that nodes are chosen with."""
         return self.calibrated[0]
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """What nodes are chosen with, for results."""
+        return {
+            "calibrator": self.ranges.calibrator,
+            "calibration_pictures": self.ranges.pictures,
+            "weight_bits": 7 if self.options.reduce_range else 8,
+        }
 
     @cached_property
     def reasons(self) -> Mapping[str, str]:
@@ -101,7 +119,7 @@ class Quantizable:
 
     def quantized(self, nodes: Collection[str] | None = None) -> Quantized:
         """The file with `nodes`, by name, in int8; by default all that can be."""
-        return quantize(self.source, self.ranges, self._tensors(nodes))
+        return quantize(self.source, self.ranges, self._tensors(nodes), self.options)
 
     def best(self, nodes: Collection[str], reporter: Reporter) -> Quantized:
         """The file with `nodes` in int8 that loses least on some of the pictures.
@@ -115,18 +133,18 @@ class Quantizable:
         return self.made[chosen][1]
 
     def _best(self, nodes: frozenset[str], reporter: Reporter) -> tuple[str, Quantized]:
-        tensors = self._tensors(nodes)
+        tensors, options = self._tensors(nodes), self.options
         few = list(islice(feeds_of(self.workload.model, self.pictures), _CORRECTED_BY))
         judge = judge_few(self.source, self.workload.model, self.pictures, _DECIDED_BY)
         found: dict[str, Quantized] = {}
         losses: dict[str, tuple[float, float]] = {}
         for ranges in self.calibrated:
             name = ranges.calibrator
-            found[name] = quantize(self.source, ranges, tensors)
+            found[name] = quantize(self.source, ranges, tensors, options)
             if not found[name].nodes:
                 return name, found[name]
-            corrected = with_corrected_biases(self.source, ranges, few, tensors)
-            found[f"{name} with corrected biases"] = quantize(corrected, ranges, tensors)
+            corrected = with_corrected_biases(self.source, ranges, few, tensors, options)
+            found[f"{name} with corrected biases"] = quantize(corrected, ranges, tensors, options)
         for name, quantized in found.items():
             judged = judge.judge(quantized.model, library=False)
             losses[name] = (judged.loss, judged.relative_error)
@@ -165,7 +183,7 @@ class Quantizable:
         source = loadable(alone, LEAST_OPSET)
 
         def quantized(nodes: frozenset[str]) -> Serialized:
-            made = quantize(source, self.ranges, self._tensors(nodes))
+            made = quantize(source, self.ranges, self._tensors(nodes), self.options)
             return made.model if rewritten is None else loadable(rewritten(self.as_model(made)))
 
         float32 = source if rewritten is None else loadable(rewritten(alone))

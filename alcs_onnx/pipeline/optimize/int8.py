@@ -166,7 +166,7 @@ class Int8Pruning(RuntimesOwn):
 
     def saved(self, plan: PrecisionPlan) -> SavedPlan:
         """The plan as it is kept in a file."""
-        return SavedPlan("int8", None, None, self._settings, precision=plan)
+        return SavedPlan("int8", None, None, self.quantizable.settings, precision=plan)
 
     def checkpointed(self, plan: PrecisionPlan) -> SavedPlan:
         """The same."""
@@ -191,7 +191,7 @@ class Int8Pruning(RuntimesOwn):
 
     def decided(self, plan: PrecisionPlan | None) -> Decided:
         """What was calibrated, and on how much."""
-        settings = dict(self._settings)
+        settings = dict(self.quantizable.settings)
         if plan is not None and plan.int8 in self.quantizable.made:
             settings["calibrator"], _ = self.quantizable.made[plan.int8]
         return Decided(settings)
@@ -210,11 +210,6 @@ class Int8Pruning(RuntimesOwn):
     def _within(self) -> PrecisionCosts:
         """The costs where nodes that the fastest model leaves float32 stay so."""
         return self.costs.only(self.fastest)
-
-    @property
-    def _settings(self) -> Mapping[str, object]:
-        ranges = self.quantizable.ranges
-        return {"calibrator": ranges.calibrator, "calibration_pictures": ranges.pictures}
 
     def _ms(self, int8: frozenset[str]) -> float:
         """What a candidate measured (ms); else the estimate, between float32 and the fastest."""

@@ -93,10 +93,11 @@ class SimdInt8Pruning(GroupPruning):
     def decided(self, plan: PruningPlan | None) -> Decided:
         """The groups, what was calibrated, and how many nodes are int8."""
         found = super().decided(plan)
-        ranges = self.quantizable.ranges
+        own = dict(self.quantizable.settings)
+        del own["calibrator"]  # it is chosen for what is left
         settings: dict[str, Any] = {
             **found.settings,
-            "calibration_pictures": ranges.pictures,
+            **own,
             "int8_nodes": len(self.mixed.int8),
         }
         return replace(found, settings=settings)

@@ -60,6 +60,15 @@ def assert_free(path: Path, rng: Rng) -> Batching:
 
 #: Between the convolution and the output: nodes that read `a` and give `y`, and their constants.
 FREE: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
+    "rounded channel by channel": (
+        [op("QuantizeLinear", "a steps zeros", "b", axis=1),
+         op("DequantizeLinear", "b steps zeros", "y", axis=1)],
+        {"steps": np.array([0.1, 0.2, 0.1, 0.3], np.float32), "zeros": np.zeros(4, np.uint8)},
+    ),
+    "rounded by one scale": (
+        [op("QuantizeLinear", "a step zero", "b"), op("DequantizeLinear", "b step zero", "y")],
+        {"step": np.float32(0.1), "zero": np.int8(3)},
+    ),
     "reshape that copies no zero": (
         [op("GlobalAveragePool", "a", "b"), op("Reshape", "b flat", "y", allowzero=1)],
         {"flat": ints(1, 4)},

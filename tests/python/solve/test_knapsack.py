@@ -46,7 +46,7 @@ def small_problems(draw):
     return scores, latencies, draw(st.integers(-10, 90)) / SCALE
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(small_problems())
 def test_the_choice_is_the_best_of_all(problem):
     scores, latencies, capacity = problem

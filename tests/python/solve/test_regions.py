@@ -62,7 +62,7 @@ def total(costs, losses, price, int8):
     return costs.latency(int8) + price * sum(losses[name] for name in int8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(small_problems(), st.sampled_from([0.0, US, 10 * US]))
 def test_the_cut_is_the_best_of_all_choices(problem, price):
     costs, losses = problem
@@ -81,7 +81,7 @@ def test_the_cut_is_the_best_of_all_choices(problem, price):
     assert all(found <= int8 for int8 in equal)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(small_problems())
 def test_a_frontier_is_the_lower_convex_hull(problem):
     costs, losses = problem
@@ -175,7 +175,7 @@ def test_what_is_no_time_is_refused(bad):
 
 
 @given(small_problems(), st.integers(0, 60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_room_is_spent_on_loss(problem, room):
     costs, losses = problem
     try:

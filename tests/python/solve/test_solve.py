@@ -68,7 +68,7 @@ def problems(draw, most_layers=3, most_groups=14):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problem=problems())
 def test_every_projection_meets_the_budget(method, problem):
     norms, estimator, budget = problem

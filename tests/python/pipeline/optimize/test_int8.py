@@ -30,7 +30,7 @@ from alcs_onnx.pipeline.optimize.measured import Measured
 from alcs_onnx.pipeline.optimize.plan_file import load_plan, save_plan
 from alcs_onnx.pipeline.optimize.run import Run, open_run
 from alcs_onnx.pipeline.optimize.search import meet
-from alcs_onnx.quantization import Ranges
+from alcs_onnx.quantization import Ranges, products_overflow
 from alcs_onnx.types import Budget, PrecisionPlan, Timing
 
 QUICK = Measuring(warmup=1, iterations=3)
@@ -113,13 +113,15 @@ def test_both_precisions_are_measured(measured: Int8Pruning, recorder: Recorder)
     noted = [note for note in recorder.notes if note.startswith("int8 in ")]
     assert len(noted) == len(candidates) - 1
     assert "in float32" in noted[0]
-    assert "ranges of 17 tensors from 48 pictures" in recorder.notes
+    bits = 7 if products_overflow() else 8
+    (ranged,) = (note for note in recorder.notes if "17 tensors from 48 pictures" in note)
+    assert ("7 bits" in ranged) is (bits == 7)
     assert measured.fastest in [candidate.int8 for candidate in candidates]
     assert measured.budget_ms == pytest.approx(0.7 * measured.dense.median)
     low, high = measured.range_ms()
     assert low <= high == measured.dense.median
     settings = measured.decided(None).settings
-    assert settings == {"calibrator": "extremes", "calibration_pictures": 48}
+    assert settings == {"calibrator": "extremes", "calibration_pictures": 48, "weight_bits": bits}
 
 
 def test_what_is_written_is_what_loses_least(measured: Int8Pruning) -> None:
@@ -147,7 +149,8 @@ def test_every_layer_loses_something_of_its_own(priced: Int8Pruning) -> None:
     """Squared relative errors on pictures that the result is not judged with."""
     losses = priced.losses
     assert list(losses) == list(LAYERS)
-    assert all(0 < loss < 0.01 for loss in losses.values())
+    most = 0.04 if products_overflow() else 0.01  # steps of 7 bits are twice as long
+    assert all(0 < loss < most for loss in losses.values())
     assert len(set(losses.values())) == len(LAYERS)
 
 
@@ -161,8 +164,8 @@ def test_layers_share_what_they_lose_where_there_is_no_time_for_each(
     first, *others = LAYERS
     assert shared[first] == each[first]
     assert len({shared[name] for name in others}) == 1
-    # Rounding errors are independent: their energies add up.
-    assert sum(shared.values()) == pytest.approx(sum(each.values()), rel=0.5)
+    # Rounding errors are independent: their energies add up, on few pictures roughly.
+    assert 1 / 3 < sum(shared.values()) / sum(each.values()) < 3
 
 
 def test_all_in_int8_may_be_fastest_where_an_estimate_forbids_it(priced: Int8Pruning) -> None:
@@ -206,9 +209,9 @@ def test_a_plan_spends_the_budget_on_what_loses_least(priced: Int8Pruning) -> No
         assert plan.predicted_ms <= share * dense
         assert plan.predicted_ms == pytest.approx(priced.costs.latency(plan.int8))
         within = [x for x in priced.corners if x.latency_ms <= share * dense]
-        assert sum(priced.losses.get(name, 0.0) for name in plan.int8) <= min(
-            x.loss for x in within
-        )
+        least = min(x.loss for x in within)
+        lost = sum(priced.losses.get(name, 0.0) for name in plan.int8)
+        assert lost <= least * (1 + 1e-9)  # sums in another order
 
 
 def test_no_conversion_is_forgotten(priced: Int8Pruning) -> None:

@@ -7,7 +7,7 @@ import time
 from itertools import combinations, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alcs_onnx.report.html.graph_layout import Layout, layered_layout
@@ -70,7 +70,6 @@ def assert_nothing_cut(layout: Layout, sizes: list[Size]) -> None:
 
 
 @given(graphs())
-@settings(deadline=None)
 def test_any_graph(graph: tuple[list[Size], list[Edge]]) -> None:
     sizes, edges = graph
     layout = layered_layout(sizes, edges)
@@ -80,7 +79,6 @@ def test_any_graph(graph: tuple[list[Size], list[Edge]]) -> None:
 
 
 @given(graphs())
-@settings(deadline=None)
 def test_crossings_are_counted(graph: tuple[list[Size], list[Edge]]) -> None:
     sizes, edges = graph
     split = with_bends(assign_ranks(len(sizes), edges), list(dict.fromkeys(edges)))
