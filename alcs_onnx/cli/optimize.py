@@ -27,6 +27,7 @@ from alcs_onnx.pipeline.optimize.methods import (
     REFITS,
     has_group_size,
     has_precision,
+    refits,
     removes,
     scores_groups,
     structure_of,
@@ -136,7 +137,8 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="with pictures and no training: by what layers are given their shares before what is "
         "left is refitted: the loss of the network's outputs, the error of the layers' own, or the "
-        "weights, as --projection says; or off (default loss)",
+        "weights, as --projection says; or off, which rounds int8 weights to the nearest, too "
+        "(default loss)",
     )
     parser.add_argument(
         "--closing-epochs",
@@ -154,7 +156,7 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
 _GROUP_FLAGS = {
     "group_size": ("--group-size", has_group_size),
     "projection": ("--projection", structure_of),
-    "refit": ("--refit", removes),
+    "refit": ("--refit", refits),
     "closing_epochs": ("--closing-epochs", removes),
 }
 #: Fields of `ChannelOptions` and their flags, besides the score. Passed on only where given.

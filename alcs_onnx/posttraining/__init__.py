@@ -1,23 +1,30 @@
 """Weights refitted from a few hundred pictures, without labels and without back-propagation.
 
 The layer-wise problem is `problem`, its ADMM `admm`; `levels` looks at each layer alone, `in_order`
-refits all of them one after the other. Networks run in ONNX Runtime, stage by stage.
+refits all of them one after the other,
+`round_in_order` rounds them. Networks run in ONNX Runtime, stage by stage.
 """
 
 from alcs_onnx.posttraining.in_order import Refit, own_layers, refit_in_order
 from alcs_onnx.posttraining.layer_levels import LayerLevels
 from alcs_onnx.posttraining.levels import measure_levels
+from alcs_onnx.posttraining.round_in_order import Integers, RoundedLayer, round_in_order
+from alcs_onnx.posttraining.rounding import Grid
 from alcs_onnx.posttraining.stages import Fed
 from alcs_onnx.posttraining.store import LevelStore
 from alcs_onnx.posttraining.supports import largest
 
 __all__ = [
     "Fed",
+    "Grid",
+    "Integers",
     "LayerLevels",
     "LevelStore",
     "Refit",
+    "RoundedLayer",
     "largest",
     "measure_levels",
     "own_layers",
     "refit_in_order",
+    "round_in_order",
 ]

@@ -22,9 +22,9 @@ from alcs_onnx.types import FloatArray
 _MACS_PER_SECOND, _BYTES_PER_SECOND = 3e10, 2e8
 
 
-def open_part(model: Model) -> Session:
+def open_part(model: Model, *, optimized: bool = True) -> Session:
     """A session of a part, with all processors."""
-    return create_session(loadable(model), processors(), library=False)
+    return create_session(loadable(model), processors(), library=False, optimized=optimized)
 
 
 @dataclass(eq=False)
@@ -32,19 +32,22 @@ class Walk:
     """All samples at one part after the other.
 
     The tensors behind part `kept` are in `tensors`, chunk by chunk; `changed` are initializers that
-    have other values than in the model.
+    have other values than in the model. Without `optimized` parts run as they are written: the
+    runtime takes out pairs of rounding nodes that no integer kernel has use for, and their ranges
+    with them.
     """
 
     stages: Stages
     chunks: int
     samples: int
     tensors: Tensors
+    optimized: bool = True
     kept: int = -1
     changed: dict[str, FloatArray] = field(default_factory=dict)
     _opened: tuple[tuple[int, int, tuple[str, ...]], Session] | None = None
 
     @classmethod
-    def begin(cls, stages: Stages, fed: Fed) -> Walk:
+    def begin(cls, stages: Stages, fed: Fed, *, optimized: bool = True) -> Walk:
         """At the inputs that `fed` gives, chunk by chunk; `DataError` where it gives none."""
         tensors, sizes = Tensors(), []
         for chunk, feeds in enumerate(fed()):
@@ -53,7 +56,7 @@ class Walk:
             sizes.append(next(iter(feeds.values())).shape[0])
         if not sizes:
             raise DataError("there are no pictures to refit with")
-        return cls(stages, len(sizes), sum(sizes), tensors)
+        return cls(stages, len(sizes), sum(sizes), tensors, optimized)
 
     def change(self, arrays: Mapping[str, FloatArray]) -> None:
         """Other values for initializers, before anything that reads them is kept."""
@@ -112,5 +115,6 @@ class Walk:
         if self._opened is None or self._opened[0] != key:
             model = self.stages.between(self.kept, index, names)
             own = {n: a for n, a in self.changed.items() if n in model.initializers}
-            self._opened = key, open_part(model.with_initializers(own))
+            changed = model.with_initializers(own)
+            self._opened = key, open_part(changed, optimized=self.optimized)
         return self._opened[1]

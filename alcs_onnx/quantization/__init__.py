@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING
 
 from alcs_onnx.lazy import exports
 from alcs_onnx.quantization.equalization import equalized
+from alcs_onnx.quantization.integers import (
+    StoredLayer,
+    stored_layers,
+    with_float_constants,
+    with_integers,
+)
 from alcs_onnx.quantization.overflow import products_overflow
 from alcs_onnx.quantization.registry import CALIBRATORS
 from alcs_onnx.quantization.values import LEAST_OPSET, Quantized, QuantizeOptions, Ranges
@@ -38,11 +44,15 @@ __all__ = [
     "QuantizeOptions",
     "Quantized",
     "Ranges",
+    "StoredLayer",
     "calibrate",
     "calibrate_by",
     "equalized",
     "products_overflow",
     "quantizable",
     "quantize",
+    "stored_layers",
     "with_corrected_biases",
+    "with_float_constants",
+    "with_integers",
 ]

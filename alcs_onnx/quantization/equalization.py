@@ -1,104 +1,177 @@
-"""Cross-layer equalization: channels of adjacent convolutions get weights of like size.
+"""Range equalization: channels of a tensor that is rounded by one step get ranges of like size.
 
-Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), eq.
-7 to 9. For an activation f with f(s x) = s f(x) for s > 0 and a channel i between two convolutions
+Weights have a step for each output channel, activations one for the whole tensor: a channel that
+never gets far is rounded as coarsely as the one that gets farthest. Between layers channels may be
+scaled freely, as in Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+Correction" (2019), eq. 7: where all that is done to a tensor f satisfies f(s x) = s f(x) for s > 0,
 
-    W2[:, i] f(W1[i] x + b1[i])  =  (s W2[:, i]) f((W1[i] x + b1[i]) / s)
+    W2[:, i] f(W1[i] x + b1[i])  =  (W2[:, i] / s) f(s (W1[i] x + b1[i]))
 
-so that s may be chosen freely: with r1 = max |W1[i]| and r2 = max |W2[:, i]| it is sqrt(r1 / r2),
-which makes both ranges sqrt(r1 r2). Pairs follow one another, and each changes its neighbours: they
-are gone through until nothing changes much.
-
-Between the two there may be Relu or LeakyRelu, and nothing else: a Clip with an upper bound, such
-as ReLU6, would need another bound for each channel, and layers that meet it are left as they are.
+There s makes the *weights* alike. With a step for each output channel these have no need of it,
+and here s brings what was seen of each channel, max |y[i]|, to the largest of all. Residual sums
+tie tensors together: a `Stream` is all that has to be scaled alike, with the convolutions that
+write it and those that read it. A Clip with an upper bound, such as ReLU6, ends none and bars one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from alcs_onnx.graph.model import Array, Model, Node
+from alcs_onnx.graph.part import part
+from alcs_onnx.graph.save import loadable
+from alcs_onnx.ort import Feeds, create_session, processors, run
 
-_HOMOGENEOUS = ("Relu", "LeakyRelu")
-_MAX_ROUNDS = 40
-#: Factors nearer to 1 than this change nothing that matters.
-_SETTLED = 1e-3
+#: Operators f with f(s x) = s f(x), channel by channel.
+_HOMOGENEOUS = ("Relu", "LeakyRelu", "MaxPool", "AveragePool", "Identity")
+#: A channel is scaled by no more: what was seen of a quiet one on some pictures is seldom all.
+_MOST = 8.0
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """Two convolutions of which the second alone reads what the first computes."""
+class Stream:
+    """Tensors [N, C, ...] whose channels are scaled together.
 
-    first: Node
-    second: Node
-
-
-def equalized(model: Model) -> Model:
-    """The model with such pairs of layers rescaled; it computes the same.
-
-    Layers are convolutions with constant float32 weights that nothing else reads. Where there is
-    no pair the model is itself.
+    `writers` compute them and `readers` take them, convolutions all; `tensors` are those that are
+    rounded.
     """
-    pairs = list(_pairs(model))
+
+    writers: tuple[Node, ...]
+    tensors: tuple[str, ...]
+    readers: tuple[Node, ...]
+
+    def has_any(self, nodes: Collection[str]) -> bool:
+        """Whether one of its convolutions is among `nodes`, by name."""
+        return any(node.name in nodes for node in (*self.writers, *self.readers))
+
+
+def streams(model: Model, among: Collection[str] | None = None) -> Iterator[Stream]:
+    """The streams of `model`; those alone that have convolutions `among` the nodes, by name."""
+    seen: set[str] = set()
+    for node in model.nodes:
+        if node.is_op("Conv") and node.outputs[0] not in seen:
+            found = _Spreading(model)
+            stream = found.stream(node.outputs[0])
+            seen |= found.tensors.keys()
+            if stream is not None and (among is None or stream.has_any(among)):
+                yield stream
+
+
+def equalized(
+    model: Model, pictures: Iterable[Feeds], among: Collection[str] | None = None
+) -> Model:
+    """`model`, which computes the same, with the channels of its streams scaled.
+
+    By the largest values that were seen on `pictures`, inputs of some runs. Layers are convolutions
+    with constant float32 weights that nothing else reads. Where there is no stream the model is
+    itself.
+    """
+    found = tuple(streams(model, among))
+    if not found:
+        return model
+    largest = _largest(model, [name for stream in found for name in stream.tensors], pictures)
     arrays = {
         name: model.initializers[name].astype(np.float64)
-        for pair in pairs
-        for name in (*pair.first.inputs[1:], pair.second.inputs[1])
-        if name
-    }
-    for _ in range(_MAX_ROUNDS):
-        settled = [_settle(pair, arrays) for pair in pairs]
-        if all(settled):
-            break
-    return model.with_initializers(arrays) if pairs else model
-
-
-def _pairs(model: Model) -> Iterator[_Pair]:
-    for first in model.nodes:
-        if not _is_layer(model, first):
-            continue
-        tensor = first.outputs[0]
-        while (reader := _only_reader(model, tensor)) is not None and reader.is_op(*_HOMOGENEOUS):
-            tensor = reader.outputs[0]
-        if reader is not None and _is_layer(model, reader) and reader.inputs[0] == tensor:
-            yield _Pair(first, reader)
-
-
-def _only_reader(model: Model, tensor: str) -> Node | None:
-    readers = model.consumers(tensor)
-    return readers[0] if len(readers) == 1 and not model.is_output(tensor) else None
-
-
-def _is_layer(model: Model, node: Node) -> bool:
-    return node.is_op("Conv") and all(
-        (array := model.initializers.get(name)) is not None
-        and array.dtype == np.float32
-        and len(model.consumers(name)) == 1
-        and not model.is_output(name)
-        and np.isfinite(array).all()
+        for stream in found
+        for node in (*stream.writers, *stream.readers)
         for name in node.inputs[1:]
         if name
-    )
+    }
+    for stream in found:
+        reach = np.max([largest[name] for name in stream.tensors], axis=0)
+        _scale(stream, _factors(reach), arrays)
+    return model.with_initializers(arrays)
 
 
-def _settle(pair: _Pair, arrays: dict[str, Array]) -> bool:
-    """Rescale the channels between a pair; whether that changed next to nothing."""
-    one, two = arrays[pair.first.inputs[1]], arrays[pair.second.inputs[1]]
-    group = pair.second.int_attribute("group", 1)
-    grouped = two.reshape(group, -1, *two.shape[1:])  # [groups, outputs, inputs, *kernel]
-    range_1 = np.abs(one).reshape(len(one), -1).max(1)
-    range_2 = np.abs(grouped).max((1, *range(3, grouped.ndim))).reshape(-1)
-    scale: npt.NDArray[np.float64] = np.ones(len(one))
-    alive = (range_1 > 0) & (range_2 > 0)
-    scale[alive] = np.sqrt(range_1[alive] / range_2[alive])
-    arrays[pair.first.inputs[1]] = one / scale.reshape(-1, *(1,) * (one.ndim - 1))
-    bias = pair.first.input(2)
-    if bias:
-        arrays[bias] = arrays[bias] / scale
-    columns = scale.reshape(group, 1, -1, *(1,) * (two.ndim - 2))
-    arrays[pair.second.inputs[1]] = (grouped * columns).reshape(two.shape)
-    return bool(np.abs(np.log(scale)).max(initial=0) < _SETTLED)
+class _Spreading:
+    """What belongs together with one tensor, found step by step."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._makers = {name: node for node in model.nodes for name in node.outputs}
+        #: As a set that keeps its order.
+        self.tensors: dict[str, None] = {}
+        self._writers: dict[str, Node] = {}
+        self._readers: dict[str, Node] = {}
+
+    def stream(self, tensor: str) -> Stream | None:
+        """All that is scaled with `tensor`, or None where something bars that."""
+        waiting, free = [tensor], True
+        while waiting:
+            name = waiting.pop()
+            if name in self.tensors:
+                continue
+            self.tensors[name] = None
+            maker, readers = self._makers.get(name), self._model.consumers(name)
+            free &= maker is not None and not self._model.is_output(name)
+            for node in filter(None, (maker, *readers)):
+                if node.is_op("Conv"):
+                    free &= self._is_layer(node) and name not in node.inputs[1:]
+                    (self._writers if node is maker else self._readers)[node.name] = node
+                elif self._is_passed(node):
+                    waiting += (*node.inputs, *node.outputs)
+                else:
+                    free = False
+        if not free or not self._readers:
+            return None
+        rounded = (name for name in self.tensors if not self._is_clamped(name))
+        return Stream(tuple(self._writers.values()), tuple(rounded), tuple(self._readers.values()))
+
+    def _is_passed(self, node: Node) -> bool:
+        shapes = [self._model.shapes.get(name) for name in (*node.inputs, *node.outputs)]
+        sums = node.is_op("Add") and all(shape == shapes[0] for shape in shapes)
+        return (sums or node.is_op(*_HOMOGENEOUS)) and len(shapes[0] or ()) > 2
+
+    def _is_layer(self, node: Node) -> bool:
+        model = self._model
+        return all(
+            (array := model.initializers.get(name)) is not None
+            and array.dtype == np.float32
+            and len(model.consumers(name)) == 1
+            and not model.is_output(name)
+            and np.isfinite(array).all()
+            for name in node.inputs[1:]
+            if name
+        )
+
+    def _is_clamped(self, name: str) -> bool:
+        """Whether nothing but a Relu sees it, into which the step of what follows goes."""
+        readers = self._model.consumers(name)
+        return len(readers) == 1 and readers[0].is_op("Relu")
+
+
+def _largest(
+    model: Model, tensors: Collection[str], pictures: Iterable[Feeds]
+) -> Mapping[str, Array]:
+    """Of each channel of each tensor the largest magnitude, [C]."""
+    source = loadable(part(model, model.nodes, list(dict.fromkeys(tensors))))
+    session = create_session(source, processors(), library=False)
+    found: dict[str, Array] = {}
+    for feeds in pictures:
+        for name, value in run(session, feeds).items():
+            here = np.abs(value).max(axis=(0, *range(2, value.ndim)))
+            found[name] = np.maximum(found[name], here) if name in found else here
+    return found
+
+
+def _factors(reach: Array) -> Array:
+    """By what channels are multiplied that reach so far."""
+    alive = (reach > 0) & np.isfinite(reach)
+    top = reach[alive].max(initial=0)
+    return np.where(alive, np.clip(top / np.where(alive, reach, 1), 1, _MOST), 1).astype(np.float64)
+
+
+def _scale(stream: Stream, factors: Array, arrays: dict[str, Array]) -> None:
+    for node in stream.writers:
+        for name in filter(None, node.inputs[1:3]):
+            array = arrays[name]
+            arrays[name] = array * factors.reshape(-1, *(1,) * (array.ndim - 1))
+    for node in stream.readers:
+        weight = arrays[node.inputs[1]]
+        group = node.int_attribute("group", 1)
+        grouped = weight.reshape(group, -1, *weight.shape[1:])  # [groups, outputs, inputs, *kernel]
+        columns = factors.reshape(group, 1, -1, *(1,) * (weight.ndim - 2))
+        arrays[node.inputs[1]] = (grouped / columns).reshape(weight.shape)

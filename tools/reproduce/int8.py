@@ -42,6 +42,8 @@ Array = np.ndarray
 JUDGES = {"imagenet": 500, "cifar": 2000}
 #: Pictures that biases are corrected on, at most.
 BIAS_PICTURES = 128
+#: Pictures that channels are equalized by.
+RANGE_PICTURES = 128
 #: Weights of 7 bits where this machine's int8 kernels overflow.
 OPTIONS = QuantizeOptions(reduce_range=products_overflow())
 
@@ -99,8 +101,10 @@ class Study:
         self.ranges = cache(self._ranges)
 
     def _source(self, equalize: bool) -> Serialized:
-        model: Model = equalized(self.model) if equalize else self.model
-        return loadable(folded(model), LEAST_OPSET)
+        model: Model = folded(self.model)
+        if equalize:
+            model = equalized(model, self.fit(RANGE_PICTURES))
+        return loadable(model, LEAST_OPSET)
 
     def _ranges(self, calibrator: str, count: int, equalize: bool) -> Ranges:
         return calibrate(self.source(equalize), self.fit(count), calibrator)

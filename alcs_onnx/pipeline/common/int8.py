@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from alcs_onnx.graph import Model, folded, load_model, loadable
 from alcs_onnx.ort import Feeds
 from alcs_onnx.pipeline.common.judge import judge_few
 from alcs_onnx.pipeline.common.precision import PrecisionSearch, search_precision
+from alcs_onnx.pipeline.common.rounding import ToRound, rounded
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.quantization import (
     LEAST_OPSET,
@@ -22,6 +23,7 @@ from alcs_onnx.quantization import (
     QuantizeOptions,
     Ranges,
     calibrate_by,
+    equalized,
     products_overflow,
     quantizable,
     quantize,
@@ -69,11 +71,15 @@ class Quantizable:
     calibrated: tuple[Ranges, ...]
     pictures: Samples
     options: QuantizeOptions
+    #: Whether `best` may have other weights than the nearest ones.
+    refits: bool
     #: How each set of nodes was quantized that `best` was asked for, in words, and the result.
     made: dict[frozenset[str], tuple[str, Quantized]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, workload: Workload, pictures: Samples, reporter: Reporter) -> Quantizable:
+    def open(
+        cls, workload: Workload, pictures: Samples, reporter: Reporter, *, refits: bool = True
+    ) -> Quantizable:
         """Calibrate on `pictures`.
 
         Raises `UnsupportedError` for a file that is quantized already, and `DataError` for
@@ -91,7 +97,7 @@ class Quantizable:
             f"ranges of {len(found[0].values)} tensors from {found[0].pictures} pictures"
             + (_SEVEN_BITS if options.reduce_range else "")
         )
-        return cls(workload, model, source, found, pictures, options)
+        return cls(workload, model, source, found, pictures, options, refits)
 
     @property
     def ranges(self) -> Ranges:
@@ -125,7 +131,8 @@ class Quantizable:
         """The file with `nodes` in int8 that loses least on some of the pictures.
 
         There is one for each calibrator, as it is and with biases that make each layer right on
-        average (`quantization.bias`).
+        average (`quantization.bias`), and one whose channels are equalized and whose weights are
+        rounded by what the layers' outputs lose (`rounding`).
         """
         chosen = frozenset(nodes)
         if chosen not in self.made:
@@ -133,32 +140,63 @@ class Quantizable:
         return self.made[chosen][1]
 
     def _best(self, nodes: frozenset[str], reporter: Reporter) -> tuple[str, Quantized]:
-        tensors, options = self._tensors(nodes), self.options
-        few = list(islice(feeds_of(self.workload.model, self.pictures), _CORRECTED_BY))
+        found = dict(self._forms(nodes))
+        first = next(iter(found))
+        if not found[first].nodes:
+            return first, found[first]
         judge = judge_few(self.source, self.workload.model, self.pictures, _DECIDED_BY)
-        found: dict[str, Quantized] = {}
         losses: dict[str, tuple[float, float]] = {}
-        for ranges in self.calibrated:
-            name = ranges.calibrator
-            found[name] = quantize(self.source, ranges, tensors, options)
-            if not found[name].nodes:
-                return name, found[name]
-            corrected = with_corrected_biases(self.source, ranges, few, tensors, options)
-            found[f"{name} with corrected biases"] = quantize(corrected, ranges, tensors, options)
-        for name, quantized in found.items():
-            judged = judge.judge(quantized.model, library=False)
-            losses[name] = (judged.loss, judged.relative_error)
-        least = min(loss for loss, _ in losses.values())
-        same = [name for name, (loss, _) in losses.items() if loss <= least + _SAME_LOSS]
-        chosen = min(same, key=lambda name: losses[name][1])
+
+        def look_at(names: Iterable[str]) -> str:
+            for name in names:
+                judged = judge.judge(found[name].model, library=False)
+                losses[name] = (judged.loss, judged.relative_error)
+            return _least(losses)
+
+        chosen = look_at(tuple(found))
+        if self.refits:
+            ranges = next(x for x in self.calibrated if chosen.startswith(x.calibrator))
+            name = f"{ranges.calibrator} layer by layer"
+            try:
+                found[name] = self._layer_by_layer(nodes, ranges, reporter)
+                chosen = look_at([name])
+            except AlcsError as error:
+                reporter.note(f"weights are rounded to the nearest: {error}")
         told = ", ".join(f"{name} {loss:.2g} %" for name, (loss, _) in losses.items())
         reporter.note(f"int8 by {chosen}, by what is lost: {told}")
         return chosen, found[chosen]
 
+    def _forms(self, nodes: frozenset[str]) -> Iterator[tuple[str, Quantized]]:
+        """`nodes` in int8 by each calibrator, with its biases and with corrected ones."""
+        tensors, options = self._tensors(nodes), self.options
+        few = list(islice(feeds_of(self.workload.model, self.pictures), _CORRECTED_BY))
+        for ranges in self.calibrated:
+            name = ranges.calibrator
+            quantized = quantize(self.source, ranges, tensors, options)
+            yield name, quantized
+            if quantized.nodes:
+                corrected = with_corrected_biases(self.source, ranges, few, tensors, options)
+                found = quantize(corrected, ranges, tensors, options)
+                yield f"{name} with corrected biases", found
+
+    def _layer_by_layer(
+        self, nodes: frozenset[str], ranges: Ranges, reporter: Reporter
+    ) -> Quantized:
+        """`nodes` in int8 with channels of like ranges and weights that layers lose least by."""
+        pictures = partial(feeds_of, self.workload.model, self.pictures)
+        model = equalized(self.model, islice(pictures(), _CALIBRATED_BY), nodes)
+        source = self.source
+        if model is not self.model:
+            source = loadable(model, LEAST_OPSET)
+            few = islice(pictures(), _CALIBRATED_BY)
+            (ranges,) = calibrate_by((ranges.calibrator,), source, few)
+        work = ToRound(model, source, ranges, self._tensors(nodes), self.options)
+        return rounded(work, self.pictures, self.workload.seed, reporter)
+
     def of_model(self, model: Model, reporter: Reporter) -> Quantizable:
         """Another form of the model, of which something was removed, on the same pictures."""
         workload = replace(self.workload, model=model)
-        return Quantizable.open(workload, self.pictures, reporter)
+        return Quantizable.open(workload, self.pictures, reporter, refits=self.refits)
 
     def as_model(self, quantized: Quantized) -> Model:
         """What is to be written, as a model that is saved as it is."""
@@ -199,6 +237,13 @@ class Quantizable:
         if nodes is None:
             return None
         return [node.outputs[0] for node in self.model.nodes if node.name in nodes]
+
+
+def _least(losses: Mapping[str, tuple[float, float]]) -> str:
+    """The name of the least of losses (percent) with relative errors, which part equal ones."""
+    least = min(loss for loss, _ in losses.values())
+    same = [name for name, (loss, _) in losses.items() if loss <= least + _SAME_LOSS]
+    return min(same, key=lambda name: losses[name][1])
 
 
 def quantized_already(model: Model) -> str:

@@ -58,7 +58,8 @@ def open_quantizable(run: Run, workload: Workload) -> Quantizable:
             "int8 needs pictures to calibrate with: --calibration PICTURES (labels are not needed) "
             "or --data"
         )
-    return Quantizable.open(workload, run.evidence.fit, run.reporter)
+    refits = run.request.refit != "off"
+    return Quantizable.open(workload, run.evidence.fit, run.reporter, refits=refits)
 
 
 @dataclass(frozen=True, eq=False)

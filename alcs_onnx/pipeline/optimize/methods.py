@@ -133,6 +133,11 @@ def removes(method: str) -> bool:
     return _METHODS[method].channels or _METHODS[method].structure is not None
 
 
+def refits(method: str) -> bool:
+    """Whether pictures choose weights for `method`: those that are left, or integers for them."""
+    return removes(method) or precision_of(method) == "int8"
+
+
 def part_of(method: str) -> str:
     """The method that `method` goes on from; empty where there is none."""
     return _METHODS[method].part

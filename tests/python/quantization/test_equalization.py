@@ -1,4 +1,4 @@
-"""Equalized models compute the same with weights of like sizes."""
+"""Equalized models compute the same, and channels reach as far as one another."""
 
 from __future__ import annotations
 
@@ -10,60 +10,94 @@ import pytest
 from graph_helpers import assert_same, conv_weight, feed, model, op, run, store, vector
 
 from alcs_onnx.graph import Model, load_model, serialize
-from alcs_onnx.quantization import equalized
+from alcs_onnx.graph.part import part
+from alcs_onnx.quantization import (
+    QuantizeOptions,
+    calibrate,
+    equalized,
+    products_overflow,
+    quantize,
+)
+from alcs_onnx.quantization.equalization import streams
 
 Rng = np.random.Generator
 SHAPE = (1, 3, 10, 10)
 
 
 def _uneven(rng: Rng, *shape: int) -> np.ndarray:
-    """Output channels, and input channels, of which some are a thousand times as large."""
+    """Output channels of which some are up to six times as large as others."""
     weight = conv_weight(rng, *shape)
-    weight *= 10 ** rng.uniform(-1.5, 1.5, (shape[0], *(1,) * (len(shape) - 1)))
-    return (weight * 10 ** rng.uniform(-1.5, 1.5, (1, shape[1], 1, 1))).astype(np.float32)
+    size = 6 ** rng.uniform(0, 1, (shape[0], *(1,) * (len(shape) - 1)))
+    return (weight * size).astype(np.float32)
 
 
-def _separable(rng: Rng, activation: str) -> onnx.ModelProto:
-    """Pointwise, depthwise, grouped, with a bias or without."""
+def _residual(rng: Rng, activation: str) -> onnx.ModelProto:
+    """A sum of two layers that a pool, a depthwise and a grouped layer read; then the last one."""
     nodes = [
-        op("Conv", "x w0 b0", "a0", "point"), op(activation, "a0", "r0"),
-        op("Conv", "r0 w1", "a1", "depth", group=8), op(activation, "a1", "r1"),
-        op("Conv", "r1 w2 b2", "a2", "groups", group=2), op("Conv", "a2 w3 b3", "y", "last"),
+        op("Conv", "x w0 b0", "a0", "stem"), op("Conv", "x w1", "a1", "side"),
+        op("Add", "a0 a1", "s", "sum"), op(activation, "s", "r", "act"),
+        op("MaxPool", "r", "p", "pool", kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1]),
+        op("Conv", "p w2", "a2", "depth", group=8, pads=[1, 1, 1, 1]),
+        op("Conv", "r w3 b3", "a3", "groups", group=2),
+        op("Add", "a2 a3", "t", "join"), op("Conv", "t w4 b4", "y", "last"),
     ]  # fmt: skip
-    weights = {"w0": _uneven(rng, 8, 3, 1, 1), "w1": _uneven(rng, 8, 1, 3, 3),
-               "w2": _uneven(rng, 12, 4, 1, 1), "w3": _uneven(rng, 6, 12, 3, 3),
-               "b0": vector(rng, 8), "b2": vector(rng, 12), "b3": vector(rng, 6)}  # fmt: skip
+    weights = {"w0": _uneven(rng, 8, 3, 1, 1), "b0": vector(rng, 8), "w1": _uneven(rng, 8, 3, 1, 1),
+               "w2": _uneven(rng, 8, 1, 3, 3), "w3": _uneven(rng, 8, 4, 1, 1),
+               "b3": vector(rng, 8), "w4": conv_weight(rng, 6, 8, 3, 3),
+               "b4": vector(rng, 6)}  # fmt: skip
     return model(nodes, weights, SHAPE, opset=13)
 
 
-def _ranges(found: Model, first: str, second: str, group: int) -> tuple[np.ndarray, np.ndarray]:
-    one = found.initializers[found.node(first).inputs[1]]
-    two = found.initializers[found.node(second).inputs[1]]
-    grouped = np.abs(two).reshape(group, -1, *two.shape[1:])
-    return np.abs(one).max((1, 2, 3)), grouped.max((1, 3, 4)).reshape(-1)
-
-
-PAIRS = (("point", "depth", 8), ("depth", "groups", 2), ("groups", "last", 1))
+def _reach(found: Model, tensor: str, pictures: list[dict[str, np.ndarray]]) -> np.ndarray:
+    data = serialize(part(found, found.nodes, [tensor]))
+    return np.max([np.abs(run(data, feeds)[0]).max((0, 2, 3)) for feeds in pictures], axis=0)
 
 
 @pytest.mark.parametrize("activation", ["Relu", "LeakyRelu"])
-def test_channels_are_equal_and_outputs_are_the_same(
+def test_channels_reach_as_far_and_outputs_are_the_same(
     tmp_path: Path, rng: Rng, activation: str
 ) -> None:
-    path = store(_separable(rng, activation), tmp_path)
+    path = store(_residual(rng, activation), tmp_path)
     loaded = load_model(path)
-    found = equalized(loaded)
+    pictures = [feed(SHAPE, rng) for _ in range(4)]
+    found = equalized(loaded, pictures)
     x = feed(SHAPE, rng)
     assert_same(run(serialize(found), x), run(path, x), 1e-5)
-    for first, second, group in PAIRS:
-        one, two = _ranges(found, first, second, group)
-        np.testing.assert_allclose(one, two, rtol=0.02)
-        one, two = _ranges(loaded, first, second, group)
-        assert np.abs(np.log(one / two)).max() > 1
+    for tensor in ("r", "t"):
+        uneven, even = (_reach(each, tensor, pictures) for each in (loaded, found))
+        assert uneven.max() > 2 * uneven.min()
+        assert even.max() < 2 * even.min()
+
+
+def test_what_is_summed_is_one_stream(tmp_path: Path, rng: Rng) -> None:
+    loaded = load_model(store(_residual(rng, "Relu"), tmp_path))
+    first, second = streams(loaded)
+    assert {node.name for node in first.writers} == {"stem", "side"}
+    assert {node.name for node in first.readers} == {"depth", "groups"}
+    # What goes into the Relu is rounded behind it.
+    assert set(first.tensors) == {"a0", "a1", "r", "p"}
+    assert {node.name for node in second.writers} == {"depth", "groups"}
+    assert {node.name for node in second.readers} == {"last"}
+    assert [x.readers for x in streams(loaded, {"last"})] == [second.readers]
+    assert equalized(loaded, [], {"none of them"}) is loaded
+
+
+def test_no_channel_is_scaled_beyond_reason(tmp_path: Path, rng: Rng) -> None:
+    """One that is always zero stays, and one that hardly ever speaks grows eightfold at most."""
+    weights = {"w": conv_weight(rng, 8, 3, 3, 3), "v": conv_weight(rng, 8, 8, 1, 1)}
+    weights["w"][2] = 0
+    weights["w"][5] *= 1e-3
+    nodes = [op("Conv", "x w", "a"), op("Relu", "a", "r"), op("Conv", "r v", "y")]
+    path = store(model(nodes, weights, SHAPE, opset=13), tmp_path)
+    x = feed(SHAPE, rng)
+    found = equalized(load_model(path), [x])
+    assert_same(run(serialize(found), x), run(path, x), 1e-5)
+    assert not found.initializers["w"][2].any()
+    np.testing.assert_allclose(found.initializers["w"][5], 8 * weights["w"][5], rtol=1e-6)
 
 
 def test_layers_around_what_is_not_homogeneous_stay(tmp_path: Path, rng: Rng) -> None:
-    """A Clip with an upper bound, two readers, an output, a weight of two layers."""
+    """A Clip with an upper bound, other readers, an output, a weight of two layers."""
     weights = {"w": _uneven(rng, 8, 3, 3, 3), "v": _uneven(rng, 8, 8, 1, 1),
                "low": np.float32(0), "high": np.float32(6)}  # fmt: skip
     graphs = {
@@ -75,13 +109,20 @@ def test_layers_around_what_is_not_homogeneous_stay(tmp_path: Path, rng: Rng) ->
     for outputs, nodes in graphs.items():
         path = store(model(nodes, weights, SHAPE, opset=13, outputs=outputs), tmp_path)
         loaded = load_model(path)
-        assert equalized(loaded) is loaded
+        assert equalized(loaded, [feed(SHAPE, rng)]) is loaded
 
 
-def test_dead_channels(tmp_path: Path, rng: Rng) -> None:
-    weights = {"w": _uneven(rng, 8, 3, 3, 3), "v": _uneven(rng, 8, 8, 1, 1), "b": vector(rng, 8)}
-    weights["w"][2], weights["v"][:, 5] = 0, 0
-    nodes = [op("Conv", "x w b", "a"), op("Relu", "a", "r"), op("Conv", "r v", "y")]
-    path = store(model(nodes, weights, SHAPE, opset=13), tmp_path)
-    x = feed(SHAPE, rng)
-    assert_same(run(serialize(equalized(load_model(path))), x), run(path, x), 1e-5)
+def test_int8_loses_less(tmp_path: Path, rng: Rng) -> None:
+    """What equalization is for: the quiet channels are rounded by steps of their own."""
+    proto = _residual(rng, "Relu")
+    loaded = load_model(store(proto, tmp_path))
+    pictures = [feed(SHAPE, rng) for _ in range(8)]
+    options = QuantizeOptions(reduce_range=products_overflow())
+    lost = []
+    for each in (loaded, equalized(loaded, pictures)):
+        source = serialize(each)
+        made = quantize(source, calibrate(source, pictures), options=options).model
+        assert isinstance(made, bytes)
+        pairs = [(run(source, x)[0], run(made, x)[0]) for x in pictures]
+        lost.append(sum(float(np.square(a - b).sum()) for a, b in pairs))
+    assert lost[1] < lost[0]

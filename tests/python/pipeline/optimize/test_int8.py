@@ -126,7 +126,9 @@ def test_both_precisions_are_measured(measured: Int8Pruning, recorder: Recorder)
 
 def test_what_is_written_is_what_loses_least(measured: Int8Pruning) -> None:
     """Of every calibrator, with corrected biases and without."""
-    given, nodes, noted = measured.quantizable, frozenset(LAYERS), Recorder()
+    # Layer by layer channels are equalized, and ranges measured again.
+    given = replace(measured.quantizable, refits=False)
+    nodes, noted = frozenset(LAYERS), Recorder()
     # A range that is far too wide, and one that is nowhere near the values.
     values = {name: (100 * low, 100 * high) for name, (low, high) in given.ranges.values.items()}
     wide = replace(given.ranges, values=values, calibrator="wide")
@@ -143,6 +145,14 @@ def test_what_is_written_is_what_loses_least(measured: Int8Pruning) -> None:
     ]
     assert losses[0] < losses[1]
     assert [note.split(", ")[0] for note in noted.notes[:2]] == [f"int8 by {how}"] * 2
+
+
+def test_layer_by_layer_is_tried_unless_weights_are_to_stay(measured: Int8Pruning) -> None:
+    nodes, noted = frozenset(LAYERS), Recorder()
+    for refits in (True, False):
+        tried = replace(measured.quantizable, made={}, refits=refits)
+        tried.best(nodes, noted)
+        assert (" layer by layer " in noted.notes[-1]) is refits
 
 
 def test_every_layer_loses_something_of_its_own(priced: Int8Pruning) -> None:
@@ -378,7 +388,9 @@ def test_what_is_written(
     assert {row.op for row in result.layers} == {"Conv int8"}
     assert result.mac_ratio == 1
     assert result.settings["calibrator"] in {
-        f"{name}{how}" for name in ("extremes", "min-max") for how in ("", " with corrected biases")
+        f"{name}{how}"
+        for name in ("extremes", "min-max")
+        for how in ("", " with corrected biases", " layer by layer")
     }
     assert result.checked_against == "the original, before rounding to int8"
     fidelity = result.fidelity
