@@ -1,4 +1,4 @@
-"""What calibrator, bias correction, equalization and number of pictures do to int8 models.
+"""What calibrators, corrected biases, equalization and rounding layer by layer do to int8 models.
 
     python tools/reproduce/int8.py --models DIR --photos DIR --cifar DIR
 
@@ -7,7 +7,9 @@
 on and 500 others judge, by how often the first class is that of the float model. `--cifar` has
 `train` and `test`, a folder for each class: the settings of ResNet-20 are compared by the accuracy
 on 2,000 training pictures that nothing was fitted on, and the default alone sees the test pictures.
-`relative error` is |int8 - float| / |float| over all logits.
+`relative error` is |int8 - float| / |float| over all logits. Weights take `--bits`, by default what
+this machine's int8 kernels add up right. With 8 bits where they do not, files run as they are
+written, in float, and biases, which are corrected by what the kernels give, are not.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ from measure import write_result
 from PIL import Image
 
 from alcs_onnx import ort
+from alcs_onnx.data.memory import ArraySamples
+from alcs_onnx.data.others import GivenInput
 from alcs_onnx.graph import Model, folded, load_model, loadable
 from alcs_onnx.ort import Feeds
+from alcs_onnx.pipeline.common.rounding import ToRound, rounded
 from alcs_onnx.quantization import (
     LEAST_OPSET,
     QuantizeOptions,
@@ -36,6 +41,7 @@ from alcs_onnx.quantization import (
     quantize,
     with_corrected_biases,
 )
+from alcs_onnx.reporter import SILENT
 from alcs_onnx.serialized import Serialized
 
 Array = np.ndarray
@@ -44,8 +50,6 @@ JUDGES = {"imagenet": 500, "cifar": 2000}
 BIAS_PICTURES = 128
 #: Pictures that channels are equalized by.
 RANGE_PICTURES = 128
-#: Weights of 7 bits where this machine's int8 kernels overflow.
-OPTIONS = QuantizeOptions(reduce_range=products_overflow())
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,13 @@ class Setting:
     pictures: int = 256
     bias: bool = False
     equalize: bool = False
+    rounding: bool = False
 
 
+#: As `optimize` makes them, besides rounding to the nearest.
+LAYER_BY_LAYER = tuple(
+    Setting(calibrator, 128, equalize=True, rounding=True) for calibrator in ("extremes", "min-max")
+)
 SETTINGS = (
     Setting(pictures=16),
     Setting(pictures=64),
@@ -66,11 +75,13 @@ SETTINGS = (
     Setting(bias=True),
     Setting(equalize=True),
     Setting(bias=True, equalize=True),
+    Setting(rounding=True),
+    *LAYER_BY_LAYER,
     *(Setting("extremes", n, b) for n in (64, 128) for b in (False, True)),
     *(Setting(c, 64, b) for c in ("percentile", "entropy") for b in (False, True)),
 )
 #: What ResNet-20 meets the test pictures with.
-DEFAULT = Setting(bias=True)
+DEFAULT = LAYER_BY_LAYER[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,19 +103,25 @@ class Pictures:
 class Study:
     """One model, with what several settings share."""
 
-    def __init__(self, path: Path, pictures: Pictures) -> None:
+    def __init__(self, path: Path, pictures: Pictures, bits: int) -> None:
         self.pictures = pictures
+        self.options = QuantizeOptions(reduce_range=bits == 7)
+        self.exact = bits == 7 or not products_overflow()
         self.model = load_model(path)
         self.input = self.model.inputs[0].name
         self.float = self.logits(loadable(self.model), pictures.judge)
-        self.source = cache(self._source)
+        self.form = cache(self._form)
+        self.source = cache(lambda equalize: loadable(self.form(equalize), LEAST_OPSET))
         self.ranges = cache(self._ranges)
 
-    def _source(self, equalize: bool) -> Serialized:
-        model: Model = folded(self.model)
-        if equalize:
-            model = equalized(model, self.fit(RANGE_PICTURES))
-        return loadable(model, LEAST_OPSET)
+    def _form(self, equalize: bool) -> Model:
+        model = folded(self.model)
+        return equalized(model, self.fit(RANGE_PICTURES)) if equalize else model
+
+    @property
+    def settings(self) -> Iterator[Setting]:
+        """Those that the kernels of this machine can make."""
+        return (setting for setting in SETTINGS if self.exact or not setting.bias)
 
     def _ranges(self, calibrator: str, count: int, equalize: bool) -> Ranges:
         return calibrate(self.source(equalize), self.fit(count), calibrator)
@@ -112,8 +129,12 @@ class Study:
     def fit(self, count: int) -> Iterable[Feeds]:
         return self.pictures.feeds(self.pictures.fit[:count], self.input)
 
+    def samples(self, count: int) -> ArraySamples:
+        array = np.concatenate([feeds[self.input] for feeds in self.fit(count)])
+        return ArraySamples((GivenInput(array, True),), len(array))
+
     def logits(self, model: Serialized, images: Array) -> Array:
-        session = ort.create_session(model, threads=2, library=False)
+        session = ort.create_session(model, threads=2, library=False, optimized=self.exact)
         feeds = self.pictures.feeds(images, self.input)
         return np.concatenate([session.run(each)[0] for each in feeds])
 
@@ -122,8 +143,12 @@ class Study:
         ranges = self.ranges(setting.calibrator, setting.pictures, setting.equalize)
         if setting.bias:
             count = min(setting.pictures, BIAS_PICTURES)
-            source = with_corrected_biases(source, ranges, self.fit(count), options=OPTIONS)
-        return quantize(source, ranges, options=OPTIONS).model
+            source = with_corrected_biases(source, ranges, self.fit(count), options=self.options)
+        if setting.rounding:
+            form = self.form(setting.equalize)
+            work = ToRound(form, source, ranges, None, self.options)
+            return rounded(work, self.samples(setting.pictures), 0, SILENT).model
+        return quantize(source, ranges, options=self.options).model
 
     def figures(self, setting: Setting) -> dict[str, float]:
         found = self.logits(self.quantized(setting), self.pictures.judge)
@@ -178,6 +203,7 @@ def main() -> None:
     parser.add_argument("--cifar", type=Path, required=True)
     parser.add_argument("--only", help="one model, by its name")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bits", type=int, choices=(7, 8), default=7 if products_overflow() else 8)
     args = parser.parse_args()
     for name in ("mobilenetv2", "efficientnet-lite0", "resnet20_cifar"):
         if args.only not in (None, name):
@@ -187,15 +213,17 @@ def main() -> None:
             cifar_pictures(args.cifar, args.seed) if small
             else imagenet(args.photos, "lite" in name, args.seed)
         )  # fmt: skip
-        study = Study(args.models / f"{name}.onnx", pictures)
+        study = Study(args.models / f"{name}.onnx", pictures, args.bits)
         rows = []
-        for setting in SETTINGS:
+        for setting in study.settings:
             rows.append(study.figures(setting))
             print(name, rows[-1], flush=True)
         test = on_test(study, args.cifar) if small else {}
         print(name, "test", test)
-        given = {"seed": args.seed, "judges": len(pictures.judge), "bias_pictures": BIAS_PICTURES}
-        write_result(f"int8_{name}", given, {"settings": rows, "test": test}, threads=2)
+        given = {"seed": args.seed, "judges": len(pictures.judge), "bias_pictures": BIAS_PICTURES,
+                 "bits": args.bits}  # fmt: skip
+        name = f"int8_{name}" if args.bits == 8 else f"int8_{args.bits}bits_{name}"
+        write_result(name, given, {"settings": rows, "test": test}, threads=2)
 
 
 if __name__ == "__main__":

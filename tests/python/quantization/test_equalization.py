@@ -11,13 +11,7 @@ from graph_helpers import assert_same, conv_weight, feed, model, op, run, store,
 
 from alcs_onnx.graph import Model, load_model, serialize
 from alcs_onnx.graph.part import part
-from alcs_onnx.quantization import (
-    QuantizeOptions,
-    calibrate,
-    equalized,
-    products_overflow,
-    quantize,
-)
+from alcs_onnx.quantization import calibrate, equalized, quantize
 from alcs_onnx.quantization.equalization import streams
 
 Rng = np.random.Generator
@@ -25,9 +19,9 @@ SHAPE = (1, 3, 10, 10)
 
 
 def _uneven(rng: Rng, *shape: int) -> np.ndarray:
-    """Output channels of which some are up to six times as large as others."""
+    """Output channels of which the last is eight times as large as the first."""
     weight = conv_weight(rng, *shape)
-    size = 6 ** rng.uniform(0, 1, (shape[0], *(1,) * (len(shape) - 1)))
+    size = 8 ** np.linspace(0, 1, shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
     return (weight * size).astype(np.float32)
 
 
@@ -63,10 +57,13 @@ def test_channels_reach_as_far_and_outputs_are_the_same(
     found = equalized(loaded, pictures)
     x = feed(SHAPE, rng)
     assert_same(run(serialize(found), x), run(path, x), 1e-5)
-    for tensor in ("r", "t"):
-        uneven, even = (_reach(each, tensor, pictures) for each in (loaded, found))
-        assert uneven.max() > 2 * uneven.min()
-        assert even.max() < 2 * even.min()
+    for stream in streams(loaded):
+        before, after = (
+            np.max([_reach(each, name, pictures) for name in stream.tensors], axis=0)
+            for each in (loaded, found)
+        )
+        wanted = np.minimum(before.max(), 8 * before)
+        np.testing.assert_allclose(after, wanted, rtol=1e-4)
 
 
 def test_what_is_summed_is_one_stream(tmp_path: Path, rng: Rng) -> None:
@@ -117,12 +114,12 @@ def test_int8_loses_less(tmp_path: Path, rng: Rng) -> None:
     proto = _residual(rng, "Relu")
     loaded = load_model(store(proto, tmp_path))
     pictures = [feed(SHAPE, rng) for _ in range(8)]
-    options = QuantizeOptions(reduce_range=products_overflow())
     lost = []
     for each in (loaded, equalized(loaded, pictures)):
         source = serialize(each)
-        made = quantize(source, calibrate(source, pictures), options=options).model
+        made = quantize(source, calibrate(source, pictures)).model
         assert isinstance(made, bytes)
-        pairs = [(run(source, x)[0], run(made, x)[0]) for x in pictures]
+        # As it is written: kernels of some machines overflow.
+        pairs = [(run(source, x)[0], run(made, x, False)[0]) for x in pictures]
         lost.append(sum(float(np.square(a - b).sum()) for a, b in pairs))
     assert lost[1] < lost[0]

@@ -81,7 +81,9 @@ def _integers(made: Quantized) -> Mapping[str, Array]:
 def test_less_is_lost_on_other_pictures(tmp_path: Path, rng: Rng, bias: bool) -> None:
     found, nearest, better = _both(tmp_path, rng, _network(rng, bias=bias))
     others = _pictures(rng, 40)
-    assert _lost(found, better, others) < 0.8 * _lost(found, nearest, others)
+    # Without biases nothing makes means right.
+    most = 0.8 if bias else 1.0
+    assert _lost(found, better, others) < most * _lost(found, nearest, others)
 
 
 def test_only_integers_differ(tmp_path: Path, rng: Rng) -> None:
