@@ -11,7 +11,7 @@ example: alcs-onnx optimize in.onnx --budget 50% --data images/ -o out.onnx
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +137,7 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="with pictures and no training: by what layers are given their shares before what is "
         "left is refitted: the loss of the network's outputs, the error of the layers' own, or the "
-        "weights, as --projection says; or off, which rounds int8 weights to the nearest, too "
+        "weights, as --projection says; or off, which also rounds int8 weights to the nearest "
         "(default loss)",
     )
     parser.add_argument(
@@ -156,9 +156,16 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
 _GROUP_FLAGS = {
     "group_size": ("--group-size", has_group_size),
     "projection": ("--projection", structure_of),
-    "refit": ("--refit", refits),
+    "refit": ("--refit", removes),
     "closing_epochs": ("--closing-epochs", removes),
 }
+
+
+def _heeding(name: str, value: object) -> Callable[[str], object]:
+    """Which methods heed a flag about groups that has a value."""
+    return refits if (name, value) == ("refit", "off") else _GROUP_FLAGS[name][1]
+
+
 #: Fields of `ChannelOptions` and their flags, besides the score. Passed on only where given.
 _CHANNEL_FLAGS = {
     "solver": "--channel-solver",
@@ -281,8 +288,9 @@ def _channel_options(options: argparse.Namespace, methods: Sequence[str]) -> Cha
         unheeded.append("--score")
     unheeded += [
         flag
-        for name, (flag, heeds) in _GROUP_FLAGS.items()
-        if getattr(options, name) is not None and not any(map(heeds, methods))
+        for name, (flag, _) in _GROUP_FLAGS.items()
+        if (value := getattr(options, name)) is not None
+        and not any(map(_heeding(name, value), methods))
     ]
     for name in ("refit", "closing_epochs"):
         if getattr(options, name) is not None and not _judged(options):

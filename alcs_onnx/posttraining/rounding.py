@@ -37,7 +37,7 @@ class Grid:
 def rounded(problem: LayerProblem, grid: Grid) -> IntArray:
     """Integers [G, rows, columns] by which the outputs of the dense weights change little.
 
-    Never more than by the nearest ones, but for rounding.
+    Never more than by the nearest ones, with the pull towards the dense weights (`damping`).
     """
     h, dense = problem.correlation, problem.dense
     steps = (grid.steps[:, :, None] * problem.scale).astype(np.float32)

@@ -10,7 +10,8 @@ Correction" (2019), eq. 7: where all that is done to a tensor f satisfies f(s x)
 There s makes the *weights* alike. With a step for each output channel these have no need of it,
 and here s brings what was seen of each channel, max |y[i]|, to the largest of all. Residual sums
 tie tensors together: a `Stream` is all that has to be scaled alike, with the convolutions that
-write it and those that read it. A Clip with an upper bound, such as ReLU6, ends none and bars one.
+write it and those that read it. What a Clip sees is none: the bounds of ReLU6 would be others for
+each channel.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alcs_onnx.errors import DataError
 from alcs_onnx.graph.model import Array, Model, Node
 from alcs_onnx.graph.part import part
 from alcs_onnx.graph.save import loadable
@@ -65,9 +67,9 @@ def equalized(
 ) -> Model:
     """`model`, which computes the same, with the channels of its streams scaled.
 
-    By the largest values that were seen on `pictures`, inputs of some runs. Layers are convolutions
-    with constant float32 weights that nothing else reads. Where there is no stream the model is
-    itself.
+    By the largest values that were seen on `pictures`, inputs of some runs; `DataError` if there
+    are none. Layers are convolutions with constant float32 weights that nothing else reads. Where
+    there is no stream the model is itself.
     """
     found = tuple(streams(model, among))
     if not found:
@@ -91,7 +93,7 @@ class _Spreading:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._makers = {name: node for node in model.nodes for name in node.outputs}
+        self._makers = {name: node for node in model.nodes for name in node.outputs if name}
         #: As a set that keeps its order.
         self.tensors: dict[str, None] = {}
         self._writers: dict[str, Node] = {}
@@ -112,7 +114,7 @@ class _Spreading:
                     free &= self._is_layer(node) and name not in node.inputs[1:]
                     (self._writers if node is maker else self._readers)[node.name] = node
                 elif self._is_passed(node):
-                    waiting += (*node.inputs, *node.outputs)
+                    waiting += (*node.inputs, node.outputs[0])
                 else:
                     free = False
         if not free or not self._readers:
@@ -121,7 +123,10 @@ class _Spreading:
         return Stream(tuple(self._writers.values()), tuple(rounded), tuple(self._readers.values()))
 
     def _is_passed(self, node: Node) -> bool:
-        shapes = [self._model.shapes.get(name) for name in (*node.inputs, *node.outputs)]
+        model = self._model
+        if any(model.consumers(x) or model.is_output(x) for x in node.outputs[1:] if x):
+            return False  # a MaxPool that tells where
+        shapes = [model.shapes.get(name) for name in (*node.inputs, node.outputs[0])]
         sums = node.is_op("Add") and all(shape == shapes[0] for shape in shapes)
         return (sums or node.is_op(*_HOMOGENEOUS)) and len(shapes[0] or ()) > 2
 
@@ -150,10 +155,13 @@ def _largest(
     source = loadable(part(model, model.nodes, list(dict.fromkeys(tensors))))
     session = create_session(source, processors(), library=False)
     found: dict[str, Array] = {}
+    own = {value.name for value in session.inputs}
     for feeds in pictures:
-        for name, value in run(session, feeds).items():
+        for name, value in run(session, {n: x for n, x in feeds.items() if n in own}).items():
             here = np.abs(value).max(axis=(0, *range(2, value.ndim)))
             found[name] = np.maximum(found[name], here) if name in found else here
+    if not found:
+        raise DataError("there are no pictures to equalize with")
     return found
 
 

@@ -76,6 +76,8 @@ def softmax(call: Call) -> str:
 def rounding(call: Call) -> str:
     """By one scale for all, or one for each index of an axis."""
     one = prod(call.shape(1)) == 1
+    if len(call.shape(1)) > 1:
+        return "its scales are those of blocks"
     return call.only_data() or ("" if one else call.along(call.node.int_attribute("axis", 1)))
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
-from pathlib import Path
 
 from alcs_onnx.data import Samples, runtime_batches
 from alcs_onnx.errors import AlcsError, UnsupportedError
-from alcs_onnx.graph import Model, folded, load_model, loadable
+from alcs_onnx.graph import Model, folded, loadable
 from alcs_onnx.ort import Feeds
 from alcs_onnx.pipeline.common.judge import judge_few
 from alcs_onnx.pipeline.common.precision import PrecisionSearch, search_precision
-from alcs_onnx.pipeline.common.rounding import ToRound, rounded
+from alcs_onnx.pipeline.common.rounding import ToRound, as_model, rounded
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.quantization import (
     LEAST_OPSET,
@@ -51,6 +49,8 @@ _CALIBRATED_BY = 128
 _CORRECTED_BY = 64
 #: Pictures by which it is decided what is written, at most.
 _DECIDED_BY = 256
+#: Pictures by which it is checked that scaling changed nothing, and the relative error of rounding.
+_CHECKED_BY, _SAME = 8, 1e-3
 _SEVEN_BITS = "; weights take 7 bits, as products of 8 overflow in this machine's int8 kernels"
 #: Losses (percent) that so many pictures do not tell apart: the relative error does.
 _SAME_LOSS = 1.0
@@ -160,7 +160,7 @@ class Quantizable:
             try:
                 found[name] = self._layer_by_layer(nodes, ranges, reporter)
                 chosen = look_at([name])
-            except AlcsError as error:
+            except (AlcsError, MemoryError) as error:
                 reporter.note(f"weights are rounded to the nearest: {error}")
         told = ", ".join(f"{name} {loss:.2g} %" for name, (loss, _) in losses.items())
         reporter.note(f"int8 by {chosen}, by what is lost: {told}")
@@ -188,6 +188,9 @@ class Quantizable:
         source = self.source
         if model is not self.model:
             source = loadable(model, LEAST_OPSET)
+            judge = judge_few(self.source, self.workload.model, self.pictures, _CHECKED_BY)
+            if judge.judge(source, library=False).relative_error > _SAME:
+                raise AlcsError("with its channels scaled the network computes something else")
             few = islice(pictures(), _CALIBRATED_BY)
             (ranges,) = calibrate_by((ranges.calibrator,), source, few)
         work = ToRound(model, source, ranges, self._tensors(nodes), self.options)
@@ -200,14 +203,7 @@ class Quantizable:
 
     def as_model(self, quantized: Quantized) -> Model:
         """What is to be written, as a model that is saved as it is."""
-        data = quantized.model
-        if not isinstance(data, bytes):
-            raise AlcsError("models above 2 GB cannot be quantized")
-        with tempfile.TemporaryDirectory(prefix="alcs-", ignore_cleanup_errors=True) as folder:
-            path = Path(folder) / "model.onnx"
-            path.write_bytes(data)
-            shapes = {info.name: info.shape for info in self.workload.model.inputs}
-            return load_model(path, shapes, needs_conv=False)
+        return as_model(quantized.model, self.workload.model)
 
     def search(
         self, reporter: Reporter, rewritten: Callable[[Model], Model] | None = None

@@ -13,7 +13,7 @@ from alcs_onnx.data import Samples, first_batches
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, as_float32, conv_layers, free_batch, load_model, loadable
 from alcs_onnx.ort import Feeds
-from alcs_onnx.posttraining import Grid, RoundedLayer, round_in_order
+from alcs_onnx.posttraining import Grid, Integers, RoundedLayer, round_in_order
 from alcs_onnx.quantization import (
     LEAST_OPSET,
     Quantized,
@@ -27,6 +27,7 @@ from alcs_onnx.quantization import (
 )
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.serialized import Serialized
+from alcs_onnx.types import IntArray
 
 #: Pictures that layers are rounded by, at most.
 _PICTURES = 64
@@ -50,9 +51,7 @@ def rounded(work: ToRound, pictures: Samples, seed: int, reporter: Reporter) -> 
         return quantized
     dense = free_batch(as_float32(work.model.detached())).model
     again = quantize(loadable(dense, LEAST_OPSET), work.ranges, work.tensors, work.options)
-    if not isinstance(again.model, bytes):
-        raise AlcsError("models above 2 GB cannot be rounded layer by layer")
-    network = _loaded(again.model, dense)
+    network = free_batch(as_model(again.model, dense)).model
     names = {node.outputs[0]: node.name for node in dense.nodes if node.outputs}
     groups = {layer.name: layer.group for layer in conv_layers(dense)}
     stored = {
@@ -72,13 +71,24 @@ def rounded(work: ToRound, pictures: Samples, seed: int, reporter: Reporter) -> 
         seed=seed,
         reporter=reporter,
     )
-    integers = {}
+    written = stored_layers(quantized, as_model(quantized.model, work.model), work.options)
+    there = {names.get(layer.output): layer for layer in written}
+    integers: dict[str, IntArray] = {}
     for name, values in found.items():
-        integers[stored[name].weight] = values.weight
-        if values.bias is not None:
-            ends = np.iinfo(np.int32)
-            integers[stored[name].bias] = np.clip(values.bias, ends.min, ends.max)
+        if name in there:
+            integers |= _integers(values, stored[name], there[name])
     return with_integers(quantized, integers)
+
+
+def as_model(data: Serialized, model: Model) -> Model:
+    """A file made of `model`, loaded; raises `AlcsError` beyond 2 GB."""
+    if not isinstance(data, bytes):
+        raise AlcsError("models above 2 GB cannot be quantized")
+    shapes = {info.name: info.shape for info in model.inputs}
+    with tempfile.TemporaryDirectory(prefix="alcs-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(data)
+        return load_model(path, shapes, needs_conv=False)
 
 
 def _to_round(layer: StoredLayer, group: int) -> RoundedLayer:
@@ -86,10 +96,17 @@ def _to_round(layer: StoredLayer, group: int) -> RoundedLayer:
     return RoundedLayer(layer.node, grid, layer.bias_steps)
 
 
-def _loaded(data: bytes, dense: Model) -> Model:
-    """A file for as many samples at once as `dense` takes."""
-    shapes = {info.name: info.shape for info in dense.inputs}
-    with tempfile.TemporaryDirectory(prefix="alcs-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(data)
-        return free_batch(load_model(path, shapes, needs_conv=False)).model
+def _integers(values: Integers, here: StoredLayer, there: StoredLayer) -> dict[str, IntArray]:
+    """What was found in the steps of `here` for the layer that is `there`, by name.
+
+    The file that is written may have nodes that were taken out of the graph in which layers are
+    rounded, such as Identity: names and the steps of activations, and so of biases, may differ.
+    """
+    if not np.array_equal(here.steps, there.steps):
+        return {}
+    found = {there.weight: values.weight}
+    if values.bias is not None and here.bias_steps is not None and there.bias_steps is not None:
+        ends = np.iinfo(np.int32)
+        bias = np.rint(values.bias * here.bias_steps / there.bias_steps)
+        found[there.bias] = np.clip(bias, ends.min, ends.max).astype(np.int64)
+    return found

@@ -57,7 +57,8 @@ class OptimizeRequest:
     score: a name of `importance.SCORES`, likewise; channels have scores of their own.
     channels: for the methods that remove channels.
     refit: a name of `REFITS`, where there are pictures to fit on and nothing is trained: by what it
-        is decided how much each layer keeps before what is left is refitted, or "off".
+        is decided how much each layer keeps before what is left is refitted, or "off". What becomes
+        int8 has its weights rounded to the nearest with "off", else layer by layer.
     closing_epochs: epochs of distillation that follow, of all layers together; None: as many as do
         not take long, 0: none.
     table: a saved latency table of the method, to use instead of measuring one.

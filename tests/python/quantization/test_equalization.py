@@ -8,7 +8,9 @@ import numpy as np
 import onnx
 import pytest
 from graph_helpers import assert_same, conv_weight, feed, model, op, run, store, vector
+from onnx import TensorProto, helper
 
+from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model, load_model, serialize
 from alcs_onnx.graph.part import part
 from alcs_onnx.quantization import calibrate, equalized, quantize
@@ -107,6 +109,36 @@ def test_layers_around_what_is_not_homogeneous_stay(tmp_path: Path, rng: Rng) ->
         path = store(model(nodes, weights, SHAPE, opset=13, outputs=outputs), tmp_path)
         loaded = load_model(path)
         assert equalized(loaded, [feed(SHAPE, rng)]) is loaded
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_pool_that_tells_where(tmp_path: Path, rng: Rng, read: bool) -> None:
+    """Positions are no values to be scaled."""
+    weights = {"w": _uneven(rng, 8, 3, 3, 3), "v": _uneven(rng, 8, 8, 1, 1)}
+    nodes = [op("Conv", "x w", "a"), op("MaxPool", "a", "p i", kernel_shape=[2, 2]),
+             op("Conv", "p v", "y")]  # fmt: skip
+    if read:
+        nodes.append(op("Cast", "i", "z", to=1))
+    proto = model(nodes, weights, SHAPE, opset=13, outputs="y z" if read else "y")
+    loaded = load_model(store(proto, tmp_path))
+    x = feed(SHAPE, rng)
+    found = equalized(loaded, [x])
+    assert (found is loaded) is read
+    assert_same(run(serialize(found), x), run(serialize(loaded), x), 1e-5)
+
+
+def test_inputs_that_streams_do_not_need(tmp_path: Path, rng: Rng) -> None:
+    weights = {"w": _uneven(rng, 8, 3, 3, 3), "v": _uneven(rng, 8, 8, 1, 1)}
+    nodes = [op("Conv", "x w", "a"), op("Conv", "a v", "b"), op("Mul", "b z", "y")]
+    proto = model(nodes, weights, SHAPE, opset=13)
+    proto.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, (1, 8, 1, 1)))
+    loaded = load_model(store(proto, tmp_path))
+    feeds = feed(SHAPE, rng) | {"z": rng.random((1, 8, 1, 1), np.float32)}
+    found = equalized(loaded, [feeds])
+    assert found is not loaded
+    assert_same(run(serialize(found), feeds), run(serialize(loaded), feeds), 1e-5)
+    with pytest.raises(DataError, match="no pictures"):
+        equalized(loaded, [])
 
 
 def test_int8_loses_less(tmp_path: Path, rng: Rng) -> None:

@@ -117,3 +117,32 @@ def test_nothing_in_int8_is_nothing_to_round(tmp_path: Path, rng: Rng) -> None:
     work = ToRound(found, source, ranges, [], SEVEN)
     samples = ArraySamples((GivenInput(pictures, True),), len(pictures))
     assert rounded(work, samples, 0, Recorder()).model is source
+
+
+def _pooled(rng: Rng, between: str) -> onnx.ModelProto:
+    """Loading takes `between` out of the graph, and then the pool is int8; the file keeps it."""
+    nodes = [op("Conv", "x w0 b0", "a"), op("Relu", "a", "r"), op(between, "r", "i"),
+             op("AveragePool", "i", "p", kernel_shape=[2, 2], strides=[2, 2]),
+             op("Conv", "p w1 b1", "y")]  # fmt: skip
+    weights = {"w0": conv_weight(rng, 16, 3, 3, 3), "w1": conv_weight(rng, 12, 16, 3, 3),
+               "b0": vector(rng, 16), "b1": vector(rng, 12)}  # fmt: skip
+    return model(nodes, weights, SHAPE, opset=13)
+
+
+@pytest.mark.parametrize("between", ["Identity", "Dropout"])
+def test_nodes_that_only_the_file_has(tmp_path: Path, rng: Rng, between: str) -> None:
+    """Biases are in the steps of the file, whose activations are rounded elsewhere."""
+    found, nearest, better = _both(tmp_path, rng, _pooled(rng, between))
+    others = _pictures(rng, 20)
+    assert _lost(found, better, others) < _lost(found, nearest, others)
+
+
+def test_a_name_that_is_taken_in_the_file(tmp_path: Path, rng: Rng) -> None:
+    """An initializer that nothing reads has the name that the quantizer would give."""
+    proto = _network(rng, bias=True)
+    taken = np.ones((16, 3, 3, 3), np.float32)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(taken, "w0_quantized"))
+    found, nearest, better = _both(tmp_path, rng, proto)
+    np.testing.assert_array_equal(_integers(better)["w0_quantized"], taken)
+    others = _pictures(rng, 20)
+    assert _lost(found, better, others) < 0.8 * _lost(found, nearest, others)

@@ -22,6 +22,7 @@ from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.graph import load_model, save_model
 from alcs_onnx.latency import NodeCost, PrecisionCosts
 from alcs_onnx.pipeline.common.evidence import Judging
+from alcs_onnx.pipeline.common.int8 import Quantizable
 from alcs_onnx.pipeline.common.judge import judge_few
 from alcs_onnx.pipeline.common.precision import PrecisionCandidate, PrecisionSearch
 from alcs_onnx.pipeline.optimize import OptimizeRequest
@@ -153,6 +154,37 @@ def test_layer_by_layer_is_tried_unless_weights_are_to_stay(measured: Int8Prunin
         tried = replace(measured.quantizable, made={}, refits=refits)
         tried.best(nodes, noted)
         assert (" layer by layer " in noted.notes[-1]) is refits
+
+
+def test_weights_stay_the_nearest_where_layers_cannot_be_rounded(
+    measured: Int8Pruning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError("not enough for 9 GB")
+
+    monkeypatch.setattr("alcs_onnx.pipeline.common.int8.rounded", fails)
+    noted, tried = Recorder(), replace(measured.quantizable, made={})
+    tried.best(frozenset(LAYERS), noted)
+    how, _ = tried.made[frozenset(LAYERS)]
+    assert "layer by layer" not in how
+    assert "weights are rounded to the nearest: not enough for 9 GB" in noted.notes
+
+
+@pytest.mark.parametrize("overflow", [True, False])
+def test_weights_take_the_bits_that_kernels_add_up(
+    run: Run, monkeypatch: pytest.MonkeyPatch, overflow: bool
+) -> None:
+    monkeypatch.setattr("alcs_onnx.pipeline.common.int8.products_overflow", lambda: overflow)
+    noted = Recorder()
+    assert run.evidence.fit is not None
+    found = Quantizable.open(run.workload, run.evidence.fit, noted)
+    assert any("7 bits" in note for note in noted.notes) is overflow
+    assert found.settings["weight_bits"] == (7 if overflow else 8)
+    data = found.quantized().model
+    assert isinstance(data, bytes)
+    tensors = map(onnx.numpy_helper.to_array, onnx.load_from_string(data).graph.initializer)
+    most = max(np.abs(x.astype(int)).max() for x in tensors if x.dtype == np.int8)
+    assert most == (64 if overflow else 127)
 
 
 def test_every_layer_loses_something_of_its_own(priced: Int8Pruning) -> None:
