@@ -222,8 +222,8 @@ def main() -> None:
         print(name, "test", test)
         given = {"seed": args.seed, "judges": len(pictures.judge), "bias_pictures": BIAS_PICTURES,
                  "bits": args.bits}  # fmt: skip
-        name = f"int8_{name}" if args.bits == 8 else f"int8_{args.bits}bits_{name}"
-        write_result(name, given, {"settings": rows, "test": test}, threads=2)
+        figures = {"settings": rows, "test": test}
+        write_result(f"int8_{args.bits}bits_{name}", given, figures, threads=2)
 
 
 if __name__ == "__main__":
