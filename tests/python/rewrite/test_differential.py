@@ -105,7 +105,6 @@ def each_file(
 
     @settings(
         derandomize=True,
-        deadline=None,
         database=None,
         print_blob=False,
         max_examples=count,
