@@ -19,6 +19,7 @@ from alcs_onnx.graph import Model, load_model
 #: Always the same graphs: a failure in one run is a failure in all.
 ALWAYS_THE_SAME = settings(
     derandomize=True,
+    deadline=None,
     database=None,
     print_blob=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -105,6 +105,7 @@ def each_file(
 
     @settings(
         derandomize=True,
+        deadline=None,
         database=None,
         print_blob=False,
         max_examples=count,
