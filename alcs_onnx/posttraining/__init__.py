@@ -5,8 +5,9 @@ refits all of them one after the other,
 `round_in_order` rounds them. Networks run in ONNX Runtime, stage by stage.
 """
 
-from alcs_onnx.posttraining.in_order import Refit, own_layers, refit_in_order
+from alcs_onnx.posttraining.in_order import Refit, refit_in_order
 from alcs_onnx.posttraining.layer_levels import LayerLevels
+from alcs_onnx.posttraining.layers import own_layers
 from alcs_onnx.posttraining.levels import measure_levels
 from alcs_onnx.posttraining.round_in_order import Integers, RoundedLayer, round_in_order
 from alcs_onnx.posttraining.rounding import Grid

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alcs_onnx.graph import Model, conv_layers
+from alcs_onnx.graph import Model
 from alcs_onnx.posttraining.admm import Fitted, Support, fit, fit_on
+from alcs_onnx.posttraining.layers import arrays_of, fully_connected, own_layers, weights_of
 from alcs_onnx.posttraining.moments import MomentSums, Places
 from alcs_onnx.posttraining.problem import DAMPING, LayerProblem
 from alcs_onnx.posttraining.stages import Fed, Stages
@@ -41,25 +42,6 @@ class Refit:
 
 #: What is tried for how strongly weights are pulled towards the dense ones, see `problem.DAMPING`.
 _DAMPINGS = (1e-3, 1e-2, 1e-1, 1.0)
-#: Columns of a weight matrix beyond which its second moments are too large: 800 MB at 10,000.
-_MOST_COLUMNS = 10_000
-
-
-def own_layers(model: Model) -> tuple[ConvLayer, ...]:
-    """The layers that can be refitted, in order: nothing else reads their weights and biases.
-
-    Nor are they so large that their second moments would not fit in memory.
-    """
-    return tuple(
-        layer
-        for layer in conv_layers(model)
-        if layer.columns <= _MOST_COLUMNS
-        and all(
-            len(model.consumers(name)) == 1 and not model.is_output(name)
-            for name in (layer.weight, layer.bias)
-            if name
-        )
-    )
 
 
 def refit_in_order(
@@ -77,7 +59,7 @@ def refit_in_order(
     samples at once; `fed` are its inputs, chunk by chunk. With `alone` each layer of `supports` is
     refitted on what the dense network gives it, as if no other had lost anything, and no other is.
     """
-    layers = {layer.name: layer for layer in own_layers(model)}
+    layers = {x.name: x for x in (*own_layers(model), *fully_connected(model))}
     stages = Stages(model, layers)
     dense, pruned = Walk.begin(stages, fed), Walk.begin(stages, fed)
     arrays: dict[str, FloatArray] = {}
@@ -92,17 +74,18 @@ def refit_in_order(
             support = supports.get(name)
             inputs = dense if alone else pruned
             sums, held = _gather(inputs, dense, index, layer, seed + index)
-            weights = model.initializers[layer.weight]
+            weights = weights_of(model, layer)
             with threads_for(float(layer.weight_count * layer.columns)):
                 damping = _damping(sums, held, weights, support)
                 sums = sums.joined(held)
                 problem = sums.problem(weights, damping)
                 fitted = _fitted(problem, support)
-            own = arrays_of(layer, sums, fitted)
+            own = arrays_of(model, layer, fitted.weights, sums.bias(fitted.weights))
             arrays |= own
             before = problem.error(problem.weights * fitted.support)
             errors[name] = before, fitted.error
-            few += [name] * (sums.count < layer.columns)
+            # A fully connected layer has one window of each picture: always less.
+            few += [name] * (sums.count < layer.columns and bool(layer.kernel_shape))
             silent += [name] * problem.has_silent_columns
             if support is not None:
                 found[name] = fitted.support.reshape(layer.weight_shape)
@@ -201,11 +184,3 @@ def _added(stages: Stages, index: int) -> list[str]:
     same, there = model.shapes.get(tensor), stages.live(index - 1)
     others = (name for name in readers[0].inputs if name != tensor)
     return [name for name in others if name in there and model.shapes.get(name) == same]
-
-
-def arrays_of(layer: ConvLayer, sums: MomentSums, fitted: Fitted) -> dict[str, FloatArray]:
-    """The initializers of a layer, by name: its weights, and the bias that goes with them."""
-    found = {layer.weight: fitted.weights.reshape(layer.weight_shape).astype(np.float32)}
-    if layer.bias is not None:
-        found[layer.bias] = sums.bias(fitted.weights).astype(np.float32)
-    return found

@@ -16,8 +16,9 @@ from alcs_onnx.graph import Model, part
 from alcs_onnx.ort import Feeds, run
 from alcs_onnx.posttraining.admm import Fitted, fit
 from alcs_onnx.posttraining.divergence import divergence
-from alcs_onnx.posttraining.in_order import arrays_of, held_chunks, own_layers
+from alcs_onnx.posttraining.in_order import held_chunks
 from alcs_onnx.posttraining.layer_levels import LayerLevels
+from alcs_onnx.posttraining.layers import arrays_of, own_layers
 from alcs_onnx.posttraining.moments import MomentSums, Places
 from alcs_onnx.posttraining.problem import LayerProblem
 from alcs_onnx.posttraining.stages import Fed, Stages
@@ -70,7 +71,7 @@ def measure_levels(
             groups = int(np.prod(structure.mask_shape(layer)))
             counts = sorted({max(1, round(d * groups)) for d in densities} - {groups}, reverse=True)
             fits = _fits(problem, layer, structure, counts)
-            arrays = [arrays_of(layer, sums, x) for x in fits]
+            arrays = [arrays_of(model, layer, x.weights, sums.bias(x.weights)) for x in fits]
             losses = _losses(dense, index, arrays, expected)
             found[name] = LayerLevels(
                 np.array([groups, *counts]),

@@ -39,6 +39,8 @@ class Places:
 def unfolded(inputs: FloatArray, layer: ConvLayer, places: Array) -> FloatArray:
     """The windows of [N, C, ...] around output positions `places`: [G, N * places, columns]."""
     spatial = len(layer.kernel_shape)
+    if not spatial:
+        return inputs[None]
     pads = layer.pads
     padded = inputs
     if any(pads):

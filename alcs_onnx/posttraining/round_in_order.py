@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alcs_onnx.graph import Model, Node
-from alcs_onnx.posttraining.in_order import own_layers
+from alcs_onnx.posttraining.layers import own_layers
 from alcs_onnx.posttraining.moments import MomentSums, Places
 from alcs_onnx.posttraining.problem import Doubles
 from alcs_onnx.posttraining.rounding import Grid, rounded

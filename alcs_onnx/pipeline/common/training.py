@@ -109,6 +109,7 @@ class Network:
     weight_masks: by layer, in the shape of the weight: False where it stays zero.
     bias_masks: likewise, by initializer, for biases that go with removed filters.
     check: of `pruned` against the masked model of full size, where channels are gone.
+    refitted: whether what is left makes up for what is removed: its activations are in range.
     errors: by layer, where layers were refitted: the relative squared error of its outputs before
         and after.
     history: the epochs that it has been trained for already.
@@ -120,6 +121,7 @@ class Network:
     weight_masks: Mapping[str, BoolArray] = field(default_factory=dict)
     bias_masks: Mapping[str, BoolArray] = field(default_factory=dict)
     check: Check | None = None
+    refitted: bool = False
     errors: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     history: Epochs = ()
 
@@ -184,12 +186,26 @@ class Trainer:
         purpose: str,
         stage: str = "finetune",
     ) -> TrainResult:
-        """Masked retraining of `network`, from `weights` by initializer (default: its own)."""
+        """Masked retraining of `network`, from `weights` by initializer (default: its own).
+
+        Weights that were refitted to the dense model's outputs are not recalibrated to their
+        moments: least squares make them smaller where what is left cannot tell.
+        """
         from alcs_onnx import train
 
         run = self.run(purpose)
+        if network.refitted and weights is None:
+            run = replace(run, config=replace(run.config, recalibrate=False))
         start = train.Start(weights or {}, network.weight_masks, network.bias_masks)
         return train.finetune(network.model, network.prunable, run, start=start, stage=stage)
+
+    def recalibrated(self, network: Network, weights: Mapping[str, FloatArray]) -> Network:
+        """`network` with `weights`, by initializer, as fine-tuning would begin with them."""
+        from alcs_onnx import train
+
+        run = train.TrainRun(self.data, replace(self.config, finetune_epochs=0), teacher=self.dense)
+        start = train.Start(weights, network.weight_masks, network.bias_masks)
+        return network.trained(train.finetune(network.model, network.prunable, run, start=start))
 
     def repair(self, model: Model, weight_masks: Mapping[str, BoolArray]) -> Model:
         """`model` with masked weights, by layer, its activations brought back into range."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -153,27 +153,27 @@ class ChannelPruning(RuntimesOwn):
         return SavedPlan("channel", plan, None, asdict(self.options))
 
     def pruned(self, run: Run, plan: ChannelPlan) -> Network:
-        """The smaller model, all of whose weights are trained; checked against its masked form."""
-        return self.remove(run, plan.keep)
+        """The smaller model, all of whose weights are trained; checked against its masked form.
 
-    def remove(
-        self, run: Run, keep: Mapping[str, BoolArray], model: Model | None = None
-    ) -> Network:
-        """The model without the other channels, checked against its masked full form.
-
-        `model` is the workload's with other weights. With data the activations are brought back
-        into range first, at full size; not where a node takes one value of several of the channels,
-        which would see zeros there. Raises `AlcsError` when the two differ.
+        With data the activations are brought back into range first, at full size; not where a node
+        takes one value of several of the channels, which would see zeros there. Raises `AlcsError`
+        when the two differ.
         """
-        model = self.workload.model if model is None else model
-        mixing = self._mixing(keep)
+        model, mixing = self.workload.model, self._mixing(plan.keep)
         if run.trainer is not None and mixing:
             run.reporter.note(
                 "activations are not brought back into range before training: node "
                 f"'{mixing[0]}' takes one value of several channels"
             )
         elif run.trainer is not None:
-            model = run.trainer.repair(model, self._weight_masks(keep))
+            model = run.trainer.repair(model, self._weight_masks(plan.keep))
+        return self._without(run, plan.keep, model)
+
+    def _without(self, run: Run, keep: Mapping[str, BoolArray], model: Model) -> Network:
+        """`model`, the workload's with other weights, without the channels that `keep` leaves out.
+
+        Raises `AlcsError` when it differs from its masked full form.
+        """
         smaller = shrink(model, self.coupling, keep)
         check = check_written(
             self.workload, smaller, masked(model, self.coupling, keep), run.reporter
@@ -201,7 +201,7 @@ class ChannelPruning(RuntimesOwn):
         for text in found.notes:
             run.reporter.note(text)
         model = self.workload.model.with_initializers(found.arrays)
-        return plan, self.remove(run, plan.keep, model)
+        return plan, replace(self._without(run, plan.keep, model), refitted=True)
 
     def sketch(self, run: Run, plan: ChannelPlan, pictures: int) -> Serialized:
         """What `plan` comes to, about: refitted on a few pictures, where it will be at all."""

@@ -8,7 +8,7 @@ from typing import Any
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import loadable, save_model
 from alcs_onnx.pipeline.common.training import Network, TrainingRecord
-from alcs_onnx.pipeline.optimize.begun import Begun, as_made
+from alcs_onnx.pipeline.optimize.begun import Begun, as_made, to_train
 from alcs_onnx.pipeline.optimize.measured import measure_finally
 from alcs_onnx.pipeline.optimize.method import Rewritten
 from alcs_onnx.pipeline.optimize.methods import removes
@@ -16,7 +16,8 @@ from alcs_onnx.pipeline.optimize.outcome import Final, summary, unchanged
 from alcs_onnx.pipeline.optimize.refitting import refits
 from alcs_onnx.pipeline.optimize.request import OptimizeRequest
 from alcs_onnx.pipeline.optimize.result import OptimizeResult
-from alcs_onnx.pipeline.optimize.search import Choice, choose_again, choose_less, save_choice
+from alcs_onnx.pipeline.optimize.search import Choice, choose_less, save_choice
+from alcs_onnx.pipeline.optimize.training_stages import train_stages
 
 #: Times that a plan is taken back which measures above the budget when all is done, where nothing
 #: is trained.
@@ -43,20 +44,8 @@ def finish(begun: Begun, left: int = _TAKEN_BACK) -> OptimizeResult:
         record = record.evaluated("dense", run.trainer.evaluate(run.workload.model))
     if run.trainer is not None and removing:
         record = record.evaluated("one-shot", run.trainer.evaluate(network.pruned))
-    if run.trainer is not None and trains:
-        weights = None
-        projection = choice.pruning.projection(choice.loop)
-        if projection is not None and not choice.given and run.trainer.config.admm_epochs:
-            found = run.trainer.admm(network, projection, request.budget.text)  # lines 2-6
-            weights = found.weights
-            record = record.trained(found.history)
-            record = record.evaluated("ADMM", run.trainer.evaluate(network.model, weights))
-            kept, trained = projection.plan(found.keep), network.by_layer(weights)
-            choice = choose_again(run, choice, kept, trained)  # line 7: W = U
-            network = choice.pruning.pruned(run, choice.plan)
-        tuned = run.trainer.finetune(network, weights, request.budget.text)  # line 8
-        record = record.evaluated("fine-tuned", run.trainer.evaluate(network.model, tuned.weights))
-        network = network.trained(tuned)
+    if trains:
+        choice, network, record = train_stages(run, choice, network, record)
         made = None
 
     record = replace(record, history=(*record.history, *network.history))
@@ -89,9 +78,7 @@ def _begun_with(begun: Begun, trains: bool) -> tuple[Choice[Any], Network]:
     assert choice is not None
     if begun.one_shot is not None:
         return choice, begun.one_shot.network
-    if trains:
-        return choice, choice.pruning.pruned(run, choice.plan)
-    return as_made(run, choice)
+    return to_train(run, choice) if trains else as_made(run, choice)
 
 
 def _require_equal(request: OptimizeRequest, rewritten: Rewritten) -> None:

@@ -1,8 +1,8 @@
 """Groups of weights are removed, and every Conv becomes sparse (`--method simd` and its like).
 
 What a group is, is the workload's structure. The plan is the projection of the weights onto the
-budget (ALCS eq. 9b) by a solver of `solve.SOLVERS`; where there are pictures to refit by and
-nothing is trained, it is what the network loses least by (`refitting`).
+budget (ALCS eq. 9b) by a solver of `solve.SOLVERS`; where there are pictures to refit by, layers
+keep as much as the network loses least by (`refitting`).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class GroupPruning:
         )
 
     def refitting_for(self, run: Run) -> Self:
-        """With what is left refitted where `run` has pictures for that, and trains nothing."""
+        """With what is left refitted where `run` has pictures for that."""
         if not refits(run) or not self.layers:
             return self
         unfit = unfit_layers(self.workload.model, self.layers)
@@ -138,8 +138,8 @@ class GroupPruning:
         """The projection of the weights; every number of groups is possible, so `finer` is not."""
         low, high = self.range_ms()
         goal = min(max(target * self.budget_ms, low), high)
-        if self.refitting is not None and self.refitting.levels and weights is None:
-            return self.plan_of(self.refitting.keep(self.layers, self._estimator, goal))
+        if self.refitting is not None and self.refitting.levels:
+            return self.plan_of(self.refitting.keep(self.layers, self._estimator, goal, weights))
         return self.plan_of(project(self.norms(weights), self._estimator, goal, method=self.solver))
 
     def norms(self, weights: Mapping[str, FloatArray] | None = None) -> Mapping[str, FloatArray]:
@@ -233,7 +233,9 @@ class GroupPruning:
         model = self.workload.model.with_initializers(found.arrays)
         network = self.pruned(run, plan)
         pruned = masked_model(model, plan)
-        return plan, replace(network, model=model, pruned=pruned, errors=found.errors)
+        return plan, replace(
+            network, model=model, pruned=pruned, refitted=True, errors=found.errors
+        )
 
     def projection(self, loop: LoopState) -> GroupProjection:
         """The U-step of ADMM: the solver, asked for the target that the measurements settled."""

@@ -164,11 +164,11 @@ class Pruning(Protocol[Plan]):
         ...
 
     def pruned(self, run: Run, plan: Plan) -> Network:
-        """The model with what `plan` removes gone or zero: what is trained."""
+        """The model with what `plan` removes gone or zero, and the other weights as they are."""
         ...
 
     def refitted(self, run: Run, plan: Plan) -> tuple[Plan, Network]:
-        """The same where nothing is trained: with what is left refitted, if there are pictures.
+        """The same with what is left refitted, if there are pictures.
 
         The plan then says what is left indeed, which takes as long.
         """

@@ -1,8 +1,8 @@
 """What is left after removing is refitted, from pictures alone; groups go by what that loses.
 
-Where nothing is trained and there are pictures to fit on. Layers are looked at one at a time at
+Where there are pictures to fit on, or training samples. Layers are looked at one at a time at
 several densities; the solver shares the budget out by what that costs the network's outputs; then
-all layers are refitted in order (`posttraining`).
+all layers are refitted in order (`posttraining`). Training, where there is data, starts from that.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from alcs_onnx.posttraining import (
 )
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.solve import CostCurve, least_cost
-from alcs_onnx.structures import Structure
-from alcs_onnx.types import BoolArray, ConvLayer
+from alcs_onnx.structures import Structure, largest_groups
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
 
 #: Pictures on which it is looked at what the network loses with one layer at one density.
 _LOOKED_AT = 64
@@ -46,8 +46,8 @@ _OPENED: WeakKeyDictionary[Evidence, dict[tuple[object, ...], Refitting]] = Weak
 
 
 def refits(run: Run) -> bool:
-    """Whether what is left is refitted in `run`: with pictures, where no training follows."""
-    pictures = run.evidence.fit is not None and not run.trains and run.given is None
+    """Whether what is left is refitted in `run`: with pictures, unless the plan is of a file."""
+    pictures = run.evidence.fit is not None and run.given is None
     return pictures and run.request.refit != "off"
 
 
@@ -161,12 +161,24 @@ class Refitting:
         return replace(found, levels=levels)
 
     def keep(
-        self, layers: Mapping[str, ConvLayer], estimator: Estimator, budget_ms: float
+        self,
+        layers: Mapping[str, ConvLayer],
+        estimator: Estimator,
+        budget_ms: float,
+        weights: Mapping[str, FloatArray] | None = None,
     ) -> dict[str, BoolArray]:
-        """Masks of the groups that stay, with the least loss within the budget (ms)."""
+        """Masks of the groups that stay, with the least loss within the budget (ms).
+
+        Of `weights` by layer, which training has moved, the largest groups stay, as many.
+        """
         curves = {name: curve for name, curve in self._curves.items() if name in layers}
         counts = least_cost(curves, estimator, budget_ms)
-        return {name: self.levels[name].mask(count) for name, count in counts.items()}
+        if weights is None:
+            return {name: self.levels[name].mask(count) for name, count in counts.items()}
+        return {
+            name: largest_groups(self.structure, weights[name], layers[name], count)
+            for name, count in counts.items()
+        }
 
     def cost(self, keep: Mapping[str, BoolArray]) -> float:
         """What a plan costs, before layers are refitted in order: the sum over layers."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from alcs_onnx.errors import DataError
 from alcs_onnx.graph import Model, free_batch, load_model, loadable, part, stages
 from alcs_onnx.posttraining import LevelStore, largest, measure_levels, own_layers, refit_in_order
 from alcs_onnx.posttraining.divergence import divergence
+from alcs_onnx.posttraining.layers import fully_connected
 from alcs_onnx.posttraining.levels import outputs_of
 from alcs_onnx.posttraining.stages import Stages
 from alcs_onnx.posttraining.tensors import Tensors
@@ -185,6 +188,54 @@ def test_layers_that_lose_nothing_are_refitted_behind_those_that_do(network) -> 
     assert set(found.supports) == {"a"}
     assert "stem.w" not in found.arrays
     assert {"a.w", "b.w", "c.w", "d.w", "s.w"} <= set(found.arrays)
+
+
+@pytest.mark.parametrize("stored", ["Gemm", "Gemm transB", "MatMul"])
+def test_a_fully_connected_layer_makes_up_for_what_comes_before(
+    network, stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, fed = as_stored(network[0], stored), network[1]
+    (layer,) = (x for x in own_layers(model) if x.name == "d")
+    fit, judged = fed[:4], fed[4:]
+    wanted = np.concatenate(expected(model, judged))
+
+    def lost() -> tuple[dict[str, np.ndarray], float]:
+        found = refit_in_order(model, {"d": largest(SIMD, layer, 20)}, lambda: fit)
+        got = np.concatenate(expected(model.with_initializers(found.arrays), judged))
+        return dict(found.arrays), float(np.linalg.norm(got - wanted))
+
+    arrays, loss = lost()
+    assert arrays["fc.w"].shape == model.initializers["fc.w"].shape
+    assert ("fc.b" in arrays) == (stored != "MatMul")
+    monkeypatch.setattr("alcs_onnx.posttraining.in_order.fully_connected", lambda model: ())
+    without, more = lost()
+    assert "fc.w" not in without
+    assert loss < 0.9 * more
+
+
+@pytest.mark.parametrize("attribute", ["alpha", "beta"])
+def test_a_scaled_fully_connected_layer_stays_as_it_is(network, attribute: str) -> None:
+    model = with_last(network[0], attributes={attribute: 0.5})
+    assert [x.name for x in fully_connected(network[0])] == ["logits"]
+    assert fully_connected(model) == ()
+
+
+def with_last(model: Model, **changes: Any) -> Model:
+    """`model` with another last node."""
+    *others, last = model.nodes
+    return replace(model, nodes=(*others, replace(last, **changes)))
+
+
+def as_stored(model: Model, stored: str) -> Model:
+    """The same network but for its last layer's bias, or how its weights are stored."""
+    if stored == "MatMul":
+        return with_last(model, op_type="MatMul", inputs=model.nodes[-1].inputs[:2])
+    if stored == "Gemm transB":
+        turned = with_last(model, attributes={**model.nodes[-1].attributes, "transB": 1})
+        weight = model.initializers["fc.w"]
+        arrays = {**model.initializers, "fc.w": np.ascontiguousarray(weight.T)}
+        return replace(turned, initializers=arrays)
+    return model
 
 
 def test_layers_alone_know_nothing_of_each_other(network) -> None:

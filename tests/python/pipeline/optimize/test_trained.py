@@ -17,11 +17,16 @@ from told_times import told
 
 from alcs_onnx import Measuring, Training, optimize
 from alcs_onnx.errors import AlcsError
+from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.evidence import Judging
-from alcs_onnx.pipeline.optimize import OptimizeResult, auto
+from alcs_onnx.pipeline.common.training import Network, Trainer
+from alcs_onnx.pipeline.optimize import OptimizeRequest, OptimizeResult, auto
+from alcs_onnx.pipeline.optimize.groups import GroupPruning
 from alcs_onnx.pipeline.optimize.measured import Measured, measure_finally
 from alcs_onnx.pipeline.optimize.methods import CANDIDATES
+from alcs_onnx.pipeline.optimize.run import open_run
 from alcs_onnx.report.optimize import optimize_page
+from alcs_onnx.types import Budget, PruningPlan
 
 pytest.importorskip("torch")
 
@@ -30,7 +35,7 @@ QUICK = Measuring(warmup=1, iterations=3)
 SCHEDULE: Mapping[str, Any] = {
     "admm_epochs": 1, "finetune_epochs": 8, "lr": 0.01, "batch_size": 16, "threads": 1,
 }  # fmt: skip
-#: The rate is so small that nothing comes back of what was lost.
+#: The rate is so small that nothing comes back of what was lost, but by `refit`.
 VAIN = {**SCHEDULE, "admm_epochs": 0, "finetune_epochs": 1, "lr": 1e-12}
 
 pytestmark = pytest.mark.usefixtures("few_samples", "every_method_reaches_it")
@@ -125,7 +130,7 @@ def test_int8_is_written_where_training_does_not_come_up_to_it(
     """What was an accident of a network that was not trained is no accuracy here."""
     told = Recorder()
     own = files[0], with_own_labels(*files)
-    result = found(own, tmp_path / "out.onnx", VAIN, reporter=told)
+    result = found(own, tmp_path / "out.onnx", VAIN, reporter=told, refit="off")
     assert outcomes(result) == {
         "int8": "chosen", "simd": "met", "channel": "not tried",
         "channel-int8": "not tried", "simd-int8": "not tried",
@@ -141,6 +146,88 @@ def test_int8_is_written_where_training_does_not_come_up_to_it(
     assert b"DequantizeLinear" in content
     assert b"SimdSparseConv" not in content
     assert "simd: trained, and loses more; int8 is written in its place" in told.notes
+
+
+@pytest.mark.parametrize("method", ["simd", "channel"])
+def test_training_starts_from_refitted_weights(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """With a rate that changes nothing they are what is written."""
+    begun: list[Network] = []
+    finetune = Trainer.finetune
+
+    def noted(trainer: Trainer, network: Network, *args: Any) -> Any:
+        begun.append(network)
+        return finetune(trainer, network, *args)
+
+    monkeypatch.setattr(Trainer, "finetune", noted)
+    told = Recorder()
+    result = found(files, tmp_path / "out.onnx", VAIN, method=method, reporter=told)
+    (network,) = begun
+    assert network.refitted
+    assert any(note.startswith("training starts from refitted weights") for note in told.notes)
+    training = Training(str(files[1]), config=VAIN)
+    request = OptimizeRequest(
+        model=files[0], budget=Budget.parse("60%"), method=method, training=training
+    )
+    run = open_run(request, Recorder())
+    start = run.evidence.judge.judge(loadable(network.pruned))
+    assert result.fidelity is not None
+    assert result.fidelity.relative_error == pytest.approx(start.relative_error, rel=1e-3)
+    found(files, tmp_path / "off.onnx", VAIN, method=method, refit="off")
+    assert not begun[-1].refitted
+
+
+@pytest.mark.parametrize("nearer", [True, False])
+def test_after_admm_the_better_start_is_taken(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nearer: bool
+) -> None:
+    """What is nearer to the dense network on training samples; ADMM of many epochs may be."""
+    monkeypatch.setattr("alcs_onnx.pipeline.optimize.training_stages._nearer", lambda *args: nearer)
+    started: list[bool] = []
+    finetune = Trainer.finetune
+
+    def noted(trainer: Trainer, network: Network, weights: Any, *args: Any) -> Any:
+        started.append(network.refitted and weights is None)
+        return finetune(trainer, network, weights, *args)
+
+    monkeypatch.setattr(Trainer, "finetune", noted)
+    schedule = {**VAIN, "admm_epochs": 1}
+    result = found(files, tmp_path / "out.onnx", schedule, method="simd")
+    assert started == [nearer]
+    assert [row["stage"] for row in result.history] == ["admm", "finetune"]
+    assert result.accuracy is not None
+    stages = ["dense", "one-shot", "ADMM", "fine-tuned", "final file in ONNX Runtime"]
+    assert list(result.accuracy.stages) == stages
+
+
+def test_what_the_better_start_is_is_measured(files: tuple[Path, Path], tmp_path: Path) -> None:
+    told = Recorder()
+    schedule = {**VAIN, "admm_epochs": 1}
+    found(files, tmp_path / "out.onnx", schedule, method="simd", reporter=told)
+    (note,) = (x for x in told.notes if x.startswith("outputs on training samples part by"))
+    refitted, admm = (float(x.split()[-1]) for x in note.split(" %")[:2])
+    assert note.endswith("the refitted weights" if refitted < admm else "ADMM's")
+    assert refitted != admm
+
+
+def test_admm_keeps_the_shares_that_pictures_gave(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which groups stay is chosen by the weights it has moved, how many of a layer is not."""
+    counts: list[dict[str, int]] = []
+    plan = GroupPruning.plan
+
+    def noted(groups: GroupPruning, *args: Any, **more: Any) -> PruningPlan:
+        made = plan(groups, *args, **more)
+        counts.append({name: int(mask.sum()) for name, mask in made.keep.items()})
+        return made
+
+    monkeypatch.setattr(GroupPruning, "plan", noted)
+    schedule = {**SCHEDULE, "admm_epochs": 2, "finetune_epochs": 1}
+    found(files, tmp_path / "out.onnx", schedule, method="simd")
+    assert len(counts) > 2
+    assert all(other == counts[0] for other in counts)
 
 
 @pytest.mark.usefixtures("int8_loses_too_much")
@@ -194,7 +281,7 @@ def test_float32_alone_is_trained_at_once(files: tuple[Path, Path], tmp_path: Pa
 def test_pictures_judge_where_there_are_some(files: tuple[Path, Path], tmp_path: Path) -> None:
     images = with_own_labels(*files)
     judging = Judging(pictures=str(images))
-    result = found(files, tmp_path / "out.onnx", VAIN, judging=judging)
+    result = found(files, tmp_path / "out.onnx", VAIN, judging=judging, refit="off")
     assert outcomes(result)["int8"] == "chosen"
     assert result.settings["calibration_pictures"] == 48
     assert result.fidelity is not None

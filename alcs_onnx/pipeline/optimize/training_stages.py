@@ -1,0 +1,68 @@
+"""ALCS Algorithm 2 from its second line on: ADMM, then masked retraining from the better start.
+
+ADMM begins with the dense weights, as the paper has it: from refitted ones, whose gradients are
+large, its plain descent diverges at rates that a dense network bears (ResNet-20 at a quarter of its
+latency, 0.001). Retraining begins with what ADMM came to or with what was refitted before
+any training, whichever is nearer to the dense network: after a few epochs of ADMM that is seldom
+ADMM's, after many it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from alcs_onnx.graph import loadable
+from alcs_onnx.pipeline.common.judge import judge_samples
+from alcs_onnx.pipeline.common.training import Network, TrainingRecord
+from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.pipeline.optimize.search import Choice, choose_again
+from alcs_onnx.types import FloatArray
+
+
+def train_stages(
+    run: Run, choice: Choice[Any], network: Network, record: TrainingRecord
+) -> tuple[Choice[Any], Network, TrainingRecord]:
+    """`network`, what `choice` begins with, trained; the choice is another where ADMM moved it.
+
+    Raises a child of `AlcsError` where training diverges, or nothing meets the budget after it.
+    """
+    trainer, budget = run.trainer, run.request.budget.text
+    assert trainer is not None
+    weights = None
+    projection = choice.pruning.projection(choice.loop)
+    if projection is not None and not choice.given and trainer.config.admm_epochs:
+        dense = choice.pruning.pruned(run, choice.plan) if network.refitted else network
+        found = trainer.admm(dense, projection, budget)  # lines 2-6
+        record = record.trained(found.history)
+        record = record.evaluated("ADMM", trainer.evaluate(dense.model, found.weights))
+        kept, moved = projection.plan(found.keep), dense.by_layer(found.weights)
+        again = choose_again(run, choice, kept, moved)  # line 7: W = U
+        projected = again.pruning.pruned(run, again.plan)
+        if not (network.refitted and _nearer(run, network, projected, found.weights)):
+            choice, network, weights = again, projected, found.weights
+    elif network.refitted:
+        run.reporter.note("training starts from refitted weights (--refit off: from those kept)")
+    tuned = trainer.finetune(network, weights, budget)  # line 8
+    record = record.evaluated("fine-tuned", trainer.evaluate(network.model, tuned.weights))
+    return choice, network.trained(tuned), record
+
+
+def _nearer(
+    run: Run, refitted: Network, projected: Network, weights: Mapping[str, FloatArray]
+) -> bool:
+    """Whether the outputs of `refitted` part less from the dense ones than those ADMM came to."""
+    assert run.trainer is not None
+    assert run.evidence.fit is not None
+    judge = judge_samples(
+        run.workload.original, run.workload.model, run.evidence.fit, "training samples"
+    )
+    starts = (refitted, run.trainer.recalibrated(projected, weights))
+    here, there = (judge.divergence(loadable(each.pruned)) for each in starts)
+    nearer = here < there
+    run.reporter.note(
+        f"outputs on training samples part by {100 * here:.1f} % where weights were refitted, by "
+        f"{100 * there:.1f} % after ADMM: fine-tuning starts from "
+        + ("the refitted weights" if nearer else "ADMM's")
+    )
+    return nearer
