@@ -135,10 +135,10 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         "--refit",
         choices=REFITS,
         default=None,
-        help="with pictures and no training: by what layers are given their shares before what is "
-        "left is refitted: the loss of the network's outputs, the error of the layers' own, or the "
-        "weights, as --projection says; or off, which also rounds int8 weights to the nearest "
-        "(default loss)",
+        help="with pictures or data: by what layers are given their shares before what is left is "
+        "refitted, where training then starts: the loss of the network's outputs, the error of the "
+        "layers' own, or the weights, as --projection says; or off, which also rounds int8 weights "
+        "to the nearest (default loss)",
     )
     parser.add_argument(
         "--closing-epochs",

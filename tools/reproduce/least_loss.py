@@ -6,7 +6,8 @@
 `test`, a folder for each class: ResNet-20 is made with pictures of `train`, and all of `test` tell
 its accuracy. Half of the pictures judge. Detectors are judged by the boxes that they find
 (`scores.py`). With `--alone` each method that `auto` chooses from is run at the same budget by
-itself as well, to see that none loses less. Models are written to `--output`; the table is
+itself as well, to see that none loses less; `--search-minutes` must then be enough for all of them.
+Models are written to `--output`; the table is
 results/least_loss.md.
 """
 
@@ -101,6 +102,7 @@ def run(
                 score=subject.score,
             ),
             measuring=Measuring(threads=args.threads),
+            search_minutes=args.search_minutes,
             seed=args.seed,
             reporter=reporter,
             **more,
@@ -206,6 +208,9 @@ def main() -> None:
     parser.add_argument("--cifar", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--alone", action="store_true", help="each method by itself as well")
+    parser.add_argument(
+        "--search-minutes", type=float, default=5.0, help="how long methods are tried"
+    )
     run_study("least_loss", parser, SUBJECTS, made, markdown)
 
 

@@ -56,11 +56,11 @@ class OptimizeRequest:
     projection: a name of `solve.SOLVERS`, for the methods that remove groups of weights.
     score: a name of `importance.SCORES`, likewise; channels have scores of their own.
     channels: for the methods that remove channels.
-    refit: a name of `REFITS`, where there are pictures to fit on and nothing is trained: by what it
-        is decided how much each layer keeps before what is left is refitted, or "off". What becomes
+    refit: a name of `REFITS`, where there are pictures or training samples to fit on: by what it is
+        decided how much each layer keeps before what is left is refitted, or "off". What becomes
         int8 has its weights rounded to the nearest with "off", else layer by layer.
-    closing_epochs: epochs of distillation that follow, of all layers together; None: as many as do
-        not take long, 0: none.
+    closing_epochs: epochs of distillation that follow where nothing is trained, of all layers
+        together; None: as many as do not take long, 0: none.
     table: a saved latency table of the method, to use instead of measuring one.
     tables: a folder where tables are kept and those of earlier runs found, unless `remeasure` says
         that they are measured again. What layers lose by pictures is kept there, too.

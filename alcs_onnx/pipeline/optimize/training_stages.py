@@ -61,8 +61,8 @@ def _nearer(
     here, there = (judge.divergence(loadable(each.pruned)) for each in starts)
     nearer = here < there
     run.reporter.note(
-        f"outputs on training samples part by {100 * here:.1f} % where weights were refitted, by "
-        f"{100 * there:.1f} % after ADMM: fine-tuning starts from "
+        f"outputs on training samples part by {here:.3g} where weights were refitted, by "
+        f"{there:.3g} after ADMM: fine-tuning starts from "
         + ("the refitted weights" if nearer else "ADMM's")
     )
     return nearer

@@ -64,7 +64,7 @@ def test_channels_reach_as_far_and_outputs_are_the_same(
             np.max([_reach(each, name, pictures) for name in stream.tensors], axis=0)
             for each in (loaded, found)
         )
-        wanted = np.minimum(before.max(), 8 * before)
+        wanted = np.minimum(before.max(), 3 * before)
         np.testing.assert_allclose(after, wanted, rtol=1e-4)
 
 
@@ -92,13 +92,13 @@ def test_no_channel_is_scaled_beyond_reason(tmp_path: Path, rng: Rng) -> None:
     found = equalized(load_model(path), [x])
     assert_same(run(serialize(found), x), run(path, x), 1e-5)
     assert not found.initializers["w"][2].any()
-    np.testing.assert_allclose(found.initializers["w"][5], 8 * weights["w"][5], rtol=1e-6)
+    np.testing.assert_allclose(found.initializers["w"][5], 3 * weights["w"][5], rtol=1e-6)
 
 
 def test_layers_around_what_is_not_homogeneous_stay(tmp_path: Path, rng: Rng) -> None:
-    """A Clip with an upper bound, other readers, an output, a weight of two layers."""
+    """A Clip that is not from 0 on, other readers, an output, a weight of two layers."""
     weights = {"w": _uneven(rng, 8, 3, 3, 3), "v": _uneven(rng, 8, 8, 1, 1),
-               "low": np.float32(0), "high": np.float32(6)}  # fmt: skip
+               "low": np.float32(-1), "high": np.float32(6)}  # fmt: skip
     graphs = {
         "y": [op("Conv", "x w", "a"), op("Clip", "a low high", "c"), op("Conv", "c v", "y")],
         "y z": [op("Conv", "x w", "a"), op("Conv", "a v", "y"), op("Neg", "a", "z")],
@@ -109,6 +109,34 @@ def test_layers_around_what_is_not_homogeneous_stay(tmp_path: Path, rng: Rng) ->
         path = store(model(nodes, weights, SHAPE, opset=13, outputs=outputs), tmp_path)
         loaded = load_model(path)
         assert equalized(loaded, [feed(SHAPE, rng)]) is loaded
+
+
+def test_channels_below_a_clip_are_scaled_up_to_it(tmp_path: Path, rng: Rng) -> None:
+    """Those that reach the bound stay as they are; others are cut off where they got farthest."""
+    weights = {"w": _uneven(rng, 8, 3, 3, 3), "v": _uneven(rng, 8, 8, 1, 1),
+               "low": np.float32(0), "high": np.float32(1e6)}  # fmt: skip
+    nodes = [op("Conv", "x w", "a"), op("Clip", "a low high", "c"), op("Conv", "c v", "y")]
+    pictures = [feed(SHAPE, rng) for _ in range(4)]
+    free = load_model(store(model(nodes, weights, SHAPE, opset=13), tmp_path))
+    reach = _reach(free, "c", pictures)
+    bound = float(np.median(reach))
+    weights["high"] = np.float32(bound)
+    path = store(model(nodes, weights, SHAPE, opset=13), tmp_path)
+    loaded = load_model(path)
+    (stream,) = streams(loaded)
+    assert stream.bound == pytest.approx(bound)
+    assert stream.tensors == ("c",)
+    found = equalized(loaded, pictures)
+    after = _reach(found, "c", pictures)
+    np.testing.assert_allclose(after, np.minimum(bound, 3 * reach), rtol=1e-5)
+    for x in pictures:
+        assert_same(run(serialize(found), x), run(path, x), 1e-5)
+    far = {"x": 3 * pictures[0]["x"]}
+    clipped, scaled = (run(serialize(part(m, m.nodes, ["c"])), far)[0] for m in (loaded, found))
+    factors = (after / np.minimum(bound, reach))[:, None, None]
+    wanted = np.minimum(clipped, bound / factors)
+    np.testing.assert_allclose(scaled / factors, wanted, rtol=1e-4, atol=1e-5)
+    assert (wanted < clipped).any()
 
 
 @pytest.mark.parametrize("read", [False, True])

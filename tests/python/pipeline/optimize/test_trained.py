@@ -206,7 +206,7 @@ def test_what_the_better_start_is_is_measured(files: tuple[Path, Path], tmp_path
     schedule = {**VAIN, "admm_epochs": 1}
     found(files, tmp_path / "out.onnx", schedule, method="simd", reporter=told)
     (note,) = (x for x in told.notes if x.startswith("outputs on training samples part by"))
-    refitted, admm = (float(x.split()[-1]) for x in note.split(" %")[:2])
+    refitted, admm = (float(x.split()[0]) for x in note.split(" by ")[1:])
     assert note.endswith("the refitted weights" if refitted < admm else "ADMM's")
     assert refitted != admm
 
