@@ -30,7 +30,8 @@ class Refit:
     arrays: the refitted weights and biases by initializer.
     supports: the weights that stay by layer, of those that lose some.
     errors: by layer the relative squared error of its outputs with what stays as it was, and
-        refitted; both on the inputs that the pruned network gives it.
+        refitted; both on the inputs that the pruned network gives it, and where a support was given
+        of the outputs that it leaves something of.
     notes: what is to be told of the pictures.
     """
 
@@ -82,8 +83,7 @@ def refit_in_order(
                 fitted = _fitted(problem, support)
             own = arrays_of(model, layer, fitted.weights, sums.bias(fitted.weights))
             arrays |= own
-            before = problem.error(problem.weights * fitted.support)
-            errors[name] = before, fitted.error
+            errors[name] = _errors(problem, fitted, support)
             # A fully connected layer has one window of each picture: always less.
             few += [name] * (sums.count < layer.columns and bool(layer.kernel_shape))
             silent += [name] * problem.has_silent_columns
@@ -94,6 +94,16 @@ def refit_in_order(
         pruned.move_on(index)
         reporter.phase("refitting layers in order", (index + 1) / len(stages))
     return Refit(arrays, found, errors, _notes(few, silent))
+
+
+def _errors(
+    problem: LayerProblem, fitted: Fitted, support: Support | BoolArray | None
+) -> tuple[float, float]:
+    """Before and after; outputs that a given support leaves nothing of are gone."""
+    given = isinstance(support, np.ndarray)
+    rows: BoolArray | None = np.asarray(fitted.support.any(axis=2)) if given else None
+    kept = problem.weights * fitted.support
+    return problem.error(kept, rows), problem.error(fitted.weights, rows)
 
 
 def _fitted(problem: LayerProblem, support: Support | BoolArray | None) -> Fitted:

@@ -82,7 +82,7 @@ class MomentSums:
     y: Doubles | float = 0.0
     xx: Doubles | float = 0.0
     yx: Doubles | float = 0.0
-    yy: float = 0.0
+    yy: Doubles | float = 0.0
 
     def add(self, inputs: FloatArray, outputs: FloatArray, places: Array) -> None:
         """Samples [N, C, ...] that make [N, M, ...], at some positions of the outputs."""
@@ -98,7 +98,7 @@ class MomentSums:
         self.y = self.y + y.sum(axis=1, dtype=np.float64)
         self.xx = self.xx + (x.swapaxes(1, 2) @ x).astype(np.float64)
         self.yx = self.yx + (y.swapaxes(1, 2) @ x).astype(np.float64)
-        self.yy += float(np.einsum("gtr,gtr->", y, y, dtype=np.float64))
+        self.yy = self.yy + np.einsum("gtr,gtr->gr", y, y, dtype=np.float64)
 
     def joined(self, other: MomentSums) -> MomentSums:
         """Those of both."""
@@ -137,8 +137,8 @@ class MomentSums:
             x, y = np.asarray(self.x / self.count), np.asarray(self.y / self.count)
             xx = xx - x[:, :, None] * x[:, None, :]
             yx = yx - y[:, :, None] * x[:, None, :]
-            yy = yy - float((y * y).sum())
-        return LayerProblem(dense, xx, yx, max(yy, 0.0), damping)
+            yy = yy - y * y
+        return LayerProblem(dense, xx, yx, np.maximum(yy, 0.0), damping)
 
     @property
     def means(self) -> tuple[Doubles, Doubles]:
@@ -165,7 +165,7 @@ class MomentSums:
             y + self.count * dy,
             self.xx + _outer(x, dx) + _outer(dx, x) + self.count * _outer(dx, dx),
             self.yx + _outer(y, dx) + _outer(dy, x) + self.count * _outer(dy, dx),
-            self.yy + float((2 * y * dy + self.count * dy * dy).sum()),
+            self.yy + 2 * y * dy + self.count * dy * dy,
         )
 
 

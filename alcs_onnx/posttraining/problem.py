@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from alcs_onnx.types import FloatArray
+from alcs_onnx.types import BoolArray, FloatArray
 
 Doubles = npt.NDArray[np.float64]
 
@@ -32,14 +32,15 @@ class LayerProblem:
     weights: W0 [G, rows, columns].
     moments: H [G, columns, columns].
     target: T [G, rows, columns]; None: W0 H.
-    energy: tr(Y Y^T), what errors are relative to; None: that of W0's outputs.
+    energy: the squares of Y by row [G, rows], what errors are relative to; None: those of W0's
+        outputs.
     damping: see `DAMPING`.
     """
 
     weights: Doubles
     moments: Doubles
     target: Doubles | None = None
-    energy: float | None = None
+    energy: Doubles | None = None
     damping: float = DAMPING
 
     @property
@@ -94,13 +95,19 @@ class LayerProblem:
         """Weights of weights in scaled columns."""
         return np.asarray(scaled / self.scale)
 
-    def error(self, weights: Doubles) -> float:
-        """Squared error of the outputs of `weights` over the energy of those that are wanted."""
-        target = self.target if self.target is not None else self.weights @ self.moments
-        own = float(np.sum(self.weights @ self.moments * self.weights))
-        energy = self.energy if self.energy is not None else own
-        lost = np.sum(weights @ self.moments * weights) - 2 * np.sum(weights * target) + energy
-        return max(0.0, float(lost)) / energy if energy > 0 else 0.0
+    def error(self, weights: Doubles, rows: BoolArray | None = None) -> float:
+        """Squared error of the outputs of `weights` over the energy of those that are wanted.
+
+        Of `rows` [G, rows] alone, where they are given.
+        """
+        dense = self.weights @ self.moments
+        target = self.target if self.target is not None else dense
+        energies = self.energy if self.energy is not None else (dense * self.weights).sum(axis=2)
+        made = (weights @ self.moments - 2 * target) * weights
+        counted = np.ones(energies.shape, bool) if rows is None else rows
+        energy = float(energies[counted].sum())
+        lost = float(made.sum(axis=2)[counted].sum()) + energy
+        return max(0.0, lost) / energy if energy > 0 else 0.0
 
     @property
     def _diagonal(self) -> Doubles:

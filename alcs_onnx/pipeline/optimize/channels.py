@@ -13,7 +13,7 @@ from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.graph import Model, conv_layers, loadable, model_macs
 from alcs_onnx.importance import channel_scores, needs_gradients
 from alcs_onnx.latency import ChannelEstimator
-from alcs_onnx.pipeline.common.layers import LayerReport
+from alcs_onnx.pipeline.common.layers import LayerReport, with_errors
 from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_written
@@ -201,7 +201,8 @@ class ChannelPruning(RuntimesOwn):
         for text in found.notes:
             run.reporter.note(text)
         model = self.workload.model.with_initializers(found.arrays)
-        return plan, replace(self._without(run, plan.keep, model), refitted=True)
+        network = self._without(run, plan.keep, model)
+        return plan, replace(network, refitted=True, errors=found.errors)
 
     def sketch(self, run: Run, plan: ChannelPlan, pictures: int) -> Serialized:
         """What `plan` comes to, about: refitted on a few pictures, where it will be at all."""
@@ -230,7 +231,7 @@ class ChannelPruning(RuntimesOwn):
             model=written,
             check=network.check,
             mac_ratio=model_macs(network.pruned) / model_macs(run.workload.model),
-            layers=layer_rows(self.workload.model, network.pruned),
+            layers=with_errors(layer_rows(self.workload.model, network.pruned), network.errors),
         )
 
     def decided(self, plan: ChannelPlan | None) -> Decided:

@@ -55,12 +55,16 @@ def test_the_error_towards_other_outputs(rng: Rng) -> None:
     problem, x = made(rng)
     y = x @ problem.weights.swapaxes(1, 2) + rng.standard_normal((1, x.shape[1], 4))
     towards = LayerProblem(
-        problem.weights, problem.moments, y.swapaxes(1, 2) @ x, float((y**2).sum())
+        problem.weights, problem.moments, y.swapaxes(1, 2) @ x, (y**2).sum(axis=1)
     )
     got = x @ problem.weights.swapaxes(1, 2)
     assert towards.error(problem.weights) == pytest.approx(((got - y) ** 2).sum() / (y**2).sum())
     best = fit_on(towards, np.ones(problem.weights.shape, bool))
     assert best.error <= towards.error(problem.weights)
+    some = np.array([[True, False, True, False]])
+    assert towards.error(problem.weights, some) == pytest.approx(
+        ((got - y) ** 2)[0][:, some[0]].sum() / (y**2)[0][:, some[0]].sum()
+    )
     exact = np.linalg.lstsq(x[0], y[0], rcond=None)[0].T
     assert best.error == pytest.approx(towards.error(exact[None]), rel=1e-2)
 
