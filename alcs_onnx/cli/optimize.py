@@ -129,7 +129,8 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         "--projection",
         choices=tuple(SOLVERS),
         default=None,
-        help=f"how groups are chosen under the budget: {SOLVERS.help} (default {SOLVERS.default})",
+        help=f"how groups are chosen under the budget: {SOLVERS.help}; implies --refit weights "
+        f"where there are pictures or data (default {SOLVERS.default})",
     )
     parser.add_argument(
         "--refit",
@@ -145,8 +146,9 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         type=arguments.natural_int,
         default=None,
         metavar="N",
-        help="likewise: epochs of distillation on the same pictures after layers were refitted, "
-        "kept where less is lost by them; 0 for none (default as many as take a minute or two, "
+        help="where nothing is trained: epochs of distillation on the same pictures after layers "
+        "were refitted, kept where less is lost by them; 0 for none (default as many as take a "
+        "minute or two, "
         "up to 30)",
     )
     arguments.add_fully_connected(parser)
@@ -258,10 +260,13 @@ def settings(options: argparse.Namespace, methods: Sequence[str]) -> dict[str, A
     Raises `AlcsError` for flags that none of the methods heeds.
     """
     channels = _channel_options(options, methods)
+    refit, by_weights = options.refit, (options.projection, options.score)
+    if refit is None and any(by_weights) and any(map(scores_groups, methods)):
+        refit = "weights"  # what is asked for says how weights share out
     groups = {
         "simd_group": options.group_size,
         "projection": options.projection,
-        "refit": options.refit,
+        "refit": refit,
         "closing_epochs": options.closing_epochs,
     }
     if any(map(scores_groups, methods)):

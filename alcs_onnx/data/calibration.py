@@ -66,16 +66,19 @@ def load_pictures(spec: str, model: Model, options: PictureOptions | None = None
     return Pictures(samples.subset(fit), samples.subset(judge), pool.classes, notes, pool.source)
 
 
-def training_pictures(samples: Samples, seed: int) -> Samples:
+def training_pictures(samples: Samples, seed: int, *, others: bool = False) -> Samples:
     """As many of the training `samples` as pictures are fitted on where there are such.
 
     Those are chosen by the seed, evenly of each class; of a loader of the user's, whose order is
-    its own, the first ones. Changes of `--augment` are not made.
+    its own, the first ones. As many `others` to judge with, where there are some besides those.
+    Changes of `--augment` are not made.
     """
     wanted = DEFAULT_SAMPLES // 2
     if not isinstance(samples, IndexedSamples):
         return _First(samples, wanted)
-    return samples.subset(stratified_order(len(samples), samples.labels, seed)[:wanted])
+    order = stratified_order(len(samples), samples.labels, seed)
+    first = wanted if others and len(samples) > wanted else 0
+    return samples.subset(order[first : first + wanted])
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,10 @@ refits all of them one after the other,
 `round_in_order` rounds them. Networks run in ONNX Runtime, stage by stage.
 """
 
+from alcs_onnx.posttraining.admm import Support
 from alcs_onnx.posttraining.in_order import Refit, refit_in_order
 from alcs_onnx.posttraining.layer_levels import LayerLevels
-from alcs_onnx.posttraining.layers import own_layers
+from alcs_onnx.posttraining.layers import fully_connected, own_layers, rows_first
 from alcs_onnx.posttraining.levels import measure_levels
 from alcs_onnx.posttraining.round_in_order import Integers, RoundedLayer, round_in_order
 from alcs_onnx.posttraining.rounding import Grid
@@ -23,9 +24,12 @@ __all__ = [
     "LevelStore",
     "Refit",
     "RoundedLayer",
+    "Support",
+    "fully_connected",
     "largest",
     "measure_levels",
     "own_layers",
     "refit_in_order",
     "round_in_order",
+    "rows_first",
 ]

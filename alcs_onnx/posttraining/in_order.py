@@ -20,7 +20,7 @@ from alcs_onnx.posttraining.stages import Fed, Stages
 from alcs_onnx.posttraining.threads import threads_for
 from alcs_onnx.posttraining.walk import Walk
 from alcs_onnx.reporter import SILENT, Reporter
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, InitializerName
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,7 @@ def refit_in_order(
     supports: Mapping[str, Support | BoolArray],
     fed: Fed,
     *,
+    left: Mapping[InitializerName, BoolArray] | None = None,
     alone: bool = False,
     seed: int = 0,
     reporter: Reporter = SILENT,
@@ -59,6 +60,8 @@ def refit_in_order(
     A support is chosen, or given as a mask in the shape of the weight. `model` takes several
     samples at once; `fed` are its inputs, chunk by chunk. With `alone` each layer of `supports` is
     refitted on what the dense network gives it, as if no other had lost anything, and no other is.
+    Where biases are not `left`, by initializer, they are 0: those of channels that are gone, which
+    must not give a mean to what reads them.
     """
     layers = {x.name: x for x in (*own_layers(model), *fully_connected(model))}
     stages = Stages(model, layers)
@@ -82,11 +85,11 @@ def refit_in_order(
                 problem = sums.problem(weights, damping)
                 fitted = _fitted(problem, support)
             own = arrays_of(model, layer, fitted.weights, sums.bias(fitted.weights))
+            own |= {n: np.where(left[n], own[n], 0) for n in own if left and n in left}
             arrays |= own
             errors[name] = _errors(problem, fitted, support)
-            # A fully connected layer has one window of each picture: always less.
-            few += [name] * (sums.count < layer.columns and bool(layer.kernel_shape))
-            silent += [name] * problem.has_silent_columns
+            few += [name] * (sums.count < layer.columns)
+            silent += [name] * problem.has_silent_columns(_read(fitted, support))
             if support is not None:
                 found[name] = fitted.support.reshape(layer.weight_shape)
             pruned.change(own)
@@ -94,6 +97,12 @@ def refit_in_order(
         pruned.move_on(index)
         reporter.phase("refitting layers in order", (index + 1) / len(stages))
     return Refit(arrays, found, errors, _notes(few, silent))
+
+
+def _read(fitted: Fitted, support: Support | BoolArray | None) -> BoolArray:
+    """The columns [G, columns] that are there: what a given support leaves out is gone."""
+    there: BoolArray = np.asarray(fitted.support.any(axis=1))
+    return there if isinstance(support, np.ndarray) else np.ones_like(there)
 
 
 def _errors(
@@ -172,7 +181,7 @@ def _damping(
     far off on others, the last layers of a network above all.
     """
     if not held.count:
-        return DAMPING
+        return DAMPING if fitted.count >= fitted.layer.columns else _DAMPINGS[-1]
     first, other = fitted.problem(weights), held.problem(weights)
     chosen = _fitted(first, support).support
     found = {

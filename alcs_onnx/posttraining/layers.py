@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 from alcs_onnx.graph import Model, Node, conv_layers, reason_no_convolution
 from alcs_onnx.posttraining.problem import Doubles
-from alcs_onnx.types import ConvLayer, FloatArray
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
 
 #: Columns of a weight matrix beyond which its second moments are too large: 800 MB at 10,000.
 _MOST_COLUMNS = 10_000
+_Array = TypeVar("_Array", FloatArray, BoolArray)
 
 
 def own_layers(model: Model) -> tuple[ConvLayer, ...]:
@@ -28,8 +31,12 @@ def fully_connected(model: Model) -> tuple[ConvLayer, ...]:
 
 def weights_of(model: Model, layer: ConvLayer) -> FloatArray:
     """The weights of a layer, [M, C/G, *kernel]."""
-    array = model.initializers[layer.weight]
-    return array.T if _columns_first(model, layer) else array
+    return rows_first(model, layer, model.initializers[layer.weight])
+
+
+def rows_first(model: Model, layer: ConvLayer, stored: _Array) -> _Array:
+    """What is `stored` as the weight of a layer is, such as a mask of it, as [M, C/G, *kernel]."""
+    return stored.T if _columns_first(model, layer) else stored
 
 
 def arrays_of(
@@ -58,9 +65,10 @@ def _columns_first(model: Model, layer: ConvLayer) -> bool:
 
 def _linear(model: Model, node: Node) -> ConvLayer | None:
     factors = (node.float_attribute("alpha", 1.0), node.float_attribute("beta", 1.0))
-    if factors != (1.0, 1.0) or reason_no_convolution(model, node):
-        return None
     given, made = model.shapes.get(node.inputs[0]), model.shapes.get(node.outputs[0])
+    # Between tokens there are many MatMuls of another rank, and reasons take a look at the graph.
+    if factors != (1.0, 1.0) or len(given or ()) != 2 or reason_no_convolution(model, node):
+        return None
     bias = node.input(2) or None
     if given is None or made is None or (bias and model.initializers[bias].size != made[1]):
         return None

@@ -48,10 +48,9 @@ class LayerProblem:
         """Multiply-adds of W H."""
         return float(self.weights.size * self.weights.shape[2])
 
-    @property
-    def has_silent_columns(self) -> bool:
-        """Whether a column is zero, or always the same, in all inputs."""
-        return bool((self._diagonal <= 0).any())
+    def has_silent_columns(self, read: BoolArray) -> bool:
+        """Whether one of the columns `read` [G, columns] is zero, or the same, in all inputs."""
+        return bool(((self._diagonal <= 0) & read).any())
 
     @cached_property
     def ridge(self) -> Doubles:
@@ -100,9 +99,10 @@ class LayerProblem:
 
         Of `rows` [G, rows] alone, where they are given.
         """
-        dense = self.weights @ self.moments
-        target = self.target if self.target is not None else dense
-        energies = self.energy if self.energy is not None else (dense * self.weights).sum(axis=2)
+        target = self.target if self.target is not None else self.weights @ self.moments
+        energies = self.energy
+        if energies is None:
+            energies = (self.weights @ self.moments * self.weights).sum(axis=2)
         made = (weights @ self.moments - 2 * target) * weights
         counted = np.ones(energies.shape, bool) if rows is None else rows
         energy = float(energies[counted].sum())

@@ -145,8 +145,9 @@ class _Spreading:
         """Where a Clip from 0 on cuts off; None for anything else."""
         if not node.is_op("Clip"):
             return None
-        arrays = self._model.initializers
-        low, high = (arrays.get(node.input(i), np.array(np.nan)) for i in (1, 2))
+        arrays, unknown = self._model.initializers, np.array(np.nan)
+        low = arrays.get(node.input(1), unknown)
+        high = arrays.get(node.input(2), unknown) if node.input(2) else np.array(inf)
         is_bound = low.size == high.size == 1 and float(low.item()) == 0 < float(high.item())
         return float(high.item()) if is_bound else None
 

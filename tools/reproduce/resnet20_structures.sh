@@ -24,7 +24,7 @@ train() {
   [ -f "$run/$name.json" ] && return
   alcs-onnx optimize "$model" --budget "$budget" --method "$method" \
     --profile "$run/table-$method.json" --data "$images" --preprocess imagenet \
-    --augment flip,crop=4 --distill 0.5 --temperature 3 --bfloat16 \
+    --augment flip,crop=4 --distill 0.5 --temperature 3 --bfloat16 --refit off \
     --train-threads "${THREADS:-2}" -o "$run/$name.onnx" --export-json "$run/$name.json" "${@:3}" \
     > "$run/$name.log" 2>&1 || [ -f "$run/$name.json" ]
 }

@@ -47,18 +47,14 @@ class Begun:
 
 def as_made(run: Run, choice: Choice[Any]) -> tuple[Choice[Any], Network]:
     """A choice as it is with nothing trained: refitted, where there are pictures for that."""
-    choice, network = _refitted(run, choice)
+    choice, network = refitted(run, choice)
     if refits(run) and removes(run.request.way) and not choice.keeps_all:
         network = closed(run, network)
     return choice, network
 
 
-def to_train(run: Run, choice: Choice[Any]) -> tuple[Choice[Any], Network]:
-    """A choice as its training begins: refitted to training samples, which is nearly there."""
-    return _refitted(run, choice)
-
-
-def _refitted(run: Run, choice: Choice[Any]) -> tuple[Choice[Any], Network]:
+def refitted(run: Run, choice: Choice[Any]) -> tuple[Choice[Any], Network]:
+    """A choice with what is left refitted, where there are pictures: as its training begins."""
     plan, network = choice.pruning.refitted(run, choice.plan)
     return replace(choice, plan=plan), network
 

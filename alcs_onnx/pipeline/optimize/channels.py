@@ -18,13 +18,14 @@ from alcs_onnx.pipeline.common.tables import coupling_of
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_written
 from alcs_onnx.pipeline.common.workload import Workload
+from alcs_onnx.pipeline.optimize.kept_refit import kept_refit
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten, RuntimesOwn
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.refitting import refit_kept, refits
 from alcs_onnx.pipeline.optimize.request import ChannelOptions
 from alcs_onnx.pipeline.optimize.result import ChannelReport
 from alcs_onnx.pipeline.optimize.run import Run
-from alcs_onnx.posttraining import Refit
+from alcs_onnx.posttraining import Refit, fully_connected, rows_first
 from alcs_onnx.rewrite import masked, shrink
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve import best_channels
@@ -36,6 +37,7 @@ from alcs_onnx.types import (
     ChannelPlan,
     ChannelTable,
     FloatArray,
+    InitializerName,
     Machine,
     Timing,
 )
@@ -166,7 +168,7 @@ class ChannelPruning(RuntimesOwn):
                 f"'{mixing[0]}' takes one value of several channels"
             )
         elif run.trainer is not None:
-            model = run.trainer.repair(model, self._weight_masks(plan.keep))
+            model = run.trainer.repair(model, self._weight_masks(self._masks(plan.keep)))
         return self._without(run, plan.keep, model)
 
     def _without(self, run: Run, keep: Mapping[str, BoolArray], model: Model) -> Network:
@@ -197,11 +199,11 @@ class ChannelPruning(RuntimesOwn):
             told = f"node '{mixing[0]}' takes one value of several channels"
             run.reporter.note(f"layers are not refitted: {told}")
             return plan, self.pruned(run, plan)
-        found = self._refit(run, plan)
+        model = self.workload.model
+        found = kept_refit(run, model, plan.keep, lambda: self._refit(run, plan))
         for text in found.notes:
             run.reporter.note(text)
-        model = self.workload.model.with_initializers(found.arrays)
-        network = self._without(run, plan.keep, model)
+        network = self._without(run, plan.keep, model.with_initializers(found.arrays))
         return plan, replace(network, refitted=True, errors=found.errors)
 
     def sketch(self, run: Run, plan: ChannelPlan, pictures: int) -> Serialized:
@@ -212,7 +214,9 @@ class ChannelPruning(RuntimesOwn):
         return loadable(shrink(model, self.coupling, plan.keep))
 
     def _refit(self, run: Run, plan: ChannelPlan, pictures: int | None = None) -> Refit:
-        return refit_kept(run, self.workload.model, self._weight_masks(plan.keep), pictures)
+        left = self._masks(plan.keep)
+        masks = self._weight_masks(left)
+        return refit_kept(run, self.workload.model, masks, left, pictures)
 
     def projection(self, loop: LoopState) -> None:
         """None: channels are removed once, before training."""
@@ -307,16 +311,19 @@ class ChannelPruning(RuntimesOwn):
             np.moveaxis(copies[slot.tensor], slot.axis, 0)[positions] = 0
         return arrays | copies
 
-    def _weight_masks(self, keep: Mapping[str, BoolArray]) -> dict[str, BoolArray]:
-        """Weight masks by layer: False where a removed channel is."""
-        layers = {layer.weight: layer for layer in conv_layers(self.workload.model)}
-        masks: dict[str, BoolArray] = {}
+    def _masks(self, keep: Mapping[str, BoolArray]) -> dict[InitializerName, BoolArray]:
+        """Masks of the initializers that lose channels: False where a removed one is."""
+        arrays, left = self.workload.model.initializers, dict[InitializerName, BoolArray]()
         for slot, positions in self.coupling.removed(keep):
-            if slot.tensor in layers:
-                layer = layers[slot.tensor]
-                mask = masks.setdefault(layer.name, np.ones(layer.weight_shape, dtype=bool))
-                np.moveaxis(mask, slot.axis, 0)[positions] = False
-        return masks
+            mask = left.setdefault(slot.tensor, np.ones(arrays[slot.tensor].shape, dtype=bool))
+            np.moveaxis(mask, slot.axis, 0)[positions] = False
+        return left
+
+    def _weight_masks(self, left: Mapping[InitializerName, BoolArray]) -> dict[str, BoolArray]:
+        """Of `left` those of the layers' weights, by layer."""
+        model = self.workload.model
+        layers = (*conv_layers(model), *fully_connected(model))
+        return {x.name: rows_first(model, x, left[x.weight]) for x in layers if x.weight in left}
 
     def _mixing(self, keep: Mapping[str, BoolArray]) -> tuple[str, ...]:
         """The nodes that take one value of several channels of which some are removed."""

@@ -8,7 +8,7 @@ from typing import Any
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import loadable, save_model
 from alcs_onnx.pipeline.common.training import Network, TrainingRecord
-from alcs_onnx.pipeline.optimize.begun import Begun, as_made, to_train
+from alcs_onnx.pipeline.optimize.begun import Begun, as_made, refitted
 from alcs_onnx.pipeline.optimize.measured import measure_finally
 from alcs_onnx.pipeline.optimize.method import Rewritten
 from alcs_onnx.pipeline.optimize.methods import removes
@@ -78,7 +78,7 @@ def _begun_with(begun: Begun, trains: bool) -> tuple[Choice[Any], Network]:
     assert choice is not None
     if begun.one_shot is not None:
         return choice, begun.one_shot.network
-    return to_train(run, choice) if trains else as_made(run, choice)
+    return refitted(run, choice) if trains else as_made(run, choice)
 
 
 def _require_equal(request: OptimizeRequest, rewritten: Rewritten) -> None:

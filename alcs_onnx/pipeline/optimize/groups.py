@@ -25,6 +25,7 @@ from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_written
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.exclusion import slower_layers
+from alcs_onnx.pipeline.optimize.kept_refit import kept_refit
 from alcs_onnx.pipeline.optimize.method import Decided, Rewritten
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.refitting import (
@@ -34,6 +35,7 @@ from alcs_onnx.pipeline.optimize.refitting import (
     unfit_layers,
 )
 from alcs_onnx.pipeline.optimize.run import Run
+from alcs_onnx.posttraining import Refit
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.solve import project, reachable_range
 from alcs_onnx.solve.closed_loop import LoopState
@@ -88,6 +90,11 @@ class GroupPruning:
             return self
         unfit = unfit_layers(self.workload.model, self.layers)
         found = self.excluding(unfit) if unfit else self
+        if unfit and run.trains:
+            run.reporter.note(
+                f"{grouped_reasons(unfit.values(), 'layer')}: they keep all weights (--refit off "
+                "prunes and trains them, too)"
+            )
         if not found.layers:
             return self
         return replace(found, refitting=open_refitting(run, found.workload, found.layers))
@@ -220,22 +227,36 @@ class GroupPruning:
         """The plan with as many groups of each layer, maybe others, and all layers refitted."""
         if self.refitting is None:
             return plan, self.pruned(run, plan)
-        found = self.refitting.refit(self.layers, plan.keep, run.reporter)
+        model, wanted = self.workload.model, plan
+        found = kept_refit(run, model, plan.keep, lambda: self._refit(run, wanted))
         for text in found.notes:
             run.reporter.note(text)
-        keep = {
-            name: self._structure.group_mask(found.supports[name], self.layers[name])
-            if name in found.supports
-            else mask
-            for name, mask in plan.keep.items()
-        }
-        plan = replace(plan, keep=keep)
-        model = self.workload.model.with_initializers(found.arrays)
-        network = self.pruned(run, plan)
-        pruned = masked_model(model, plan)
+        plan = self._plan_left(plan, found)
+        model = model.with_initializers(found.arrays)
+        network, pruned = self.pruned(run, plan), masked_model(model, plan)
         return plan, replace(
             network, model=model, pruned=pruned, refitted=True, errors=found.errors
         )
+
+    def _refit(self, run: Run, plan: PruningPlan) -> Refit:
+        assert self.refitting is not None
+        found = self.refitting.refit(self.layers, plan.keep, run.reporter)
+        biases = self.pruned(run, self._plan_left(plan, found)).bias_masks
+        if all(mask.all() for mask in biases.values()):
+            return found
+        # Which filters go is known now: layers behind them see nothing, not their mean.
+        return self.refitting.again(found.supports, biases, run.reporter)
+
+    def _plan_left(self, plan: PruningPlan, found: Refit) -> PruningPlan:
+        """`plan` with the groups that refitting chose."""
+        supports = found.supports
+        keep = {
+            name: self._structure.group_mask(supports[name], self.layers[name])
+            if name in supports
+            else mask
+            for name, mask in plan.keep.items()
+        }
+        return replace(plan, keep=keep)
 
     def projection(self, loop: LoopState) -> GroupProjection:
         """The U-step of ADMM: the solver, asked for the target that the measurements settled."""

@@ -48,7 +48,10 @@ def open_hybrid(run: Run) -> HybridPruning:
         run.reporter.note("the budget goes to SIMD groups alone: that keeps the most")
         table = table or run.tables.of_layers(workload)
     else:
-        smaller = channels.refitted(run, removed)[1].pruned
+        # ADMM begins with weights as they were, see `training_stages`.
+        admm = run.trains and run.trainer is not None and run.trainer.config.admm_epochs
+        made = channels.pruned(run, removed) if admm else channels.refitted(run, removed)[1]
+        smaller = made.pruned
         left = replace(workload, model=smaller)
         # The budget and the promise are about the file that was given.
         table = run.tables.of_layers(left, dense=workload.time_dense)

@@ -28,6 +28,8 @@ from alcs_onnx.posttraining import (
     LayerLevels,
     LevelStore,
     Refit,
+    Support,
+    fully_connected,
     largest,
     measure_levels,
     own_layers,
@@ -36,7 +38,7 @@ from alcs_onnx.posttraining import (
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.solve import CostCurve, least_cost
 from alcs_onnx.structures import Structure, largest_groups
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, InitializerName
 
 #: Pictures on which it is looked at what the network loses with one layer at one density.
 _LOOKED_AT = 64
@@ -105,14 +107,18 @@ class Shown:
 
 
 def refit_kept(
-    run: Run, model: Model, masks: Mapping[str, BoolArray], pictures: int | None = None
+    run: Run,
+    model: Model,
+    masks: Mapping[str, BoolArray],
+    left: Mapping[InitializerName, BoolArray],
+    pictures: int | None = None,
 ) -> Refit:
     """All layers of `model` refitted with the weights that `masks`, by layer, keep.
 
-    On the first `pictures`, by default on all.
+    And with the biases that are `left`, by initializer. On the first `pictures`, by default on all.
     """
     shown = Shown.of(run, model)
-    own = {layer.name for layer in own_layers(model)}
+    own = {layer.name for layer in (*own_layers(model), *fully_connected(model))}
     supports = {name: mask for name, mask in masks.items() if name in own}
     fed = shown.fed if pictures is None else partial(shown.few, pictures)
     with _enough_memory():
@@ -120,6 +126,7 @@ def refit_kept(
             shown.model,
             supports,
             fed,
+            left=left,
             seed=run.request.seed,
             reporter=run.reporter,
         )
@@ -188,14 +195,36 @@ class Refitting:
         self, layers: Mapping[str, ConvLayer], keep: Mapping[str, BoolArray], reporter: Reporter
     ) -> Refit:
         """All layers refitted in order; as many groups stay as in `keep`, others maybe."""
-        supports = {
+        supports: dict[str, Support | BoolArray] = {
             name: largest(self.structure, layers[name], int(mask.sum()))
             for name, mask in keep.items()
             if not mask.all()
         }
+        return self._refit(supports, {}, reporter)
+
+    def again(
+        self,
+        supports: Mapping[str, BoolArray],
+        left: Mapping[InitializerName, BoolArray],
+        reporter: Reporter,
+    ) -> Refit:
+        """The same with the weights that are known to stay, and biases that go with the others."""
+        return self._refit(supports, left, reporter)
+
+    def _refit(
+        self,
+        supports: Mapping[str, Support | BoolArray],
+        left: Mapping[InitializerName, BoolArray],
+        reporter: Reporter,
+    ) -> Refit:
         with _enough_memory():
             return refit_in_order(
-                self.shown.model, supports, self.shown.fed, seed=self.seed, reporter=reporter
+                self.shown.model,
+                supports,
+                self.shown.fed,
+                left=left,
+                seed=self.seed,
+                reporter=reporter,
             )
 
     @cached_property
@@ -213,6 +242,6 @@ def _enough_memory() -> Iterator[None]:
         yield
     except MemoryError as error:
         raise AlcsError(
-            "refitting takes more memory than there is: use fewer pictures (--samples), or "
-            "--refit off"
+            "refitting takes more memory than there is: use fewer pictures (--calibration with "
+            "--samples), or --refit off"
         ) from error

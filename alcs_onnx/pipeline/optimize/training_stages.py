@@ -3,15 +3,16 @@
 ADMM begins with the dense weights, as the paper has it: from refitted ones, whose gradients are
 large, its plain descent diverges at rates that a dense network bears (ResNet-20 at a quarter of its
 latency, 0.001). Retraining begins with what ADMM came to or with what was refitted before
-any training, whichever is nearer to the dense network: after a few epochs of ADMM that is seldom
-ADMM's, after many it is.
+any training, whichever is nearer to the dense network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from alcs_onnx.data import training_pictures
 from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.judge import judge_samples
 from alcs_onnx.pipeline.common.training import Network, TrainingRecord
@@ -25,7 +26,7 @@ def train_stages(
 ) -> tuple[Choice[Any], Network, TrainingRecord]:
     """`network`, what `choice` begins with, trained; the choice is another where ADMM moved it.
 
-    Raises a child of `AlcsError` where training diverges, or nothing meets the budget after it.
+    Raises a child of `AlcsError` where training diverges.
     """
     trainer, budget = run.trainer, run.request.budget.text
     assert trainer is not None
@@ -41,25 +42,28 @@ def train_stages(
         projected = again.pruning.pruned(run, again.plan)
         if not (network.refitted and _nearer(run, network, projected, found.weights)):
             choice, network, weights = again, projected, found.weights
-    elif network.refitted:
+    elif network.refitted and not choice.keeps_all:
         run.reporter.note("training starts from refitted weights (--refit off: from those kept)")
     tuned = trainer.finetune(network, weights, budget)  # line 8
     record = record.evaluated("fine-tuned", trainer.evaluate(network.model, tuned.weights))
-    return choice, network.trained(tuned), record
+    # The errors of refitted layers were those of other weights.
+    return choice, replace(network.trained(tuned), errors={}), record
 
 
 def _nearer(
     run: Run, refitted: Network, projected: Network, weights: Mapping[str, FloatArray]
 ) -> bool:
-    """Whether the outputs of `refitted` part less from the dense ones than those ADMM came to."""
-    assert run.trainer is not None
-    assert run.evidence.fit is not None
-    judge = judge_samples(
-        run.workload.original, run.workload.model, run.evidence.fit, "training samples"
-    )
-    starts = (refitted, run.trainer.recalibrated(projected, weights))
+    """Whether the outputs of `refitted` part less from the dense ones than those ADMM came to.
+
+    On training samples that nothing was refitted to, where these can be told apart.
+    """
+    workload, trainer = run.workload, run.trainer
+    assert trainer is not None
+    samples = training_pictures(trainer.data.train, workload.seed, others=True)
+    judge = judge_samples(workload.original, workload.model, samples, "training samples")
+    starts = (refitted, trainer.recalibrated(projected, weights))
     here, there = (judge.divergence(loadable(each.pruned)) for each in starts)
-    nearer = here < there
+    nearer = not there <= here
     run.reporter.note(
         f"outputs on training samples part by {here:.3g} where weights were refitted, by "
         f"{there:.3g} after ADMM: fine-tuning starts from "

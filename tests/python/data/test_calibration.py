@@ -544,6 +544,22 @@ def test_of_training_images_each_class_has_its_share(model: Model, tmp_path: Pat
     assert not np.array_equal(inputs, other)
 
 
+def test_others_judge_where_there_are_some(model: Model, tmp_path: Path) -> None:
+    """As many, of which none is among those that are fitted on."""
+    x = np.random.default_rng(0).random((600, 8, 8, 3), dtype=np.float32)
+    file = write_npz(tmp_path, x_train=x, y_train=np.arange(600) % 4, x_test=x[:8])
+    data = load_data(file, model)
+    fit, others = (
+        everything(training_pictures(data.train, seed=0, others=others))[0]
+        for others in (False, True)
+    )
+    assert len(fit) == len(others) == DEFAULT_SAMPLES // 2
+    assert len(np.unique(np.concatenate([fit, others]), axis=0)) == DEFAULT_SAMPLES
+    file = write_npz(tmp_path, x_train=x[:40], y_train=np.arange(40) % 4, x_test=x[:8])
+    few = load_data(file, model)
+    assert len(everything(training_pictures(few.train, seed=0, others=True))[0]) == 40
+
+
 def test_of_a_loader_every_pass_gives_the_same(module: str, model: Model) -> None:
     """What two models make of them is compared, though the loader draws another order each time."""
     data = load_data(f"{module}:shuffled", model)

@@ -139,6 +139,22 @@ def test_channels_below_a_clip_are_scaled_up_to_it(tmp_path: Path, rng: Rng) -> 
     assert (wanted < clipped).any()
 
 
+@pytest.mark.parametrize(("bounds", "found"), [("low high", 6.0), ("low", np.inf), ("", None)])
+def test_which_clips_channels_are_scaled_through(
+    tmp_path: Path, rng: Rng, bounds: str, found: float | None
+) -> None:
+    """Those from 0 on; also summed with what was clipped elsewhere, to the lower bound."""
+    weights = {"w": _uneven(rng, 8, 3, 3, 3), "v": _uneven(rng, 8, 8, 1, 1),
+               "low": np.float32(0), "high": np.float32(6), "top": np.float32(7)}  # fmt: skip
+    nodes = [op("Conv", "x w", "a"), op("Clip", f"a {bounds}", "c"), op("Conv", "x u", "b"),
+             op("Clip", "b low top", "d"), op("Add", "c d", "s"),
+             op("Conv", "s v", "y")]  # fmt: skip
+    weights["u"] = _uneven(rng, 8, 3, 3, 3)
+    loaded = load_model(store(model(nodes, weights, SHAPE, opset=13), tmp_path))
+    wanted = [] if found is None else [min(found, 7.0)]
+    assert [stream.bound for stream in streams(loaded)] == wanted
+
+
 @pytest.mark.parametrize("read", [False, True])
 def test_a_pool_that_tells_where(tmp_path: Path, rng: Rng, read: bool) -> None:
     """Positions are no values to be scaled."""

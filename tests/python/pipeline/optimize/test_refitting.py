@@ -15,14 +15,16 @@ from alcs_onnx import optimize
 from alcs_onnx.cli import build_parser, main
 from alcs_onnx.cli.optimize import requested
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import loadable
+from alcs_onnx.graph import Model, loadable
 from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.tables import proportional_table
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.auto import compare_methods
 from alcs_onnx.pipeline.optimize.channels import open_channels
+from alcs_onnx.pipeline.optimize.refitting import Shown
 from alcs_onnx.pipeline.optimize.run import Run, run_of_method
 from alcs_onnx.posttraining import measure_levels
+from alcs_onnx.posttraining.levels import outputs_of
 from alcs_onnx.types import Budget, PruningPlan
 
 pytestmark = pytest.mark.usefixtures("few_samples")
@@ -33,11 +35,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return undecided_net(tmp_path_factory.mktemp("model"))
 
 
+def means_of(run: Run, model: Model) -> np.ndarray:
+    """The mean score of each class on the pictures that are fitted on."""
+    shown = Shown.of(run, model)
+    return np.concatenate([x for (x,) in outputs_of(shown.model, shown.fed())]).mean(axis=0)
+
+
 def loss(run: Run, model) -> float:
     return run.evidence.judge.judge(loadable(model)).relative_error
 
 
-@pytest.mark.parametrize("structure", ["simd", "shape", "unstructured"])
+@pytest.mark.parametrize("structure", ["simd", "shape", "unstructured", "filter"])
 def test_what_is_refitted_loses_far_less(files: tuple[Path, Path], structure: str) -> None:
     run = opened(files, method=structure)
     off = opened(files, method=structure, refit="off")
@@ -189,7 +197,7 @@ def test_too_little_memory_says_what_helps(
     run = opened(files)
     pruning = groups(run)
     monkeypatch.setattr("alcs_onnx.pipeline.optimize.refitting.refit_in_order", out_of_memory)
-    with pytest.raises(AlcsError, match=r"fewer pictures \(--samples\)"):
+    with pytest.raises(AlcsError, match=r"fewer pictures \(--calibration with --samples\)"):
         pruning.refitted(run, pruning.plan(0.9))
 
 
@@ -225,14 +233,11 @@ def test_rows_tell_what_layers_lost(files: tuple[Path, Path]) -> None:
         assert 0 < after < before
 
 
-@pytest.mark.parametrize(("last", "part"), [(False, 0.5), (True, 0.8)])
+@pytest.mark.parametrize("last", [False, True])
 def test_channels_are_made_up_for_by_the_layers_that_read_them(
-    files: tuple[Path, Path], last: bool, part: float
+    files: tuple[Path, Path], last: bool
 ) -> None:
-    """Convolutions, and the fully connected layer at the end, which sees one window of a picture.
-
-    Rows say what each has lost.
-    """
+    """Convolutions, whose rows say what each has lost, and the fully connected layer at the end."""
     losses = {}
     for refit in ("loss", "off"):
         run = opened(files, method="channel", budget=Budget.parse("70%"), refit=refit)
@@ -251,13 +256,15 @@ def test_channels_are_made_up_for_by_the_layers_that_read_them(
         if refit == "loss":
             # The first layer reads all that it did: what is left of its outputs is as it was.
             assert max(rows.pop("stem")) < 1e-6
+            wanted = means_of(run, run.workload.model)
+            np.testing.assert_allclose(means_of(run, network.pruned), wanted, atol=1e-4)
             assert all(0 < after < before for before, after in rows.values())
         else:
             assert set(rows.values()) == {(0.0, 0.0)}
         losses[refit] = loss(run, network.pruned)
         sketch = pruning.sketch(run, plan, 16)
         losses[f"sketch {refit}"] = run.evidence.judge.judge(sketch).relative_error
-    assert losses["loss"] < part * losses["off"]
+    assert losses["loss"] < 0.5 * losses["off"]
     assert losses["loss"] < 1.01 * losses["sketch loss"]
     assert losses["sketch loss"] < losses["sketch off"]
     assert losses["sketch off"] == pytest.approx(losses["off"], rel=1e-3)
@@ -269,3 +276,18 @@ def test_all_that_removes_something_heeds_the_flag(method: str) -> None:
     parser = build_parser(("optimize",))
     options = parser.parse_args(["optimize", "net.onnx", "--budget", "50%", *flags])
     assert requested(options)["refit"] == "off"
+
+
+@pytest.mark.parametrize(
+    ("method", "flags", "refit"),
+    [("simd", ["--projection", "energy"], "weights"), ("simd", ["--score", "l1"], "weights"),
+     ("simd", ["--projection", "energy", "--refit", "error"], "error"), ("simd", [], None),
+     ("channel", ["--score", "l1"], None)],
+)  # fmt: skip
+def test_how_weights_share_out_is_heeded_where_it_is_given(
+    method: str, flags: list[str], refit: str | None
+) -> None:
+    parser = build_parser(("optimize",))
+    given = ["--method", method, "--calibration", "photos", *flags]
+    options = parser.parse_args(["optimize", "net.onnx", "--budget", "50%", *given])
+    assert requested(options).get("refit") == refit

@@ -17,6 +17,7 @@ from alcs_onnx import Measuring, Training, optimize
 from alcs_onnx.graph import load_model
 from alcs_onnx.pipeline.optimize import OptimizeResult
 from alcs_onnx.pipeline.optimize.plan_file import Calibration, SavedPlan, load_plan, save_plan
+from alcs_onnx.posttraining import refit_in_order
 from alcs_onnx.reporter import SILENT, Reporter
 
 pytest.importorskip("torch")
@@ -76,6 +77,41 @@ def test_it_ends_as_it_would_have(method: str, stage: str, network: Path, tmp_pa
     assert untimed(resumed) == untimed(whole)
     assert resumed.accuracy == whole.accuracy
     assert resumed.predicted_ms == whole.predicted_ms
+
+
+@pytest.mark.parametrize("method", ["simd", "channel"])
+def test_refitted_weights_are_those_that_training_began_with(
+    method: str, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refitted again they would differ by rounding, and a checkpoint goes with one start alone."""
+    data = labelled_images(tmp_path / "data.npz", size=24, count=64)
+    config = {**CONFIG, "admm_epochs": 0}
+    training = Training(str(data), config=config, checkpoint=tmp_path / "run")
+
+    def run(name: str, how: Training, reporter: Reporter = SILENT) -> OptimizeResult:
+        return optimize(
+            *(network, "60%", tmp_path / name), method=method, training=how,
+            measuring=Measuring(warmup=2, iterations=10), reporter=reporter,
+        )  # fmt: skip
+
+    with pytest.raises(StoppedError):
+        run("a.onnx", training, StopIn("finetune 2"))
+    (file,) = (tmp_path / "run").glob("refit-*.npz")
+    again: list[str] = []
+
+    def noted(*args: Any, **more: Any) -> Any:
+        again.append("again")
+        return refit_in_order(*args, **more)
+
+    monkeypatch.setattr("alcs_onnx.pipeline.optimize.refitting.refit_in_order", noted)
+    resumed = run("b.onnx", replace(training, resume=True))
+    assert again == []
+    assert [row["stage"] for row in resumed.history] == ["finetune"] * 3
+    file.write_bytes(b"damaged")
+    run("c.onnx", replace(training, resume=True))
+    assert again == ["again"]
+    run("d.onnx", training)
+    assert again == ["again"] * 2
 
 
 def test_a_run_that_begins_anew_forgets_the_plans(network: Path, tmp_path: Path) -> None:

@@ -211,6 +211,16 @@ def test_what_the_better_start_is_is_measured(files: tuple[Path, Path], tmp_path
     assert refitted != admm
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_channels_and_groups_are_refitted_before_they_are_trained(
+    files: tuple[Path, Path], tmp_path: Path, epochs: int
+) -> None:
+    """ADMM begins with weights that were not."""
+    result = found(files, tmp_path / "out.onnx", {**VAIN, "admm_epochs": epochs}, method="hybrid")
+    assert [row["stage"] for row in result.history] == ["admm"] * epochs + ["finetune"]
+    assert result.check is not None
+
+
 def test_admm_keeps_the_shares_that_pictures_gave(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
