@@ -68,6 +68,17 @@ def choose_again(
     return _kept(run, FINETUNE, found)
 
 
+def start_over(run: Run, choice: Choice[Plan]) -> Choice[Plan]:
+    """`choice`, which was made before ADMM, kept as the one that fine-tuning begins with."""
+    return _kept(run, FINETUNE, choice)
+
+
+def has_started_over(run: Run, choice: Choice[Plan], again: Choice[Plan]) -> bool:
+    """Whether the run that is resumed began to fine-tune with `choice`; `again` is what it kept."""
+    same = _fingerprint(again.plan) == _fingerprint(choice.plan)
+    return same and run.checkpoint.begun(FINETUNE)
+
+
 def choose_less(run: Run, choice: Choice[Plan], measured: Measured) -> Choice[Plan] | None:
     """A plan in place of one that was accepted and measures above the budget after all.
 

@@ -17,7 +17,7 @@ from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.judge import judge_samples
 from alcs_onnx.pipeline.common.training import Network, TrainingRecord
 from alcs_onnx.pipeline.optimize.run import Run
-from alcs_onnx.pipeline.optimize.search import Choice, choose_again
+from alcs_onnx.pipeline.optimize.search import Choice, choose_again, has_started_over, start_over
 from alcs_onnx.types import FloatArray
 
 
@@ -40,7 +40,11 @@ def train_stages(
         kept, moved = projection.plan(found.keep), dense.by_layer(found.weights)
         again = choose_again(run, choice, kept, moved)  # line 7: W = U
         projected = again.pruning.pruned(run, again.plan)
-        if not (network.refitted and _nearer(run, network, projected, found.weights)):
+        if network.refitted and (
+            has_started_over(run, choice, again) or _nearer(run, network, projected, found.weights)
+        ):
+            choice = start_over(run, choice)
+        else:
             choice, network, weights = again, projected, found.weights
     elif network.refitted and not choice.keeps_all:
         run.reporter.note("training starts from refitted weights (--refit off: from those kept)")

@@ -35,7 +35,7 @@ def refitted(
 ) -> tuple[Run, GroupPruning, PruningPlan, Network]:
     run = opened(files, **settings)
     pruning = groups(run)
-    plan, network = pruning.refitted(run, pruning.plan(0.15))
+    plan, network = pruning.refitted(run, pruning.plan(0.05))
     return run, pruning, plan, network
 
 

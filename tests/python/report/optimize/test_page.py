@@ -96,7 +96,7 @@ def test_a_trained_result(trained: OptimizeResult) -> None:
         assert f"{value:.2f}" in found.text
     assert trained.machine.cpu in found.text
     assert trained.model_digest in found.text
-    for name in ("projection", "energy-normalised", "measuring.iterations", "finetune_epochs"):
+    for name in ("shares_by", "refitted_on", "measuring.iterations", "finetune_epochs"):
         assert name in found.text
 
 
