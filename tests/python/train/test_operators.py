@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from onnx import helper, numpy_helper
 torch = pytest.importorskip("torch")
 
 from classifiers import classifier, save  # noqa: E402
+from graph_helpers import model, op, store  # noqa: E402
 from train_models import PRUNABLE, run_onnx  # noqa: E402
 
 from alcs_onnx.differences import relative_difference  # noqa: E402
@@ -387,6 +391,32 @@ def test_overwriting_relus_change_no_gradient(tmp_path: Path) -> None:
         gradients.append([p.grad.clone() for p in module.parameters()])
     for a, b in zip(*gradients, strict=True):
         assert torch.equal(a, b)
+
+
+def test_strided_pointwise_convolutions_of_few_channels_train(tmp_path: Path) -> None:
+    """In torch's channels_last format the gradient of one wrote beyond its memory, for some.
+
+    In a process of its own, whose allocator notices: it would end this one.
+    """
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.standard_normal((4, 2, 1, 1)).astype(np.float32)}
+    proto = model([op("Conv", "x w", "y", strides=[2, 2])], weights, (8, 2, 12, 12), opset=13)
+    path = store(proto, tmp_path)
+    code = (
+        "import sys, torch\n"
+        "from alcs_onnx.graph import load_model\n"
+        "from alcs_onnx.train.module import OnnxModule\n"
+        "module = OnnxModule(load_model(sys.argv[1]), channels_last=True)\n"
+        "for _ in range(100):\n"
+        "    x = torch.randn(8, 2, 12, 12, requires_grad=True)\n"
+        "    module(x)[0].square().sum().backward()\n"
+        "print(float(x.grad.abs().sum()) > 0)\n"
+    )
+    checked = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.check=3", "MALLOC_PERTURB_": "85"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], env=checked, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr[-500:]
 
 
 def test_unknown_operator_is_named(tmp_path: Path) -> None:
