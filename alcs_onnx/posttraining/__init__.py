@@ -5,7 +5,6 @@ refits all of them one after the other,
 `round_in_order` rounds them. Networks run in ONNX Runtime, stage by stage.
 """
 
-from alcs_onnx.posttraining.admm import Support
 from alcs_onnx.posttraining.in_order import Refit, refit_in_order
 from alcs_onnx.posttraining.layer_levels import LayerLevels
 from alcs_onnx.posttraining.layers import fully_connected, own_layers, rows_first
@@ -24,7 +23,6 @@ __all__ = [
     "LevelStore",
     "Refit",
     "RoundedLayer",
-    "Support",
     "fully_connected",
     "largest",
     "measure_levels",

@@ -109,9 +109,10 @@ def _errors(
     problem: LayerProblem, fitted: Fitted, support: Support | BoolArray | None
 ) -> tuple[float, float]:
     """Before and after; outputs that a given support leaves nothing of are gone."""
-    given = isinstance(support, np.ndarray)
-    rows: BoolArray | None = np.asarray(fitted.support.any(axis=2)) if given else None
     kept = problem.weights * fitted.support
+    if not isinstance(support, np.ndarray):
+        return problem.error(kept), fitted.error
+    rows: BoolArray = np.asarray(fitted.support.any(axis=2))
     return problem.error(kept, rows), problem.error(fitted.weights, rows)
 
 

@@ -7,8 +7,7 @@
 its accuracy. Half of the pictures judge. Detectors are judged by the boxes that they find
 (`scores.py`). With `--alone` each method that `auto` chooses from is run at the same budget by
 itself as well, to see that none loses less; `--search-minutes` must then be enough for all of them.
-Models are written to `--output`; the table is
-results/least_loss.md.
+Models are written to `--output`; the table is results/least_loss.md.
 """
 
 from __future__ import annotations

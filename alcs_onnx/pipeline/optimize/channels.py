@@ -303,13 +303,9 @@ class ChannelPruning(RuntimesOwn):
 
     def _left(self, keep: Mapping[str, BoolArray]) -> Mapping[str, FloatArray]:
         """The weights, by initializer, zero where removed channels are read and computed."""
-        arrays = dict(self.workload.model.initializers)
-        copies: dict[str, FloatArray] = {}
-        for slot, positions in self.coupling.removed(keep):
-            if slot.tensor not in copies:
-                copies[slot.tensor] = arrays[slot.tensor].copy()
-            np.moveaxis(copies[slot.tensor], slot.axis, 0)[positions] = 0
-        return arrays | copies
+        arrays = self.workload.model.initializers
+        zeroed = {n: np.where(mask, arrays[n], 0) for n, mask in self._masks(keep).items()}
+        return {**arrays, **zeroed}
 
     def _masks(self, keep: Mapping[str, BoolArray]) -> dict[InitializerName, BoolArray]:
         """Masks of the initializers that lose channels: False where a removed one is."""

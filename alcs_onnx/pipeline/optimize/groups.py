@@ -31,6 +31,7 @@ from alcs_onnx.pipeline.optimize.plan_file import SavedPlan
 from alcs_onnx.pipeline.optimize.refitting import (
     Refitting,
     open_refitting,
+    refit_kept,
     refits,
     unfit_layers,
 )
@@ -245,7 +246,7 @@ class GroupPruning:
         if all(mask.all() for mask in biases.values()):
             return found
         # Which filters go is known now: layers behind them see nothing, not their mean.
-        return self.refitting.again(found.supports, biases, run.reporter)
+        return refit_kept(run, self.workload.model, found.supports, biases)
 
     def _plan_left(self, plan: PruningPlan, found: Refit) -> PruningPlan:
         """`plan` with the groups that refitting chose."""

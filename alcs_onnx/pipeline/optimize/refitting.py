@@ -28,7 +28,6 @@ from alcs_onnx.posttraining import (
     LayerLevels,
     LevelStore,
     Refit,
-    Support,
     fully_connected,
     largest,
     measure_levels,
@@ -195,36 +194,14 @@ class Refitting:
         self, layers: Mapping[str, ConvLayer], keep: Mapping[str, BoolArray], reporter: Reporter
     ) -> Refit:
         """All layers refitted in order; as many groups stay as in `keep`, others maybe."""
-        supports: dict[str, Support | BoolArray] = {
+        supports = {
             name: largest(self.structure, layers[name], int(mask.sum()))
             for name, mask in keep.items()
             if not mask.all()
         }
-        return self._refit(supports, {}, reporter)
-
-    def again(
-        self,
-        supports: Mapping[str, BoolArray],
-        left: Mapping[InitializerName, BoolArray],
-        reporter: Reporter,
-    ) -> Refit:
-        """The same with the weights that are known to stay, and biases that go with the others."""
-        return self._refit(supports, left, reporter)
-
-    def _refit(
-        self,
-        supports: Mapping[str, Support | BoolArray],
-        left: Mapping[InitializerName, BoolArray],
-        reporter: Reporter,
-    ) -> Refit:
         with _enough_memory():
             return refit_in_order(
-                self.shown.model,
-                supports,
-                self.shown.fed,
-                left=left,
-                seed=self.seed,
-                reporter=reporter,
+                self.shown.model, supports, self.shown.fed, seed=self.seed, reporter=reporter
             )
 
     @cached_property
