@@ -73,10 +73,9 @@ def start_over(run: Run, choice: Choice[Plan]) -> Choice[Plan]:
     return _kept(run, FINETUNE, choice)
 
 
-def has_started_over(run: Run, choice: Choice[Plan], again: Choice[Plan]) -> bool:
-    """Whether the run that is resumed began to fine-tune with `choice`; `again` is what it kept."""
-    same = _fingerprint(again.plan) == _fingerprint(choice.plan)
-    return same and run.checkpoint.begun(FINETUNE)
+def same_plan(choice: Choice[Plan], other: Choice[Plan]) -> bool:
+    """Whether both keep the same."""
+    return _fingerprint(choice.plan) == _fingerprint(other.plan)
 
 
 def choose_less(run: Run, choice: Choice[Plan], measured: Measured) -> Choice[Plan] | None:
@@ -88,7 +87,7 @@ def choose_less(run: Run, choice: Choice[Plan], measured: Measured) -> Choice[Pl
         return None
     run.reporter.note(f"what was made measures {measured.told}: a smaller plan in its place")
     found, again = meet(run, choice.pruning, start=choice.loop.lowered(measured.fraction))
-    if not again.met or _fingerprint(found.plan) == _fingerprint(choice.plan):
+    if not again.met or same_plan(found, choice):
         return None
     return _kept(run, FIRST, found)
 

@@ -16,8 +16,9 @@ from alcs_onnx.data import training_pictures
 from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.judge import judge_samples
 from alcs_onnx.pipeline.common.training import Network, TrainingRecord
+from alcs_onnx.pipeline.optimize.checkpoint import FINETUNE
 from alcs_onnx.pipeline.optimize.run import Run
-from alcs_onnx.pipeline.optimize.search import Choice, choose_again, has_started_over, start_over
+from alcs_onnx.pipeline.optimize.search import Choice, choose_again, same_plan, start_over
 from alcs_onnx.types import FloatArray
 
 
@@ -38,10 +39,11 @@ def train_stages(
         record = record.trained(found.history)
         record = record.evaluated("ADMM", trainer.evaluate(dense.model, found.weights))
         kept, moved = projection.plan(found.keep), dense.by_layer(found.weights)
+        begun = run.checkpoint.begun(FINETUNE)  # in which the start was settled
         again = choose_again(run, choice, kept, moved)  # line 7: W = U
         projected = again.pruning.pruned(run, again.plan)
         if network.refitted and (
-            has_started_over(run, choice, again) or _nearer(run, network, projected, found.weights)
+            (begun and same_plan(choice, again)) or _nearer(run, network, projected, found.weights)
         ):
             choice = start_over(run, choice)
         else:
