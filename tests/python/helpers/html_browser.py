@@ -44,3 +44,26 @@ class Browsers:
 
 def one(browser: Chrome, selector: str) -> WebElement:
     return browser.find_element("css selector", selector)
+
+
+def press(browser: Chrome, element: WebElement) -> None:
+    """Click an element once it rests within the window and nothing covers it.
+
+    Sections are laid out only when they come near the window (``content-visibility``), and move
+    what is below them: an element that was scrolled to may be elsewhere a frame later.
+    """
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    at_rest = """
+        const [element, done] = arguments;
+        const box = () => element.getBoundingClientRect();
+        element.scrollIntoView({block: "nearest", inline: "nearest"});
+        const before = box();
+        requestAnimationFrame(() => requestAnimationFrame(() => {
+          const now = box();
+          const top = document.elementFromPoint(now.x + now.width / 2, now.y + now.height / 2);
+          done(now.x === before.x && now.y === before.y && element.contains(top));
+        }));
+    """
+    WebDriverWait(browser, 20).until(lambda chrome: chrome.execute_async_script(at_rest, element))
+    element.click()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from html_browser import Browsers, one
+from html_browser import Browsers, one, press
 from html_checks import hostile
 from inspection_samples import residual
 from optimize_samples import optimized
@@ -216,7 +216,7 @@ def test_the_graph_is_in_the_middle_of_a_phone(
 
 def test_click_shows_details(show: Callable[..., Chrome]) -> None:
     browser = show()
-    node(browser, "a0").click()
+    press(browser, node(browser, "a0"))
     shown = details(browser)
     for fact in (
         "a0",
@@ -239,13 +239,13 @@ def test_click_shows_details(show: Callable[..., Chrome]) -> None:
 
 def test_details_of_other_nodes(show: Callable[..., Chrome]) -> None:
     browser = show()
-    node(browser, "stem").click()
+    press(browser, node(browser, "stem"))
     assert "no: graph output 'y'" in details(browser)  # the group is frozen
-    node(browser, "relu0").click()
+    press(browser, node(browser, "relu0"))
     assert "part of a0" in details(browser)
-    one(browser, ".details a[href='#node=b0']").click()
+    press(browser, one(browser, ".details a[href='#node=b0']"))
     assert keys(browser, ".chosen") == {"b0"}
-    node(browser, "input x").click()
+    press(browser, node(browser, "input x"))
     assert "float32" in details(browser)
 
 
@@ -308,15 +308,15 @@ def test_tables_sort_and_filter(show: Callable[..., Chrome]) -> None:
     name, density = (
         browser.find_element("css selector", f"#sparsity th:nth-child({i})") for i in (1, 4)
     )
-    density.find_element("tag name", "button").click()
+    press(browser, density.find_element("tag name", "button"))
     assert density.get_attribute("aria-sort") == "descending"
     numbers = [float(value.split()[0]) for value in column(3)]
     assert numbers == sorted(numbers, reverse=True)
     assert len(set(numbers)) > 5
-    density.find_element("tag name", "button").click()
+    press(browser, density.find_element("tag name", "button"))
     assert density.get_attribute("aria-sort") == "ascending"
     assert [float(value.split()[0]) for value in column(3)] == sorted(numbers)
-    name.find_element("tag name", "button").click()
+    press(browser, name.find_element("tag name", "button"))
     assert (name.get_attribute("aria-sort"), density.get_attribute("aria-sort")) == (
         "ascending",
         "none",
@@ -332,7 +332,7 @@ def test_missing_values_are_last(show: Callable[..., Chrome]) -> None:
     times = "[...document.querySelectorAll('#latency tbody tr')].map(r => r.cells[2].textContent)"
     header = one(browser, "#latency th:nth-child(3) button")
     for _ in range(2):
-        header.click()
+        press(browser, header)
         values = browser.execute_script(f"return {times}")
         assert values[-6:] == ["-"] * 6
         assert "-" not in values[:-6]
@@ -341,16 +341,16 @@ def test_missing_values_are_last(show: Callable[..., Chrome]) -> None:
 def test_row_leads_to_the_node(show: Callable[..., Chrome]) -> None:
     browser = show()
     cell = one(browser, "#layers tbody tr:last-child td:nth-child(4)")
-    cell.click()
+    press(browser, cell)
     assert keys(browser, ".chosen") == {"b5"}
     assert in_view(browser, node(browser, "b5"))
     assert one(browser, ".canvas").rect["y"] < browser.execute_script(
         "return scrollY + innerHeight"
     )
     # Once more, after one has moved away.
-    one(browser, "[data-do=fit]").click()
+    press(browser, one(browser, "[data-do=fit]"))
     browser.execute_script("document.querySelector('.graph').scrollIntoView()")
-    cell.click()
+    press(browser, cell)
     assert "b5" in details(browser)
 
 
@@ -435,7 +435,7 @@ def test_view_moves_and_zooms(show: Callable[..., Chrome]) -> None:
     ActionChains(browser).scroll_from_origin(ScrollOrigin.from_element(canvas), 0, -300).perform()
     wait(browser, lambda _: view()[2] < moved[2])
     assert browser.execute_script("return scrollY") == page
-    one(browser, "[data-do=fit]").click()
+    press(browser, one(browser, "[data-do=fit]"))
     assert in_view(browser, node(browser, "y"))
     assert in_view(browser, node(browser, "stem"))
     assert canvas.get_attribute("data-level") == "far"
@@ -546,7 +546,7 @@ def test_graph_of_a_thousand_nodes(show: Callable[..., Chrome]) -> None:
     browser = show(250)
     opened = time.perf_counter()
     assert len(browser.find_elements("css selector", ".node")) == 1004
-    node(browser, "stem").click()
+    press(browser, node(browser, "stem"))
     assert "Coupling group" in details(browser)
     clicked = time.perf_counter()
     one(browser, ".controls input").send_keys("add249\n")
