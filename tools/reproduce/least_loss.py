@@ -5,9 +5,9 @@
 `--models` has the files below, `--photos` pictures without labels, and `--cifar` has `train` and
 `test`, a folder for each class: ResNet-20 is made with pictures of `train`, and all of `test` tell
 its accuracy. Half of the pictures judge. Detectors are judged by the boxes that they find
-(`scores.py`). With `--alone` each method that `auto` chooses from is run at the same budget by
-itself as well, to see that none loses less; `--search-minutes` must then be enough for all of them.
-Models are written to `--output`; the table is results/least_loss.md.
+(`scores.py`). `auto` takes the least loss of the methods that it makes; with `--alone` each that it
+passed over by an estimate, or for want of time, is run at the same budget by itself, to see that
+none of them loses less. Models are written to `--output`; the table is results/least_loss.md.
 """
 
 from __future__ import annotations
@@ -80,8 +80,15 @@ def made(subject: Subject, args: argparse.Namespace) -> Figures:
             dense, written = (accuracy(p, args.cifar) for p in (Path(result.model), output))
             found["test_accuracy_percent"] = {"dense": dense, "written": written}
     if args.alone:
-        found["alone"] = [by_itself(method, subject, args, pictures) for method in CANDIDATES]
+        left = [x for x in CANDIDATES if x not in _made(found)]
+        found["alone"] = [by_itself(method, subject, args, pictures) for method in left]
     return found
+
+
+def _made(found: Figures) -> set[str]:
+    """The methods that `auto` made, or found to not reach the budget."""
+    rows = found.get("tried", ())
+    return {row["method"] for row in rows if row["outcome"] != "not tried"}
 
 
 def run(
@@ -206,7 +213,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--cifar", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=500)
-    parser.add_argument("--alone", action="store_true", help="each method by itself as well")
+    parser.add_argument("--alone", action="store_true", help="what auto passed over, by itself")
     parser.add_argument(
         "--search-minutes", type=float, default=5.0, help="how long methods are tried"
     )

@@ -14,14 +14,17 @@ from collections.abc import Sequence
 
 from alcs_onnx.data import Data, ImageSamples, Samples, runtime_batches
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import loadable, model_macs
+from alcs_onnx.graph import Model, loadable, model_macs
 from alcs_onnx.pipeline.common.training import Network, Trainer, Training
 from alcs_onnx.pipeline.optimize.run import Run
 
-#: Multiply-accumulates of all epochs, the teacher's too: a minute or two on two processors.
-_WORK = 5e12
+#: Multiply-accumulates of all epochs, the teacher's too: two or three minutes on two processors.
+_WORK = 7e12
 #: What an epoch takes of them, over those of the network: forward, backward and the teacher's.
 _PASSES = 4
+#: What it takes to write and read an element of an activation, in multiply-accumulates: networks of
+#: depthwise layers on large pictures are slow by that, not by what they multiply.
+_ELEMENT = 30
 #: Epochs where the work allows for more, and those below which it is left be.
 _MOST, _LEAST = 30, 20
 #: Learning rate of Adam that falls to 0: where there is much to mend, and at least. Where little is
@@ -41,7 +44,7 @@ def closed(run: Run, network: Network) -> Network:
         return network
     pictures = sum(batch.size for batch in runtime_batches(run.workload.model, samples))
     if epochs is None:
-        epochs = _affordable(pictures * model_macs(network.model))
+        epochs = _affordable(pictures * _work(network.model))
     if epochs == 0:
         return network
     judge = run.evidence.judge
@@ -69,9 +72,15 @@ def _rate(parted: float) -> float:
     return max(_LEAST_RATE, _RATE * min(1.0, math.sqrt(parted)))
 
 
-def _affordable(macs: int) -> int:
-    """Epochs that do not take long, or none; `macs` are those of the network on all pictures."""
-    epochs = int(_WORK / max(1, _PASSES * macs))
+def _work(model: Model) -> int:
+    """What one pass of one picture takes, in multiply-accumulates."""
+    shapes = (model.shapes.get(name, ()) for node in model.nodes for name in node.outputs)
+    return model_macs(model) + _ELEMENT * sum(map(math.prod, shapes))
+
+
+def _affordable(work: int) -> int:
+    """Epochs that do not take long, or none; `work` is that of one pass over all pictures."""
+    epochs = int(_WORK / max(1, _PASSES * work))
     return min(epochs, _MOST) if epochs >= _LEAST else 0
 
 

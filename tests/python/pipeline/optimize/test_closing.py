@@ -13,8 +13,9 @@ from small_models import undecided_net
 
 from alcs_onnx import train
 from alcs_onnx.cli import main
+from alcs_onnx.data import runtime_batches
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import loadable
+from alcs_onnx.graph import loadable, model_macs
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.optimize import closing
 from alcs_onnx.pipeline.optimize.channels import open_channels
@@ -89,6 +90,25 @@ def test_epochs_are_as_many_as_do_not_take_long(
     told = list(notes(run))
     assert closed(run, network) is network
     assert notes(run) == told
+
+
+def test_what_an_epoch_takes_counts_activations_beside_products(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, _, network = refitted(files)
+    assert run.evidence.fit is not None
+    batches = runtime_batches(run.workload.model, run.evidence.fit)
+    macs = model_macs(network.model) * sum(batch.size for batch in batches)
+    monkeypatch.setattr(closing, "_PASSES", 1)
+    monkeypatch.setattr(closing, "_LEAST", 1)
+    monkeypatch.setattr(closing, "_ELEMENT", 1000)
+    monkeypatch.setattr(closing, "_WORK", 2.5 * macs)
+    told = list(notes(run))
+    assert closed(run, network) is network
+    assert notes(run) == told
+    monkeypatch.setattr(closing, "_ELEMENT", 0)
+    closed(run, network)
+    assert "2 epochs" in notes(run)[-1]
 
 
 def test_a_network_that_cannot_be_trained_stays_as_it_is(
