@@ -78,14 +78,15 @@ def sweep(
 def compress(
     model: str | Path,
     output: str | Path,
-    training: Training,
+    training: Training | None = None,
     *,
     reporter: Reporter = SILENT,
     **fields: Any,
 ) -> _compress.CompressionResult:
     """Prune and quantize `model` and write it to `output`.
 
-    Keywords are the fields of `CompressRequest`, of which `options` is needed.
+    Keywords are the fields of `CompressRequest`, of which `options` is needed, and `judging` with
+    pictures where there is no `training`.
     """
     request = _compress.CompressRequest(
         model=Path(model), output=Path(output), training=training, **_given(fields)
@@ -95,7 +96,7 @@ def compress(
 
 def compare_structures(
     model: str | Path,
-    training: Training,
+    training: Training | None = None,
     *,
     output: str | Path | None = None,
     reporter: Reporter = SILENT,
@@ -103,7 +104,8 @@ def compare_structures(
 ) -> _compress.CompressionResult:
     """Prune, quantize, count and time `model` with each structure.
 
-    Keywords are the fields of `CompareStructuresRequest`.
+    Keywords are the fields of `CompareStructuresRequest`, of which `judging` with pictures is
+    needed where there is no `training`.
     """
     request = _compare_structures.CompareStructuresRequest(
         model=Path(model),

@@ -3,7 +3,9 @@
 Each structure is pruned in rounds as far as the accuracy allows, then quantized with as few
 bits as keep it. Printed are the columns of ADMM-NN-S tables 7 to 12 (weights left, bits, index
 bits, storage with relative and absolute indices, compression rate), and, measured with the
-sparse operator instead of assumed, latency and the pruning-to-performance ratio.
+sparse operator instead of assumed, latency and the pruning-to-performance ratio. Rounds train with
+--data; with pictures alone (--calibration) they refit layers, and the accuracy is what is left of
+the dense model's outputs.
 
 example: alcs-onnx compare-structures lenet5.onnx --data mnist.npz
 """
@@ -109,4 +111,4 @@ def run(options: argparse.Namespace) -> int:
     with progress() as reporter:
         result = compare_structures(request, reporter)
     compression.show(options, result)
-    return 0
+    return result.exit_status

@@ -4,10 +4,12 @@ Targets say what is kept, of the whole network (`2%`, `50x`, `4300` weights) or 
 (`conv1=20%`, `conv1=12` groups, `conv1=30%time` of its run time). Beside targets of layers the
 network's is of all the other layers: with `conv1=20% 10%` a tenth of their weights is kept. In a
 combination of structures `shape:10%` is for one of them. Shares are of all weights; what is zero
-in the file already stays zero. Training is ADMM, then masked retraining, in --rounds steps; then
-the weights are trained to the levels of --quantize. The written file stores them in so many bits.
+in the file already stays zero. With --data, training is ADMM, then masked retraining, in --rounds
+steps; then the weights are trained to the levels of --quantize. With pictures alone
+(--calibration) layers are refitted to the dense model's outputs instead, in minutes and without
+labels. The written file stores weights in so many bits.
 
-example: alcs-onnx compress in.onnx --keep 10x --data images/ -o out.onnx
+example: alcs-onnx compress in.onnx --keep 2x --calibration photos/ -o out.onnx
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alcs_onnx.cli import arguments, compression, judging
+from alcs_onnx.cli import arguments, compression
 from alcs_onnx.codebooks import CODEBOOKS
 from alcs_onnx.structures import STRUCTURES
 
@@ -66,7 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write ordinary ONNX, quantized weights behind DequantizeLinear, for any runtime, "
         "instead of the sparse operator with packed weights",
     )
-    judging.add_judging(parser)
     compression.add_shared(parser)
 
 
@@ -93,7 +94,6 @@ def run(options: argparse.Namespace) -> int:
         training=training,
         options=wanted,
         table=options.profile,
-        judging=judging.requested(options),
         **compression.keywords(options),
     )
     with progress() as reporter:

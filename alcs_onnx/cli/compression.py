@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alcs_onnx.cli import arguments, training
+from alcs_onnx.cli import arguments, judging, training
 from alcs_onnx.solve import RULES
 from alcs_onnx.structures import structure_sequence
 
@@ -40,8 +40,9 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--details", action="store_true", help="also print a row per layer")
     arguments.add_measuring(parser, iterations=200)
-    training.add_data(parser, required=True)
+    training.add_data(parser, "layers are refitted with the pictures of --calibration")
     training.add_training(parser)
+    judging.add_judging(parser)
     arguments.add_general(parser)
 
 
@@ -75,14 +76,23 @@ def keywords(options: argparse.Namespace) -> dict[str, Any]:
         "inputs": arguments.inputs(options),
         **size,
         "measuring": arguments.measuring(options),
+        "judging": judging.requested(options),
         "seed": options.seed,
     }
 
 
-def schedule(options: argparse.Namespace) -> Training:
-    """The training that was asked for."""
+def schedule(options: argparse.Namespace) -> Training | None:
+    """The training that was asked for; None where layers are refitted with pictures.
+
+    Raises `AlcsError` for flags that would have no effect then.
+    """
+    from alcs_onnx.errors import AlcsError
+
     found = training.requested(options)
-    assert found is not None, "--data is required"
+    unheeded = {"--checkpoint": options.checkpoint, "--plot-training": options.plot_training}
+    for flag, value in unheeded.items():
+        if found is None and value is not None:
+            raise AlcsError(f"{flag} has no effect without --data: nothing is trained")
     return found
 
 

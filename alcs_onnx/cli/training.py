@@ -14,17 +14,20 @@ if TYPE_CHECKING:
     from alcs_onnx.pipeline.common.training import Training
 
 
-def add_data(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    """Where the data comes from, and checkpoints."""
-    add_checkpoints(add_training_data(parser, required=required))
+#: What is done without data.
+_NOT_TRAINED = "weights are removed but not trained"
+
+
+def add_data(parser: argparse.ArgumentParser, without: str = _NOT_TRAINED) -> None:
+    """Where the data comes from, and checkpoints; `without` says what is done without data."""
+    add_checkpoints(add_training_data(parser, without))
 
 
 def add_training_data(
-    parser: argparse.ArgumentParser, *, required: bool = False
+    parser: argparse.ArgumentParser, without: str = _NOT_TRAINED
 ) -> argparse._ArgumentGroup:
     """Where the data comes from, alone; returns the group of the flags."""
-    without = "" if required else "; without it weights are removed but not trained"
-    group = add_source(parser, f"training and test data{without}", required=required)
+    group = add_source(parser, f"training and test data; without it {without}")
     group.add_argument(
         "--augment",
         default="none",

@@ -1,13 +1,15 @@
 """Weights refitted from a few hundred pictures, without labels and without back-propagation.
 
 The layer-wise problem is `problem`, its ADMM `admm`; `levels` looks at each layer alone, `in_order`
-refits all of them one after the other,
-`round_in_order` rounds them. Networks run in ONNX Runtime, stage by stage.
+refits all of them one after the other, to levels of a codebook where that is asked for
+(`level_sets`), and `round_in_order` rounds them beside activations that are rounded, too. Networks
+run in ONNX Runtime, stage by stage.
 """
 
 from alcs_onnx.posttraining.in_order import Refit, refit_in_order
 from alcs_onnx.posttraining.layer_levels import LayerLevels
 from alcs_onnx.posttraining.layers import fully_connected, own_layers, rows_first
+from alcs_onnx.posttraining.level_sets import LevelSet
 from alcs_onnx.posttraining.levels import measure_levels
 from alcs_onnx.posttraining.round_in_order import Integers, RoundedLayer, round_in_order
 from alcs_onnx.posttraining.rounding import Grid
@@ -20,6 +22,7 @@ __all__ = [
     "Grid",
     "Integers",
     "LayerLevels",
+    "LevelSet",
     "LevelStore",
     "Refit",
     "RoundedLayer",

@@ -7,20 +7,24 @@ are nevertheless those of the dense network.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from alcs_onnx.graph import Model
 from alcs_onnx.posttraining.admm import Fitted, Support, fit, fit_on
 from alcs_onnx.posttraining.layers import arrays_of, fully_connected, own_layers, weights_of
+from alcs_onnx.posttraining.level_sets import FittedLevels, LevelSet, fit_levels
 from alcs_onnx.posttraining.moments import MomentSums, Places
 from alcs_onnx.posttraining.problem import DAMPING, LayerProblem
 from alcs_onnx.posttraining.stages import Fed, Stages
 from alcs_onnx.posttraining.threads import threads_for
 from alcs_onnx.posttraining.walk import Walk
 from alcs_onnx.reporter import SILENT, Reporter
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, InitializerName
+from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, InitializerName, QuantizedWeight
+
+#: What weights may be: those of a support that is chosen, or given as a mask, or levels of one.
+Allowed = Support | BoolArray | LevelSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class Refit:
 
     arrays: the refitted weights and biases by initializer.
     supports: the weights that stay by layer, of those that lose some.
+    quantized: what they are by layer, of those that are levels.
     errors: by layer the relative squared error of its outputs with what stays as it was, and
         refitted; both on the inputs that the pruned network gives it, and where a support was given
         of the outputs that it leaves something of.
@@ -39,6 +44,7 @@ class Refit:
     supports: Mapping[str, BoolArray]
     errors: Mapping[str, tuple[float, float]]
     notes: tuple[str, ...] = ()
+    quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict)
 
 
 #: What is tried for how strongly weights are pulled towards the dense ones, see `problem.DAMPING`.
@@ -47,7 +53,7 @@ _DAMPINGS = (1e-3, 1e-2, 1e-1, 1.0)
 
 def refit_in_order(
     model: Model,
-    supports: Mapping[str, Support | BoolArray],
+    supports: Mapping[str, Allowed],
     fed: Fed,
     *,
     left: Mapping[InitializerName, BoolArray] | None = None,
@@ -57,9 +63,10 @@ def refit_in_order(
 ) -> Refit:
     """All layers refitted; those that `supports` names keep weights of a set, the others all.
 
-    A support is chosen, or given as a mask in the shape of the weight. `model` takes several
-    samples at once; `fed` are its inputs, chunk by chunk. With `alone` each layer of `supports` is
-    refitted on what the dense network gives it, as if no other had lost anything, and no other is.
+    A support is chosen, or given as a mask in the shape of the weight, or as that of levels.
+    `model` takes several samples at once; `fed` are its inputs, chunk by chunk. With `alone` each
+    layer of `supports` is refitted on what the dense network gives it, as if no other had lost
+    anything, and no other is.
     Where biases are not `left`, by initializer, they are 0: those of channels that are gone, which
     must not give a mean to what reads them.
     """
@@ -69,6 +76,7 @@ def refit_in_order(
     arrays: dict[str, FloatArray] = {}
     found: dict[str, BoolArray] = {}
     errors: dict[str, tuple[float, float]] = {}
+    quantized: dict[str, QuantizedWeight] = {}
     few: list[str] = []
     silent: list[str] = []
     for index in range(len(stages)):
@@ -92,34 +100,39 @@ def refit_in_order(
             silent += [name] * problem.has_silent_columns(_read(fitted, support))
             if support is not None:
                 found[name] = fitted.support.reshape(layer.weight_shape)
+            if isinstance(fitted, FittedLevels):
+                quantized[name] = fitted.quantized
             pruned.change(own)
         dense.move_on(index)
         pruned.move_on(index)
         reporter.phase("refitting layers in order", (index + 1) / len(stages))
-    return Refit(arrays, found, errors, _notes(few, silent))
+    return Refit(arrays, found, errors, _notes(few, silent), quantized)
 
 
-def _read(fitted: Fitted, support: Support | BoolArray | None) -> BoolArray:
+def _read(fitted: Fitted, support: Allowed | None) -> BoolArray:
     """The columns [G, columns] that are there: what a given support leaves out is gone."""
     there: BoolArray = np.asarray(fitted.support.any(axis=1))
-    return there if isinstance(support, np.ndarray) else np.ones_like(there)
+    return there if isinstance(support, np.ndarray | LevelSet) else np.ones_like(there)
 
 
-def _errors(
-    problem: LayerProblem, fitted: Fitted, support: Support | BoolArray | None
-) -> tuple[float, float]:
+def _errors(problem: LayerProblem, fitted: Fitted, support: Allowed | None) -> tuple[float, float]:
     """Before and after; outputs that a given support leaves nothing of are gone."""
     kept = problem.weights * fitted.support
-    if not isinstance(support, np.ndarray):
+    if isinstance(support, LevelSet):
+        nearest = support.nearest(kept).values()
+        kept = nearest.reshape(kept.shape).astype(np.float64)
+    elif not isinstance(support, np.ndarray):
         return problem.error(kept), fitted.error
     rows: BoolArray = np.asarray(fitted.support.any(axis=2))
     return problem.error(kept, rows), problem.error(fitted.weights, rows)
 
 
-def _fitted(problem: LayerProblem, support: Support | BoolArray | None) -> Fitted:
+def _fitted(problem: LayerProblem, support: Allowed | None) -> Fitted:
     shape = problem.weights.shape
     if support is None:
         return fit_on(problem, np.ones(shape, bool))
+    if isinstance(support, LevelSet):
+        return fit_levels(problem, support)
     if isinstance(support, np.ndarray):
         return fit_on(problem, support.reshape(shape))
     return fit(problem, support)
@@ -174,7 +187,7 @@ def held_chunks(chunks: int) -> int:
 
 
 def _damping(
-    fitted: MomentSums, held: MomentSums, weights: FloatArray, support: Support | BoolArray | None
+    fitted: MomentSums, held: MomentSums, weights: FloatArray, support: Allowed | None
 ) -> float:
     """What loses least on pictures that are held apart.
 
@@ -184,6 +197,8 @@ def _damping(
     if not held.count:
         return DAMPING if fitted.count >= fitted.layer.columns else _DAMPINGS[-1]
     first, other = fitted.problem(weights), held.problem(weights)
+    if isinstance(support, LevelSet):
+        support = support.support
     chosen = _fitted(first, support).support
     found = {
         damping: other.error(fit_on(replace(first, damping=damping), chosen).weights)

@@ -1,7 +1,7 @@
-"""Weights rounded to a grid so that the outputs of the layer change least.
+"""Weights rounded to a grid so that the outputs of the layer are nearest to those wanted.
 
 The layer-wise problem of `problem` with a codebook as its set: each row of weights is a multiple of
-its own step by an integer between two ends. From the nearest ones columns are gone through in turn,
+its own step by one of several integers. From the nearest ones columns are gone through in turn,
 each rounded anew to what makes up best for the errors of all others, until nothing changes
 (coordinate descent on the objective of GPTQ, arXiv 2210.17323, and of AdaRound, 2004.10568).
 """
@@ -9,11 +9,13 @@ each rounded anew to what makes up best for the errors of all others, until noth
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from alcs_onnx.posttraining.problem import Doubles, LayerProblem
-from alcs_onnx.types import FloatArray, IntArray
+from alcs_onnx.types import BoolArray, FloatArray, IntArray
 
 _SWEEPS = 12
 #: Columns whose changes are brought to the others by one product.
@@ -22,27 +24,41 @@ _BLOCK = 64
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """What weights may be: `steps` [G, rows] by integers from `low` to `high`."""
+    """What weights may be: `steps` [G, rows] by integers from `low` to `high`, `apart` each.
+
+    Those that are not `kept` [G, rows, columns] are 0; None: all are.
+    """
 
     steps: Doubles
     low: int
     high: int
+    apart: int = 1
+    kept: BoolArray | None = None
 
     def nearest(self, weights: Doubles) -> IntArray:
         """The integers nearest to weights [G, rows, columns]."""
-        found = np.rint(weights / self.steps[:, :, None])
-        return np.asarray(np.clip(found, self.low, self.high), np.int64)
+        found = self.integers(weights / self.steps[:, :, None])
+        return np.asarray(found if self.kept is None else found * self.kept, np.int64)
+
+    def integers(self, multiples: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The nearest of the integers to multiples of steps."""
+        if self.apart == 1:
+            return np.asarray(np.clip(np.rint(multiples), self.low, self.high))
+        places = np.rint((multiples - self.low) / self.apart)
+        highest = (self.high - self.low) // self.apart
+        return np.asarray(self.low + self.apart * np.clip(places, 0, highest))
 
 
-def rounded(problem: LayerProblem, grid: Grid) -> IntArray:
-    """Integers [G, rows, columns] by which the outputs of the dense weights change little.
+def rounded(problem: LayerProblem, grid: Grid, start: IntArray | None = None) -> IntArray:
+    """Integers [G, rows, columns] by which outputs are off by little.
 
-    Never more than by the nearest ones, with the pull towards the dense weights (`damping`).
+    Never more than by those of `start`, by default the nearest to the dense weights, with the pull
+    towards the dense weights (`damping`).
     """
-    h, dense = problem.correlation, problem.dense
+    h = problem.correlation
     steps = (grid.steps[:, :, None] * problem.scale).astype(np.float32)
-    x = np.asarray(grid.nearest(problem.weights) * steps, np.float32)
-    gradient = np.asarray((x - dense) @ h, np.float32)
+    x = np.asarray((grid.nearest(problem.weights) if start is None else start) * steps, np.float32)
+    gradient = np.asarray(x @ h - problem.wanted, np.float32)
     columns = x.shape[2]
     for _ in range(_SWEEPS):
         changed = False
@@ -69,7 +85,9 @@ def _turn(
         column = begin + j
         step = steps[:, :, column]
         best = (x[:, :, column] - own[:, :, j]) / step
-        new = np.clip(np.rint(best), grid.low, grid.high) * step
+        new = grid.integers(best) * step
+        if grid.kept is not None:
+            new *= grid.kept[:, :, column]
         changes[:, :, j] = new - x[:, :, column]
         if changes[:, :, j].any():
             own += changes[:, :, j, None] * h[:, None, j]

@@ -8,6 +8,7 @@ from pathlib import Path
 from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
 from alcs_onnx.pipeline.compare_structures import defaults
@@ -70,14 +71,16 @@ class ComparisonOptions(LayerOptions):
 class CompareStructuresRequest:
     """A model whose sparsity is compared by structure.
 
+    training, judging: as for `CompressRequest`.
     output: a folder for the written model of each structure, `STRUCTURE.onnx`.
     """
 
     model: Path
-    training: Training
+    training: Training | None = None
     options: ComparisonOptions = field(default_factory=ComparisonOptions)
     output: Path | None = None
     inputs: InputSettings = field(default_factory=InputSettings)
     simd_group: int = 4
     measuring: Measuring = field(default_factory=Measuring)
+    judging: Judging = field(default_factory=Judging)
     seed: int = 0

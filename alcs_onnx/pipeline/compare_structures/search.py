@@ -13,7 +13,8 @@ from functools import partial
 from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import DivergedError
 from alcs_onnx.pipeline.compare_structures.request import SearchOptions
-from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
+from alcs_onnx.pipeline.compress.compressor import Compressor
+from alcs_onnx.pipeline.compress.state import Compressed, Trial
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.solve import KeepTarget
 from alcs_onnx.solve.rounds import Rounds

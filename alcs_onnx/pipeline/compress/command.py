@@ -11,10 +11,11 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.workload import Workload
-from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
+from alcs_onnx.pipeline.compress.compressor import Compressor
 from alcs_onnx.pipeline.compress.request import CompressOptions, CompressRequest
 from alcs_onnx.pipeline.compress.result import CompressionResult
 from alcs_onnx.pipeline.compress.run import Compression, open_run
+from alcs_onnx.pipeline.compress.state import Compressed, Trial
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.solve import KeepTarget
 from alcs_onnx.structures import Structure, structure_sequence
@@ -32,7 +33,7 @@ def compress(request: CompressRequest, reporter: Reporter = SILENT) -> Compressi
     for target in (target for wanted in targets for target in wanted):
         if target.unit == "%time" and table is None:
             raise AlcsError(f"'{target.layer}={target.value:g}%time' needs a latency table")
-    run = open_run(request, reporter, request.judging)
+    run = open_run(request, reporter)
     _check_layers(targets, run.workload, structures)
     estimator = None if table is None else _estimator(run.workload, table, structures)
     compressor = run.compressor(estimator=estimator)

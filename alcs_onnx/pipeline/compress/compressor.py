@@ -7,17 +7,15 @@ by going on from the state before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from alcs_onnx.graph import Model
 from alcs_onnx.latency import Estimator
-from alcs_onnx.pipeline.common.training import Trainer, epochs_of
-from alcs_onnx.pipeline.compress.result import Epochs
+from alcs_onnx.pipeline.compress.state import Compressed
+from alcs_onnx.pipeline.compress.way import Step, Way
 from alcs_onnx.rewrite import filter_masks
 from alcs_onnx.solve import KeepTarget, kept_counts
 from alcs_onnx.structures import Structure, largest_groups
@@ -28,90 +26,29 @@ from alcs_onnx.types import (
     FloatArray,
     InitializerName,
     LayerName,
-    QuantizedWeight,
     WeightMask,
 )
 
-if TYPE_CHECKING:
-    from alcs_onnx.train import Start, TrainRun
-
-
-@dataclass(frozen=True)
-class Compressed:
-    """A trained model on its way: what it weighs and how well it does.
-
-    `weights` are empty at the start; `keep` are the weights that are left, and `vectors` what is
-    left of the biases that went with their filters. `accuracy` is the metric on the test samples,
-    in [0, 1], and `measure` says of what. `epochs` are the records of the step that led here.
-    """
-
-    accuracy: float
-    measure: str
-    weights: Mapping[InitializerName, FloatArray] = field(default_factory=dict)
-    keep: Mapping[LayerName, WeightMask] = field(default_factory=dict)
-    quantized: Mapping[LayerName, QuantizedWeight] = field(default_factory=dict)
-    vectors: Mapping[InitializerName, BoolArray] = field(default_factory=dict)
-    epochs: Epochs = ()
-
-    @property
-    def kept(self) -> int:
-        """Weights left in the layers that were pruned."""
-        return sum(int(mask.sum()) for mask in self.keep.values())
-
-    @property
-    def start(self) -> Start:
-        """What the training of the next step starts from."""
-        from alcs_onnx import train
-
-        return train.Start(self.weights, self.keep, self.vectors)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One step: what was asked for, what came of it, and whether it was taken.
-
-    `epochs` are those of its training.
-    """
-
-    step: str
-    kept: int
-    accuracy: float
-    accepted: bool
-    epochs: Epochs = ()
-
-    @classmethod
-    def of(cls, step: str, found: Compressed, accepted: bool = True) -> Trial:
-        """The trial that led to `found`."""
-        return cls(step, found.kept, found.accuracy, accepted, found.epochs)
-
 
 class Compressor:
-    """Takes a model's layers through pruning rounds and quantization.
+    """Takes a model's layers through pruning rounds and quantization, one `way` or another.
 
     `layers` are those that take part. `rule` shares a network's target out over them, and
-    `estimator` knows their run times where targets name shares of it. Steps are checkpointed
-    under numbers in the folder `checkpoint`.
+    `estimator` knows their run times where targets name shares of it.
     """
 
     def __init__(
         self,
         model: Model,
         layers: Sequence[ConvLayer],
-        trainer: Trainer,
+        way: Way,
         *,
         rule: str = "lamp",
         estimator: Estimator | None = None,
-        checkpoint: Path | None = None,
     ) -> None:
-        self.model, self.trainer, self._folder = model, trainer, checkpoint
+        self.model, self._way = model, way
         self.layers = {layer.name: layer for layer in layers}
-        self._initializers = {name: layer.weight for name, layer in self.layers.items()}
         self._rule, self._estimator = rule, estimator
-        self._steps = 0
-        if checkpoint is not None and not trainer.training.resume:
-            # A run that is interrupted early must not be resumed into steps of another one.
-            for old in checkpoint.glob("step-*/*.pt"):
-                old.unlink()
 
     def start(self) -> Compressed:
         """The model as it is: weights that are zero count as pruned in an earlier round."""
@@ -119,8 +56,8 @@ class Compressor:
             name: np.asarray(self.model.initializers[layer.weight] != 0, dtype=np.bool_)
             for name, layer in self.layers.items()
         }
-        found = self.trainer.measure(self.model)
-        return Compressed(found.value, found.kind, {}, keep)
+        accuracy, measure = self._way.measured(self.model)
+        return Compressed(accuracy, measure, {}, keep)
 
     def whole(self, state: Compressed) -> Compressed:
         """`state` with no weight pruned: what shares of all weights are of."""
@@ -135,7 +72,7 @@ class Compressor:
         progress: float = 1.0,
         base: Compressed | None = None,
     ) -> Compressed:
-        """One round: ADMM towards the counts of `targets`, then masked retraining.
+        """One round towards the counts of `targets`.
 
         With `progress` below 1 it is an earlier round towards them (`solve.kept_counts`): each of
         the rounds of progressive pruning starts from the result of the one before. Shares are
@@ -144,56 +81,24 @@ class Compressor:
         within what the first has left. Counts are settled before the round.
         """
         counts = self._counts(state, structure, targets, progress, base or state)
-        project = self._projection(state, structure, counts)
-        from alcs_onnx import train
 
-        run = self._run(f"{structure.name} {sorted(counts.items())}")
-        first = train.admm(
-            self.model,
-            self._initializers,
-            project,
-            run,
-            start=state.start,
-            stage=f"{self._steps}-admm",
-        )
-        vectors = {**state.vectors, **self._dead_biases(structure, first.keep)}
-        second = train.finetune(
-            self.model,
-            self._initializers,
-            run,
-            start=train.Start(first.weights, first.keep, vectors),
-            stage=f"{self._steps}-finetune",
-        )
-        return replace(
-            state,
-            accuracy=self._accuracy(second.weights),
-            weights=second.weights,
-            keep=second.keep,
-            vectors=vectors,
-            epochs=epochs_of(first.history + second.history),
-        )
+        def largest(name: LayerName, weight: FloatArray) -> WeightMask:
+            layer, left = self.layers[name], state.keep[name]
+            keep = largest_groups(structure, weight * left, layer, counts[name])
+            return structure.weight_mask(keep, layer) & left
+
+        def dead(keep: Mapping[LayerName, WeightMask]) -> dict[InitializerName, BoolArray]:
+            return {**state.vectors, **self._dead_biases(structure, keep)}
+
+        step = Step(f"{structure.name} {sorted(counts.items())}", largest, dead)
+        return self._judged(self._way.pruned(self.model, self.layers, state, step))
 
     def quantize(
         self, state: Compressed, levels: Codebook, *, per_channel: bool = False
     ) -> Compressed:
         """Weights to levels, zeros staying zeros; pruned biases stay zero as well."""
-        from alcs_onnx import train
-
-        result = train.quantize_weights(
-            self.model,
-            self._initializers,
-            dict.fromkeys(self.layers, levels),
-            self._run(f"{levels.name} {per_channel}"),
-            start=state.start,
-            per_channel=per_channel,
-        )
-        return replace(
-            state,
-            accuracy=self._accuracy(result.weights),
-            weights=result.weights,
-            quantized=result.quantized,
-            epochs=epochs_of(result.history),
-        )
+        found = self._way.quantized(self.model, self.layers, state, levels, per_channel=per_channel)
+        return self._judged(found)
 
     def model_of(self, state: Compressed) -> Model:
         """The model with the state's weights, dense in form."""
@@ -225,21 +130,9 @@ class Compressor:
             groups=groups,
         )
 
-    def _projection(
-        self, state: Compressed, structure: Structure, counts: Mapping[str, int]
-    ) -> Callable[[Mapping[str, FloatArray]], Any]:
-        """Onto the weights with at most `counts` groups in each layer."""
-        from alcs_onnx import train
-
-        def project(weights: Mapping[str, FloatArray]) -> Any:
-            masks = {}
-            for name, weight in weights.items():
-                layer = self.layers[name]
-                keep = largest_groups(structure, weight, layer, counts[name])
-                masks[name] = structure.weight_mask(keep, layer) & state.keep[name]
-            return train.Projection(masks)
-
-        return project
+    def _judged(self, state: Compressed) -> Compressed:
+        accuracy, _ = self._way.measured(self.model_of(state))
+        return replace(state, accuracy=accuracy)
 
     def _dead_biases(
         self, structure: Structure, keep: Mapping[LayerName, WeightMask]
@@ -250,21 +143,10 @@ class Compressor:
         filters = {
             name: structure.group_mask(mask, self.layers[name]) for name, mask in keep.items()
         }
-        weights = set(self._initializers.values())
+        weights = {layer.weight for layer in self.layers.values()}
         masks = filter_masks(self.model, filters)
         return {name: mask for name, mask in masks.items() if name not in weights}
 
     def _weight(self, state: Compressed, layer: ConvLayer) -> FloatArray:
         found = state.weights.get(layer.weight)
         return np.asarray(self.model.initializers[layer.weight] if found is None else found)
-
-    def _accuracy(self, weights: Mapping[str, FloatArray]) -> float:
-        return self.trainer.measure(self.model, weights).value
-
-    def _run(self, what: str) -> TrainRun:
-        """The run of a step: what it is for, and a checkpoint folder of its own."""
-        self._steps += 1
-        return replace(
-            self.trainer.run(f"step {self._steps}: {what}"),
-            checkpoint=self._folder and self._folder / f"step-{self._steps:03d}",
-        )

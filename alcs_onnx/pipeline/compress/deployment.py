@@ -14,7 +14,8 @@ from alcs_onnx.graph import Model, conv_layers, loadable
 from alcs_onnx.latency.fused import dense_times
 from alcs_onnx.pipeline.common.verification import NumericCheck, check_written
 from alcs_onnx.pipeline.common.workload import Workload
-from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor
+from alcs_onnx.pipeline.compress.compressor import Compressor
+from alcs_onnx.pipeline.compress.state import Compressed
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.rewrite import compile_sparse, quantize_weights, remove_zero_channels
 from alcs_onnx.serialized import Serialized

@@ -108,6 +108,8 @@ class CompressOptions(LayerOptions):
 class CompressRequest:
     """A model to prune and quantize to given targets.
 
+    training: data and schedule of ADMM and retraining; None: the pictures of `judging` are to do,
+        layers are refitted to the dense model's outputs.
     table: a latency table of the structure, needed where targets are shares of run time.
     simd_group: output channels per SIMD group, for the structure "simd".
     judging: by what it is judged what was lost, the test data where nothing is said, and how much
@@ -116,8 +118,8 @@ class CompressRequest:
 
     model: Path
     output: Path
-    training: Training
     options: CompressOptions
+    training: Training | None = None
     inputs: InputSettings = field(default_factory=InputSettings)
     table: Path | None = None
     simd_group: int = 4

@@ -16,10 +16,14 @@ from alcs_onnx.pipeline.common.evidence import Evidence, Judging, Subject, gathe
 from alcs_onnx.pipeline.common.training import Trainer, Training, trainer_of
 from alcs_onnx.pipeline.common.verification import require_faithful
 from alcs_onnx.pipeline.common.workload import Measuring, Workload, open_workload
-from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor, Trial
+from alcs_onnx.pipeline.compress.compressor import Compressor
 from alcs_onnx.pipeline.compress.deployment import deploy
+from alcs_onnx.pipeline.compress.refitted import ByRefitting
 from alcs_onnx.pipeline.compress.request import LayerOptions
 from alcs_onnx.pipeline.compress.result import CompressionResult, Round, StructureResult
+from alcs_onnx.pipeline.compress.state import Compressed, Trial
+from alcs_onnx.pipeline.compress.trained import ByTraining
+from alcs_onnx.pipeline.compress.way import Way
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.structures import Structure
 
@@ -33,8 +37,8 @@ class Request(Protocol):
         ...
 
     @property
-    def training(self) -> Training:
-        """Data and schedule."""
+    def training(self) -> Training | None:
+        """Data and schedule; None where pictures are to do."""
         ...
 
     @property
@@ -58,6 +62,11 @@ class Request(Protocol):
         ...
 
     @property
+    def judging(self) -> Judging:
+        """Pictures, and what may be lost."""
+        ...
+
+    @property
     def seed(self) -> int:
         """Random seed."""
         ...
@@ -76,27 +85,26 @@ class Compression:
 
 @dataclass(frozen=True)
 class CompressionRun:
-    """A model that is opened, its training, by what it is judged, and when that began.
+    """A model that is opened, by what it is judged, and when that began.
 
-    `began` is in seconds of `time.monotonic`.
+    Without a `trainer` layers are refitted. `began` is in seconds of `time.monotonic`.
     """
 
     workload: Workload
-    trainer: Trainer
+    trainer: Trainer | None
     options: LayerOptions
     evidence: Evidence
+    reporter: Reporter
     began: float
 
     def compressor(self, part: str = "", estimator: Estimator | None = None) -> Compressor:
         """What takes the model through its steps; `part` keeps its checkpoints apart."""
-        folder = self.trainer.training.checkpoint
         return Compressor(
             self.workload.model,
             self.workload.prunable,
-            self.trainer,
+            self._way(part).begun(),
             rule=self.options.rule,
             estimator=estimator,
-            checkpoint=None if folder is None else Path(folder) / part,
         )
 
     def row(
@@ -113,12 +121,12 @@ class CompressionRun:
             state,
             made.structures,
             plain=plain,
-            reporter=self.trainer.reporter,
+            reporter=self.reporter,
         )
         if output is not None:
-            save_model(deployed.model, output, self.trainer.reporter)
+            save_model(deployed.model, output, self.reporter)
         fidelity = self.evidence.judge.judge(loadable(deployed.model))
-        found = self.evidence.test_accuracy(deployed.model, self.trainer.data, fidelity)
+        found = self._way().written(deployed.model, fidelity)
         levels = next(iter(state.quantized.values()), None)
         total = sum(layer.weight_count for layer in compressor.layers.values())
         row = StructureResult.from_storage(
@@ -140,10 +148,10 @@ class CompressionRun:
         self, start: Compressed, rows: Sequence[StructureResult], tolerance: float | None = None
     ) -> CompressionResult:
         """The rows with what they share; `start` is the dense model."""
-        workload, training = self.workload, self.trainer.training
+        workload, way = self.workload, self._way()
         return CompressionResult(
             model=str(workload.path),
-            data=training.data,
+            data=way.source,
             measure=start.measure,
             baseline_accuracy=start.accuracy,
             tolerance=tolerance,
@@ -151,7 +159,7 @@ class CompressionRun:
             machine=workload.target.machine(workload.measuring.threads),
             settings={
                 **asdict(self.options),
-                **training.config,
+                **way.settings,
                 "seed": workload.seed,
                 "simd_group": workload.simd_group,
             },
@@ -159,14 +167,21 @@ class CompressionRun:
             max_loss=self.evidence.max_loss,
         )
 
+    def _way(self, part: str = "") -> Way:
+        if self.trainer is None:
+            return ByRefitting(self.evidence, self.workload.seed, self.reporter)
+        folder = self.trainer.training.checkpoint
+        return ByTraining(self.trainer, self.evidence, None if folder is None else folder / part)
 
-def open_run(
-    request: Request, reporter: Reporter, judging: Judging | None = None
-) -> CompressionRun:
+
+def open_run(request: Request, reporter: Reporter) -> CompressionRun:
     """Load the model, the data and what it is judged by.
 
-    Raises `AlcsError` where there is no layer to prune.
+    Raises `AlcsError` where there is no layer to prune, and where there are neither data nor
+    pictures.
     """
+    if request.training is None and request.judging.pictures is None:
+        raise AlcsError("give --calibration PICTURES to refit layers with, or --data to train")
     began = time.monotonic()
     workload = open_workload(
         request.model,
@@ -180,6 +195,7 @@ def open_run(
     if not workload.prunable:
         raise AlcsError(f"{request.model}: there is no layer that can be pruned")
     require_faithful(workload, reporter)
-    trainer = trainer_of(workload, request.training, reporter)
-    evidence = gather(Subject.of(workload), judging or Judging(), trainer, reporter)
-    return CompressionRun(workload, trainer, request.options, evidence, began)
+    training = request.training
+    trainer = None if training is None else trainer_of(workload, training, reporter)
+    evidence = gather(Subject.of(workload), request.judging, trainer, reporter)
+    return CompressionRun(workload, trainer, request.options, evidence, reporter, began)

@@ -21,6 +21,7 @@ from alcs_onnx.importance import SCORES, scores
 from alcs_onnx.latency import Estimator
 from alcs_onnx.pipeline.common.layers import grouped_reasons, layer_reports, with_errors
 from alcs_onnx.pipeline.common.pruned import initializer_masks, masked_model, sparse_model
+from alcs_onnx.pipeline.common.shown import unfit_layers
 from alcs_onnx.pipeline.common.training import Network
 from alcs_onnx.pipeline.common.verification import check_written
 from alcs_onnx.pipeline.common.workload import Workload
@@ -33,7 +34,6 @@ from alcs_onnx.pipeline.optimize.refitting import (
     open_refitting,
     refit_kept,
     refits,
-    unfit_layers,
 )
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.posttraining import Refit

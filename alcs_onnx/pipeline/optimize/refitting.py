@@ -7,21 +7,17 @@ all layers are refitted in order (`posttraining`). Training, where there is data
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import accumulate
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from alcs_onnx.data import Samples, first_batches, runtime_batches
-from alcs_onnx.errors import AlcsError
-from alcs_onnx.graph import Model, as_float32, free_batch
+from alcs_onnx.graph import Model
 from alcs_onnx.latency import Estimator
-from alcs_onnx.ort import Feeds
 from alcs_onnx.pipeline.common.evidence import Evidence
+from alcs_onnx.pipeline.common.shown import Shown, enough_memory
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.posttraining import (
@@ -39,6 +35,9 @@ from alcs_onnx.solve import CostCurve, least_cost
 from alcs_onnx.structures import Structure, largest_groups
 from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, InitializerName
 
+#: What helps beside fewer pictures where memory is short.
+_BESIDE = ", or --refit off"
+
 #: Pictures on which it is looked at what the network loses with one layer at one density.
 _LOOKED_AT = 64
 
@@ -52,11 +51,10 @@ def refits(run: Run) -> bool:
     return pictures and run.request.refit != "off"
 
 
-def unfit_layers(model: Model, layers: Collection[str]) -> Mapping[str, str]:
-    """Those of `layers` that cannot be refitted, with the reason: they keep all weights then."""
-    own = {layer.name for layer in own_layers(model)}
-    reason = "cannot be refitted: too many weights in a row, or a bias that is shared"
-    return {name: reason for name in layers if name not in own}
+def _shown(run: Run, model: Model) -> Shown:
+    """`model`, of the file of `run` or what became of it, and the pictures to fit on."""
+    assert run.evidence.fit is not None
+    return Shown.of(model, run.evidence.fit)
 
 
 def open_refitting(run: Run, workload: Workload, layers: Mapping[str, ConvLayer]) -> Refitting:
@@ -70,41 +68,6 @@ def open_refitting(run: Run, workload: Workload, layers: Mapping[str, ConvLayer]
     return opened[key]
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A network and the pictures that it is shown: `model` takes several at once.
-
-    Networks that do not take several samples at once are run sample by sample.
-    """
-
-    model: Model
-    pictures: Samples
-
-    @classmethod
-    def of(cls, run: Run, model: Model) -> Shown:
-        """`model`, of the file of `run` or what became of it, and the pictures to fit on."""
-        assert run.evidence.fit is not None
-        return cls(free_batch(as_float32(model.detached())).model, run.evidence.fit)
-
-    def fed(self) -> Iterator[Feeds]:
-        """The inputs of the pictures, chunk by chunk."""
-        return (batch.feeds for batch in runtime_batches(self.model, self.pictures))
-
-    def few(self, count: int) -> Iterator[Feeds]:
-        """The same of the first `count` pictures, or a few more."""
-        return (batch.feeds for batch in first_batches(self.model, self.pictures, count))
-
-    @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        """How many pictures there are in each chunk."""
-        return tuple(batch.size for batch in runtime_batches(self.model, self.pictures))
-
-    def chunks_of(self, pictures: int) -> int:
-        """The first chunks that have so many pictures, or all."""
-        seen = accumulate(self.sizes)
-        return next((n for n, x in enumerate(seen, 1) if x >= pictures), len(self.sizes))
-
-
 def refit_kept(
     run: Run,
     model: Model,
@@ -116,11 +79,11 @@ def refit_kept(
 
     And with the biases that are `left`, by initializer. On the first `pictures`, by default on all.
     """
-    shown = Shown.of(run, model)
+    shown = _shown(run, model)
     own = {layer.name for layer in (*own_layers(model), *fully_connected(model))}
     supports = {name: mask for name, mask in masks.items() if name in own}
     fed = shown.fed if pictures is None else partial(shown.few, pictures)
-    with _enough_memory():
+    with enough_memory(_BESIDE):
         return refit_in_order(
             shown.model,
             supports,
@@ -149,12 +112,12 @@ class Refitting:
     def open(cls, run: Run, workload: Workload, layers: Mapping[str, ConvLayer]) -> Refitting:
         """Look at `layers` of the model of `workload` at several densities."""
         request, structure = run.request, workload.grouping
-        shown = Shown.of(run, workload.model)
+        shown = _shown(run, workload.model)
         found = cls(shown, structure, request.refit, {}, request.seed)
         if request.refit == "weights":
             return found
         settings = (structure.name, workload.simd_group, request.seed, _LOOKED_AT)
-        with _enough_memory():
+        with enough_memory(_BESIDE):
             levels = measure_levels(
                 shown.model,
                 dict.fromkeys(layers, structure),
@@ -199,7 +162,7 @@ class Refitting:
             for name, mask in keep.items()
             if not mask.all()
         }
-        with _enough_memory():
+        with enough_memory(_BESIDE):
             return refit_in_order(
                 self.shown.model, supports, self.shown.fed, seed=self.seed, reporter=reporter
             )
@@ -210,15 +173,3 @@ class Refitting:
             name: CostCurve(each.counts[::-1], np.array(each.costs(self.by)[::-1]))
             for name, each in self.levels.items()
         }
-
-
-@contextmanager
-def _enough_memory() -> Iterator[None]:
-    """Raise `AlcsError` with what helps where memory is short."""
-    try:
-        yield
-    except MemoryError as error:
-        raise AlcsError(
-            "refitting takes more memory than there is: use fewer pictures (--calibration with "
-            "--samples), or --refit off"
-        ) from error

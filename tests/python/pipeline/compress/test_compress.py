@@ -24,11 +24,15 @@ from alcs_onnx.cli import main
 from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import DivergedError
 from alcs_onnx.graph import conv_layers, load_model
+from alcs_onnx.pipeline.common.evidence import Judging, Subject, gather
 from alcs_onnx.pipeline.common.training import Training, open_trainer
+from alcs_onnx.pipeline.common.workload import Measuring, open_workload
 from alcs_onnx.pipeline.compare_structures import SearchOptions
 from alcs_onnx.pipeline.compare_structures.search import search
 from alcs_onnx.pipeline.compress import CompressOptions
-from alcs_onnx.pipeline.compress.compressor import Compressed, Compressor
+from alcs_onnx.pipeline.compress.compressor import Compressor
+from alcs_onnx.pipeline.compress.state import Compressed
+from alcs_onnx.pipeline.compress.trained import ByTraining
 from alcs_onnx.solve import KeepTarget
 from alcs_onnx.structures import STRUCTURES, structure_sequence
 
@@ -148,7 +152,10 @@ def untrained(network: Path, images: Path) -> Compressor:
     model = load_model(network)
     config = {"admm_epochs": 0, "finetune_epochs": 0, "threads": 1}
     trainer = open_trainer(model, Training(str(images), config=config), 0, SILENT)
-    return Compressor(model, conv_layers(model), trainer)
+    workload = open_workload(network, simd_group=4, measuring=Measuring(), seed=0, reporter=SILENT)
+    subject = Subject.of(workload)
+    way = ByTraining(trainer, gather(subject, Judging(), trainer, SILENT), None)
+    return Compressor(model, conv_layers(model), way)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from alcs_onnx.cli.optimize import requested
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, loadable
 from alcs_onnx.pipeline.common.evidence import Judging
+from alcs_onnx.pipeline.common.shown import Shown
 from alcs_onnx.pipeline.common.tables import proportional_table
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.optimize.auto import compare_methods
 from alcs_onnx.pipeline.optimize.channels import open_channels
-from alcs_onnx.pipeline.optimize.refitting import Shown
 from alcs_onnx.pipeline.optimize.run import Run, run_of_method
 from alcs_onnx.posttraining import measure_levels
 from alcs_onnx.posttraining.levels import outputs_of
@@ -37,7 +37,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def means_of(run: Run, model: Model) -> np.ndarray:
     """The mean score of each class on the pictures that are fitted on."""
-    shown = Shown.of(run, model)
+    assert run.evidence.fit is not None
+    shown = Shown.of(model, run.evidence.fit)
     return np.concatenate([x for (x,) in outputs_of(shown.model, shown.fed())]).mean(axis=0)
 
 
