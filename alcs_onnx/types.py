@@ -24,6 +24,7 @@ from alcs_onnx.errors import AlcsError
 from alcs_onnx.formats import CHANNEL_LATENCY_TABLE, LATENCY_TABLE, Format
 
 FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 #: A mask over the groups of a structure: `Structure.mask_shape`, for "simd" [blocks, columns].

@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import ChannelGroup, ChannelSlot
+from alcs_onnx.types import ChannelGroup, ChannelSlot, DoubleArray
 
-_Doubles = npt.NDArray[np.float64]
 #: Weights that are multiplied by their own channel's values, not summed over others.
 _ROLES = ("out", "in", "scale")
 
@@ -42,13 +41,13 @@ class GroupWeights:
         """The slots that a magnitude is taken of: those of the first role that there is."""
         return next((slots for role in _ROLES if (slots := self.slots(role))), ())
 
-    def energy(self, slots: Iterable[ChannelSlot]) -> _Doubles:
+    def energy(self, slots: Iterable[ChannelSlot]) -> DoubleArray:
         """Sum of the squares of each channel's weights, [channels]."""
         return self.sum(slots, lambda slot: np.square(self.values(slot), dtype=np.float64))
 
     def sum(
         self, slots: Iterable[ChannelSlot], values: Callable[[ChannelSlot], npt.NDArray[Any]]
-    ) -> _Doubles:
+    ) -> DoubleArray:
         """Sum over the slots of `values`, shaped as the slot's tensor, by channel."""
         total = np.zeros(self.group.channels)
         for slot in slots:
@@ -81,10 +80,10 @@ class GroupWeights:
 
 
 #: One score per channel, [channels], never negative.
-ChannelScore = Callable[[GroupWeights], _Doubles]
+ChannelScore = Callable[[GroupWeights], DoubleArray]
 
 
-def sp_lamp(group: GroupWeights) -> _Doubles:
+def sp_lamp(group: GroupWeights) -> DoubleArray:
     """SP-LAMP eq. 2 (eq. 23 of its appendix), and eq. 3 where nothing reads the channel.
 
     The energy of a channel is ||W_l,u||^2 * ||W^_l+1,u||^2: that of its "out" slots times
@@ -115,22 +114,22 @@ def sp_lamp(group: GroupWeights) -> _Doubles:
     return _cumulative(energy)
 
 
-def lamp(group: GroupWeights) -> _Doubles:
+def lamp(group: GroupWeights) -> DoubleArray:
     """LAMP (SP-LAMP eq. 1) with channels for weights: the energy of the "out" slots alone."""
     return _cumulative(group.energy(group.own))
 
 
-def l2(group: GroupWeights) -> _Doubles:
+def l2(group: GroupWeights) -> DoubleArray:
     """L2 norm of what computes the channel, relative to the group's mean."""
     return _relative(np.sqrt(group.energy(group.own)))
 
 
-def l1(group: GroupWeights) -> _Doubles:
+def l1(group: GroupWeights) -> DoubleArray:
     """L1 norm of what computes the channel, relative to the group's mean."""
     return _relative(group.sum(group.own, lambda slot: np.abs(group.values(slot))))
 
 
-def taylor(group: GroupWeights) -> _Doubles:
+def taylor(group: GroupWeights) -> DoubleArray:
     """Square of the first-order change of the loss when the channel is removed.
 
     (sum of gradient * weight over what computes it)^2: Molchanov et al., "Importance
@@ -148,7 +147,7 @@ def taylor(group: GroupWeights) -> _Doubles:
     return np.square(change)
 
 
-def uniform(group: GroupWeights) -> _Doubles:
+def uniform(group: GroupWeights) -> DoubleArray:
     """Rank by L2 norm over the number of channels: (0, 1], evenly spread in every group.
 
     So one threshold over all groups keeps the same share of each.
@@ -158,18 +157,18 @@ def uniform(group: GroupWeights) -> _Doubles:
     return ranks / ranks.size
 
 
-def _relative(values: _Doubles) -> _Doubles:
+def _relative(values: DoubleArray) -> DoubleArray:
     """`values` over their mean; zeros stay zeros."""
     mean = float(values.mean())
     return values / mean if mean > 0 else values
 
 
-def _ascending(values: _Doubles) -> npt.NDArray[np.intp]:
+def _ascending(values: DoubleArray) -> npt.NDArray[np.intp]:
     """The order of `values`; of equal ones the last comes first."""
     return np.argsort(values[::-1], kind="stable").astype(np.intp) * -1 + (values.size - 1)
 
 
-def _cumulative(energy: _Doubles) -> _Doubles:
+def _cumulative(energy: DoubleArray) -> DoubleArray:
     """score(u) = e_u / (sum of e_v over the v from u on), in ascending order of energy.
 
     The largest has exactly 1, also where all are zero.

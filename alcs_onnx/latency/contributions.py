@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from alcs_onnx.errors import AlcsError
@@ -24,12 +23,11 @@ from alcs_onnx.ort import Samples
 from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.target import ModelTimes
-from alcs_onnx.types import ChannelCurve, ChannelGroup, ChannelTable, Machine, Timing
+from alcs_onnx.types import ChannelCurve, ChannelGroup, ChannelTable, DoubleArray, Machine, Timing
 
 #: Makes the serialised model in which the named groups keep that many channels; the dense
 #: model of an empty mapping.
 Build = Callable[[Mapping[str, int]], Serialized]
-_Doubles = npt.NDArray[np.float64]
 _Point = tuple[str, int]
 
 #: Models measured in turns with the dense one at a time: more would fill the memory.
@@ -147,7 +145,7 @@ def predict_contributions(
     return replace(table, error=error)
 
 
-def contribution(curve: ChannelCurve) -> _Doubles:
+def contribution(curve: ChannelCurve) -> DoubleArray:
     """Latency (ms) of the model by the channels that the group keeps, [channels + 1].
 
     Piece-wise linear between the measured counts and constant below the least of them: what
@@ -177,7 +175,7 @@ class ChannelEstimator:
     """
 
     dense_ms: float
-    saved: Mapping[str, _Doubles]
+    saved: Mapping[str, DoubleArray]
 
     @classmethod
     def from_table(cls, table: ChannelTable) -> ChannelEstimator:
@@ -305,7 +303,7 @@ def _predicted(
             parts[slot.tensor, axis] = (
                 parts.get((slot.tensor, axis), 0.0) + slot.indices.size / shape[axis]
             )
-    shares: dict[str, _Doubles] = {}
+    shares: dict[str, DoubleArray] = {}
     for (tensor, _), part in parts.items():
         for node in model.consumers(tensor):
             shares[node.name] = shares.get(node.name, np.ones_like(left)) * (1 - part * (1 - left))

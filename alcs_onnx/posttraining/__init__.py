@@ -8,7 +8,7 @@ run in ONNX Runtime, stage by stage.
 
 from alcs_onnx.posttraining.in_order import Refit, refit_in_order
 from alcs_onnx.posttraining.layer_levels import LayerLevels
-from alcs_onnx.posttraining.layers import fully_connected, own_layers, rows_first
+from alcs_onnx.posttraining.layers import fully_connected, own_layers, refitted_layers, rows_first
 from alcs_onnx.posttraining.level_sets import LevelSet
 from alcs_onnx.posttraining.levels import measure_levels
 from alcs_onnx.posttraining.round_in_order import Integers, RoundedLayer, round_in_order
@@ -31,6 +31,7 @@ __all__ = [
     "measure_levels",
     "own_layers",
     "refit_in_order",
+    "refitted_layers",
     "round_in_order",
     "rows_first",
 ]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alcs_onnx.posttraining.problem import Doubles, LayerProblem
-from alcs_onnx.types import BoolArray, FloatArray
+from alcs_onnx.posttraining.problem import LayerProblem
+from alcs_onnx.types import BoolArray, DoubleArray, FloatArray
 
 #: Where the nearest weights of the set, [G, rows, columns], may be other than zero.
 Support = Callable[[FloatArray], BoolArray]
@@ -35,7 +35,7 @@ _SOLVED = 1e-8
 class Fitted:
     """Weights [G, rows, columns], their support, and the relative squared error of the outputs."""
 
-    weights: Doubles
+    weights: DoubleArray
     support: BoolArray
     error: float
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from alcs_onnx.fidelity import class_scores
-from alcs_onnx.posttraining.problem import Doubles
 from alcs_onnx.posttraining.tensors import Array
+from alcs_onnx.types import DoubleArray
 
 _SMALLEST = 1e-12
 
@@ -28,7 +28,7 @@ def divergence(expected: Sequence[Array], found: Sequence[Array]) -> float:
     return float(np.mean(errors)) if errors else 0.0
 
 
-def _log_probabilities(scores: Array) -> Doubles:
+def _log_probabilities(scores: Array) -> DoubleArray:
     values = scores.astype(np.float64)
     sums = values.sum(axis=1)
     if values.min() >= 0 and np.abs(sums - 1).max() < 1e-3:

@@ -13,7 +13,7 @@ import numpy as np
 
 from alcs_onnx.graph import Model
 from alcs_onnx.posttraining.admm import Fitted, Support, fit, fit_on
-from alcs_onnx.posttraining.layers import arrays_of, fully_connected, own_layers, weights_of
+from alcs_onnx.posttraining.layers import arrays_of, refitted_layers, weights_of
 from alcs_onnx.posttraining.level_sets import FittedLevels, LevelSet, fit_levels
 from alcs_onnx.posttraining.moments import MomentSums, Places
 from alcs_onnx.posttraining.problem import DAMPING, LayerProblem
@@ -70,7 +70,7 @@ def refit_in_order(
     Where biases are not `left`, by initializer, they are 0: those of channels that are gone, which
     must not give a mean to what reads them.
     """
-    layers = {x.name: x for x in (*own_layers(model), *fully_connected(model))}
+    layers = refitted_layers(model)
     stages = Stages(model, layers)
     dense, pruned = Walk.begin(stages, fed), Walk.begin(stages, fed)
     arrays: dict[str, FloatArray] = {}

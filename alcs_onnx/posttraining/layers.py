@@ -7,8 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from alcs_onnx.graph import Model, Node, conv_layers, reason_no_convolution
-from alcs_onnx.posttraining.problem import Doubles
-from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
+from alcs_onnx.types import BoolArray, ConvLayer, DoubleArray, FloatArray
 
 #: Columns of a weight matrix beyond which its second moments are too large: 800 MB at 10,000.
 _MOST_COLUMNS = 10_000
@@ -29,6 +28,11 @@ def fully_connected(model: Model) -> tuple[ConvLayer, ...]:
     return tuple(layer for layer in layers if layer is not None and _is_own(model, layer))
 
 
+def refitted_layers(model: Model) -> dict[str, ConvLayer]:
+    """All layers that can be refitted, by name."""
+    return {layer.name: layer for layer in (*own_layers(model), *fully_connected(model))}
+
+
 def weights_of(model: Model, layer: ConvLayer) -> FloatArray:
     """The weights of a layer, [M, C/G, *kernel]."""
     return rows_first(model, layer, model.initializers[layer.weight])
@@ -40,7 +44,7 @@ def rows_first(model: Model, layer: ConvLayer, stored: _Array) -> _Array:
 
 
 def arrays_of(
-    model: Model, layer: ConvLayer, weights: Doubles, bias: Doubles
+    model: Model, layer: ConvLayer, weights: DoubleArray, bias: DoubleArray
 ) -> dict[str, FloatArray]:
     """Weights [G, rows, columns] and a bias [M] as the initializers of a layer, by name."""
     rows = weights.reshape(layer.weight_shape).astype(np.float32)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from alcs_onnx.codebooks import quantize
 from alcs_onnx.posttraining.admm import Fitted, fit_on
-from alcs_onnx.posttraining.problem import Doubles, LayerProblem
+from alcs_onnx.posttraining.problem import LayerProblem
 from alcs_onnx.posttraining.rounding import Grid, rounded
-from alcs_onnx.types import BoolArray, Codebook, FloatArray, IntArray, QuantizedWeight
+from alcs_onnx.types import BoolArray, Codebook, DoubleArray, FloatArray, IntArray, QuantizedWeight
 
 #: Turns at most, and by how much the distance must move for another.
 _TURNS, _MOVED = 8, 1e-3
@@ -73,14 +73,14 @@ def fit_levels(problem: LayerProblem, allowed: LevelSet) -> FittedLevels:
     return FittedLevels(weights, kept, problem.error(weights), quantized)
 
 
-def _by_row(scale: FloatArray, shape: tuple[int, ...]) -> Doubles:
+def _by_row(scale: FloatArray, shape: tuple[int, ...]) -> DoubleArray:
     """Distances [1] or [M] as those of each row [G, rows]."""
     return np.broadcast_to(scale.astype(np.float64), shape[0] * shape[1]).reshape(shape[:2])
 
 
 def _distances(
-    problem: LayerProblem, integers: IntArray, steps: Doubles, per_channel: bool
-) -> Doubles:
+    problem: LayerProblem, integers: IntArray, steps: DoubleArray, per_channel: bool
+) -> DoubleArray:
     """The distances [G, rows] that suit `integers` best: least squares along one direction."""
     x = integers * problem.scale
     dot = (x * problem.wanted).sum(axis=2)

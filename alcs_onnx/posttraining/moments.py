@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.posttraining.problem import DAMPING, Doubles, LayerProblem
-from alcs_onnx.types import ConvLayer, FloatArray, IntArray
+from alcs_onnx.posttraining.problem import DAMPING, LayerProblem
+from alcs_onnx.types import ConvLayer, DoubleArray, FloatArray, IntArray
 
 Array = npt.NDArray[Any]
 
@@ -78,11 +78,11 @@ class MomentSums:
     layer: ConvLayer
     count: int = 0
     origins: tuple[FloatArray, FloatArray] | None = None
-    x: Doubles | float = 0.0
-    y: Doubles | float = 0.0
-    xx: Doubles | float = 0.0
-    yx: Doubles | float = 0.0
-    yy: Doubles | float = 0.0
+    x: DoubleArray | float = 0.0
+    y: DoubleArray | float = 0.0
+    xx: DoubleArray | float = 0.0
+    yx: DoubleArray | float = 0.0
+    yy: DoubleArray | float = 0.0
 
     def add(self, inputs: FloatArray, outputs: FloatArray, places: Array) -> None:
         """Samples [N, C, ...] that make [N, M, ...], at some positions of the outputs."""
@@ -141,13 +141,13 @@ class MomentSums:
         return LayerProblem(dense, xx, yx, np.maximum(yy, 0.0), damping)
 
     @property
-    def means(self) -> tuple[Doubles, Doubles]:
+    def means(self) -> tuple[DoubleArray, DoubleArray]:
         """Of X [G, columns] and of Y [G, rows]."""
         assert self.origins is not None
         x, y = self.origins
         return np.asarray(x + self.x / self.count), np.asarray(y + self.y / self.count)
 
-    def bias(self, weights: Doubles) -> Doubles:
+    def bias(self, weights: DoubleArray) -> DoubleArray:
         """What makes the means of the outputs of `weights` [G, rows, columns] right, [M]."""
         x, y = self.means
         return np.asarray((y - (weights @ x[:, :, None])[:, :, 0]).reshape(-1))
@@ -169,6 +169,6 @@ class MomentSums:
         )
 
 
-def _outer(a: Doubles, b: Doubles) -> Doubles:
+def _outer(a: DoubleArray, b: DoubleArray) -> DoubleArray:
     """Of [G, rows] and [G, columns]: [G, rows, columns]."""
     return np.asarray(a[:, :, None] * b[:, None, :])

@@ -14,11 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from alcs_onnx.types import BoolArray, FloatArray
-
-Doubles = npt.NDArray[np.float64]
+from alcs_onnx.types import BoolArray, DoubleArray, FloatArray
 
 #: What is added to the diagonal of H, of its mean, where nothing else is said: pulls weights that
 #: the inputs say little about, or nothing, towards the dense ones.
@@ -37,10 +34,10 @@ class LayerProblem:
     damping: see `DAMPING`.
     """
 
-    weights: Doubles
-    moments: Doubles
-    target: Doubles | None = None
-    energy: Doubles | None = None
+    weights: DoubleArray
+    moments: DoubleArray
+    target: DoubleArray | None = None
+    energy: DoubleArray | None = None
     damping: float = DAMPING
 
     @property
@@ -53,13 +50,13 @@ class LayerProblem:
         return bool(((self._diagonal <= 0) & read).any())
 
     @cached_property
-    def ridge(self) -> Doubles:
+    def ridge(self) -> DoubleArray:
         """What is added to the diagonal of H, [G, 1]."""
         mean = self._diagonal.mean(axis=1, keepdims=True)
         return np.asarray(self.damping * np.where(mean > 0, mean, 1.0))
 
     @cached_property
-    def scale(self) -> Doubles:
+    def scale(self) -> DoubleArray:
         """sqrt(diag H) of the damped moments, [G, 1, columns]."""
         return np.asarray(np.sqrt(self._diagonal + self.ridge)[:, None, :])
 
@@ -90,11 +87,11 @@ class LayerProblem:
         values, vectors = np.linalg.eigh(self.correlation)
         return np.maximum(values, 0)[:, None, :], vectors
 
-    def unscaled(self, scaled: FloatArray) -> Doubles:
+    def unscaled(self, scaled: FloatArray) -> DoubleArray:
         """Weights of weights in scaled columns."""
         return np.asarray(scaled / self.scale)
 
-    def error(self, weights: Doubles, rows: BoolArray | None = None) -> float:
+    def error(self, weights: DoubleArray, rows: BoolArray | None = None) -> float:
         """Squared error of the outputs of `weights` over the energy of those that are wanted.
 
         Of `rows` [G, rows] alone, where they are given.
@@ -110,6 +107,6 @@ class LayerProblem:
         return max(0.0, lost) / energy if energy > 0 else 0.0
 
     @property
-    def _diagonal(self) -> Doubles:
+    def _diagonal(self) -> DoubleArray:
         # About means rounding may leave less than nothing of a channel that does not change.
         return np.maximum(np.diagonal(self.moments, axis1=1, axis2=2), 0)

@@ -15,13 +15,12 @@ import numpy as np
 from alcs_onnx.graph import Model, Node
 from alcs_onnx.posttraining.layers import own_layers
 from alcs_onnx.posttraining.moments import MomentSums, Places
-from alcs_onnx.posttraining.problem import Doubles
 from alcs_onnx.posttraining.rounding import Grid, rounded
 from alcs_onnx.posttraining.stages import Fed, Stages
 from alcs_onnx.posttraining.threads import threads_for
 from alcs_onnx.posttraining.walk import Walk
 from alcs_onnx.reporter import SILENT, Reporter
-from alcs_onnx.types import ConvLayer, IntArray
+from alcs_onnx.types import ConvLayer, DoubleArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,7 @@ class RoundedLayer:
 
     node: str
     grid: Grid
-    bias_steps: Doubles | None = None
+    bias_steps: DoubleArray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alcs_onnx.posttraining.problem import Doubles, LayerProblem
-from alcs_onnx.types import BoolArray, FloatArray, IntArray
+from alcs_onnx.posttraining.problem import LayerProblem
+from alcs_onnx.types import BoolArray, DoubleArray, FloatArray, IntArray
 
 _SWEEPS = 12
 #: Columns whose changes are brought to the others by one product.
@@ -29,13 +29,13 @@ class Grid:
     Those that are not `kept` [G, rows, columns] are 0; None: all are.
     """
 
-    steps: Doubles
+    steps: DoubleArray
     low: int
     high: int
     apart: int = 1
     kept: BoolArray | None = None
 
-    def nearest(self, weights: Doubles) -> IntArray:
+    def nearest(self, weights: DoubleArray) -> IntArray:
         """The integers nearest to weights [G, rows, columns]."""
         found = self.integers(weights / self.steps[:, :, None])
         return np.asarray(found if self.kept is None else found * self.kept, np.int64)

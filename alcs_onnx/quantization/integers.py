@@ -13,8 +13,7 @@ import onnx
 from alcs_onnx.graph.message import Message
 from alcs_onnx.graph.model import Array, Model, Node
 from alcs_onnx.quantization.values import Quantized, QuantizeOptions
-
-Doubles = npt.NDArray[np.float64]
+from alcs_onnx.types import DoubleArray
 
 #: The most that a weight of s8 may be, either way, as the runtime's quantizer has it.
 _MOST, _MOST_OF_SEVEN_BITS = 127, 64
@@ -33,10 +32,10 @@ class StoredLayer:
     output: str
     node: str
     weight: str
-    steps: Doubles
+    steps: DoubleArray
     most: int
     bias: str = ""
-    bias_steps: Doubles | None = None
+    bias_steps: DoubleArray | None = None
 
 
 def stored_layers(
@@ -90,7 +89,7 @@ def with_integers(quantized: Quantized, integers: Mapping[str, npt.NDArray[Any]]
     return replace(quantized, model=Message(proto, {**message.arrays, **changed}).serialized())
 
 
-def _stored(model: Model, maker: Node | None, dtype: Any) -> tuple[str, Doubles] | None:
+def _stored(model: Model, maker: Node | None, dtype: Any) -> tuple[str, DoubleArray] | None:
     """Name and steps [M] of what a Dequantize node makes floats of along the first axis."""
     if maker is None or not maker.is_op("DequantizeLinear"):
         return None

@@ -6,11 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from alcs_onnx.types import IntArray
-
-_Doubles = npt.NDArray[np.float64]
+from alcs_onnx.types import DoubleArray, IntArray
 
 #: A budget that only rounding exceeds is met: parts of it that sums may be off by.
 _ROUNDING = 1e-12
@@ -26,8 +23,8 @@ class ChannelProblem:
     """
 
     counts: tuple[IntArray, ...]
-    scores: tuple[_Doubles, ...]
-    saved: tuple[_Doubles, ...]
+    scores: tuple[DoubleArray, ...]
+    saved: tuple[DoubleArray, ...]
     needed_ms: float
 
     def fits(self, options: Sequence[int] | IntArray) -> bool:

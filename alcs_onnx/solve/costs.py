@@ -13,14 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError, BudgetError
 from alcs_onnx.latency import Estimator
 from alcs_onnx.solve.knapsack import group_knapsack
-from alcs_onnx.types import IntArray
-
-Doubles = npt.NDArray[np.float64]
+from alcs_onnx.types import DoubleArray, IntArray
 
 #: Numbers of groups that a layer may choose from between its fewest and all.
 _STEPS = 96
@@ -37,14 +34,14 @@ class CostCurve:
     """
 
     counts: IntArray
-    costs: Doubles
+    costs: DoubleArray
 
     def __post_init__(self) -> None:
         rising = self.counts.size == self.costs.size > 0 and (np.diff(self.counts) > 0).all()
         if not rising or not np.isfinite(self.costs).all() or self.costs.min() < 0:
             raise AlcsError("a cost curve needs rising counts with a finite cost, at least 0, each")
 
-    def at(self, counts: IntArray) -> Doubles:
+    def at(self, counts: IntArray) -> DoubleArray:
         """The cost at any `counts` between the fewest and all."""
         falling = np.maximum.accumulate(self.costs[::-1])[::-1]
         nothing = _NOTHING * max(float(falling[0]), np.finfo(np.float64).tiny)

@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError, BudgetError
-from alcs_onnx.types import IntArray
-
-_Doubles = npt.NDArray[np.float64]
+from alcs_onnx.types import DoubleArray, IntArray
 
 #: Columns of the table at most. Coarser units than asked for waste at most one unit per group,
 #: which is 1 / 200000 of the capacity.
@@ -29,7 +27,7 @@ class _Items:
     """What one group may take, ascending in cost and in value; the first one costs nothing."""
 
     index: IntArray
-    value: _Doubles
+    value: DoubleArray
     cost: npt.NDArray[Any]  # ms, or whole units
 
     def only(self, keep: npt.NDArray[Any]) -> _Items:
@@ -192,7 +190,7 @@ def _reduced(groups: Sequence[_Items], capacity: int) -> tuple[list[_Items], int
 
 
 def _filled(
-    value: _Doubles, cost: IntArray, chosen: npt.NDArray[np.intp], capacity: int
+    value: DoubleArray, cost: IntArray, chosen: npt.NDArray[np.intp], capacity: int
 ) -> npt.NDArray[np.intp]:
     """`chosen`, with what is left of the capacity spent where it buys most."""
     lanes = np.arange(len(chosen))

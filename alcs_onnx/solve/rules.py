@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-_Doubles = npt.NDArray[np.float64]
-Rule = Callable[[_Doubles, float], _Doubles]
+from alcs_onnx.types import DoubleArray
+
+Rule = Callable[[DoubleArray, float], DoubleArray]
 
 
-def energy(energies: _Doubles, members: float) -> _Doubles:
+def energy(energies: DoubleArray, members: float) -> DoubleArray:
     """Where all groups are equally large, the Euclidean projection.
 
     Onto the networks with so many weights and a group in every layer.
@@ -24,13 +24,13 @@ def energy(energies: _Doubles, members: float) -> _Doubles:
     return energies / members
 
 
-def energy_normalised(energies: _Doubles, members: float) -> _Doubles:
+def energy_normalised(energies: DoubleArray, members: float) -> DoubleArray:
     """Energies relative to that of the whole layer."""
     total = energies.sum()
     return (energies / total if total > 0 else energies) / members
 
 
-def lamp(energies: _Doubles, members: float) -> _Doubles:
+def lamp(energies: DoubleArray, members: float) -> DoubleArray:
     """Each energy over the sum of all that are not smaller (LAMP, cited in SP-LAMP eq. 1)."""
     order = np.argsort(-energies, kind="stable")
     sums = np.cumsum(energies[order])
@@ -39,7 +39,7 @@ def lamp(energies: _Doubles, members: float) -> _Doubles:
     return worth / members
 
 
-def uniform(energies: _Doubles, members: float) -> _Doubles:
+def uniform(energies: DoubleArray, members: float) -> DoubleArray:
     """The rank in the layer, whatever the number of weights: each layer keeps the same share."""
     worth = np.empty_like(energies)
     worth[np.argsort(-energies, kind="stable")] = 1 - np.arange(energies.size) / energies.size

@@ -24,11 +24,10 @@ from alcs_onnx.posttraining import (
     LayerLevels,
     LevelStore,
     Refit,
-    fully_connected,
     largest,
     measure_levels,
-    own_layers,
     refit_in_order,
+    refitted_layers,
 )
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.solve import CostCurve, least_cost
@@ -80,7 +79,7 @@ def refit_kept(
     And with the biases that are `left`, by initializer. On the first `pictures`, by default on all.
     """
     shown = _shown(run, model)
-    own = {layer.name for layer in (*own_layers(model), *fully_connected(model))}
+    own = refitted_layers(model)
     supports = {name: mask for name, mask in masks.items() if name in own}
     fed = shown.fed if pictures is None else partial(shown.few, pictures)
     with enough_memory(_BESIDE):

@@ -9,15 +9,15 @@ import pytest
 from conv_layers import conv
 
 from alcs_onnx.posttraining.admm import fit, fit_on
-from alcs_onnx.posttraining.problem import Doubles, LayerProblem
+from alcs_onnx.posttraining.problem import LayerProblem
 from alcs_onnx.posttraining.supports import largest
 from alcs_onnx.structures import get_structure
-from alcs_onnx.types import BoolArray, FloatArray
+from alcs_onnx.types import BoolArray, DoubleArray, FloatArray
 
 Rng = np.random.Generator
 
 
-def correlated(rng: Rng, groups: int, columns: int, samples: int = 400) -> Doubles:
+def correlated(rng: Rng, groups: int, columns: int, samples: int = 400) -> DoubleArray:
     """Inputs [G, samples, columns] that say much the same as their neighbours."""
     mixing = np.eye(columns) + 0.6 * rng.standard_normal((groups, columns, columns))
     return rng.standard_normal((groups, samples, columns)) @ mixing
@@ -25,7 +25,7 @@ def correlated(rng: Rng, groups: int, columns: int, samples: int = 400) -> Doubl
 
 def made(
     rng: Rng, groups: int = 1, rows: int = 4, columns: int = 8
-) -> tuple[LayerProblem, Doubles]:
+) -> tuple[LayerProblem, DoubleArray]:
     x = correlated(rng, groups, columns)
     weights = rng.standard_normal((groups, rows, columns))
     return LayerProblem(weights, x.swapaxes(1, 2) @ x), x
