@@ -20,6 +20,8 @@ from alcs_onnx.codebooks import CODEBOOKS
 from alcs_onnx.pipeline.compare_structures import defaults
 from alcs_onnx.structures import STRUCTURES
 
+NOT_REACHED = "more was lost than may be"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `compare-structures`."""

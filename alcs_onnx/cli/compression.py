@@ -88,12 +88,15 @@ def schedule(options: argparse.Namespace) -> Training | None:
     """
     from alcs_onnx.errors import AlcsError
 
-    found = training.requested(options)
-    unheeded = {"--checkpoint": options.checkpoint, "--plot-training": options.plot_training}
-    for flag, value in unheeded.items():
-        if found is None and value is not None:
+    unheeded = {
+        "--checkpoint": options.checkpoint is not None,
+        "--plot-training": options.plot_training is not None,
+        "--augment": options.augment != "none",
+    }
+    for flag, given in unheeded.items():
+        if given and options.data is None:
             raise AlcsError(f"{flag} has no effect without --data: nothing is trained")
-    return found
+    return training.requested(options)
 
 
 def check_group_size(options: argparse.Namespace, structures: Sequence[str]) -> None:

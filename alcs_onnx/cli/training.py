@@ -51,15 +51,12 @@ def add_checkpoints(group: argparse._ActionsContainer) -> None:
     )
 
 
-def add_source(
-    parser: argparse.ArgumentParser, text: str, *, required: bool = False
-) -> argparse._ArgumentGroup:
+def add_source(parser: argparse.ArgumentParser, text: str) -> argparse._ArgumentGroup:
     """`--data`, which `text` describes, and how its pixels are read; returns their group."""
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
         default=None,
-        required=required,
         metavar="DATA",
         help=f"a FOLDER, FILE.npz or MODULE:FUNCTION: {text}",
     )

@@ -13,8 +13,8 @@ import numpy as np
 
 from alcs_onnx.graph import Model
 from alcs_onnx.posttraining.admm import Fitted, Support, fit, fit_on
+from alcs_onnx.posttraining.codebook_fit import FittedOnCodebook, OnCodebook, fit_on_codebook
 from alcs_onnx.posttraining.layers import arrays_of, refitted_layers, weights_of
-from alcs_onnx.posttraining.level_sets import FittedLevels, LevelSet, fit_levels
 from alcs_onnx.posttraining.moments import MomentSums, Places
 from alcs_onnx.posttraining.problem import DAMPING, LayerProblem
 from alcs_onnx.posttraining.stages import Fed, Stages
@@ -24,7 +24,7 @@ from alcs_onnx.reporter import SILENT, Reporter
 from alcs_onnx.types import BoolArray, ConvLayer, FloatArray, InitializerName, QuantizedWeight
 
 #: What weights may be: those of a support that is chosen, or given as a mask, or levels of one.
-Allowed = Support | BoolArray | LevelSet
+Allowed = Support | BoolArray | OnCodebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,7 @@ def refit_in_order(
     fed: Fed,
     *,
     left: Mapping[InitializerName, BoolArray] | None = None,
+    changed: Mapping[InitializerName, FloatArray] | None = None,
     alone: bool = False,
     seed: int = 0,
     reporter: Reporter = SILENT,
@@ -68,11 +69,13 @@ def refit_in_order(
     layer of `supports` is refitted on what the dense network gives it, as if no other had lost
     anything, and no other is.
     Where biases are not `left`, by initializer, they are 0: those of channels that are gone, which
-    must not give a mean to what reads them.
+    must not give a mean to what reads them. `changed` are initializers that the pruned network has
+    instead: of layers that are not refitted, and made up for by those behind them.
     """
     layers = refitted_layers(model)
     stages = Stages(model, layers)
     dense, pruned = Walk.begin(stages, fed), Walk.begin(stages, fed)
+    pruned.change(changed or {})
     arrays: dict[str, FloatArray] = {}
     found: dict[str, BoolArray] = {}
     errors: dict[str, tuple[float, float]] = {}
@@ -100,7 +103,7 @@ def refit_in_order(
             silent += [name] * problem.has_silent_columns(_read(fitted, support))
             if support is not None:
                 found[name] = fitted.support.reshape(layer.weight_shape)
-            if isinstance(fitted, FittedLevels):
+            if isinstance(fitted, FittedOnCodebook):
                 quantized[name] = fitted.quantized
             pruned.change(own)
         dense.move_on(index)
@@ -112,13 +115,13 @@ def refit_in_order(
 def _read(fitted: Fitted, support: Allowed | None) -> BoolArray:
     """The columns [G, columns] that are there: what a given support leaves out is gone."""
     there: BoolArray = np.asarray(fitted.support.any(axis=1))
-    return there if isinstance(support, np.ndarray | LevelSet) else np.ones_like(there)
+    return there if isinstance(support, np.ndarray | OnCodebook) else np.ones_like(there)
 
 
 def _errors(problem: LayerProblem, fitted: Fitted, support: Allowed | None) -> tuple[float, float]:
     """Before and after; outputs that a given support leaves nothing of are gone."""
     kept = problem.weights * fitted.support
-    if isinstance(support, LevelSet):
+    if isinstance(support, OnCodebook):
         nearest = support.nearest(kept).values()
         kept = nearest.reshape(kept.shape).astype(np.float64)
     elif not isinstance(support, np.ndarray):
@@ -131,8 +134,8 @@ def _fitted(problem: LayerProblem, support: Allowed | None) -> Fitted:
     shape = problem.weights.shape
     if support is None:
         return fit_on(problem, np.ones(shape, bool))
-    if isinstance(support, LevelSet):
-        return fit_levels(problem, support)
+    if isinstance(support, OnCodebook):
+        return fit_on_codebook(problem, support)
     if isinstance(support, np.ndarray):
         return fit_on(problem, support.reshape(shape))
     return fit(problem, support)
@@ -197,7 +200,7 @@ def _damping(
     if not held.count:
         return DAMPING if fitted.count >= fitted.layer.columns else _DAMPINGS[-1]
     first, other = fitted.problem(weights), held.problem(weights)
-    if isinstance(support, LevelSet):
+    if isinstance(support, OnCodebook):
         support = support.support
     chosen = _fitted(first, support).support
     found = {

@@ -129,7 +129,7 @@ class MomentSums:
         if not (np.isfinite(self.xx).all() and np.isfinite(self.yx).all()):
             raise AlcsError(
                 f"layer '{self.layer.name}' cannot be refitted: its inputs or outputs on the "
-                "pictures are not finite (--refit off leaves weights as they are)"
+                "pictures are not finite"
             )
         dense = weights.astype(np.float64).reshape(self.layer.group, self.layer.rows_per_group, -1)
         xx, yx, yy = self.xx / self.count, self.yx / self.count, self.yy / self.count

@@ -24,7 +24,7 @@ _BLOCK = 64
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """What weights may be: `steps` [G, rows] by integers from `low` to `high`, `apart` each.
+    """What weights may be: `steps` [G, rows] by integers from `low` to `high`, every `spacing`-th.
 
     Those that are not `kept` [G, rows, columns] are 0; None: all are.
     """
@@ -32,21 +32,20 @@ class Grid:
     steps: DoubleArray
     low: int
     high: int
-    apart: int = 1
+    spacing: int = 1
     kept: BoolArray | None = None
 
     def nearest(self, weights: DoubleArray) -> IntArray:
         """The integers nearest to weights [G, rows, columns]."""
-        found = self.integers(weights / self.steps[:, :, None])
-        return np.asarray(found if self.kept is None else found * self.kept, np.int64)
+        return np.asarray(self.integers(weights / self.steps[:, :, None]), np.int64)
 
     def integers(self, multiples: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The nearest of the integers to multiples of steps."""
-        if self.apart == 1:
+        if self.spacing == 1:
             return np.asarray(np.clip(np.rint(multiples), self.low, self.high))
-        places = np.rint((multiples - self.low) / self.apart)
-        highest = (self.high - self.low) // self.apart
-        return np.asarray(self.low + self.apart * np.clip(places, 0, highest))
+        places = np.rint((multiples - self.low) / self.spacing)
+        highest = (self.high - self.low) // self.spacing
+        return np.asarray(self.low + self.spacing * np.clip(places, 0, highest))
 
 
 def rounded(problem: LayerProblem, grid: Grid, start: IntArray | None = None) -> IntArray:
@@ -58,7 +57,10 @@ def rounded(problem: LayerProblem, grid: Grid, start: IntArray | None = None) ->
     h = problem.correlation
     steps = (grid.steps[:, :, None] * problem.scale).astype(np.float32)
     x = np.asarray((grid.nearest(problem.weights) if start is None else start) * steps, np.float32)
-    gradient = np.asarray(x @ h - problem.wanted, np.float32)
+    # About the dense weights: what is multiplied is small where they are nearly right.
+    gradient = np.asarray((x - problem.dense) @ h, np.float32)
+    if problem.target is not None:
+        gradient -= problem.wanted - problem.dense @ h
     columns = x.shape[2]
     for _ in range(_SWEEPS):
         changed = False

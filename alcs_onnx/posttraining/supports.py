@@ -9,11 +9,17 @@ from alcs_onnx.structures import Structure
 from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
 
 
-def largest(structure: Structure, layer: ConvLayer, count: int) -> Support:
-    """The `count` groups of largest norm, as the Euclidean projection keeps them."""
+def largest(
+    structure: Structure, layer: ConvLayer, count: int, within: BoolArray | None = None
+) -> Support:
+    """The `count` groups of largest norm, as the Euclidean projection keeps them.
+
+    Of the weights that are left `within` a mask in the shape of the weight.
+    """
 
     def support(weights: FloatArray) -> BoolArray:
-        grouped = structure.grouped(weights.reshape(layer.weight_shape), layer)
+        shaped = weights.reshape(layer.weight_shape)
+        grouped = structure.grouped(shaped if within is None else shaped * within, layer)
         energy = np.einsum("...g,...g->...", grouped, grouped)
         keep = np.zeros(energy.size, dtype=bool)
         if count >= energy.size:
@@ -21,6 +27,6 @@ def largest(structure: Structure, layer: ConvLayer, count: int) -> Support:
         elif count > 0:
             keep[np.argpartition(energy.reshape(-1), -count)[-count:]] = True
         mask = structure.weight_mask(keep.reshape(energy.shape), layer)
-        return mask.reshape(weights.shape)
+        return (mask if within is None else mask & within).reshape(weights.shape)
 
     return support

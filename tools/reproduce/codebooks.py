@@ -3,8 +3,9 @@
     python tools/reproduce/codebooks.py --models DIR --photos DIR --cifar DIR --output DIR
 
 `--photos` has pictures, and `--cifar` `train` with a folder for each class; half of `--samples` are
-fitted on, without their labels, and the other half judge. One distance for each layer, or for each
-output channel with `--per-channel`; activations stay float32. The table is results/codebooks.md.
+fitted on, without their labels, and the other half judge; ResNet-20 is judged by all of `test`. One
+scale for each layer, or for each output channel with `--per-channel`. Depthwise and fully connected
+layers and activations stay float32. The table is results/codebooks.md.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from least_loss import accuracy
 from measure import run_study
 
 from alcs_onnx.api import compress
 from alcs_onnx.codebooks import CODEBOOKS, get_codebook, quantize
 from alcs_onnx.fidelity import Fidelity
-from alcs_onnx.graph import Model, conv_layers, loadable
+from alcs_onnx.graph import Model, loadable, save_model
 from alcs_onnx.pipeline.common.evidence import Judging, Subject, gather
-from alcs_onnx.pipeline.common.workload import Measuring, open_workload
+from alcs_onnx.pipeline.common.workload import Measuring, Workload, open_workload
 from alcs_onnx.pipeline.compress import CompressOptions
 from alcs_onnx.report.progress import progress
 from alcs_onnx.reporter import Reporter
@@ -50,8 +52,9 @@ def levels_of(network: Network, args: argparse.Namespace) -> Figures:
     judging = Judging(pictures=str(pictures), preprocess=network.preprocess, samples=args.samples)
     rows = []
     with progress() as reporter:
-        for name, nearest in _nearest(source, judging, args, reporter):
+        for name, nearest, model in _nearest(source, judging, args, reporter):
             output = args.output / f"{network.name}-{name}.onnx"
+            save_model(model, args.output / "nearest.onnx")
             result = compress(
                 source,
                 output,
@@ -63,12 +66,13 @@ def levels_of(network: Network, args: argparse.Namespace) -> Figures:
             )
             [row] = result.rows
             assert row.fidelity is not None
+            test = args.cifar if network.cifar else None
             rows.append(
                 {
                     "levels": name,
                     "bytes": row.relative_bytes,
-                    "nearest": _told(nearest),
-                    "refitted": _told(row.fidelity),
+                    "nearest": _told(nearest, args.output / "nearest.onnx", test),
+                    "refitted": _told(row.fidelity, output, test),
                     "seconds": result.seconds,
                 }
             )
@@ -78,36 +82,44 @@ def levels_of(network: Network, args: argparse.Namespace) -> Figures:
 
 def _nearest(
     source: Path, judging: Judging, args: argparse.Namespace, reporter: Reporter
-) -> Iterator[tuple[str, Fidelity]]:
+) -> Iterator[tuple[str, Fidelity, Model]]:
     """What is left with the nearest levels, by codebook from the most bits to the fewest."""
     workload = open_workload(
         source, simd_group=4, measuring=Measuring(), seed=args.seed, reporter=reporter
     )
     judge = gather(Subject.of(workload), judging, None, reporter).judge
     for name in args.levels:
-        yield name, judge.judge(loadable(_quantized(workload.model, name, args.per_channel)))
+        model = _quantized(workload, name, args.per_channel)
+        yield name, judge.judge(loadable(model)), model
 
 
-def _quantized(model: Model, name: str, per_channel: bool) -> Model:
-    levels, arrays = get_codebook(name), {}
-    for layer in conv_layers(model):
+def _quantized(workload: Workload, name: str, per_channel: bool) -> Model:
+    """The layers that `compress` quantizes, by their weights alone."""
+    levels, arrays, model = get_codebook(name), {}, workload.model
+    for layer in workload.prunable:
         weight = np.asarray(model.initializers[layer.weight], np.float32)
         arrays[layer.weight] = quantize(weight, levels, per_channel=per_channel).values()
     return model.with_initializers(arrays)
 
 
-def _told(found: Fidelity) -> Figures:
+def _told(found: Fidelity, model: Path, test: Path | None) -> Figures:
     return {
-        "loss_percent": found.loss,
-        "agreement": found.agreement,
+        "test_percent": None if test is None else accuracy(model, test),
+        "left_percent": 100 * (found.agreement or 0.0),
         "relative_error": found.relative_error,
     }
+
+
+def _left(told: Figures) -> str:
+    """Agreement with the dense model on what judges, and accuracy on test pictures."""
+    test = told["test_percent"]
+    return f"{told['left_percent']:.1f} %" + (f", test {test:.2f} %" if test is not None else "")
 
 
 def markdown(rows: Sequence[Figures]) -> str:
     """A row for each codebook of each model."""
     lines = [
-        "| model | levels | stored | lost by the nearest | refitted | error of outputs | time |",
+        "| model | levels | stored | left by the nearest | refitted | error of outputs | time |",
         "|---|---|---|---|---|---|---|",
     ]
     for network in rows:
@@ -118,8 +130,8 @@ def markdown(rows: Sequence[Figures]) -> str:
                 network["model"],
                 row["levels"],
                 f"{row['bytes'] / 1e3:.0f} KB",
-                f"{near['loss_percent']:.1f} %",
-                f"{refitted['loss_percent']:.1f} %",
+                _left(near),
+                _left(refitted),
                 f"{errors} %",
                 f"{row['seconds']:.0f} s",
             )

@@ -8,6 +8,7 @@ here it is measured, with our engine.
 
 from __future__ import annotations
 
+from alcs_onnx.data import IndexedSamples, Samples
 from alcs_onnx.files import check_writable, make_folder
 from alcs_onnx.pipeline.compare_structures.request import CompareStructuresRequest
 from alcs_onnx.pipeline.compare_structures.search import search
@@ -35,13 +36,30 @@ def compare_structures(
         make_folder(path.parent)
         check_writable(path, request.model)
     run = open_run(request, reporter)
+    most = request.judging.max_loss
+    tolerance = options.tolerance if most is None else min(options.tolerance, most / 100)
+    if run.trainer is None and (text := _too_fine(tolerance, run.evidence.fit)):
+        reporter.note(text)
     rows = []
     for name, structures in sequences.items():
         compressor = run.compressor(name)
         start = compressor.start()
-        floor = start.accuracy - options.tolerance
+        floor = start.accuracy - tolerance
         reporter.note(f"{name}: {start.measure} at least {floor:.2%}")
         state, trials = search(compressor, start, structures, floor, options.search, reporter)
         made = Compression(compressor, name, structures, state, trials)
         rows.append(run.row(made, files.get(name)))
-    return run.result(start, rows, options.tolerance)
+    return run.result(start, rows, tolerance)
+
+
+def _too_fine(tolerance: float, pictures: Samples | None) -> str:
+    """Why no step can keep to it, where it is less than one of the pictures that judge.
+
+    These are as many as are fitted on.
+    """
+    if not isinstance(pictures, IndexedSamples) or tolerance * len(pictures) >= 1:
+        return ""
+    return (
+        f"a tolerance of {100 * tolerance:.2g} % is less than one of {len(pictures)} pictures that "
+        "judge: give more of them, or a wider --tolerance"
+    )

@@ -18,7 +18,7 @@ from alcs_onnx.pipeline.compress.state import Compressed
 from alcs_onnx.pipeline.compress.way import Step, Way
 from alcs_onnx.rewrite import filter_masks
 from alcs_onnx.solve import KeepTarget, kept_counts
-from alcs_onnx.structures import Structure, largest_groups
+from alcs_onnx.structures import Structure
 from alcs_onnx.types import (
     BoolArray,
     Codebook,
@@ -82,15 +82,10 @@ class Compressor:
         """
         counts = self._counts(state, structure, targets, progress, base or state)
 
-        def largest(name: LayerName, weight: FloatArray) -> WeightMask:
-            layer, left = self.layers[name], state.keep[name]
-            keep = largest_groups(structure, weight * left, layer, counts[name])
-            return structure.weight_mask(keep, layer) & left
-
         def dead(keep: Mapping[LayerName, WeightMask]) -> dict[InitializerName, BoolArray]:
             return {**state.vectors, **self._dead_biases(structure, keep)}
 
-        step = Step(f"{structure.name} {sorted(counts.items())}", largest, dead)
+        step = Step(structure, counts, dead)
         return self._judged(self._way.pruned(self.model, self.layers, state, step))
 
     def quantize(

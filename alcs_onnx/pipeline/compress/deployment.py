@@ -76,7 +76,7 @@ def deploy(
     check = check_written(workload, written, masked, reporter)
     if not check.passed:
         raise AlcsError(
-            f"{workload.path}: the compressed model differs from the trained one by "
+            f"{workload.path}: the written model differs from the compressed one by "
             f"{check.difference}"
         )
     dense, sparse = workload.against_dense(serialized)

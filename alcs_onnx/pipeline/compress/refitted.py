@@ -8,24 +8,28 @@ which levels weights take.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
-from alcs_onnx.codebooks import quantize
 from alcs_onnx.data import IndexedSamples
-from alcs_onnx.errors import AlcsError
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.graph import Model, loadable
-from alcs_onnx.pipeline.common.evidence import Evidence
+from alcs_onnx.pipeline.common.evidence import Evidence, Judging
+from alcs_onnx.pipeline.common.layers import grouped_reasons
 from alcs_onnx.pipeline.common.shown import Shown, enough_memory, unfit_layers
 from alcs_onnx.pipeline.compress.state import Compressed
 from alcs_onnx.pipeline.compress.way import Step
-from alcs_onnx.posttraining import LevelSet, Refit, refit_in_order
-from alcs_onnx.posttraining.admm import Support
-from alcs_onnx.posttraining.in_order import Allowed
+from alcs_onnx.posttraining import (
+    Allowed,
+    OnCodebook,
+    Refit,
+    largest,
+    refit_in_order,
+    refitted_layers,
+    weights_of,
+)
 from alcs_onnx.reporter import Reporter
 from alcs_onnx.types import (
     BoolArray,
@@ -34,28 +38,34 @@ from alcs_onnx.types import (
     FloatArray,
     InitializerName,
     LayerName,
-    WeightMask,
+    QuantizedWeight,
 )
 
 
 @dataclass(frozen=True)
 class ByRefitting:
-    """Pictures of `evidence` are fitted on, and judge."""
+    """Pictures of `evidence`, which `judging` names, are fitted on, and judge.
 
+    told: what was said of them already.
+    """
+
+    judging: Judging
     evidence: Evidence
     seed: int
     reporter: Reporter
+    told: set[str] = field(default_factory=set)
 
     @property
     def source(self) -> str:
         """The pictures."""
-        return self.evidence.judge.source
+        assert self.judging.pictures is not None
+        return self.judging.pictures
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """How many pictures there are to fit on."""
+        """How pictures are read, and how many there are to fit on."""
         assert isinstance(self.evidence.fit, IndexedSamples)
-        return {"refitted_on": len(self.evidence.fit)}
+        return {"preprocess": self.judging.preprocess, "refitted_on": len(self.evidence.fit)}
 
     def begun(self) -> Self:
         """This: there is nothing to begin."""
@@ -74,18 +84,24 @@ class ByRefitting:
         self, model: Model, layers: Mapping[LayerName, ConvLayer], state: Compressed, step: Step
     ) -> Compressed:
         """Layer-wise ADMM towards the step's projection, each layer on what those before give."""
-        own, other = self._told(model, layers)
-        keep = {**state.keep, **{n: step.largest(n, _weight(model, layers[n])) for n in other}}
-        chosen: dict[LayerName, Allowed] = {
-            name: _support(partial(step.largest, name), layer) for name, layer in own.items()
-        }
-        found = self._refit(model, chosen, state.vectors)
-        keep |= found.supports
+        unfit = self._unfit(model, layers)
+        keep, chosen = {**state.keep}, dict[LayerName, Allowed]()
+        for name, layer in layers.items():
+            support = largest(step.structure, layer, step.counts[name], within=keep[name])
+            mask = support(_weight(model, layer))
+            if name in unfit:
+                keep[name] = mask
+            elif not mask.all():
+                chosen[name] = support
+        masked = {layers[n].weight: _weight(model, layers[n]) * keep[n] for n in unfit}
+        found = self._refit(model, layers, chosen, state.vectors, masked)
+        keep |= {name: found.supports[name] for name in chosen}
         vectors = step.dead_biases(keep)
-        if not all(mask.all() for mask in vectors.values()):
+        if _fewer(vectors, state.vectors):
             # Which filters go is known now: layers behind them see nothing, not their mean.
-            found = self._refit(model, {name: keep[name] for name in own}, vectors)
-        masked = {layers[n].weight: _weight(model, layers[n]) * keep[n] for n in other}
+            found = self._refit(model, layers, {n: keep[n] for n in chosen}, vectors, masked)
+        else:
+            self._tell(state, found)
         weights = _without(model, {**found.arrays, **masked}, vectors)
         return replace(state, weights=weights, keep=keep, vectors=vectors)
 
@@ -98,50 +114,62 @@ class ByRefitting:
         *,
         per_channel: bool,
     ) -> Compressed:
-        """Levels and their distances by the outputs of layers, within what is left."""
-        own, other = self._told(model, layers)
-        keep = state.keep
-        found = self._refit(
-            model, {n: LevelSet(keep[n], levels, per_channel) for n in own}, state.vectors
-        )
-        quantized = dict(found.quantized)
-        for name in other:
-            weight = _weight(model, layers[name])
-            quantized[name] = quantize(weight, levels, keep=keep[name], per_channel=per_channel)
+        """Levels and their scales by the outputs of layers, within what is left."""
+        keep, quantized = state.keep, dict[LayerName, QuantizedWeight]()
+        chosen = {name: OnCodebook(keep[name], levels, per_channel) for name in layers}
+        for name in self._unfit(model, layers):
+            quantized[name] = chosen.pop(name).nearest(_weight(model, layers[name]))
         values = {layers[name].weight: each.values() for name, each in quantized.items()}
+        found = self._refit(model, layers, chosen, state.vectors, values)
+        self._tell(state, found)
         weights = _without(model, {**found.arrays, **values}, state.vectors)
-        return replace(state, weights=weights, quantized=quantized)
+        return replace(state, weights=weights, quantized={**quantized, **found.quantized})
 
-    def _told(
-        self, model: Model, layers: Mapping[LayerName, ConvLayer]
-    ) -> tuple[dict[LayerName, ConvLayer], Mapping[LayerName, str]]:
-        """The layers that can be refitted; the others are told, with the reason."""
+    def _unfit(self, model: Model, layers: Mapping[LayerName, ConvLayer]) -> Mapping[str, str]:
+        """Those of `layers` that cannot be refitted, with the reason, which is told."""
         unfit = unfit_layers(model, layers)
-        for name, reason in unfit.items():
-            self.reporter.note(f"layer '{name}' {reason}: its weights change as they are")
-        return {name: layer for name, layer in layers.items() if name not in unfit}, unfit
+        if unfit:
+            self._say(f"{grouped_reasons(unfit.values(), 'layer')}: chosen by the weights alone")
+        return unfit
 
     def _refit(
         self,
         model: Model,
-        allowed: Mapping[LayerName, Allowed],
+        layers: Mapping[LayerName, ConvLayer],
+        chosen: Mapping[LayerName, Allowed],
         left: Mapping[InitializerName, BoolArray],
+        changed: Mapping[InitializerName, FloatArray],
     ) -> Refit:
-        if self.evidence.fit is None:
-            raise AlcsError("there are no pictures to refit with")
+        """All layers refitted; those that take no part keep the zeros that they have."""
+        assert self.evidence.fit is not None
         shown = Shown.of(model, self.evidence.fit)
+        others = {
+            name: weights_of(shown.model, layer) != 0
+            for name, layer in refitted_layers(shown.model).items()
+            if name not in layers
+        }
+        zeros = {name: mask for name, mask in others.items() if not mask.all()}
         with enough_memory():
-            found = refit_in_order(
+            return refit_in_order(
                 shown.model,
-                allowed,
+                {**zeros, **chosen},
                 shown.fed,
                 left=left,
+                changed=changed,
                 seed=self.seed,
                 reporter=self.reporter,
             )
-        for text in found.notes:
+
+    def _tell(self, state: Compressed, found: Refit) -> None:
+        """What the pictures say too little about, before a step makes inputs zero itself."""
+        if not state.weights:
+            for text in found.notes:
+                self._say(text)
+
+    def _say(self, text: str) -> None:
+        if text not in self.told:
+            self.told.add(text)
             self.reporter.note(text)
-        return found
 
 
 def _left(found: Fidelity) -> float:
@@ -154,6 +182,13 @@ def _weight(model: Model, layer: ConvLayer) -> FloatArray:
     return np.asarray(model.initializers[layer.weight], np.float32)
 
 
+def _fewer(
+    vectors: Mapping[InitializerName, BoolArray], before: Mapping[InitializerName, BoolArray]
+) -> bool:
+    """Whether a bias is gone that was there before."""
+    return any((~mask & before.get(name, np.True_)).any() for name, mask in vectors.items())
+
+
 def _without(
     model: Model,
     weights: Mapping[InitializerName, FloatArray],
@@ -164,8 +199,3 @@ def _without(
         name: np.asarray(weights.get(name, model.initializers[name]) * mask, np.float32)
         for name, mask in vectors.items()
     }
-
-
-def _support(largest: partial[WeightMask], layer: ConvLayer) -> Support:
-    """The projection as layer-wise ADMM asks for it: of weights in rows of each conv group."""
-    return lambda weights: largest(weights.reshape(layer.weight_shape)).reshape(weights.shape)

@@ -204,7 +204,8 @@ class CompressionResult:
 
     A `tolerance` of None demands no accuracy.
 
-    `measure` says what the accuracy is of: top-1 on `data`, or agreement with the dense model.
+    `measure` says what the accuracy is of: top-1 on `data`, agreement with the dense model, the
+    user's own score, or what is left of outputs that are no classes.
     """
 
     format: ClassVar[Format] = STRUCTURE_COMPARISON

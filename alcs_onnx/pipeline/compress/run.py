@@ -93,6 +93,7 @@ class CompressionRun:
     workload: Workload
     trainer: Trainer | None
     options: LayerOptions
+    judging: Judging
     evidence: Evidence
     reporter: Reporter
     began: float
@@ -169,9 +170,9 @@ class CompressionRun:
 
     def _way(self, part: str = "") -> Way:
         if self.trainer is None:
-            return ByRefitting(self.evidence, self.workload.seed, self.reporter)
+            return ByRefitting(self.judging, self.evidence, self.workload.seed, self.reporter)
         folder = self.trainer.training.checkpoint
-        return ByTraining(self.trainer, self.evidence, None if folder is None else folder / part)
+        return ByTraining(self.trainer, self.evidence, folder and Path(folder) / part)
 
 
 def open_run(request: Request, reporter: Reporter) -> CompressionRun:
@@ -198,4 +199,6 @@ def open_run(request: Request, reporter: Reporter) -> CompressionRun:
     training = request.training
     trainer = None if training is None else trainer_of(workload, training, reporter)
     evidence = gather(Subject.of(workload), request.judging, trainer, reporter)
-    return CompressionRun(workload, trainer, request.options, evidence, reporter, began)
+    return CompressionRun(
+        workload, trainer, request.options, request.judging, evidence, reporter, began
+    )

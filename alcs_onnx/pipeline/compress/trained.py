@@ -13,6 +13,7 @@ from alcs_onnx.pipeline.common.evidence import Evidence
 from alcs_onnx.pipeline.common.training import Trainer, epochs_of
 from alcs_onnx.pipeline.compress.state import Compressed
 from alcs_onnx.pipeline.compress.way import Step
+from alcs_onnx.structures import largest_groups
 from alcs_onnx.types import Codebook, ConvLayer, FloatArray, LayerName
 
 if TYPE_CHECKING:
@@ -60,7 +61,12 @@ class ByTraining:
         from alcs_onnx import train
 
         def project(weights: Mapping[str, FloatArray]) -> Any:
-            return train.Projection({n: step.largest(n, weight) for n, weight in weights.items()})
+            masks = {}
+            for name, weight in weights.items():
+                layer, left = layers[name], state.keep[name]
+                keep = largest_groups(step.structure, weight, layer, step.counts[name])
+                masks[name] = step.structure.weight_mask(keep, layer) & left
+            return train.Projection(masks)
 
         run, weights = self._run(step.purpose), _initializers(layers)
         start = _start(state)

@@ -9,11 +9,11 @@ from typing import Protocol, Self
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.graph import Model
 from alcs_onnx.pipeline.compress.state import Compressed
+from alcs_onnx.structures import Structure
 from alcs_onnx.types import (
     BoolArray,
     Codebook,
     ConvLayer,
-    FloatArray,
     InitializerName,
     LayerName,
     WeightMask,
@@ -24,14 +24,19 @@ from alcs_onnx.types import (
 class Step:
     """A round of pruning.
 
-    purpose: what it is, in words, with its counts: what a checkpoint is of.
-    largest: the projection: what stays of a layer, by name, for weights in its weight's shape.
-    dead_biases: the biases that go with what is removed, as masks by initializer.
+    structure, counts: how many groups of each layer stay, of what is left of it.
+    dead_biases: what is left of the biases, as masks by initializer, where so much of the weights
+        stays.
     """
 
-    purpose: str
-    largest: Callable[[LayerName, FloatArray], WeightMask]
+    structure: Structure
+    counts: Mapping[LayerName, int]
     dead_biases: Callable[[Mapping[LayerName, WeightMask]], dict[InitializerName, BoolArray]]
+
+    @property
+    def purpose(self) -> str:
+        """What it is, in words: what a checkpoint is of."""
+        return f"{self.structure.name} {sorted(self.counts.items())}"
 
 
 class Way(Protocol):

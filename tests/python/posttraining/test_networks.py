@@ -207,7 +207,7 @@ def test_a_fully_connected_layer_makes_up_for_what_comes_before(
     arrays, loss = lost()
     assert arrays["fc.w"].shape == model.initializers["fc.w"].shape
     assert ("fc.b" in arrays) == (stored != "MatMul")
-    monkeypatch.setattr("alcs_onnx.posttraining.in_order.fully_connected", lambda model: ())
+    monkeypatch.setattr("alcs_onnx.posttraining.layers.fully_connected", lambda model: ())
     without, more = lost()
     assert "fc.w" not in without
     assert loss < 0.9 * more

@@ -20,6 +20,7 @@ pytest.importorskip("torch")
 from compress_helpers import QUICK, SCHEDULE, compress, without_seconds
 from small_models import labelled_images, residual_net
 
+from alcs_onnx import api
 from alcs_onnx.cli import main
 from alcs_onnx.codebooks import get_codebook
 from alcs_onnx.errors import DivergedError
@@ -172,6 +173,17 @@ def test_two_structures_together_reach_their_target(untrained, names):
             state = untrained.prune(state, structure, targets, share, base)
     # Whole groups only, and every layer keeps one; weights may share what is left unevenly.
     assert 8 <= start.kept / state.kept <= 32
+
+
+def test_checkpoints_may_be_named_by_a_text(network, images, tmp_path):
+    config = {"admm_epochs": 0, "finetune_epochs": 0, "threads": 1}
+    folder: Any = str(tmp_path / "ck")
+    training = Training(str(images), config=config, checkpoint=folder)
+    options = CompressOptions(keep=("2x",))
+    result = api.compress(
+        network, tmp_path / "o.onnx", training, options=options, measuring=Measuring(iterations=3)
+    )
+    assert result.data == str(images)
 
 
 def test_biases_of_removed_filters_stay_gone_in_later_steps(untrained):

@@ -7,7 +7,7 @@ import pytest
 
 from alcs_onnx.codebooks import CODEBOOKS, get_codebook
 from alcs_onnx.posttraining.admm import fit_on
-from alcs_onnx.posttraining.level_sets import LevelSet, fit_levels
+from alcs_onnx.posttraining.codebook_fit import OnCodebook, fit_on_codebook
 from alcs_onnx.posttraining.problem import LayerProblem
 
 Rng = np.random.Generator
@@ -33,8 +33,8 @@ def test_weights_are_levels_and_lose_less_than_the_nearest(
     problem = _problem(rng, groups, rows, columns)
     support = rng.random((groups * rows, columns)) < 0.7
     levels = get_codebook(name)
-    allowed = LevelSet(support, levels, per_channel)
-    found = fit_levels(problem, allowed)
+    allowed = OnCodebook(support, levels, per_channel)
+    found = fit_on_codebook(problem, allowed)
     quantized = found.quantized
     assert quantized.scale.shape == ((groups * rows,) if per_channel else (1,))
     assert (quantized.scale > 0).all()
@@ -49,16 +49,16 @@ def test_weights_are_levels_and_lose_less_than_the_nearest(
 
 def test_three_levels_lose_far_less_than_the_nearest(rng: Rng) -> None:
     problem = _problem(rng, 1, 16, 144)
-    allowed = LevelSet(np.ones((16, 144), bool), get_codebook("ternary"))
+    allowed = OnCodebook(np.ones((16, 144), bool), get_codebook("ternary"))
     nearest = allowed.nearest(problem.weights).values()[None]
-    assert fit_levels(problem, allowed).error < 0.5 * problem.error(nearest.astype(np.float64))
+    assert fit_on_codebook(problem, allowed).error < 0.5 * problem.error(nearest.astype(np.float64))
 
 
 def test_what_is_on_levels_stays(rng: Rng) -> None:
     levels = rng.integers(-3, 4, (1, 5, 40))
     x = rng.standard_normal((1, 40, 400))
     problem = LayerProblem(np.asarray(levels * 0.25), x @ x.swapaxes(1, 2))
-    found = fit_levels(problem, LevelSet(np.ones((5, 40), bool), get_codebook("3bit")))
+    found = fit_on_codebook(problem, OnCodebook(np.ones((5, 40), bool), get_codebook("3bit")))
     np.testing.assert_array_equal(found.quantized.levels, levels[0])
     np.testing.assert_allclose(found.quantized.scale, 0.25, rtol=1e-5)
 
@@ -69,6 +69,6 @@ def test_rows_and_inputs_of_nothing_but_zeros(rng: Rng) -> None:
         array[:, 3] = 0
     support = np.ones((4, 20), bool)
     support[1] = False
-    found = fit_levels(problem, LevelSet(support, get_codebook("4bit"), per_channel=True))
+    found = fit_on_codebook(problem, OnCodebook(support, get_codebook("4bit"), per_channel=True))
     assert not found.quantized.levels[1].any()
     assert np.isfinite(found.weights).all()

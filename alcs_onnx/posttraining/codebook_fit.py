@@ -1,9 +1,10 @@
 """Weights that are levels of a codebook, by the layer-wise problem.
 
-The set of ADMM-NN-S section 4.1: weights are a distance times integer levels, pruned ones 0. Its
+The set of ADMM-NN-S section 4.1: weights are a scale times integer levels, pruned ones 0. Its
 Euclidean projection (`codebooks.quantize`) minimizes what weights change by; here levels and
-distance are those by which outputs do, in turns: levels for the distance by coordinate descent
-(`rounding`), the distance for the levels in closed form. Neither makes the objective larger.
+scale are those by which outputs do, in turns: levels for the scale by coordinate descent
+(`rounding`), the scale for the levels in closed form (as COMQ does, arXiv 2403.07134, without what
+is pruned). Neither makes the objective larger.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from alcs_onnx.posttraining.problem import LayerProblem
 from alcs_onnx.posttraining.rounding import Grid, rounded
 from alcs_onnx.types import BoolArray, Codebook, DoubleArray, FloatArray, IntArray, QuantizedWeight
 
-#: Turns at most, and by how much the distance must move for another.
+#: Turns at most, and by how much a scale must move for another.
 _TURNS, _MOVED = 8, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class LevelSet:
+class OnCodebook:
     """The weights of a layer that are levels of `codebook` where `support` is, else 0.
 
     support: in the shape of the weight [M, C/group, *kernel].
-    per_channel: whether each output channel has a distance of its own.
+    per_channel: whether each output channel has a scale of its own.
     """
 
     support: BoolArray
@@ -43,13 +44,13 @@ class LevelSet:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedLevels(Fitted):
+class FittedOnCodebook(Fitted):
     """Fitted weights that are exactly the values of `quantized`."""
 
     quantized: QuantizedWeight
 
 
-def fit_levels(problem: LayerProblem, allowed: LevelSet) -> FittedLevels:
+def fit_on_codebook(problem: LayerProblem, allowed: OnCodebook) -> FittedOnCodebook:
     """The weights of `allowed` whose outputs are near to those that `problem` wants."""
     shape = problem.weights.shape
     kept = allowed.support.reshape(shape)
@@ -60,7 +61,7 @@ def fit_levels(problem: LayerProblem, allowed: LevelSet) -> FittedLevels:
     for _ in range(_TURNS):
         grid = Grid(steps, book.levels[0], book.levels[-1], book.step, kept)
         integers = rounded(problem, grid, integers)
-        before, steps = steps, _distances(problem, integers, steps, allowed.per_channel)
+        before, steps = steps, _scales(problem, integers, steps, allowed.per_channel)
         if np.abs(steps / before - 1).max() < _MOVED:
             break
     rows = steps.reshape(-1).astype(np.float32)
@@ -70,23 +71,23 @@ def fit_levels(problem: LayerProblem, allowed: LevelSet) -> FittedLevels:
         book,
     )
     weights = quantized.values().reshape(shape).astype(np.float64)
-    return FittedLevels(weights, kept, problem.error(weights), quantized)
+    return FittedOnCodebook(weights, kept, problem.error(weights), quantized)
 
 
 def _by_row(scale: FloatArray, shape: tuple[int, ...]) -> DoubleArray:
-    """Distances [1] or [M] as those of each row [G, rows]."""
+    """Scales [1] or [M] as those of each row [G, rows]."""
     return np.broadcast_to(scale.astype(np.float64), shape[0] * shape[1]).reshape(shape[:2])
 
 
-def _distances(
+def _scales(
     problem: LayerProblem, integers: IntArray, steps: DoubleArray, per_channel: bool
 ) -> DoubleArray:
-    """The distances [G, rows] that suit `integers` best: least squares along one direction."""
-    x = integers * problem.scale
-    dot = (x * problem.wanted).sum(axis=2)
-    square = (x @ problem.correlation * x).sum(axis=2)
+    """The scales [G, rows] that suit `integers` best: least squares along one direction."""
+    x = np.asarray(integers * problem.scale, np.float32)
+    dot = (x * problem.wanted).sum(axis=2, dtype=np.float64)
+    square = (x @ problem.correlation * x).sum(axis=2, dtype=np.float64)
     if not per_channel:
         dot, square = (np.full_like(each, each.sum()) for each in (dot, square))
-    # Rows without a weight have none, and a distance turned round would turn the levels round.
+    # Rows without a weight have none, and a scale turned round would turn the levels round.
     usable = (square > 0) & (dot > 0)
     return np.asarray(np.where(usable, dot / np.where(usable, square, 1), steps))
