@@ -13,10 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from alcs_onnx.data import training_pictures
+from alcs_onnx.errors import DivergedError
 from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.judge import judge_samples
 from alcs_onnx.pipeline.common.training import Network, TrainingRecord
 from alcs_onnx.pipeline.optimize.checkpoint import FINETUNE
+from alcs_onnx.pipeline.optimize.method import Projection
 from alcs_onnx.pipeline.optimize.run import Run
 from alcs_onnx.pipeline.optimize.search import Choice, choose_again, same_plan, start_over
 from alcs_onnx.types import FloatArray
@@ -29,31 +31,49 @@ def train_stages(
 
     Raises a child of `AlcsError` where training diverges.
     """
-    trainer, budget = run.trainer, run.request.budget.text
+    trainer = run.trainer
     assert trainer is not None
     weights = None
     projection = choice.pruning.projection(choice.loop)
     if projection is not None and not choice.given and trainer.config.admm_epochs:
-        dense = choice.pruning.pruned(run, choice.plan) if network.refitted else network
-        found = trainer.admm(dense, projection, budget)  # lines 2-6
-        record = record.trained(found.history)
-        record = record.evaluated("ADMM", trainer.evaluate(dense.model, found.weights))
-        kept, moved = projection.plan(found.keep), dense.by_layer(found.weights)
-        begun = run.checkpoint.begun(FINETUNE)  # in which the start was settled
-        again = choose_again(run, choice, kept, moved)  # line 7: W = U
-        projected = again.pruning.pruned(run, again.plan)
-        if network.refitted and (
-            (begun and same_plan(choice, again)) or _nearer(run, network, projected, found.weights)
-        ):
+        try:
+            choice, network, weights, record = _by_admm(run, projection, choice, network, record)
+        except DivergedError as error:
+            if not network.refitted:
+                raise
+            run.reporter.note(f"ADMM: {error}; fine-tuning starts from the refitted weights")
             choice = start_over(run, choice)
-        else:
-            choice, network, weights = again, projected, found.weights
     elif network.refitted and not choice.keeps_all:
         run.reporter.note("training starts from refitted weights (--refit off: from those kept)")
-    tuned = trainer.finetune(network, weights, budget)  # line 8
+    tuned = trainer.finetune(network, weights, run.request.budget.text)  # line 8
     record = record.evaluated("fine-tuned", trainer.evaluate(network.model, tuned.weights))
     # The errors of refitted layers were those of other weights.
     return choice, replace(network.trained(tuned), errors={}), record
+
+
+def _by_admm(
+    run: Run,
+    projection: Projection[Any],
+    choice: Choice[Any],
+    network: Network,
+    record: TrainingRecord,
+) -> tuple[Choice[Any], Network, Mapping[str, FloatArray] | None, TrainingRecord]:
+    """The better start, of ADMM's and `network`, and the weights where they are ADMM's."""
+    trainer = run.trainer
+    assert trainer is not None
+    dense = choice.pruning.pruned(run, choice.plan) if network.refitted else network
+    found = trainer.admm(dense, projection, run.request.budget.text)  # lines 2-6
+    record = record.trained(found.history)
+    record = record.evaluated("ADMM", trainer.evaluate(dense.model, found.weights))
+    kept, moved = projection.plan(found.keep), dense.by_layer(found.weights)
+    begun = run.checkpoint.begun(FINETUNE)  # in which the start was settled
+    again = choose_again(run, choice, kept, moved)  # line 7: W = U
+    projected = again.pruning.pruned(run, again.plan)
+    if network.refitted and (
+        (begun and same_plan(choice, again)) or _nearer(run, network, projected, found.weights)
+    ):
+        return start_over(run, choice), network, None, record
+    return again, projected, found.weights, record
 
 
 def _nearer(

@@ -16,7 +16,7 @@ from small_models import undecided_net, with_own_labels
 from told_times import told
 
 from alcs_onnx import Measuring, Training, optimize
-from alcs_onnx.errors import AlcsError
+from alcs_onnx.errors import AlcsError, DivergedError
 from alcs_onnx.graph import loadable
 from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Network, Trainer
@@ -209,6 +209,22 @@ def test_what_the_better_start_is_is_measured(files: tuple[Path, Path], tmp_path
     refitted, admm = (float(x.split()[0]) for x in note.split(" by ")[1:])
     assert note.endswith("the refitted weights" if refitted < admm else "ADMM's")
     assert refitted != admm
+
+
+def test_where_admm_diverges_fine_tuning_starts_from_refitted_weights(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*args: Any) -> Any:
+        raise DivergedError("training diverged: the loss is nan")
+
+    monkeypatch.setattr(Trainer, "admm", diverge)
+    told = Recorder()
+    schedule = {**VAIN, "admm_epochs": 1}
+    result = found(files, tmp_path / "out.onnx", schedule, method="simd", reporter=told)
+    assert [row["stage"] for row in result.history] == ["finetune"]
+    assert any(note.startswith("ADMM: training diverged") for note in told.notes)
+    with pytest.raises(DivergedError):
+        found(files, tmp_path / "none.onnx", schedule, method="simd", refit="off")
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
