@@ -35,6 +35,8 @@ class TrainConfig:
         a W-step of `iteration_epochs` epochs.
     finetune_epochs: masked epochs after them (paper 60), the rate falling from `finetune_lr`
         (None: `lr`) to 0 along a cosine.
+    give_up: how many times the loss before the first step the mean loss of a masked epoch may be:
+        beyond, training has diverged. None: any. Right where what it starts from is good already.
     batch_size: paper 256; half of that costs small data sets less.
     dual_init: see `admm.initial_dual`.
     label_smoothing: of the cross-entropy, 0 to 1.
@@ -71,6 +73,7 @@ class TrainConfig:
     iteration_epochs: int = 1
     finetune_epochs: int = 60
     finetune_lr: float | None = None
+    give_up: float | None = None
     batch_size: int = 128
     dual_init: str = "zero"
     label_smoothing: float = 0.0

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from alcs_onnx.errors import DivergedError
 from alcs_onnx.graph import Model
 from alcs_onnx.train.checkpoint import State, open_checkpoint
 from alcs_onnx.train.config import EpochRecord, TrainHistory, TrainResult
@@ -85,6 +86,12 @@ def _epoch(trainer: Trainer, frozen: Frozen, stage: str, epoch: int) -> EpochRec
         rate=lambda done: cosine(lr, (epoch - 1 + done) / total),
     )
     evaluation = trainer.measure() if trainer.config.evaluate else None
+    first, most = trainer.first_loss, trainer.config.give_up
+    if most is not None and first is not None and loss > most * first:
+        raise DivergedError(
+            f"training diverged: the loss is {loss:.4g} in {stage} epoch {epoch}, {first:.4g} "
+            "before the first step; lower the learning rate"
+        )
     seconds = time.perf_counter() - begin
     trainer.reporter.finish(
         f"fine-tuning {epoch}/{total}  loss {loss:.4f}{percent(evaluation)}  {seconds:.1f} s"

@@ -93,6 +93,8 @@ class Trainer:
                 known = ", ".join(OPTIMIZERS)
                 raise AlcsError(f"optimizer '{name}' is not one of {known}")
         self.model, self.config, self.data, self.reporter = model, config, data, run.reporter
+        #: The loss before the first step.
+        self.first_loss: float | None = None
         self._calibration: tuple[Tensor, ...] | None = None
         self.module = OnnxModule(model, channels_last=config.channels_last)
         self.module.load(weights or {})
@@ -152,6 +154,7 @@ class Trainer:
                     f"training diverged: the loss is {value} in {stage} epoch {number}, "
                     f"batch {index + 1}; lower the learning rate"
                 )
+            self.first_loss = value if self.first_loss is None else self.first_loss
             loss_sum, samples = loss_sum + value * batch.size, samples + batch.size
             self.reporter.advance(loss_sum / samples)
         if samples == 0:

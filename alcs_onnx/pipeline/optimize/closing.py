@@ -30,6 +30,9 @@ _MOST, _LEAST = 30, 20
 #: Learning rate of Adam that falls to 0: where there is much to mend, and at least. Where little is
 #: lost large steps lose more than they mend.
 _RATE, _LEAST_RATE = 1e-3, 3e-4
+#: What the mean loss of an epoch may be of that before the first step: where scales are folded into
+#: weights a step of Adam may be larger than these, and all epochs after it would be lost time.
+_GIVE_UP = 3.0
 #: Batches of an epoch, where pictures suffice, and pictures in one: the least and the most.
 _BATCHES, _SMALLEST, _LARGEST = 16, 8, 64
 #: By how much pictures are moved, of their smaller side.
@@ -93,6 +96,7 @@ def _trainer(run: Run, samples: Samples, pictures: int, epochs: int, rate: float
         admm_epochs=0,
         finetune_epochs=epochs,
         finetune_lr=rate,
+        give_up=_GIVE_UP,
         batch_size=min(max(pictures // _BATCHES, _SMALLEST), _LARGEST),
         distill=1.0,
         recalibrate=False,

@@ -73,6 +73,7 @@ def test_a_network_without_channels_loses_nothing_by_it(files: tuple[Path, Path]
 
 def test_what_loses_is_not_kept(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing, "_LEAST_RATE", 3.0)
+    monkeypatch.setattr(closing, "_GIVE_UP", None)
     run, _, _, network = refitted(files, closing_epochs=1)
     assert closed(run, network) is network
     assert notes(run)[-1].endswith("; not kept")
@@ -121,6 +122,17 @@ def test_a_network_that_cannot_be_trained_stays_as_it_is(
     monkeypatch.setattr(train, "verify", refuse)
     assert closed(run, network) is network
     assert notes(run)[-1].endswith("not trained together: node 'n' cannot be trained")
+
+
+def test_training_that_diverges_ends_at_once(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, _, network = refitted(files, closing_epochs=20)
+    monkeypatch.setattr(closing, "_RATE", 10.0)
+    monkeypatch.setattr(closing, "_LEAST_RATE", 10.0)
+    assert closed(run, network) is network
+    assert "not trained together: training diverged" in notes(run)[-1]
+    assert "closing epoch 1," in notes(run)[-1]
 
 
 def test_the_same_seed_gives_the_same_weights(files: tuple[Path, Path]) -> None:
