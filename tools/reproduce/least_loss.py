@@ -110,6 +110,8 @@ def run(
             measuring=Measuring(threads=args.threads),
             search_minutes=args.search_minutes,
             seed=args.seed,
+            # What one method measures serves the next.
+            tables=args.output / "tables",
             reporter=reporter,
             **more,
         )
