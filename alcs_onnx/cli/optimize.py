@@ -148,7 +148,7 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="where nothing is trained: epochs of distillation on the same pictures after layers "
         "were refitted, kept where less is lost by them; 0 for none (default as many as take a "
-        "minute or two, up to 30)",
+        "few minutes, up to 30)",
     )
     arguments.add_fully_connected(parser)
 

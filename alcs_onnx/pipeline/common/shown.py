@@ -12,6 +12,7 @@ from alcs_onnx.data import Samples, first_batches, runtime_batches
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, as_float32, free_batch
 from alcs_onnx.ort import Feeds
+from alcs_onnx.pipeline.common.evidence import Evidence
 from alcs_onnx.posttraining import own_layers
 
 
@@ -26,9 +27,10 @@ class Shown:
     pictures: Samples
 
     @classmethod
-    def of(cls, model: Model, pictures: Samples) -> Shown:
-        """`model` as it is run."""
-        return cls(free_batch(as_float32(model.detached())).model, pictures)
+    def of(cls, model: Model, evidence: Evidence) -> Shown:
+        """`model` as it is run, and the pictures that `evidence` has to fit on."""
+        assert evidence.fit is not None
+        return cls(free_batch(as_float32(model.detached())).model, evidence.fit)
 
     def fed(self) -> Iterator[Feeds]:
         """The inputs of the pictures, chunk by chunk."""

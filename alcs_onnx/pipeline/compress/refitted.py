@@ -141,8 +141,7 @@ class ByRefitting:
         changed: Mapping[InitializerName, FloatArray],
     ) -> Refit:
         """All layers refitted; those that take no part keep the zeros that they have."""
-        assert self.evidence.fit is not None
-        shown = Shown.of(model, self.evidence.fit)
+        shown = Shown.of(model, self.evidence)
         others = {
             name: weights_of(shown.model, layer) != 0
             for name, layer in refitted_layers(shown.model).items()

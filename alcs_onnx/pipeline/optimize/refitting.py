@@ -50,12 +50,6 @@ def refits(run: Run) -> bool:
     return pictures and run.request.refit != "off"
 
 
-def _shown(run: Run, model: Model) -> Shown:
-    """`model`, of the file of `run` or what became of it, and the pictures to fit on."""
-    assert run.evidence.fit is not None
-    return Shown.of(model, run.evidence.fit)
-
-
 def open_refitting(run: Run, workload: Workload, layers: Mapping[str, ConvLayer]) -> Refitting:
     """Look at `layers` of the model of `workload` at several densities."""
     request, size = run.request, workload.simd_group
@@ -78,7 +72,7 @@ def refit_kept(
 
     And with the biases that are `left`, by initializer. On the first `pictures`, by default on all.
     """
-    shown = _shown(run, model)
+    shown = Shown.of(model, run.evidence)
     own = refitted_layers(model)
     supports = {name: mask for name, mask in masks.items() if name in own}
     fed = shown.fed if pictures is None else partial(shown.few, pictures)
@@ -111,7 +105,7 @@ class Refitting:
     def open(cls, run: Run, workload: Workload, layers: Mapping[str, ConvLayer]) -> Refitting:
         """Look at `layers` of the model of `workload` at several densities."""
         request, structure = run.request, workload.grouping
-        shown = _shown(run, workload.model)
+        shown = Shown.of(workload.model, run.evidence)
         found = cls(shown, structure, request.refit, {}, request.seed)
         if request.refit == "weights":
             return found

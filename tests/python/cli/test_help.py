@@ -61,8 +61,15 @@ def test_help_has_an_example_that_parses_and_the_exit_statuses(
     assert "exit status: 0 done; " in words
     assert "; 2 bad input" in words
     # 1 where there is something to reach, and by no flag that the command does not have.
-    reaching = {"optimize", "prune-masks", "sweep", "compare", "compile", "compress"}
-    reaching |= {"compare-structures"}
+    reaching = {
+        "optimize",
+        "prune-masks",
+        "sweep",
+        "compare",
+        "compile",
+        "compress",
+        "compare-structures",
+    }
     assert ("; 1 " in words) == (command in reaching)
     assert ("--require-agreement" in text) == (command == "compare")
     assert text.count("--require") in (0, text.count("--require-agreement"))

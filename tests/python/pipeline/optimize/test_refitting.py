@@ -37,8 +37,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def means_of(run: Run, model: Model) -> np.ndarray:
     """The mean score of each class on the pictures that are fitted on."""
-    assert run.evidence.fit is not None
-    shown = Shown.of(model, run.evidence.fit)
+    shown = Shown.of(model, run.evidence)
     return np.concatenate([x for (x,) in outputs_of(shown.model, shown.fed())]).mean(axis=0)
 
 
