@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from alcs_onnx.posttraining.admm import Support
-from alcs_onnx.structures import Structure
+from alcs_onnx.structures import Structure, largest_groups
 from alcs_onnx.types import BoolArray, ConvLayer, FloatArray
 
 
@@ -19,14 +17,10 @@ def largest(
 
     def support(weights: FloatArray) -> BoolArray:
         shaped = weights.reshape(layer.weight_shape)
-        grouped = structure.grouped(shaped if within is None else shaped * within, layer)
-        energy = np.einsum("...g,...g->...", grouped, grouped)
-        keep = np.zeros(energy.size, dtype=bool)
-        if count >= energy.size:
-            keep[:] = True
-        elif count > 0:
-            keep[np.argpartition(energy.reshape(-1), -count)[-count:]] = True
-        mask = structure.weight_mask(keep.reshape(energy.shape), layer)
+        keep = largest_groups(
+            structure, shaped if within is None else shaped * within, layer, count
+        )
+        mask = structure.weight_mask(keep, layer)
         return (mask if within is None else mask & within).reshape(weights.shape)
 
     return support

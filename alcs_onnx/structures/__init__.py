@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alcs_onnx.lazy import exports
-from alcs_onnx.structures.registry import STRUCTURES, get_structure, structure_sequence
+from alcs_onnx.structures.registry import RANKED, STRUCTURES, get_structure, structure_sequence
 
 if TYPE_CHECKING:
     from alcs_onnx.structures.base import Structure, largest_groups
@@ -27,6 +27,7 @@ else:
     )
 
 __all__ = [
+    "RANKED",
     "STRUCTURES",
     "SimdStructure",
     "Structure",

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.structures.base import Scalar
-from alcs_onnx.types import ConvLayer, GroupMask, Shape, WeightMask
+from alcs_onnx.structures.base import Scalar, most_energy
+from alcs_onnx.types import ConvLayer, DoubleArray, GroupMask, Shape, WeightMask
 
-_GROUPS, _FILTERS, _CHANNELS, _TAPS = range(4)
+_GROUPS, _FILTERS, CHANNELS, _TAPS = range(4)
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class AxisStructure:
     axes: tuple[int, ...]
     tall: bool = False
     has_group_size = False
+    same_share = False
 
     @property
     def removes_filters(self) -> bool:
@@ -50,7 +51,7 @@ class AxisStructure:
     @property
     def full_matrix(self) -> bool:
         """Unless the groups are numbered by rows and by columns at once."""
-        return _FILTERS not in self.axes or not {_CHANNELS, _TAPS} & set(self.axes)
+        return _FILTERS not in self.axes or not {CHANNELS, _TAPS} & set(self.axes)
 
     def storage_group(self, layer: ConvLayer) -> int:
         """All rows of a conv group where columns are whole, single weights elsewhere."""
@@ -66,6 +67,10 @@ class AxisStructure:
         others = [axis for axis in range(4) if axis not in self.axes]
         view = weight.reshape(_sizes(layer)).transpose(*self.axes, *others)
         return view.reshape(*self.mask_shape(layer), -1)
+
+    def strongest(self, energy: DoubleArray, count: int) -> GroupMask:
+        """The `count` groups of most energy."""
+        return most_energy(energy, count)
 
     def group_mask(self, keep: WeightMask, layer: ConvLayer) -> GroupMask:
         """The groups with a weight that `keep` has."""
@@ -90,6 +95,6 @@ def _sizes(layer: ConvLayer) -> tuple[int, int, int, int]:
 
 
 FILTER = AxisStructure("filter", (_GROUPS, _FILTERS))
-CHANNEL = AxisStructure("channel", (_GROUPS, _CHANNELS), tall=True)
-SHAPE = AxisStructure("shape", (_GROUPS, _CHANNELS, _TAPS), tall=True)
-UNSTRUCTURED = AxisStructure("unstructured", (_GROUPS, _FILTERS, _CHANNELS, _TAPS))
+CHANNEL = AxisStructure("channel", (_GROUPS, CHANNELS), tall=True)
+SHAPE = AxisStructure("shape", (_GROUPS, CHANNELS, _TAPS), tall=True)
+UNSTRUCTURED = AxisStructure("unstructured", (_GROUPS, _FILTERS, CHANNELS, _TAPS))

@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx.errors import AlcsError
-from alcs_onnx.types import ConvLayer, FloatArray, GroupMask, Shape, WeightMask
+from alcs_onnx.types import (
+    ConvLayer,
+    DoubleArray,
+    FloatArray,
+    GroupMask,
+    Shape,
+    WeightMask,
+)
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -48,6 +55,11 @@ class Structure(Protocol):
         """
         ...
 
+    @property
+    def same_share(self) -> bool:
+        """Whether every layer keeps the same share, and not every number of groups is possible."""
+        ...
+
     def sized(self, simd_group: int) -> Structure:
         """This structure for groups of `simd_group`; itself where groups have no such size."""
         ...
@@ -62,6 +74,13 @@ class Structure(Protocol):
 
     def weight_mask(self, keep: GroupMask, layer: ConvLayer) -> WeightMask:
         """`keep` spread to the shape of the weight; `AlcsError` if it has another shape."""
+        ...
+
+    def strongest(self, energy: DoubleArray, count: int) -> GroupMask:
+        """The groups that the projection onto `count` of them keeps, by the energy of each.
+
+        `energy` has the shape of a group mask.
+        """
         ...
 
     def group_mask(self, keep: WeightMask, layer: ConvLayer) -> GroupMask:
@@ -82,13 +101,24 @@ def largest_groups(
     """The group mask of the Euclidean projection onto the weights with at most `count` groups.
 
     Keeps the groups of largest Frobenius norm, among equals the first (ADAM-ADMM eq. 5 with
-    sections 4.1 to 4.4; ADMM-NN-S section 4.2, the solution of eq. 3). The
-    weights masked by it are the projection itself. Raises `AlcsError` for a negative count.
+    sections 4.1 to 4.4; ADMM-NN-S section 4.2, the solution of eq. 3), where they may be
+    (`Structure.strongest`). The weights masked by it are the projection itself. Raises
+    `AlcsError` for a negative count.
     """
     if count < 0:
         raise AlcsError(f"layer '{layer.name}': {count} groups cannot be kept")
     grouped = structure.grouped(weight, layer)
     energy = np.einsum("...g,...g->...", grouped, grouped, dtype=np.float64)
-    keep = np.zeros(energy.size, dtype=bool)
-    keep[np.argsort(-energy.reshape(-1), kind="stable")[:count]] = True
+    return structure.strongest(energy, count)
+
+
+def most_energy(energy: DoubleArray, count: int) -> GroupMask:
+    """The `count` largest of all values, among equals the first; all where there are no more."""
+    flat: DoubleArray = energy.reshape(-1)
+    if count <= 0 or count >= flat.size:
+        return np.full(energy.shape, count > 0)
+    least = np.partition(flat, -count)[-count]
+    keep: GroupMask = flat > least
+    equal = np.flatnonzero(flat == least)
+    keep[equal[: count - np.count_nonzero(keep)]] = True
     return keep.reshape(energy.shape)

@@ -1,5 +1,6 @@
 """Structures by name. Each is one row here: it is then a structure of `compress` and
-`compare-structures`, a method of `optimize` and `profile`, and a column of `inspect sparsity`.
+`compare-structures` and, unless it is a pattern, a method of `optimize` and `profile` and a column
+of `inspect sparsity`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,15 @@ STRUCTURES: Registry[Structure] = Registry(
         "filter": Row("axes:FILTER", "rows of a layer's weight matrix"),
         "channel": Row("axes:CHANNEL", "all that a layer has of an input channel"),
         "shape": Row("axes:SHAPE", "columns of a layer's weight matrix"),
+        "n:4": Row("pattern:N_OF_4", "as many of every four adjacent input channels, 50% = 2:4"),
     },
 )
+
+#: Structures that keep a number of weights in each run, not in a layer. Nothing that ranks groups
+#: applies, and a CPU runs single weights as fast.
+PATTERNS = frozenset({"n:4"})
+#: The others.
+RANKED = tuple(name for name in STRUCTURES if name not in PATTERNS)
 
 
 def get_structure(name: str, simd_group: int) -> Structure:
@@ -35,9 +43,13 @@ def structure_sequence(text: str, simd_group: int) -> tuple[Structure, ...]:
 
     A combination is pruned one structure after the other, each within what the one before has
     left: rows and columns of the GEMM matrix in ADAM-ADMM section 4.5, columns first and then
-    filters in ADMM-NN-S section 6. Raises `AlcsError` for an unknown or repeated name.
+    filters in ADMM-NN-S section 6. Raises `AlcsError` for an unknown or repeated name, and for a
+    pattern among others: what they leave of a run is no whole number.
     """
     names = text.split("+")
     if len(set(names)) != len(names):
         raise AlcsError(f"structure '{text}' names one structure twice")
+    patterns = PATTERNS.intersection(names)
+    if patterns and len(names) > 1:
+        raise AlcsError(f"structure '{text}': {min(patterns)} cannot be joined with others")
     return tuple(get_structure(name, simd_group) for name in names)

@@ -12,8 +12,8 @@ from alcs_onnx.sparse_format import (
     largest_fitting,
     weight_mask_to_group_mask,
 )
-from alcs_onnx.structures.base import Scalar
-from alcs_onnx.types import ConvLayer, GroupMask, Shape, WeightMask
+from alcs_onnx.structures.base import Scalar, most_energy
+from alcs_onnx.types import ConvLayer, DoubleArray, GroupMask, Shape, WeightMask
 
 
 class SimdStructure:
@@ -28,6 +28,7 @@ class SimdStructure:
     full_matrix = False
     has_group_size = True
     removes_filters = False
+    same_share = False
 
     def __init__(self, simd_group: int) -> None:
         if simd_group < 1:
@@ -53,6 +54,10 @@ class SimdStructure:
     def grouped(self, weight: npt.NDArray[Scalar], layer: ConvLayer) -> npt.NDArray[Scalar]:
         """The weights as [blocks, columns, members], missing rows as zeros."""
         return blocks_view(weight, layer.group, self.members(layer))
+
+    def strongest(self, energy: DoubleArray, count: int) -> GroupMask:
+        """The `count` groups of most energy."""
+        return most_energy(energy, count)
 
     def group_mask(self, keep: WeightMask, layer: ConvLayer) -> GroupMask:
         """The groups with a weight that `keep` has."""

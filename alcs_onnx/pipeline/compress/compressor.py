@@ -33,8 +33,9 @@ from alcs_onnx.types import (
 class Compressor:
     """Takes a model's layers through pruning rounds and quantization, one `way` or another.
 
-    `layers` are those that take part. `rule` shares a network's target out over them, and
-    `estimator` knows their run times where targets name shares of it.
+    `layers` are those that take part. `rule` shares a network's target out over them, unless
+    a structure keeps the same share of each, and `estimator` knows their run times where targets
+    name shares of it.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Compressor:
             targets,
             energies,
             members,
-            rule=self._rule,
+            rule="uniform" if structure.same_share else self._rule,
             estimator=self._estimator,
             progress=progress,
             groups=groups,

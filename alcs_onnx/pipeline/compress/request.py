@@ -75,10 +75,11 @@ class CompressOptions(LayerOptions):
         names = self.structure.split("+")
         found = []
         for text in self.keep:
-            prefix, colon, rest = text.partition(":")
-            if colon and prefix in names:
-                found.append((prefix, KeepTarget.parse(rest)))
+            own = next((name for name in names if text.startswith(f"{name}:")), "")
+            if own:
+                found.append((own, KeepTarget.parse(text[len(own) + 1 :])))
                 continue
+            prefix, colon, rest = text.partition(":")
             # Names of layers may hold colons, but then there is an equals sign.
             if colon and "=" not in rest:
                 raise AlcsError(

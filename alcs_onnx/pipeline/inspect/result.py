@@ -163,12 +163,12 @@ class LayerSparsity:
     """How a layer's zeros lie.
 
     `zeros[structure]` is the share of the structure's groups that are zero throughout, for every
-    structure of `STRUCTURES` and "2:4" (the share of whole aligned runs of four weights along
-    the input channels with two zeros or more). `weight_shape` is [M, C/group, *kernel] for every
-    kind of layer. `simd_group` is the group size of "simd", in an optimized file the stored one.
-    `stored` is the share of groups that an optimized file stores, None in any other. `bits` are
-    those of a stored weight, 32 unless quantized. `stored_bytes` are those of the weights and
-    their indices in the file.
+    structure that is a method of `optimize`, and "2:4" (the share of whole aligned runs of four
+    weights along the input channels with two zeros or more). `weight_shape` is [M, C/group,
+    *kernel] for every kind of layer. `simd_group` is the group size of "simd", in an optimized
+    file the stored one. `stored` is the share of groups that an optimized file stores, None in
+    any other. `bits` are those of a stored weight, 32 unless quantized. `stored_bytes` are those
+    of the weights and their indices in the file.
     """
 
     layer: str

@@ -9,7 +9,7 @@ from alcs_onnx.pipeline.inspect.result import LayerSparsity, SparsityFacts
 from alcs_onnx.pipeline.inspect.subject import Subject
 from alcs_onnx.pipeline.inspect.weights import FileWeight, weight_count
 from alcs_onnx.sparse_format import largest_fitting
-from alcs_onnx.structures import STRUCTURES, get_structure
+from alcs_onnx.structures import RANKED, get_structure
 
 #: The pattern of semi-structured sparsity: two zeros in every four weights.
 _PATTERN = "2:4"
@@ -30,7 +30,7 @@ def sparsity_facts(subject: Subject, simd_group: int) -> SparsityFacts:
         nonzero=sum(layer.nonzero for layer in layers),
         zeros={
             name: sum(layer.zeros[name] * layer.weights for layer in layers) / max(weights, 1)
-            for name in (*STRUCTURES, _PATTERN)
+            for name in (*RANKED, _PATTERN)
         },
     )
 
@@ -40,11 +40,11 @@ def _layer(weight: FileWeight, simd_group: int) -> LayerSparsity:
     layer = weight.layer(kept.shape)
     g = weight.simd_group or largest_fitting(layer.rows_per_group, simd_group)
     if weight.nonzero == weight_count(weight):
-        zeros = dict.fromkeys((*STRUCTURES, _PATTERN), 0.0)
+        zeros = dict.fromkeys((*RANKED, _PATTERN), 0.0)
     else:
         zeros = {
             name: 1.0 - float(get_structure(name, g).group_mask(kept, layer).mean())
-            for name in STRUCTURES
+            for name in RANKED
         }
         zeros[_PATTERN] = _semi_structured(kept)
     return LayerSparsity(

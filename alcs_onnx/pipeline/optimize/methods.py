@@ -1,4 +1,7 @@
-"""Methods of `optimize` by name. Each structure of weights is one; others are one row here."""
+"""Methods of `optimize` by name.
+
+Each structure whose groups solvers rank is one; others are one row here.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from alcs_onnx.registry import Registry, Row
-from alcs_onnx.structures import STRUCTURES
+from alcs_onnx.structures import RANKED, STRUCTURES
 
 
 class Method(NamedTuple):
@@ -38,7 +41,7 @@ def _groups(structure: str) -> Method:
 
 #: THE registration of methods.
 _METHODS: dict[str, Method] = {
-    **{structure: _groups(structure) for structure in STRUCTURES},
+    **{structure: _groups(structure) for structure in RANKED},
     "channel": Method(
         Row("channels:open_channels", "whole channels with all that is coupled to them"),
         channels=True,

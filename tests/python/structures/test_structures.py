@@ -15,6 +15,7 @@ from alcs_onnx.importance import SCORES, scores
 from alcs_onnx.importance.groups import l2
 from alcs_onnx.sparse_format import pack
 from alcs_onnx.structures import (
+    RANKED,
     STRUCTURES,
     SimdStructure,
     get_structure,
@@ -98,12 +99,12 @@ def test_the_projection_is_the_nearest_point():
         assert np.square(other - weight).sum() >= best - 1e-6
 
 
-ALL = [get_structure(name, 2) for name in STRUCTURES]
+ALL = [get_structure(name, 2) for name in RANKED]
 SMALL = [conv(4, 3, kernel=(1, 1)), conv(2, 2, kernel=(2,)), conv(4, 4, 2, kernel=(1, 2))]
 
 
 @pytest.mark.parametrize("layer", SMALL, ids=["1x1", "1d", "grouped"])
-@pytest.mark.parametrize("structure", ALL, ids=list(STRUCTURES))
+@pytest.mark.parametrize("structure", ALL, ids=list(RANKED))
 def test_the_projection_onto_a_count_is_the_best_of_all_masks(structure, layer):
     """Brute force over every mask with at most that many groups; and idempotent."""
     weight = weight_of(layer)
@@ -189,3 +190,31 @@ def test_unknown_names_and_sizes_are_refused():
         scores({}, {}, SimdStructure(4), "beauty")
     with pytest.raises(AlcsError, match="keep mask has shape"):
         SimdStructure(4).weight_mask(np.ones((1, 1), bool), conv(8, 4))
+
+
+def runs_of_four(mask, layer):
+    """The kept weights in every run of four input channels; what is missing counts as kept not."""
+    along = np.moveaxis(mask.reshape(layer.out_channels, -1, *layer.kernel_shape), 1, -1)
+    along = np.pad(along, [(0, 0)] * (along.ndim - 1) + [(0, -along.shape[-1] % 4)])
+    return along.reshape(*along.shape[:-1], -1, 4)
+
+
+@pytest.mark.parametrize("layer", [conv(3, 8), conv(4, 6), conv(4, 16, 2, kernel=(3,))])
+@pytest.mark.parametrize(("share", "n"), [(0, 0), (0.01, 1), (0.25, 1), (0.5, 2), (0.7, 3), (1, 4)])
+def test_a_pattern_keeps_the_largest_of_every_run(layer, share, n):
+    structure, weight = get_structure("n:4", 4), weight_of(layer)
+    groups = int(np.prod(structure.mask_shape(layer)))
+    keep = largest_groups(structure, weight, layer, int(np.ceil(share * groups)))
+    mask = structure.weight_mask(keep, layer)
+    kept, there = (runs_of_four(m, layer) for m in (mask, np.ones(layer.weight_shape, bool)))
+    assert (kept.sum(-1) == np.minimum(n, there.sum(-1))).all()
+    sizes = runs_of_four(np.abs(weight), layer)
+    least = np.where(kept, sizes, np.inf).min(-1)
+    assert (np.where(kept, 0, sizes).max(-1) <= least).all()
+    again = largest_groups(structure, weight * mask, layer, int(np.ceil(share * groups)))
+    assert (again == keep).all() or layer.in_channels // layer.group % 4
+
+
+def test_a_pattern_is_not_joined_with_others():
+    with pytest.raises(AlcsError, match="n:4 cannot be joined with others"):
+        structure_sequence("filter+n:4", 4)

@@ -22,7 +22,7 @@ from alcs_onnx.pipeline.optimize.methods import GROUP_METHODS
 from alcs_onnx.pipeline.optimize.plan_file import SavedPlan, load_plan, save_plan
 from alcs_onnx.rewrite import random_model, rewrite
 from alcs_onnx.sparse_format import pack
-from alcs_onnx.structures import STRUCTURES, get_structure, largest_groups
+from alcs_onnx.structures import RANKED, get_structure, largest_groups
 from alcs_onnx.types import PruningPlan
 
 QUICK = ["--iterations", "10", "--warmup", "1"]
@@ -63,7 +63,7 @@ def plan_for(model: Model, structure: str, share: float = 0.4) -> PruningPlan:
     return PruningPlan(model.digest, 4, keep, {}, 0.0, structure)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", RANKED)
 def test_a_rewritten_plan_computes_what_the_projected_weights_do(
     model: Model, structure: str
 ) -> None:
@@ -88,7 +88,7 @@ def test_a_rewritten_plan_computes_what_the_projected_weights_do(
         assert rows[name].density == pytest.approx(keep.mean())
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", RANKED)
 def test_exactly_the_kept_groups_are_stored_whatever_the_weights_are(
     model: Model, structure: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_layers_left_alone_are_masked_by_structure(model: Model) -> None:
         np.testing.assert_array_equal(weight.any(axis=(1, 2, 3)), keep.reshape(-1))
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", RANKED)
 def test_random_models_keep_exactly_the_share_of_each_structure(
     model: Model, structure: str
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_mask_of_another_structure_is_refused_by_name(model: Model) -> None:
         rewrite(model, plan)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", RANKED)
 def test_the_sparse_model_is_the_masked_one(model: Model, structure: str) -> None:
     plan = plan_for(model, structure)
     expected = run(serialize(masked_model(model, plan)), library=False)

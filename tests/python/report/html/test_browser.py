@@ -20,7 +20,7 @@ from alcs_onnx.report.html.colouring import Colouring
 from alcs_onnx.report.inspect import inspection_page
 from alcs_onnx.report.optimize import optimize_page
 from alcs_onnx.report.sweep import sweep_page
-from alcs_onnx.structures import STRUCTURES
+from alcs_onnx.structures import RANKED
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -155,10 +155,10 @@ def test_tables_are_whole_at_1280_pixels(
     inspection = residual(6, lambda name: f"/layer1/layer1.0/{name}/Conv")
     assert inspection.sparsity is not None
     layers = [
-        replace(layer, zeros=dict.fromkeys((*STRUCTURES, "2:4"), 0.125))
+        replace(layer, zeros=dict.fromkeys((*RANKED, "2:4"), 0.125))
         for layer in inspection.sparsity.layers
     ]
-    zeros = dict.fromkeys((*STRUCTURES, "2:4"), 0.125)
+    zeros = dict.fromkeys((*RANKED, "2:4"), 0.125)
     sparsity = replace(inspection.sparsity, layers=tuple(layers), zeros=zeros)
     pages = {
         "inspection": inspection_page(replace(inspection, sparsity=sparsity)),
