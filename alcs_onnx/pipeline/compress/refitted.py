@@ -103,7 +103,7 @@ class ByRefitting:
         else:
             self._tell(state, found)
         weights = _without(model, {**found.arrays, **masked}, vectors)
-        return replace(state, weights=weights, keep=keep, vectors=vectors)
+        return replace(state, weights=weights, keep=keep, vectors=vectors, errors=found.errors)
 
     def quantized(
         self,
@@ -123,7 +123,8 @@ class ByRefitting:
         found = self._refit(model, layers, chosen, state.vectors, values)
         self._tell(state, found)
         weights = _without(model, {**found.arrays, **values}, state.vectors)
-        return replace(state, weights=weights, quantized={**quantized, **found.quantized})
+        levelled = {**quantized, **found.quantized}
+        return replace(state, weights=weights, quantized=levelled, errors=found.errors)
 
     def _unfit(self, model: Model, layers: Mapping[LayerName, ConvLayer]) -> Mapping[str, str]:
         """Those of `layers` that cannot be refitted, with the reason, which is told."""

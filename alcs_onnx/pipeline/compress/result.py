@@ -9,7 +9,7 @@ faster", so 1 is the dense model. Numbers that follow from others are properties
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from alcs_onnx.fidelity import Fidelity
@@ -30,7 +30,9 @@ class StructureLayer:
     """One convolution of a compared model; times are None where not measured.
 
     `stored_bytes` are its weights with relative indices, rounded up; `index_bits` is None
-    without indices. `dense_ms` is the layer's time in the dense model.
+    without indices. `dense_ms` is the layer's time in the dense model. `kept_error` is the relative
+    squared error of its outputs with what is left of its weights as they were (of levels, the
+    nearest), and `error` refitted, where the last step refitted them.
     """
 
     layer: str
@@ -41,6 +43,8 @@ class StructureLayer:
     stored_bytes: int
     dense_ms: float | None = None
     sparse_ms: float | None = None
+    kept_error: float | None = None
+    error: float | None = None
 
     @classmethod
     def from_storage(
@@ -145,6 +149,21 @@ class StructureResult:
             ),
             history=tuple(history),
         )
+
+    def judged(
+        self, fidelity: Fidelity, errors: Mapping[str, tuple[float, float]]
+    ) -> StructureResult:
+        """With what is left of the outputs, of the model's and of its refitted layers'.
+
+        `errors` are those of layers by name, before and after they were refitted.
+        """
+        rows = (
+            replace(row, kept_error=errors[row.layer][0], error=errors[row.layer][1])
+            if row.layer in errors
+            else row
+            for row in self.layers
+        )
+        return replace(self, fidelity=fidelity, layers=tuple(rows))
 
     @property
     def epochs(self) -> Epochs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -143,7 +143,7 @@ class CompressionRun:
                 for x in made.trials
             ],
         )
-        return replace(row, fidelity=fidelity)
+        return row.judged(fidelity, state.errors)
 
     def result(
         self, start: Compressed, rows: Sequence[StructureResult], tolerance: float | None = None

@@ -23,7 +23,7 @@ class Compressed:
     `weights` are empty at the start; `keep` are the weights that are left, and `vectors` what is
     left of the biases that went with their filters. `accuracy` is what is left of the network on
     samples that judge, in [0, 1], and `measure` says of what. `epochs` are the records of the step
-    that led here.
+    that led here, and `errors` those of the outputs of layers that it refitted, before and after.
     """
 
     accuracy: float
@@ -33,6 +33,7 @@ class Compressed:
     quantized: Mapping[LayerName, QuantizedWeight] = field(default_factory=dict)
     vectors: Mapping[InitializerName, BoolArray] = field(default_factory=dict)
     epochs: Epochs = ()
+    errors: Mapping[LayerName, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def kept(self) -> int:

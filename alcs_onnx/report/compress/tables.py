@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alcs_onnx.pipeline.compress.result import CompressionResult, StructureResult
 from alcs_onnx.report.console import out, say
-from alcs_onnx.report.layout import bytes_text, describe_machine, ms, new_table
+from alcs_onnx.report.layout import bytes_text, describe_machine, ms, new_table, percent
 from alcs_onnx.storage import FLOAT_BITS
 
 
@@ -53,6 +53,10 @@ def _percent(fraction: float) -> str:
 
 def _rate(value: float | None) -> str:
     return "-" if value is None else f"{_digits(value)}x"
+
+
+def _error(value: float | None) -> str:
+    return "-" if value is None else percent(value)
 
 
 def _ratio(value: float | None) -> str:
@@ -107,14 +111,18 @@ def _print_speed(result: CompressionResult) -> None:
 
 def _print_layers(row: StructureResult) -> None:
     columns = (">kept", ">of", ">bits", ">index bits", ">stored", ">dense ms", ">sparse ms")
+    refitted = any(layer.error is not None for layer in row.layers)
     table = new_table(
-        f"Layers, {row.structure}", "layer", *columns, optional=("index bits", "bits", "of")
+        f"Layers, {row.structure}",
+        *("layer", *columns, *((">error kept", ">refitted") if refitted else ())),
+        optional=("index bits", "bits", "of", "error kept"),
     )
     for layer in row.layers:
         table.add_row(
             *(layer.layer, str(layer.kept_weights), str(layer.dense_weights), str(layer.bits)),
             "-" if layer.index_bits is None else str(layer.index_bits),
             *(bytes_text(layer.stored_bytes), ms(layer.dense_ms), ms(layer.sparse_ms)),
+            *((_error(layer.kept_error), _error(layer.error)) if refitted else ()),
         )
     out.print(table)
 

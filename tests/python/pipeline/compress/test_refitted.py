@@ -81,6 +81,10 @@ def test_every_structure_loses_less_than_by_its_largest_groups(
     assert row.prune_rate >= 1.4
     assert row.fidelity is not None
     assert row.fidelity.relative_error < 0.8 * error_of(files, masked(dense, structure, 0.6))
+    for layer in row.layers:
+        assert layer.kept_error is not None
+        assert layer.error is not None
+        assert layer.error <= layer.kept_error + 1e-6
 
 
 @pytest.mark.parametrize(
