@@ -23,7 +23,8 @@ def divergence(expected: Sequence[Array], found: Sequence[Array]) -> float:
         scores, others = class_scores(expected[0]), class_scores(found[0])
         if scores is not None and others is not None:
             p, q = _log_probabilities(scores), _log_probabilities(others)
-            return float(np.mean(np.sum(np.exp(p) * (p - q), axis=1)))
+            # Never below zero but for rounding.
+            return max(0.0, float(np.mean(np.sum(np.exp(p) * (p - q), axis=1))))
     errors = [_relative(x, y) for x, y in zip(expected, found, strict=True) if x.dtype.kind == "f"]
     return float(np.mean(errors)) if errors else 0.0
 
@@ -32,7 +33,8 @@ def _log_probabilities(scores: Array) -> DoubleArray:
     values = scores.astype(np.float64)
     sums = values.sum(axis=1)
     if values.min() >= 0 and np.abs(sums - 1).max() < 1e-3:
-        return np.asarray(np.log(np.maximum(values, _SMALLEST)))
+        # Sums that are off by rounding would pass for a divergence, or for less than none.
+        return np.asarray(np.log(np.maximum(values / sums[:, None], _SMALLEST)))
     values = values - values.max(axis=1, keepdims=True)
     return np.asarray(values - np.log(np.exp(values).sum(axis=1, keepdims=True)))
 

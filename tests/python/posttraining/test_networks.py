@@ -135,6 +135,9 @@ def test_divergence(rng: Rng) -> None:
     expected = np.mean(np.sum(shares * np.log(shares / (exp / exp.sum(1, keepdims=True))), axis=1))
     assert divergence([scores], [other]) == pytest.approx(expected, rel=1e-4)
     assert divergence([shares], [shares]) == pytest.approx(0, abs=1e-6)
+    # Shares that add up to a little more than 1, as float32 softmax gives them.
+    assert divergence([shares], [shares * np.float32(1.0001)]) == pytest.approx(0, abs=1e-12)
+    assert divergence([shares], [shares * np.float32(1.0001)]) >= 0
     maps = rng.standard_normal((2, 3, 4, 4)).astype(np.float32)
     assert divergence([maps, maps], [maps, 1.1 * maps]) == pytest.approx(0.005, rel=1e-3)
 
