@@ -57,22 +57,23 @@ Status Subject::Make(const Layer& layer, int64_t simd_group, double density, Isa
   }
 
   auto made = std::make_unique<Subject>();
+  std::unique_ptr<Conv> conv;
   Status status =
       Conv::Create(spec,
                    {values.data(), static_cast<int64_t>(values.size()), positions.data(),
                     static_cast<int64_t>(positions.size()), bias.data(), layer.out},
-                   isa, &made->conv_);
+                   isa, &conv);
   if (status.ok()) {
-    status = made->conv_->Plan(layer.batch, layer.flat ? 1 : layer.size, layer.size, &made->plan_);
+    status = conv->Plan(layer.batch, layer.flat ? 1 : layer.size, layer.size, &made->plan_);
   }
   if (!status.ok()) return status;
-  const ConvPlan& plan = *made->plan_;
-  const int64_t pixels = layer.batch * plan.out_height * plan.out_width;
+  const ConvSizes& sizes = made->plan_->sizes;
+  const int64_t pixels = layer.batch * sizes.out_height * sizes.out_width;
   made->x_.Resize(
-      static_cast<std::size_t>(layer.batch * layer.in * plan.in_height * plan.in_width));
+      static_cast<std::size_t>(layer.batch * layer.in * sizes.in_height * sizes.in_width));
   std::generate_n(made->x_.data(), made->x_.size(), uniform);
   made->y_.Resize(static_cast<std::size_t>(layer.out * pixels));
-  made->scratch_.resize(plan.scratch_bytes);
+  made->scratch_.resize(made->plan_->scratch_bytes);
   made->macs_ = static_cast<double>(values.size()) * static_cast<double>(pixels);
   *subject = std::move(made);
   return Status();
@@ -88,7 +89,7 @@ std::string Subject::KernelRows() {
   const std::vector<KernelUse> before = KernelUses();
   Run();
   const std::vector<KernelUse> after = KernelUses();
-  const std::string main_row = conv_->kernel_name(*plan_);
+  const std::string main_row = plan_->kernel_name();
   std::string names = main_row;
   for (std::size_t row = 0; row < after.size(); ++row) {
     if (after[row].runs == before[row].runs || after[row].name == main_row) continue;

@@ -33,7 +33,7 @@ class Subject {
   static Status Make(const Layer& layer, int64_t simd_group, double density, Isa isa,
                      std::unique_ptr<Subject>* subject);
 
-  void Run() { conv_->Run(*plan_, x_.data(), nullptr, y_.data(), scratch_.data(), SerialFor()); }
+  void Run() { plan_->Run(x_.data(), nullptr, y_.data(), scratch_.data(), SerialFor()); }
 
   // Multiply-adds of a run, on stored weights.
   double macs() const { return macs_; }
@@ -43,7 +43,6 @@ class Subject {
   std::string KernelRows();
 
  private:
-  std::unique_ptr<Conv> conv_;
   std::shared_ptr<const ConvPlan> plan_;
   Buffer x_, y_;
   std::vector<char> scratch_;

@@ -7,7 +7,7 @@
 namespace alcs {
 
 // `spec` and `weights` have been checked; `plan` holds the sizes.
-void ReferenceConv(const ConvSpec& spec, const SparseWeightsView& weights, const ConvPlan& plan,
+void ReferenceConv(const ConvSpec& spec, const SparseWeightsView& weights, const ConvSizes& sizes,
                    const float* x, const float* residual, float* y);
 
 // Of `spec` the window; x: [channels, h, w], y: [channels, out_h, out_w].

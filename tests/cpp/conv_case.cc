@@ -40,8 +40,8 @@ std::vector<float> ErrorBounds(const ConvCase& c, const Weights& weights, const 
   std::vector<float> abs_r;
   if (residual != nullptr) abs_r = absolute(std::vector<float>(residual, residual + outputs));
   std::vector<float> bounds(outputs);
-  conv->Run(*plan, abs_x.data(), residual != nullptr ? abs_r.data() : nullptr, bounds.data(),
-            nullptr, SerialFor());
+  plan->Run(abs_x.data(), residual != nullptr ? abs_r.data() : nullptr, bounds.data(), nullptr,
+            SerialFor());
   WeightGeometry geometry;
   (void)CheckSpec(spec, &geometry);
   const double terms = static_cast<double>(geometry.columns) + 4;
@@ -143,12 +143,12 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
   if (status.ok()) status = conv->Plan(c.batch, c.height, c.width, &plan);
   EXPECT(status.ok(), status.message() << " for " << c.Describe());
   if (!status.ok()) return;
-  EXPECT(plan->out_height == reference_plan->out_height, c.Describe());
-  EXPECT(plan->out_width == reference_plan->out_width, c.Describe());
+  EXPECT(plan->sizes.out_height == reference_plan->sizes.out_height, c.Describe());
+  EXPECT(plan->sizes.out_width == reference_plan->sizes.out_width, c.Describe());
 
   const auto inputs = static_cast<std::size_t>(c.batch * c.spec.in_channels * c.height * c.width);
-  const auto outputs =
-      static_cast<std::size_t>(c.batch * c.spec.out_channels * plan->out_height * plan->out_width);
+  const auto outputs = static_cast<std::size_t>(c.batch * c.spec.out_channels *
+                                                plan->sizes.out_height * plan->sizes.out_width);
   const bool at_end = (random() & 1) != 0;
   const GuardedMemory x(inputs * sizeof(float), at_end);
   const GuardedMemory residual(outputs * sizeof(float), at_end);
@@ -161,10 +161,10 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
 
   const float* r = c.residual ? residual.floats() : nullptr;
   std::vector<float> expected(outputs);
-  reference->Run(*reference_plan, x.floats(), r, expected.data(), nullptr, SerialFor());
+  reference_plan->Run(x.floats(), r, expected.data(), nullptr, SerialFor());
   const bool in_place = c.residual && (random() & 1) != 0;
   if (in_place) std::copy_n(r, outputs, y.floats());
-  conv->Run(*plan, x.floats(), in_place ? y.floats() : r, y.floats(), scratch.data(), parallel);
+  plan->Run(x.floats(), in_place ? y.floats() : r, y.floats(), scratch.data(), parallel);
   const std::vector<float> bounds = ErrorBounds(c, weights, x.floats(), r, outputs);
   EXPECT(bounds.size() == outputs, c.Describe());
   for (std::size_t i = 0; i < bounds.size(); ++i) {
@@ -172,7 +172,7 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
     if (!(error <= bounds[i])) {
       EXPECT(error <= bounds[i], "y[" << i << "] is " << y.floats()[i] << ", expected "
                                       << expected[i] << " within " << bounds[i] << ", by "
-                                      << conv->kernel_name(*plan) << (in_place ? " in place" : "")
+                                      << plan->kernel_name() << (in_place ? " in place" : "")
                                       << " for " << c.Describe());
       return;
     }

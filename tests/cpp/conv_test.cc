@@ -38,7 +38,7 @@ std::string Described(const ConvCase& c, Random& random) {
                    IsaUnderTest(), &conv);
   if (status.ok()) status = conv->Plan(c.batch, c.height, c.width, &plan);
   EXPECT(status.ok(), status.message());
-  return status.ok() ? conv->Describe(*plan) : std::string();
+  return status.ok() ? plan->Describe() : std::string();
 }
 
 bool Contains(const std::string& text, const std::string& part) {
@@ -47,7 +47,7 @@ bool Contains(const std::string& text, const std::string& part) {
 
 // Whether the instruction set under test has tiles of so many rows.
 bool HasTile(int rows) {
-  const auto& tiles = KernelsOf(IsaUnderTest()).tile;
+  const auto& tiles = KernelsOf<Float32>(IsaUnderTest()).tile;
   return std::any_of(tiles.begin(), tiles.end(),
                      [=](const auto& tile) { return tile.kernel->rows == rows; });
 }
@@ -255,9 +255,9 @@ TEST(WorkedExample) {
     EXPECT(status.ok(), status.message());
     status = conv->Plan(1, 2, 3, &plan);
     EXPECT(status.ok(), status.message());
-    EXPECT(plan->out_height == 1 && plan->out_width == 2, "2 x 3 padded to 2 x 4");
+    EXPECT(plan->sizes.out_height == 1 && plan->sizes.out_width == 2, "2 x 3 padded to 2 x 4");
     std::vector<float> y(6), scratch(plan->scratch_bytes / sizeof(float) + 1);
-    conv->Run(*plan, x.data(), residual.data(), y.data(), scratch.data(), SerialFor());
+    plan->Run(x.data(), residual.data(), y.data(), scratch.data(), SerialFor());
     for (std::size_t i = 0; i < y.size(); ++i) {
       EXPECT(y[i] == expected[i], IsaName(isa) << " y[" << i << "] is " << y[i]);
     }
@@ -310,7 +310,7 @@ TEST(GatesOverTheWholeRange) {
       EXPECT(status.ok(), status.message());
       if (!status.ok()) return;
       std::vector<float> y(x.size()), scratch(plan->scratch_bytes / sizeof(float) + 1);
-      conv->Run(*plan, x.data(), nullptr, y.data(), scratch.data(), SerialFor());
+      plan->Run(x.data(), nullptr, y.data(), scratch.data(), SerialFor());
       for (std::size_t i = 0; i < x.size(); ++i) {
         const double v = x[i];
         const double expected = InfoOf(gate).reference(v);
@@ -338,8 +338,8 @@ TEST(DescribeNamesTheKernels) {
     if (status.ok()) status = conv->Plan(1, 20, 20, &plan);
     EXPECT(status.ok(), status.message());
     if (!status.ok()) return;
-    const std::string line = conv->Describe(*plan);
-    EXPECT(line.find(conv->kernel_name(*plan)) != std::string::npos, line);
+    const std::string line = plan->Describe();
+    EXPECT(line.find(plan->kernel_name()) != std::string::npos, line);
     EXPECT(line.find("20 x 20 outputs") != std::string::npos, line);
   }
 }
@@ -423,7 +423,7 @@ TEST(PartsOfTheInput) {
       c.height = 5;
       c.width = width;
       CheckCase(c, IsaUnderTest(), random, SerialFor());
-      if (KernelsOf(IsaUnderTest()).input_parts > 1 && width != 19) {
+      if (KernelsOf<Float32>(IsaUnderTest()).input_parts > 1 && width != 19) {
         EXPECT(Contains(Described(c, random), " parts"), c.Describe());
       }
     }
@@ -451,7 +451,7 @@ TEST(NanPassesThrough) {
       if (!status.ok()) return;
       std::vector<float> x(1600, 0.25F), y(1600), scratch(plan->scratch_bytes / sizeof(float) + 1);
       x[400 + 5 * 20 + 7] = std::numeric_limits<float>::quiet_NaN();  // channel 1, row 5, column 7
-      conv->Run(*plan, x.data(), nullptr, y.data(), scratch.data(), SerialFor());
+      plan->Run(x.data(), nullptr, y.data(), scratch.data(), SerialFor());
       for (int64_t i = 0; i < 1600; ++i) {
         const int64_t c = i / 400, row = i / 20 % 20, column = i % 20;
         const bool depends = (group == 1 || c == 1) && std::abs(row - 5) <= kernel / 2 &&

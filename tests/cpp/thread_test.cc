@@ -88,12 +88,12 @@ TEST(ThreadsDoNotChangeTheResult) {
     std::vector<float> x(
         static_cast<std::size_t>(2 * layer.spec.in_channels * layer.size * layer.size));
     for (float& f : x) f = UniformFloat(random);
-    const auto outputs =
-        static_cast<std::size_t>(2 * layer.spec.out_channels * plan->out_height * plan->out_width);
+    const auto outputs = static_cast<std::size_t>(2 * layer.spec.out_channels *
+                                                  plan->sizes.out_height * plan->sizes.out_width);
     const auto run = [&](const ParallelFor& parallel) {
       std::vector<float> y(outputs);
       std::vector<char> scratch(plan->scratch_bytes);
-      conv->Run(*plan, x.data(), nullptr, y.data(), scratch.data(), parallel);
+      plan->Run(x.data(), nullptr, y.data(), scratch.data(), parallel);
       return y;
     };
     const std::vector<float> serial = run(SerialFor());

@@ -18,7 +18,7 @@ ALCS_INLINE void ZeroFill(typename V::T* from, const typename V::T* to) {
 // rows and planes that are written later, or in the slack at the end of the channel. So columns go
 // from right to left, and in a plane at most one vector wide, rows go down.
 template <class V, int kStride>
-ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::T>& a, const typename V::T* channel,
+ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::P>& a, const typename V::T* channel,
                               typename V::T* plane, int64_t row_start, int64_t column_start) {
   using T = typename V::T;
   constexpr int N = V::N;
@@ -70,7 +70,7 @@ ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::T>& a, const typenam
 }
 
 template <class V, int kStride>
-ALCS_NOINLINE void Prepare(const PrepareArgs<typename V::T>& a) {
+ALCS_NOINLINE void Prepare(const PrepareArgs<typename V::P>& a) {
   static_assert(kStride >= 0 && kStride <= 2, "0 stands for any stride");
   for (int64_t c = 0; c < a.channels; ++c) {
     const auto* channel = a.input + c * a.in_height * a.in_width;

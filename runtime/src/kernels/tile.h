@@ -31,7 +31,7 @@ struct TileBody {
   // multiply-adds would wait for one another.
   static constexpr int kChains = S == 0 ? kColumnsPerStep : 1;
 
-  static ALCS_NOINLINE void Run(const TileArgs<T>& a) {
+  static ALCS_NOINLINE void Run(const TileArgs<typename V::P>& a) {
     const Tile& tile = *a.tile;
     Reg acc[G][S > 0 ? S : 1];
     Reg quad[kQuads > 0 ? kQuads : 1][kChains];
@@ -172,7 +172,7 @@ struct TileBody {
 };
 
 template <class V, int G, int S>
-constexpr void FillTileFunctions(TileKernel<typename V::T>* kernel) {
+constexpr void FillTileFunctions(TileKernel<typename V::P>* kernel) {
   kernel->run[S][kFull][0] = TileBody<V, G, S, kFull, false>::Run;
   kernel->run[S][kTail][0] = TileBody<V, G, S, kTail, false>::Run;
   kernel->run[S][kRows][0] = TileBody<V, G, S, kRows, false>::Run;
@@ -190,9 +190,10 @@ constexpr void FillTileFunctions(TileKernel<typename V::T>* kernel) {
 }
 
 template <class V, int G, int kVectors>
-constexpr TileKernel<typename V::T> MakeTileKernel(const char* name, double cost) {
+constexpr TileKernel<typename V::P> MakeTileKernel(const char* name, double cost) {
   static_assert(G <= kMaxRows && kVectors <= kMaxVectors, "tile descriptors hold that many");
-  TileKernel<typename V::T> kernel{name, G, V::N, kVectors, V::kMasks, cost, {}};
+  TileKernel<typename V::P> kernel{
+      name, G, cost, {V::N, kVectors, V::kMasks, V::kCompress, V::kQuad && G % 4 == 0}, {}};
   FillTileFunctions<V, G, kVectors>(&kernel);
   return kernel;
 }

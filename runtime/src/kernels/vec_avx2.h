@@ -14,6 +14,7 @@ namespace kernels {
 namespace {
 
 struct Avx2F32 {
+  using P = Float32;
   using T = float;
   using Reg = __m256;
   using Narrow = Avx2F32;

@@ -15,6 +15,7 @@ namespace {
 
 // 8 floats with masks, for rows that would leave half of 16 lanes idle.
 struct Avx512HalfF32 {
+  using P = Float32;
   using T = float;
   using Reg = __m256;
   using Narrow = Avx512HalfF32;
@@ -65,6 +66,7 @@ struct Avx512HalfF32 {
 };
 
 struct Avx512F32 {
+  using P = Float32;
   using T = float;
   using Reg = __m512;
   using Narrow = Avx512HalfF32;
@@ -166,7 +168,7 @@ struct Avx512F32 {
     ALCS_KEEP_IN_REGISTER(quarter);
     _mm_mask_storeu_ps(p, mask, quarter);
   }
-  static ALCS_INLINE void FinishQuad(Reg v, const Epilogue<T>& e, int pixels, const T* residual,
+  static ALCS_INLINE void FinishQuad(Reg v, const P::Epilogue& e, int pixels, const T* residual,
                                      T* out, const int64_t* row_at) {
     const __m512i transpose =
         _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);

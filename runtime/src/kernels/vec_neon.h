@@ -15,6 +15,7 @@ namespace kernels {
 namespace {
 
 struct NeonF32 {
+  using P = Float32;
   using T = float;
   using Reg = float32x4_t;
   using Narrow = NeonF32;

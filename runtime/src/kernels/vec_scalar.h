@@ -1,5 +1,5 @@
-// 4 elements of any type in the compiler's portable vector extension, for machines without kernels
-// of their own. Also the description of what the kernels ask of a vector type.
+// 4 floats in the compiler's portable vector extension, for machines without kernels of their own.
+// Also the description of what the kernels ask of a vector type.
 #ifndef ALCS_SRC_KERNELS_VEC_SCALAR_H_
 #define ALCS_SRC_KERNELS_VEC_SCALAR_H_
 
@@ -12,9 +12,9 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-template <class Element>
-struct ScalarVec {
-  using T = Element;
+struct ScalarF32 {
+  using P = Float32;                          // what is computed with
+  using T = float;                            // a word of it
   static constexpr int N = 4;                 // lanes
   static constexpr int kRegisters = 16;       // of the machine
   static constexpr bool kMasks = false;       // LoadTail reads only the lanes it is asked for
@@ -23,7 +23,7 @@ struct ScalarVec {
   static constexpr bool kFreeEdges = false;   // LoadEdge costs no more than Load
   static constexpr bool kOneAddress = false;  // no address has an index and a constant in it
   static constexpr bool kScale = false;       // has Round and Scale, else LowBitsToExponent
-  using Narrow = ScalarVec;  // a type with fewer lanes for narrow images, or the type itself
+  using Narrow = ScalarF32;  // a type with fewer lanes for narrow images, or the type itself
 
   typedef T Reg __attribute__((vector_size(N * sizeof(T))));
 
@@ -47,7 +47,6 @@ struct ScalarVec {
 
   // The lowest 8 bits of each float become its exponent, and all else zero.
   static ALCS_INLINE Reg LowBitsToExponent(Reg v) {
-    static_assert(sizeof(T) == sizeof(uint32_t), "for float");
     typedef uint32_t Bits __attribute__((vector_size(sizeof(Reg))));
     Bits bits;
     __builtin_memcpy(&bits, &v, sizeof(v));

@@ -48,7 +48,7 @@ struct WindowBody {
 
   static constexpr int LoadAt(int i) { return kStride == 1 ? i : i * N; }
 
-  static ALCS_INLINE Columns MakeColumns(const WindowArgs<T>& a, int64_t out) {
+  static ALCS_INLINE Columns MakeColumns(const WindowArgs<typename V::P>& a, int64_t out) {
     Columns c;
     c.out = out;
     c.start = out * kStride - a.pad_left;
@@ -105,7 +105,7 @@ struct WindowBody {
   // R output rows from `y`. kClipRows: some of the first and of the last K - 1 input rows may lie
   // outside; others only if R is 1.
   template <int R, bool kClipRows, bool kInside>
-  static ALCS_INLINE void Block(const WindowArgs<T>& a, const T* input, T* output,
+  static ALCS_INLINE void Block(const WindowArgs<typename V::P>& a, const T* input, T* output,
                                 const T* residual, const Reg (&w)[K * K], Reg bias, int64_t y,
                                 const Columns& c) {
     Reg acc[R];
@@ -179,7 +179,7 @@ struct WindowBody {
   }
 
   template <int R, bool kClipRows>
-  static ALCS_INLINE void BlockRow(const WindowArgs<T>& a, const T* input, T* output,
+  static ALCS_INLINE void BlockRow(const WindowArgs<typename V::P>& a, const T* input, T* output,
                                    const T* residual, const Reg (&w)[K * K], Reg bias, int64_t y,
                                    const Columns* columns, int count) {
     for (int i = 0; i < count; ++i) {
@@ -194,8 +194,9 @@ struct WindowBody {
     }
   }
 
-  static ALCS_INLINE void Channel(const WindowArgs<T>& a, int64_t channel, const T* input,
-                                  T* output, const T* residual, const Columns* columns, int count) {
+  static ALCS_INLINE void Channel(const WindowArgs<typename V::P>& a, int64_t channel,
+                                  const T* input, T* output, const T* residual,
+                                  const Columns* columns, int count) {
     Reg w[K * K];
     Unroll<0, kMax ? 0 : K * K>(
         [&](auto i) ALCS_INLINE_LAMBDA { w[i] = V::Set1(a.weights[channel * K * K + i]); });
@@ -228,7 +229,7 @@ struct WindowBody {
     }
   }
 
-  static ALCS_NOINLINE void Run(const WindowArgs<T>& a) {
+  static ALCS_NOINLINE void Run(const WindowArgs<typename V::P>& a) {
     using Narrow = typename V::Narrow;
     if constexpr (Narrow::N < N) {
       if (a.out_width <= Narrow::N) return WindowBody<Narrow, K, kStride, kOp>::Run(a);
