@@ -1,102 +1,23 @@
 #include "alcs/conv.h"
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 #include "depthwise_conv.h"
+#include "layer_conv.h"
 #include "reference.h"
 #include "registry.h"
-#include "sizes.h"
-#include "tiled_conv.h"
 
 namespace alcs {
 namespace {
-
-// Turns what the standard library throws (only for want of memory) into a Status.
-template <class Body>
-Status Guarded(Body&& body) noexcept {
-  try {
-    return body();
-  } catch (const std::exception& error) {
-    try {
-      return Status::Error(std::string("not enough memory (") + error.what() + ")");
-    } catch (...) {
-      return Status::Error({});
-    }
-  }
-}
 
 Float32::Epilogue EpilogueOf(const Activation& act) {
   return {act.slope, act.low, act.high, act.slope != 1.0F, act.high < Activation().high};
 }
 
-// Runs the images of a batch one after another.
-template <class RunImage>
-void ForEachImage(const ConvSpec& spec, const ConvSizes& sizes, const float* x,
-                  const float* residual, float* y, const RunImage& run) {
-  const int64_t in_image = spec.in_channels * sizes.in_height * sizes.in_width;
-  const int64_t out_image = spec.out_channels * sizes.out_height * sizes.out_width;
-  for (int64_t n = 0; n < sizes.batch; ++n, x += in_image, y += out_image) {
-    run(x, residual, y);
-    if (residual != nullptr) residual += out_image;
-  }
-}
-
-// What a layer comes to, whatever the size of its input; its plans share it.
-template <class LayerPlan>
-class ConvOf final : public Conv {
- public:
-  using Layer = typename LayerPlan::Layer;
-  explicit ConvOf(Layer&& layer) : layer_(std::make_shared<Layer>(std::move(layer))) {}
-
-  Status Plan(int64_t n, int64_t h, int64_t w,
-              std::shared_ptr<const ConvPlan>* plan) const override {
-    return Guarded([&]() -> Status {
-      ConvSizes sizes;
-      const Status status = SizesOf(layer_->spec, n, h, w, &sizes);
-      return status.ok() ? LayerPlan::Make(layer_, sizes, plan) : status;
-    });
-  }
-
- private:
-  const std::shared_ptr<const Layer> layer_;
-};
-
-class TilesPlan final : public ConvPlan {
- public:
-  using Layer = TiledLayer<Float32>;
-  using LayerPointer = std::shared_ptr<const Layer>;
-
-  TilesPlan(LayerPointer layer, TiledPlan<Float32>&& plan)
-      : ConvPlan(plan.sizes, plan.scratch_bytes),
-        layer_(std::move(layer)),
-        plan_(std::move(plan)) {}
-
-  static Status Make(const LayerPointer& layer, const ConvSizes& sizes,
-                     std::shared_ptr<const ConvPlan>* plan) {
-    TiledPlan<Float32> made;
-    Status status = PlanTiles(*layer, sizes, &made);
-    if (status.ok()) *plan = std::make_shared<TilesPlan>(layer, std::move(made));
-    return status;
-  }
-
-  void Run(const float* x, const float* residual, float* y, void* scratch,
-           const ParallelFor& parallel) const noexcept override {
-    ForEachImage(layer_->spec, sizes, x, residual, y, [&](auto* image, auto* added, auto* made) {
-      RunTiles(*layer_, plan_, image, added, made, scratch, parallel);
-    });
-  }
-  const char* kernel_name() const noexcept override { return RowName(plan_.main_row); }
-  std::string Describe() const override { return DescribeTiles(plan_, *layer_); }
-
- private:
-  const LayerPointer layer_;
-  const TiledPlan<Float32> plan_;
-};
-
 class DepthwisePlan final : public ConvPlan {
  public:
+  using Base = ConvPlan;
   using Layer = DepthwiseLayer;
   using LayerPointer = std::shared_ptr<const Layer>;
 
@@ -111,9 +32,11 @@ class DepthwisePlan final : public ConvPlan {
 
   void Run(const float* x, const float* residual, float* y, void*,
            const ParallelFor& parallel) const noexcept override {
-    ForEachImage(layer_->spec, sizes, x, residual, y, [&](auto* image, auto* added, auto* made) {
-      RunDepthwise(*layer_, sizes, tasks_, image, added, made, parallel);
-    });
+    const ConvSpec& spec = layer_->spec;
+    ForEachImage(spec.in_channels, spec.out_channels, sizes, x, residual, y,
+                 [&](auto* image, auto* added, auto* made) {
+                   RunDepthwise(*layer_, sizes, tasks_, image, added, made, parallel);
+                 });
   }
   const char* kernel_name() const noexcept override { return RowName(layer_->kernel.row); }
   std::string Describe() const override {
@@ -136,6 +59,7 @@ struct PlainLayer {
 
 class PlainPlan final : public ConvPlan {
  public:
+  using Base = ConvPlan;
   using Layer = PlainLayer;
   using LayerPointer = std::shared_ptr<const Layer>;
 
@@ -180,19 +104,21 @@ Status GateOf(const Activation& act, Isa isa, Registered<GateKernel<Float32>>* g
 
 }  // namespace
 
+Status CheckIsa(Isa isa) {
+  const auto& supported = SupportedIsas();
+  if (std::find(supported.begin(), supported.end(), isa) != supported.end()) return Status();
+  return Status::Error(std::string("instruction set ") + IsaName(isa) + " is not supported here");
+}
+
 Status Conv::Create(const ConvSpec& spec, const SparseWeightsView& weights, Isa isa,
                     std::unique_ptr<Conv>* conv) {
   return Guarded([&]() -> Status {
-    const auto& supported = SupportedIsas();
-    if (std::find(supported.begin(), supported.end(), isa) == supported.end()) {
-      return Status::Error(std::string("instruction set ") + IsaName(isa) +
-                           " is not supported here");
-    }
-    Status status = CheckWeights(spec, weights);
+    Status status = CheckIsa(isa);
+    if (status.ok()) status = CheckWeights(spec, weights);
     if (!status.ok()) return status;
     const std::vector<float> bias(weights.bias, weights.bias + weights.bias_count);
     if (isa == Isa::kReference) {
-      *conv = std::make_unique<ConvOf<PlainPlan>>(
+      *conv = std::make_unique<LayerConv<Conv, PlainPlan>>(
           PlainLayer{spec,
                      {weights.values, weights.values + weights.value_count},
                      bias,
@@ -204,13 +130,13 @@ Status Conv::Create(const ConvSpec& spec, const SparseWeightsView& weights, Isa 
     if (!status.ok()) return status;
     const Float32::Epilogue epilogue = EpilogueOf(spec.activation);
     if (const auto* depthwise = FindDepthwise(spec, isa)) {
-      *conv = std::make_unique<ConvOf<DepthwisePlan>>(
+      *conv = std::make_unique<LayerConv<Conv, DepthwisePlan>>(
           DepthwiseLayer{spec, *depthwise, gate, epilogue, DepthwiseValues(spec, weights), bias});
     } else {
       const StoredWeights<Float32> stored = {weights.values, weights.positions, weights.nnz,
                                              weights.bias};
-      *conv = std::make_unique<ConvOf<TilesPlan>>(TiledLayer<Float32>{
-          spec, isa, epilogue, gate, PackRows(spec, stored, KernelsOf<Float32>(isa).tile)});
+      *conv = std::make_unique<LayerConv<Conv, TilesPlan<Float32>>>(TiledLayer<Float32>{
+          spec, isa, epilogue, 0.0F, gate, PackRows(spec, stored, KernelsOf<Float32>(isa).tile)});
     }
     return Status();
   });

@@ -104,6 +104,19 @@ std::vector<typename P::Weight> DenseColumns(const Run& run, const StoredWeights
   return dense;
 }
 
+// The weights of all rows at a column, as the kernel reads them.
+template <class P>
+void AppendColumn(const typename P::Weight* column, PackedRows<P>* packed) {
+  const TileKernel<P>& kernel = *packed->kernel.kernel;
+  const std::size_t at = packed->values.size();
+  packed->values.resize(at + static_cast<std::size_t>(kernel.rows * kernel.weight_words));
+  if (kernel.pack != nullptr) {
+    kernel.pack(column, packed->values.data() + at);
+  } else {
+    std::copy_n(column, kernel.rows, packed->values.data() + at);
+  }
+}
+
 }  // namespace
 
 template <class P>
@@ -140,8 +153,7 @@ std::vector<PackedRows<P>> PackRows(const ConvSpec& spec, const StoredWeights<P>
         }
         fit->columns.insert(fit->columns.end(), run.columns.begin(), run.columns.end());
         for (std::size_t i = 0; i < run.columns.size(); ++i) {
-          const auto from = dense.begin() + static_cast<int64_t>(i) * run.rows + row;
-          fit->values.insert(fit->values.end(), from, from + height);
+          AppendColumn(dense.data() + static_cast<int64_t>(i) * run.rows + row, &*fit);
         }
         row += height;
       }
@@ -156,5 +168,7 @@ std::vector<PackedRows<P>> PackRows(const ConvSpec& spec, const StoredWeights<P>
 
 template std::vector<PackedRows<Float32>> PackRows(const ConvSpec&, const StoredWeights<Float32>&,
                                                    const Rows<TileKernel<Float32>>&);
+template std::vector<PackedRows<Uint8>> PackRows(const ConvSpec&, const StoredWeights<Uint8>&,
+                                                 const Rows<TileKernel<Uint8>>&);
 
 }  // namespace alcs

@@ -24,10 +24,11 @@ template <class P>
 struct PackedRows {
   Registered<TileKernel<P>> kernel;
   std::vector<PackedBlock> blocks;
-  std::vector<int64_t> channels;            // [blocks][kernel.rows], output channel of each row
-  std::vector<typename P::Bias> bias;       // likewise
-  std::vector<int32_t> columns;             // column of the conv group's weight matrix
-  WeightVector<typename P::Weight> values;  // [columns.size()][kernel.rows]
+  std::vector<int64_t> channels;       // [blocks][kernel.rows], output channel of each row
+  std::vector<typename P::Bias> bias;  // likewise
+  std::vector<int32_t> columns;        // column of the conv group's weight matrix
+  WeightVector<typename P::Weight>
+      values;  // [columns.size()][kernel.rows], as TileKernel::pack puts them
 };
 
 // Weights that have been checked: those of SparseWeightsView.

@@ -68,7 +68,7 @@ std::atomic<uint64_t> run_counts[kRowCount];
 template <class P>
 KernelSet<P> Collect(Isa isa, int input_parts) {
   KernelSet<P> set;
-  set.input_parts = input_parts;
+  set.input_parts = P::kPartialSums ? input_parts : 1;
 #define ALCS_ROW(kind, element, of, name)                              \
   if constexpr (std::is_same_v<P, kernels::element>) {                 \
     if (isa == k_##of) {                                               \
@@ -94,6 +94,7 @@ const KernelSet<P>& KernelsOf(Isa isa) {
 }
 
 template const KernelSet<Float32>& KernelsOf<Float32>(Isa isa);
+template const KernelSet<Uint8>& KernelsOf<Uint8>(Isa isa);
 
 int ReferenceRow() { return kReferenceRow; }
 

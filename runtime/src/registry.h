@@ -14,6 +14,7 @@ using kernels::Float32;
 using kernels::GateKernel;
 using kernels::PrepareKernel;
 using kernels::TileKernel;
+using kernels::Uint8;
 using kernels::WindowKernel;
 
 // A kernel and its row number, for counting.
@@ -26,7 +27,7 @@ struct Registered {
 template <class Kernel>
 using Rows = std::vector<Registered<Kernel>>;
 
-// The kernels that compute with P: kernels::Float32.
+// The kernels that compute with P, Float32 or Uint8.
 template <class P>
 struct KernelSet {
   Rows<TileKernel<P>> tile;  // tallest first

@@ -89,6 +89,7 @@ class TileRun {
     args.row_planes = input.vertical.planes();
     args.column_start = input.horizontal.start.data();
     args.column_planes = input.horizontal.planes();
+    args.outside = layer_.outside;
     plan_.prepare.kernel->run(args);
   }
 
@@ -122,6 +123,7 @@ class TileRun {
     const PackedRows<P>& packed = layer_.packed[index];
     const RowsPlan<P>& rows = plan_.rows[index];
     const int64_t height = packed.kernel.kernel->rows, planes = height / P::kChannels;
+    const int64_t column_words = height * packed.kernel.kernel->weight_words;
     const auto blocks = static_cast<int64_t>(packed.blocks.size());
     const GateKernel<P>* const gate = layer_.gate.kernel;
     Word* const y = y_ + at;
@@ -139,11 +141,11 @@ class TileRun {
           const int64_t first = rows.cuts[static_cast<std::size_t>(part * blocks + b)];
           const int64_t last = rows.cuts[static_cast<std::size_t>((part + 1) * blocks + b)];
           args.offsets = rows.offsets.data() + block.first_column + first;
-          args.weights = packed.values.data() + (block.first_column + first) * height;
+          args.weights = packed.values.data() + (block.first_column + first) * column_words;
           args.count = last - first;
           args.bias = packed.bias.data() + b * height;
           args.row_at = rows.row_at.data() + b * planes;
-          if (rows.parts > 1) SetPart(part, rows.parts, at, &args);
+          if constexpr (P::kPartialSums) SetPart(part, rows.parts, at, &args);
           for (int64_t i = t; i < tiles_end; ++i) {
             args.tile = &set.tiles[static_cast<std::size_t>(i)];
             set.run[static_cast<std::size_t>(i)](args);
@@ -191,5 +193,7 @@ void RunTiles(const TiledLayer<P>& layer, const TiledPlan<P>& plan, const typena
 
 template void RunTiles(const TiledLayer<Float32>&, const TiledPlan<Float32>&, const float*,
                        const float*, float*, void*, const ParallelFor&) noexcept;
+template void RunTiles(const TiledLayer<Uint8>&, const TiledPlan<Uint8>&, const Uint8::Word*,
+                       const Uint8::Word*, Uint8::Word*, void*, const ParallelFor&) noexcept;
 
 }  // namespace alcs

@@ -31,6 +31,12 @@ int64_t RegistersOf(const TileSet<P>& set) {
   return registers;
 }
 
+// Stored weights, each for all channels of a word.
+template <class P>
+int64_t WeightsOf(const PackedRows<P>& packed) {
+  return static_cast<int64_t>(packed.columns.size()) * packed.kernel.kernel->rows;
+}
+
 // Tasks for one tile height. Ranges of tiles first, since each then reads its own part of the
 // input; ranges of blocks where there are few tiles.
 template <class P>
@@ -141,7 +147,7 @@ void PlanPreparation(const TiledLayer<P>& layer, TiledPlan<P>* plan) {
   double ops = 0;
   for (std::size_t i = 0; i < layer.packed.size(); ++i) {
     ops += static_cast<double>(RegistersOf(plan->rows[i].all)) *
-           static_cast<double>(layer.packed[i].values.size());
+           static_cast<double>(WeightsOf(layer.packed[i]));
   }
   const bool alone = input.bands.any() || cost::PrepareAlone(input.words, ops);
   const auto users =
@@ -175,12 +181,12 @@ Status PlanTiles(const TiledLayer<P>& layer, const ConvSizes& sizes, TiledPlan<P
   const kernels::TileShape& shape = layer.packed.front().kernel.kernel->shape;
   const Status status = LayOut(layer.spec, sizes, used, shape, &made.input);
   if (!status.ok()) return status;
-  std::size_t most_work = 0;
+  int64_t most_work = 0;
   for (const PackedRows<P>& packed : layer.packed) {
     made.rows.push_back(PlanRows(layer, packed, made));
     const auto index = static_cast<int>(made.rows.size()) - 1;
-    if (index == 0 || packed.values.size() > most_work) {
-      most_work = packed.values.size();
+    if (index == 0 || WeightsOf(packed) > most_work) {
+      most_work = WeightsOf(packed);
       made.main_row = packed.kernel.row;
     }
     if (!made.input.bands.any()) {
@@ -214,6 +220,8 @@ std::string DescribeTiles(const TiledPlan<P>& plan, const TiledLayer<P>& layer) 
 }
 
 template Status PlanTiles(const TiledLayer<Float32>&, const ConvSizes&, TiledPlan<Float32>*);
+template Status PlanTiles(const TiledLayer<Uint8>&, const ConvSizes&, TiledPlan<Uint8>*);
 template std::string DescribeTiles(const TiledPlan<Float32>&, const TiledLayer<Float32>&);
+template std::string DescribeTiles(const TiledPlan<Uint8>&, const TiledLayer<Uint8>&);
 
 }  // namespace alcs

@@ -18,6 +18,7 @@ struct TiledLayer {
   ConvSpec spec;
   Isa isa;
   typename P::Epilogue epilogue;
+  typename P::Word outside;        // what pixels outside the image are
   Registered<GateKernel<P>> gate;  // no kernel where the activation has no gate
   std::vector<PackedRows<P>> packed;
 

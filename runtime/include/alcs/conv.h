@@ -23,17 +23,18 @@ struct ConvSizes {
 };
 
 // A convolution of one input size, ready to run. Immutable, so any number of threads may use one.
-class ConvPlan {
+template <class Element>
+class PlanOf {
  public:
-  virtual ~ConvPlan() = default;
-  ConvPlan(const ConvPlan&) = delete;
-  ConvPlan& operator=(const ConvPlan&) = delete;
+  virtual ~PlanOf() = default;
+  PlanOf(const PlanOf&) = delete;
+  PlanOf& operator=(const PlanOf&) = delete;
 
   // x: [n, in_channels, h, w]; residual: as y, or null; y: [n, out_channels, out_h, out_w];
   // scratch: scratch_bytes. y may be residual itself; else it overlaps none of the others.
   // Allocates nothing, may be called concurrently (each call with its own scratch), and gives
   // bitwise the same y however `parallel` spreads the work.
-  virtual void Run(const float* x, const float* residual, float* y, void* scratch,
+  virtual void Run(const Element* x, const Element* residual, Element* y, void* scratch,
                    const ParallelFor& parallel) const noexcept = 0;
 
   // The registry row that does most of the work, for logs and tests: "avx512_tile_8", ...
@@ -47,29 +48,36 @@ class ConvPlan {
   const std::size_t scratch_bytes;
 
  protected:
-  ConvPlan(const ConvSizes& of, std::size_t scratch) : sizes(of), scratch_bytes(scratch) {}
+  PlanOf(const ConvSizes& of, std::size_t scratch) : sizes(of), scratch_bytes(scratch) {}
 };
 
-// y = activation(conv(x) + bias [+ residual]), all NCHW float32.
-class Conv {
- public:
-  virtual ~Conv() = default;
-  Conv(const Conv&) = delete;
-  Conv& operator=(const Conv&) = delete;
+using ConvPlan = PlanOf<float>;
 
-  // Validates, then repacks the weights for the register tiles of `isa`; the view may be freed
-  // afterwards. Weights may come from anywhere: whatever is wrong with them is an error here.
-  static Status Create(const ConvSpec& spec, const SparseWeightsView& weights, Isa isa,
-                       std::unique_ptr<Conv>* conv);
+// A convolution of any input size.
+template <class Element>
+class ConvOf {
+ public:
+  virtual ~ConvOf() = default;
+  ConvOf(const ConvOf&) = delete;
+  ConvOf& operator=(const ConvOf&) = delete;
 
   // Plans for an input of [n, in_channels, h, w]. n may be 0. Thread-safe. Plans are not cached:
   // the caller keeps the one it uses, which shares the weights and may outlive this. An error if
   // the output would be empty or too large.
   virtual Status Plan(int64_t n, int64_t h, int64_t w,
-                      std::shared_ptr<const ConvPlan>* plan) const = 0;
+                      std::shared_ptr<const PlanOf<Element>>* plan) const = 0;
 
  protected:
-  Conv() = default;
+  ConvOf() = default;
+};
+
+// y = activation(conv(x) + bias [+ residual]), all NCHW float32.
+class Conv : public ConvOf<float> {
+ public:
+  // Validates, then repacks the weights for the register tiles of `isa`; the view may be freed
+  // afterwards. Weights may come from anywhere: whatever is wrong with them is an error here.
+  static Status Create(const ConvSpec& spec, const SparseWeightsView& weights, Isa isa,
+                       std::unique_ptr<Conv>* conv);
 };
 
 // A row of the kernel registry and how many times Run has used it in this process.

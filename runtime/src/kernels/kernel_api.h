@@ -48,6 +48,7 @@ struct Float32 {
   using Weight = float;  // a row's at a column, as kernels read it
   using Bias = float;
   static constexpr int kChannels = 1;
+  static constexpr bool kPartialSums = true;  // an output can hold a sum that is not complete
   // y = clip(max(v, slope * v), low, high)
   struct Epilogue {
     float slope, low, high;
@@ -55,9 +56,30 @@ struct Float32 {
   };
 };
 
-// As rows of the registry call them, and their names: "avx2_tile_4".
+// Integers, as alcs/quantized_conv.h tells how they are computed with.
+struct Uint8 {
+  using Element = uint8_t;
+  using Word __attribute__((may_alias)) = uint32_t;  // four channels, the first in the low byte
+  using Weight = int32_t;                            // one for each channel of a word, likewise
+  struct Bias {
+    int32_t sum;  // what a sum of weights x inputs begins with
+    float scale;  // what the sum is multiplied by
+  };
+  static constexpr int kChannels = 4;
+  static constexpr bool kPartialSums = false;
+  struct Epilogue {
+    float slope, low, high;
+    bool has_slope;
+    float residual_scale;
+    int32_t residual_zero, y_zero;
+  };
+};
+
+// As rows of the registry call them, and their names: "avx2_tile_4", "avx2_u8_tile_4".
 using f32 = Float32;
+using u8 = Uint8;
 #define ALCS_NAME_f32(isa, what) isa##_##what
+#define ALCS_NAME_u8(isa, what) isa##_u8_##what
 
 // One block of output channels on one tile.
 template <class P>
@@ -65,7 +87,7 @@ struct TileArgs {
   const Tile* tile;
   const typename P::Word* input;
   const int32_t* offsets;             // [count], into the input
-  const typename P::Weight* weights;  // [count][rows]
+  const typename P::Weight* weights;  // [count][rows], as TileKernel::pack has put them
   int64_t count;
   const typename P::Bias* bias;      // [rows]
   typename P::Word* output;          // channel 0
@@ -93,6 +115,11 @@ struct TileKernel {
   int rows;
   double cost;  // time per column and vector, in multiply-adds at the peak (see cost_rule.h)
   TileShape shape;
+  // How weights are stored: in so many of P::Weight each, by `pack`, which is null where they stay
+  // as they are. It takes the weights of all rows at a column.
+  int weight_words;
+  void (*pack)(const typename P::Weight* column, typename P::Weight* packed);
+  int32_t input_offset;  // what the kernel takes from each input before it multiplies (Uint8)
   TileFunction<P> run[kMaxVectors + 1][kTileModes][2];  // [vectors][mode][has quad], null if absent
 };
 
@@ -114,6 +141,7 @@ struct PrepareArgs {
   int64_t row_planes;
   const int64_t* column_start;
   int64_t column_planes;
+  typename P::Word outside;  // what a pixel outside the image is, as "zero" above
 };
 
 // Row of the registry. `column_stride` 0: any.

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "kernels/float_sums.h"
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
 
@@ -14,10 +15,12 @@ namespace kernels {
 namespace {
 
 // 8 floats with masks, for rows that would leave half of 16 lanes idle.
-struct Avx512HalfF32 {
-  using P = Float32;
-  using T = float;
+struct HalfRegisters {
   using Reg = __m256;
+};
+
+struct Avx512HalfF32 : FloatSums<Avx512HalfF32, HalfRegisters> {
+  using T = float;
   using Narrow = Avx512HalfF32;
   static constexpr int N = 8;
   static constexpr bool kFreeEdges = true;
@@ -65,10 +68,12 @@ struct Avx512HalfF32 {
   }
 };
 
-struct Avx512F32 {
-  using P = Float32;
-  using T = float;
+struct WholeRegisters {
   using Reg = __m512;
+};
+
+struct Avx512F32 : FloatSums<Avx512F32, WholeRegisters> {
+  using T = float;
   using Narrow = Avx512HalfF32;
   static constexpr int N = 16;
   static constexpr int kRegisters = 32;

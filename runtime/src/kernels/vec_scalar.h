@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/float_sums.h"
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
 
@@ -12,7 +13,11 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-struct ScalarF32 {
+struct ScalarRegisters {
+  typedef float Reg __attribute__((vector_size(16)));
+};
+
+struct ScalarF32 : FloatSums<ScalarF32, ScalarRegisters> {
   using P = Float32;                          // what is computed with
   using T = float;                            // a word of it
   static constexpr int N = 4;                 // lanes
@@ -24,8 +29,6 @@ struct ScalarF32 {
   static constexpr bool kOneAddress = false;  // no address has an index and a constant in it
   static constexpr bool kScale = false;       // has Round and Scale, else LowBitsToExponent
   using Narrow = ScalarF32;  // a type with fewer lanes for narrow images, or the type itself
-
-  typedef T Reg __attribute__((vector_size(N * sizeof(T))));
 
   static ALCS_INLINE Reg Set1(T x) { return Reg{x, x, x, x}; }
   static ALCS_INLINE Reg Load(const T* p) {
