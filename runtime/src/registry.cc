@@ -66,7 +66,7 @@ constexpr struct {
 std::atomic<uint64_t> run_counts[kRowCount];
 
 template <class P>
-KernelSet<P> Collect(Isa isa, int input_parts) {
+KernelSet<P> Collect(Isa isa, Isa base, int input_parts) {
   KernelSet<P> set;
   set.input_parts = P::kPartialSums ? input_parts : 1;
 #define ALCS_ROW(kind, element, of, name)                              \
@@ -77,6 +77,16 @@ KernelSet<P> Collect(Isa isa, int input_parts) {
   }
 #include "kernels/kernels.inc"
 #undef ALCS_ROW
+  if (isa == base) return set;
+  const KernelSet<P> under = Collect<P>(base, base, input_parts);
+  const auto fill = [](auto* rows, const auto& others) {
+    if (rows->empty()) *rows = others;
+  };
+  fill(&set.tile, under.tile);
+  fill(&set.prepare, under.prepare);
+  fill(&set.depthwise, under.depthwise);
+  fill(&set.max_pool, under.max_pool);
+  fill(&set.gate, under.gate);
   return set;
 }
 
@@ -85,9 +95,9 @@ KernelSet<P> Collect(Isa isa, int input_parts) {
 template <class P>
 const KernelSet<P>& KernelsOf(Isa isa) {
   static const KernelSet<P> sets[] = {
-      Collect<P>(Isa::kReference, 1),
-#define ALCS_ISA(name, id, architecture, kernels, flags, lanes, input_parts, needs) \
-  Collect<P>(Isa::id, input_parts),
+      Collect<P>(Isa::kReference, Isa::kReference, 1),
+#define ALCS_ISA(name, id, architecture, kernels, flags, lanes, input_parts, base, needs) \
+  Collect<P>(Isa::id, k_##base, input_parts),
 #include "alcs/isas.inc"
   };
   return sets[static_cast<int>(isa)];

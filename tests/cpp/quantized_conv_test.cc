@@ -8,6 +8,7 @@
 
 #include "conv_case.h"
 #include "harness.h"
+#include "threads_for.h"
 
 namespace alcs {
 namespace test {
@@ -51,7 +52,7 @@ QuantizedCase OfWords(const ConvCase& conv, Random& random) {
   ConvSpec& spec = c.spec.conv = conv.spec;
   spec.in_channels *= 4;
   spec.out_channels *= 4;
-  spec.simd_group *= 4;
+  spec.simd_group = std::min(4 * spec.simd_group, std::max<int64_t>(spec.out_channels, 16));
   spec.activation = Activation();
   if (random() % 2 == 0) spec.activation.low = static_cast<float>(Uniform(random, -40, 0));
   if (random() % 3 == 0) spec.activation.high = 100.5F;
@@ -165,6 +166,25 @@ TEST(QuantizedLargeImages) {
     c.height = c.width = size;
     c.density = 0.2;
     CheckQuantizedCase(OfWords(c, random), random, SerialFor());
+  }
+}
+
+// Bands, an input for each thread, one that is shared, and blocks of one run.
+TEST(QuantizedThreads) {
+  Random random(Seed() + 103);
+  const int64_t shapes[][4] = {{4, 4, 3, 100}, {16, 16, 3, 29}, {256, 4, 3, 12}, {32, 64, 1, 27}};
+  for (const auto& [in, out, kernel, size] : shapes) {
+    ConvCase c;
+    c.spec.in_channels = in;
+    c.spec.out_channels = out;
+    c.spec.kernel[0] = c.spec.kernel[1] = kernel;
+    std::fill_n(c.spec.pads, 4, kernel / 2);
+    c.height = c.width = size;
+    c.density = 0.1;
+    c.residual = true;
+    const ThreadsFor threads(4);
+    CheckQuantizedCase(OfWords(c, random), random, threads);
+    EXPECT(threads.most_tasks() > 1, "one task alone for " << c.Describe());
   }
 }
 

@@ -55,14 +55,18 @@ ALCS_INLINE void Finish(const TileArgs<Uint8>& a, typename V::Sum (&acc)[G][kWid
   const Floats low = V::Set1(e.low), high = V::Set1(e.high);
   const Reg zero = V::Set1(e.y_zero);
   Unroll<0, G / 4>([&](auto plane) ALCS_INLINE_LAMBDA {
+    // All of a plane's before the first is stored: vectors may overlap, and y be the residual.
+    Reg residual[S];
     Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
-      Reg residual = zero, word = zero;
-      if (a.residual != nullptr) residual = added(plane, s);
+      residual[s] = a.residual != nullptr ? added(plane, s) : zero;
+    });
+    Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
+      Reg word = zero;
       Unroll<0, 4>([&](auto channel) ALCS_INLINE_LAMBDA {
         constexpr int kRow = 4 * plane + channel;
         Floats v = V::Mul(V::ToFloats(V::Total(acc[kRow][s])), V::Set1(a.bias[kRow].scale));
         if (a.residual != nullptr) {
-          const Reg r = V::Sub(V::template Byte<channel>(residual), V::Set1(e.residual_zero));
+          const Reg r = V::Sub(V::template Byte<channel>(residual[s]), V::Set1(e.residual_zero));
           v = V::Add(v, V::Mul(V::ToFloats(r), V::Set1(e.residual_scale)));
         }
         if (e.has_slope) v = V::Max(v, V::Mul(v, V::Set1(e.slope)));

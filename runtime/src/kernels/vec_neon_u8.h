@@ -8,6 +8,7 @@
 
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
+#include "kernels/unroll.h"
 #include "kernels/vec_neon.h"
 
 namespace alcs {
@@ -116,6 +117,42 @@ struct NeonU8 {
   }
   static ALCS_INLINE Reg Even(Reg a, Reg b) { return vuzp1q_s32(a, b); }
 };
+
+#ifdef __ARM_FEATURE_DOTPROD
+// With dot products: one sum for each pixel, and weights stay lanes of the register that they were
+// loaded with.
+struct NeonDotU8 : NeonU8 {
+  using Sum = int32x4_t;
+  template <int kLane>
+  struct Lane {
+    int32x4_t four;
+  };
+
+  static ALCS_INLINE Sum Start(const Uint8::Bias& bias) { return vdupq_n_s32(bias.sum); }
+  template <int kLane>
+  static ALCS_INLINE Sum MultiplyAdd(Lane<kLane> w, Input x, Sum sum) {
+    return vdotq_laneq_s32(sum, x, vreinterpretq_s8_s32(w.four), kLane);
+  }
+  static ALCS_INLINE Reg Total(Sum sum) { return sum; }
+
+  template <int G>
+  struct Weights {
+    static_assert(G % 4 == 0, "whole registers of weights");
+    int32x4_t four[G / 4];
+    explicit ALCS_INLINE Weights(const int32_t* p) {
+      Unroll<0, G / 4>([&](auto i) ALCS_INLINE_LAMBDA {
+        int32x4_t loaded = vld1q_s32(p + 4 * i);
+        ALCS_KEEP_IN_REGISTER(loaded);
+        four[i] = loaded;
+      });
+    }
+    template <int kRow>
+    ALCS_INLINE Lane<kRow % 4> Get() const {
+      return {four[kRow / 4]};
+    }
+  };
+};
+#endif
 
 }  // namespace
 }  // namespace kernels
