@@ -139,7 +139,8 @@ void RegisterAll(const Options& options) {
     for (const int64_t group : groups) {
       for (const double density : densities) {
         Register({&layer, Element::kFloat32, group, density, options.isa}, options.cold_runs);
-        if (!layer.in_words() || group % 4 != 0 || group == 0) continue;
+        const bool words = layer.depthwise() || (group % 4 == 0 && group > 0);
+        if (!layer.in_words() || !words) continue;
         Register({&layer, Element::kUint8, group, density, options.isa}, options.cold_runs);
       }
     }

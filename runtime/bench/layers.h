@@ -28,7 +28,9 @@ struct Layer {
 
   // Whether integers can be computed with: channels in words of four, and no gate.
   bool in_words() const {
-    return in / group % 4 == 0 && out / group % 4 == 0 && gate == Gate::kNone;
+    const bool whole =
+        depthwise() ? in % 4 == 0 && in == out : in / group % 4 == 0 && out / group % 4 == 0;
+    return whole && gate == Gate::kNone;
   }
 
   // "resnet18/k3s1_64to64_56": safe in a --benchmark_filter.

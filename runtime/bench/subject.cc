@@ -75,13 +75,20 @@ Status PlanFloats(const Layer& layer, const ConvSpec& spec, double density, Isa 
   return status.ok() ? PlanFor(layer, conv, plan) : status;
 }
 
-Status PlanBytes(const Layer& layer, const ConvSpec& spec, double density, Isa isa,
+Status PlanBytes(const Layer& layer, ConvSpec spec, double density, Isa isa,
                  std::shared_ptr<const QuantizedConvPlan>* plan, double* weights) {
+  // A depthwise layer has a block for each word, and a byte for each of its rows.
   constexpr int64_t kWord = 4;
+  ConvSpec words = spec;
+  words.in_channels /= kWord;
+  if (layer.depthwise()) {
+    words.group /= kWord;
+    words.simd_group = spec.simd_group = kWord;
+  }
+  const int64_t bytes = layer.depthwise() ? 1 : kWord;
   Random random(1);
-  const auto positions =
-      RandomPositions(PositionCount(spec, spec.in_channels / kWord), density, random);
-  std::vector<int8_t> values(positions.size() * static_cast<std::size_t>(spec.simd_group * kWord));
+  const auto positions = RandomPositions(PositionCount(words, words.in_channels), density, random);
+  std::vector<int8_t> values(positions.size() * static_cast<std::size_t>(spec.simd_group * bytes));
   std::generate(values.begin(), values.end(), [&] { return static_cast<int8_t>(random()); });
   const std::vector<int32_t> bias(static_cast<std::size_t>(layer.out));
   const std::vector<float> scales(static_cast<std::size_t>(layer.out), 0.001F);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "depthwise_conv.h"
 #include "layer_conv.h"
 #include "reference.h"
 #include "registry.h"
@@ -14,41 +13,6 @@ namespace {
 Float32::Epilogue EpilogueOf(const Activation& act) {
   return {act.slope, act.low, act.high, act.slope != 1.0F, act.high < Activation().high};
 }
-
-class DepthwisePlan final : public ConvPlan {
- public:
-  using Base = ConvPlan;
-  using Layer = DepthwiseLayer;
-  using LayerPointer = std::shared_ptr<const Layer>;
-
-  DepthwisePlan(LayerPointer layer, const ConvSizes& of)
-      : ConvPlan(of, 0), layer_(std::move(layer)), tasks_(DepthwiseTasks(layer_->spec, of)) {}
-
-  static Status Make(const LayerPointer& layer, const ConvSizes& sizes,
-                     std::shared_ptr<const ConvPlan>* plan) {
-    *plan = std::make_shared<DepthwisePlan>(layer, sizes);
-    return Status();
-  }
-
-  void Run(const float* x, const float* residual, float* y, void*,
-           const ParallelFor& parallel) const noexcept override {
-    const ConvSpec& spec = layer_->spec;
-    ForEachImage(spec.in_channels, spec.out_channels, sizes, x, residual, y,
-                 [&](auto* image, auto* added, auto* made) {
-                   RunDepthwise(*layer_, sizes, tasks_, image, added, made, parallel);
-                 });
-  }
-  const char* kernel_name() const noexcept override { return RowName(layer_->kernel.row); }
-  std::string Describe() const override {
-    return std::string(kernel_name()) + "; " + std::to_string(sizes.out_height) + " x " +
-           std::to_string(sizes.out_width) + " outputs, " + std::to_string(tasks_.size()) +
-           " tasks";
-  }
-
- private:
-  const LayerPointer layer_;
-  const std::vector<Range> tasks_;
-};
 
 // Plain loops over the weights as given.
 struct PlainLayer {
@@ -129,9 +93,10 @@ Status Conv::Create(const ConvSpec& spec, const SparseWeightsView& weights, Isa 
     status = GateOf(spec.activation, isa, &gate);
     if (!status.ok()) return status;
     const Float32::Epilogue epilogue = EpilogueOf(spec.activation);
-    if (const auto* depthwise = FindDepthwise(spec, isa)) {
-      *conv = std::make_unique<LayerConv<Conv, DepthwisePlan>>(
-          DepthwiseLayer{spec, *depthwise, gate, epilogue, DepthwiseValues(spec, weights), bias});
+    if (const auto* depthwise = FindDepthwise<Float32>(spec, isa)) {
+      *conv = std::make_unique<LayerConv<Conv, DepthwisePlan<Float32>>>(DepthwiseLayer<Float32>{
+          spec, *depthwise, gate, epilogue, 0.0F,
+          DepthwiseValues(spec, weights.values, weights.positions, weights.nnz), bias});
     } else {
       const StoredWeights<Float32> stored = {weights.values, weights.positions, weights.nnz,
                                              weights.bias};

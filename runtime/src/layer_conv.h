@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "alcs/conv.h"
+#include "depthwise_conv.h"
 #include "sizes.h"
 #include "tiled_conv.h"
 
@@ -97,6 +98,44 @@ class TilesPlan final : public PlanOf<typename P::Element> {
  private:
   const LayerPointer layer_;
   const TiledPlan<P> plan_;
+};
+
+// By a depthwise kernel.
+template <class P>
+class DepthwisePlan final : public PlanOf<typename P::Element> {
+ public:
+  using Base = PlanOf<typename P::Element>;
+  using Layer = DepthwiseLayer<P>;
+  using LayerPointer = std::shared_ptr<const Layer>;
+
+  DepthwisePlan(LayerPointer layer, const ConvSizes& of)
+      : Base(of, 0), layer_(std::move(layer)), tasks_(DepthwiseTasks(*layer_, of)) {}
+
+  static Status Make(const LayerPointer& layer, const ConvSizes& sizes,
+                     std::shared_ptr<const Base>* plan) {
+    *plan = std::make_shared<DepthwisePlan>(layer, sizes);
+    return Status();
+  }
+
+  void Run(const typename P::Element* x, const typename P::Element* residual,
+           typename P::Element* y, void*, const ParallelFor& parallel) const noexcept override {
+    using Word = typename P::Word;
+    ForEachImage(layer_->spec.in_channels, layer_->out_planes(), this->sizes,
+                 reinterpret_cast<const Word*>(x), reinterpret_cast<const Word*>(residual),
+                 reinterpret_cast<Word*>(y), [&](auto* image, auto* added, auto* made) {
+                   RunDepthwise(*layer_, this->sizes, tasks_, image, added, made, parallel);
+                 });
+  }
+  const char* kernel_name() const noexcept override { return RowName(layer_->kernel.row); }
+  std::string Describe() const override {
+    return std::string(kernel_name()) + "; " + std::to_string(this->sizes.out_height) + " x " +
+           std::to_string(this->sizes.out_width) + " outputs, " + std::to_string(tasks_.size()) +
+           " tasks";
+  }
+
+ private:
+  const LayerPointer layer_;
+  const std::vector<Range> tasks_;
 };
 
 }  // namespace alcs

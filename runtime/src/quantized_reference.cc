@@ -31,8 +31,12 @@ void ReferenceQuantizedConv(const QuantizedSpec& spec, const QuantizedWeightsVie
   constexpr int64_t kWord = 4;
   const ConvSpec& conv = spec.conv;
   const int64_t kh = conv.kernel[0], kw = conv.kernel[1];
-  const int64_t rows_per_group = conv.out_channels / conv.group;
-  const int64_t words_per_group = conv.in_channels / conv.group / kWord;
+  // A word of a depthwise convolution is a group of its own, whose rows read a channel each.
+  const bool depthwise = conv.group > 1 && conv.group == conv.in_channels;
+  const int64_t groups = depthwise ? conv.group / kWord : conv.group;
+  const int64_t bytes = depthwise ? 1 : kWord;
+  const int64_t rows_per_group = conv.out_channels / groups;
+  const int64_t words_per_group = conv.in_channels / groups / kWord;
   const int64_t columns = words_per_group * kh * kw;
   const int64_t blocks_per_group = (rows_per_group + conv.simd_group - 1) / conv.simd_group;
   const int64_t pixels = sizes.out_height * sizes.out_width;
@@ -58,10 +62,11 @@ void ReferenceQuantizedConv(const QuantizedSpec& spec, const QuantizedWeightsVie
           if (iy < 0 || iy >= sizes.in_height || ix < 0 || ix >= sizes.in_width) continue;
           const int8_t* w =
               weights.values +
-              ((p - weights.positions) * conv.simd_group + row % conv.simd_group) * kWord;
+              ((p - weights.positions) * conv.simd_group + row % conv.simd_group) * bytes;
           const uint8_t* from =
               x + at(word * kWord, sizes.in_height * sizes.in_width, iy * sizes.in_width + ix);
-          for (int64_t c = 0; c < kWord; ++c) sum += int64_t{w[c]} * (from[c] - int{spec.x_zero});
+          if (depthwise) from += row;
+          for (int64_t c = 0; c < bytes; ++c) sum += int64_t{w[c]} * (from[c] - int{spec.x_zero});
         }
         const int64_t to = at(m, pixels, pixel);
         y[to] = Requantized(spec, sum, weights.scales[m],

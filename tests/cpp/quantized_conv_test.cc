@@ -66,17 +66,44 @@ QuantizedCase OfWords(const ConvCase& conv, Random& random) {
   return c;
 }
 
+bool IsDepthwise(const ConvSpec& spec) {
+  return spec.group > 1 && spec.group == spec.in_channels && spec.group == spec.out_channels;
+}
+
+// The spec as its weights are stored.
 ConvSpec InWords(const ConvSpec& spec) {
   ConvSpec words = spec;
   words.in_channels /= 4;
+  if (IsDepthwise(spec)) words.group /= 4;
   return words;
+}
+
+// A depthwise case of so many words.
+QuantizedCase DepthwiseCase(int64_t words, int64_t kernel, int64_t stride, int64_t height,
+                            int64_t width, Random& random) {
+  ConvCase c;
+  c.spec.in_channels = c.spec.out_channels = words;
+  c.spec.kernel[0] = c.spec.kernel[1] = kernel;
+  c.spec.strides[0] = c.spec.strides[1] = stride;
+  for (int64_t& pad : c.spec.pads)
+    pad = random() % 4 == 0 ? Uniform(random, 0, kernel) : kernel / 2;
+  c.height = height;
+  c.width = width;
+  c.batch = random() % 6 == 0 ? 2 : 1;
+  c.residual = random() % 2 == 0;
+  c.density = random() % 3 == 0 ? 0.5 : 1;
+  QuantizedCase made = OfWords(c, random);
+  made.spec.conv.group = made.spec.conv.in_channels;
+  made.spec.conv.simd_group = 4;
+  return made;
 }
 
 QuantizedWeights RandomQuantized(const QuantizedCase& c, Random& random) {
   const Weights floats = RandomWeights(InWords(c.spec.conv), c.conv.density, random);
   QuantizedWeights weights;
   weights.positions = floats.positions;
-  for (std::size_t i = 0; i < 4 * floats.values.size(); ++i) {
+  const std::size_t bytes = IsDepthwise(c.spec.conv) ? 1 : 4;
+  for (std::size_t i = 0; i < bytes * floats.values.size(); ++i) {
     weights.values.push_back(static_cast<int8_t>(RandomByte(random, c.bytes) ^ 0x80));
   }
   for (int64_t m = 0; m < c.spec.conv.out_channels; ++m) {
@@ -169,6 +196,32 @@ TEST(QuantizedLargeImages) {
   }
 }
 
+// Whole rows, edges and tails; kernels that reach over the image on every side.
+TEST(QuantizedDepthwise) {
+  Random random(Seed() + 104);
+  const int64_t kernels[] = {3, 3, 5, 7};
+  for (int i = 0; i < CaseCount() / 4; ++i) {
+    const int64_t kernel = IsaUnderTest() == Isa::kScalar ? 3 : kernels[random() % 4];
+    const int64_t stride = Uniform(random, 1, 2);
+    const int64_t most = random() % 4 == 0 ? 60 : 20;
+    CheckQuantizedCase(
+        DepthwiseCase(Uniform(random, 1, 4), kernel, stride, Uniform(random, kernel, most),
+                      Uniform(random, kernel, most), random),
+        random, SerialFor());
+  }
+  CheckQuantizedCase(DepthwiseCase(24, 3, 1, 60, 60, random), random, ThreadsFor(4));
+}
+
+TEST(QuantizedDepthwiseWithoutKernel) {
+  Random random(Seed() + 105);
+  QuantizedCase c = DepthwiseCase(1, 3, 1, 9, 9, random);
+  c.spec.conv.kernel[0] = c.spec.conv.kernel[1] = 4;
+  const QuantizedWeights weights = RandomQuantized(c, random);
+  std::unique_ptr<QuantizedConv> conv;
+  const Status status = QuantizedConv::Create(c.spec, weights.view(), IsaUnderTest(), &conv);
+  EXPECT(!status.ok() && status.message().find("depthwise") != std::string::npos, status.message());
+}
+
 // Bands, an input for each thread, one that is shared, and blocks of one run.
 TEST(QuantizedThreads) {
   Random random(Seed() + 103);
@@ -180,7 +233,7 @@ TEST(QuantizedThreads) {
     c.spec.kernel[0] = c.spec.kernel[1] = kernel;
     std::fill_n(c.spec.pads, 4, kernel / 2);
     c.height = c.width = size;
-    c.density = 0.1;
+    c.density = 0.5;
     c.residual = true;
     const ThreadsFor threads(4);
     CheckQuantizedCase(OfWords(c, random), random, threads);
@@ -241,6 +294,12 @@ TEST(BadQuantizedWeights) {
   refused("filters", "words of 4", [](auto* s, auto*) { s->conv.out_channels = 6; });
   refused("rows", "words of 4", [](auto* s, auto*) { s->conv.simd_group = 2; });
   refused("groups", "words of 4", [](auto* s, auto*) { s->conv.group = 2; });
+  refused("depthwise rows", "simd_group is 8", [](auto* s, auto*) {
+    s->conv.group = s->conv.in_channels = s->conv.out_channels = 8;
+    s->conv.simd_group = 8;
+  });
+  refused("depthwise channels", "words of 4",
+          [](auto* s, auto*) { s->conv.group = s->conv.in_channels = s->conv.out_channels = 6; });
   refused("gate", "gates", [](auto* s, auto*) { s->conv.activation.gate = static_cast<Gate>(1); });
   refused("values", "words of 4", [](auto*, auto* w) { w->value_count = 15; });
   refused("fewer values", "3 values", [](auto*, auto* w) { w->value_count = 12; });

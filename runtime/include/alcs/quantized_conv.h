@@ -13,7 +13,9 @@
 // instruction sets give the same to the last bit.
 //
 // Channels go in words of four: activations are [n, channels / 4, h, w, 4], and a stored weight
-// is one for each of the four channels of a word.
+// is one for each of the four channels of a word. In a depthwise convolution (as many conv groups
+// as input and output channels) a word is computed from the same word: what is stored at a tap is
+// the weight of each of its channels.
 #ifndef ALCS_QUANTIZED_CONV_H_
 #define ALCS_QUANTIZED_CONV_H_
 
@@ -25,17 +27,18 @@
 namespace alcs {
 
 struct QuantizedSpec {
-  // Both channel counts, those of a conv group, and simd_group are multiples of 4. The activation
-  // is in steps of y, and has no gate.
+  // Channels of a conv group, in and out, and simd_group are multiples of 4; of a depthwise
+  // convolution the channels, and simd_group is 4. The activation is in steps of y, and has no
+  // gate.
   ConvSpec conv;
   uint8_t x_zero = 0, y_zero = 0, residual_zero = 0;
   float residual_scale = 0;  // over y's
 };
 
 // Borrowed arrays, as in SparseWeightsView. A column is that of a word:
-// column = (c / 4 * kh + r) * kw + s.
+// column = (c / 4 * kh + r) * kw + s. A depthwise convolution has a block for each word.
 struct QuantizedWeightsView {
-  const int8_t* values = nullptr;  // [nnz, simd_group, 4]
+  const int8_t* values = nullptr;  // [nnz, simd_group, 4], depthwise [nnz, 4]
   int64_t value_count = 0;
   const int32_t* positions = nullptr;  // [nnz], strictly increasing
   int64_t nnz = 0;

@@ -14,9 +14,11 @@ namespace {
 template <class V, class Registers>
 struct FloatSums {
   using Reg = typename Registers::Reg;
-  using P = Float32;                            // what is computed with
-  using Sum = Reg;                              // of products, in a tile
-  using Input = Reg;                            // what loaded words are multiplied as
+  using P = Float32;                     // what is computed with
+  using Sum = Reg;                       // of products, in a tile
+  using Input = Reg;                     // what loaded words are multiplied as
+  using WindowSum = Reg;                 // of products, in a window
+  static constexpr int kWindowRows = 7;  // of outputs at once; the usual map sizes are multiples
   static constexpr bool kZeroIsOutside = true;  // LoadEdge gives what pixels outside are
   static constexpr int kWeightWords = 1;        // that a weight takes when it is packed
   static constexpr int kInputOffset = 0;        // that MakeInput takes from inputs

@@ -152,7 +152,12 @@ struct PrepareKernel {
   void (*run)(const PrepareArgs<P>&);
 };
 
-// Depthwise convolution or max pooling of some channels, without padding copies.
+// Taps of a kernel's row that integers are multiplied by two at a time.
+constexpr int WindowPairs(int kernel) { return (kernel + 1) / 2; }
+
+// Depthwise convolution or max pooling of some channels, without padding copies. Of integers a
+// "channel" is a word, and its weights are pairs of 16 bits, one tap's and the next one's or 0:
+// [kernel rows][WindowPairs][kChannels].
 template <class P>
 struct WindowArgs {
   const typename P::Word* input;  // channel 0
@@ -165,6 +170,7 @@ struct WindowArgs {
   int64_t in_height, in_width;
   int64_t out_height, out_width;
   int64_t pad_top, pad_left;
+  typename P::Word outside;  // integers: what a pixel outside the image is
   typename P::Epilogue epilogue;
 };
 

@@ -28,6 +28,8 @@ struct Avx2U8 {
   static constexpr bool kZeroIsOutside = false;
   static constexpr int kWeightWords = 2;
   static constexpr int kInputOffset = 0;
+  static constexpr int kWindowRows = 2;
+  using Narrow = Avx2U8;
 
   using Reg = __m256i;
   using Floats = __m256;
@@ -90,6 +92,47 @@ struct Avx2U8 {
     }
   };
 
+  // Part i has pixels i and i + 4: what unpacking within halves of a register gives.
+  static constexpr int kParts = 4;
+  struct WindowSum {
+    __m256i part[kParts];
+  };
+  using TapPair = WindowSum;  // of 16 bits: a channel of the first tap, the same of the second
+  static ALCS_INLINE WindowSum StartWindow(const Uint8::Bias* b) {
+    const __m256i sums = _mm256_setr_epi32(b[0].sum, b[1].sum, b[2].sum, b[3].sum, b[0].sum,
+                                           b[1].sum, b[2].sum, b[3].sum);
+    return {{sums, sums, sums, sums}};
+  }
+  static ALCS_INLINE TapPair PairTaps(Reg first, Reg second) {
+    const __m256i low = _mm256_unpacklo_epi8(first, second);
+    const __m256i high = _mm256_unpackhi_epi8(first, second);
+    const __m256i zero = _mm256_setzero_si256();
+    return {{_mm256_unpacklo_epi8(low, zero), _mm256_unpackhi_epi8(low, zero),
+             _mm256_unpacklo_epi8(high, zero), _mm256_unpackhi_epi8(high, zero)}};
+  }
+  static ALCS_INLINE WindowSum AddPair(const TapPair& pair, const int32_t* w, WindowSum sum) {
+    const __m256i weights =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
+    for (int i = 0; i < kParts; ++i) {
+      sum.part[i] = _mm256_add_epi32(sum.part[i], _mm256_madd_epi16(pair.part[i], weights));
+    }
+    return sum;
+  }
+  static ALCS_INLINE Floats WindowScales(const Uint8::Bias* b) {
+    return _mm256_setr_ps(b[0].scale, b[1].scale, b[2].scale, b[3].scale, b[0].scale, b[1].scale,
+                          b[2].scale, b[3].scale);
+  }
+  template <int kPart>
+  static ALCS_INLINE Reg PartOf(Reg words) {
+    constexpr int kAt = 4 * kPart;
+    const __m256i places = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+        kAt, -1, -1, -1, kAt + 1, -1, -1, -1, kAt + 2, -1, -1, -1, kAt + 3, -1, -1, -1));
+    return _mm256_shuffle_epi8(words, places);
+  }
+  static ALCS_INLINE Reg JoinParts(const Reg (&y)[kParts]) {
+    return _mm256_packus_epi16(_mm256_packs_epi32(y[0], y[1]), _mm256_packs_epi32(y[2], y[3]));
+  }
+
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return _mm256_add_epi32(a, b); }
   static ALCS_INLINE Reg Sub(Reg a, Reg b) { return _mm256_sub_epi32(a, b); }
   static ALCS_INLINE Floats Add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
@@ -119,6 +162,14 @@ struct Avx2U8 {
   }
   static ALCS_INLINE Reg Even(Reg a, Reg b) {
     return _mm256_castps_si256(Float::Even(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
+  }
+  static ALCS_INLINE Reg Odd(Reg a, Reg b) {
+    return _mm256_castps_si256(Float::Odd(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
+  }
+  static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
+    const __m256i rotated =
+        _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 0));
+    return _mm256_blend_epi32(rotated, Set1(*next), 0x80);
   }
 };
 

@@ -29,6 +29,8 @@ struct NeonU8 {
   static constexpr bool kZeroIsOutside = false;
   static constexpr int kWeightWords = 1;
   static constexpr int kInputOffset = 128;
+  static constexpr int kWindowRows = 4;
+  using Narrow = NeonU8;
 
   using Reg = int32x4_t;
   using Floats = float32x4_t;
@@ -81,6 +83,53 @@ struct NeonU8 {
     }
   };
 
+  // A part is the channels of a pixel.
+  static constexpr int kParts = 4;
+  struct WindowSum {
+    int32x4_t part[kParts];
+  };
+  struct TapPair {  // of 16 bits: two pixels each
+    int16x8_t first[2], second[2];
+  };
+  static ALCS_INLINE WindowSum StartWindow(const Uint8::Bias* b) {
+    const int32x4_t sums = {b[0].sum, b[1].sum, b[2].sum, b[3].sum};
+    return {{sums, sums, sums, sums}};
+  }
+  // 0: the first two words, 1: the others.
+  template <int kHalf>
+  static ALCS_INLINE int16x8_t Wide(Reg words) {
+    const uint8x16_t bytes = vreinterpretq_u8_s32(words);
+    return vreinterpretq_s16_u16(vmovl_u8(kHalf == 0 ? vget_low_u8(bytes) : vget_high_u8(bytes)));
+  }
+  static ALCS_INLINE TapPair PairTaps(Reg first, Reg second) {
+    return {{Wide<0>(first), Wide<1>(first)}, {Wide<0>(second), Wide<1>(second)}};
+  }
+  static ALCS_INLINE WindowSum AddPair(const TapPair& pair, const int32_t* w, WindowSum sum) {
+    const int16x4x2_t weights = vld2_s16(reinterpret_cast<const int16_t*>(w));
+    for (int half = 0; half < 2; ++half) {
+      int32x4_t& low = sum.part[2 * half];
+      int32x4_t& high = sum.part[2 * half + 1];
+      low = vmlal_s16(low, vget_low_s16(pair.first[half]), weights.val[0]);
+      low = vmlal_s16(low, vget_low_s16(pair.second[half]), weights.val[1]);
+      high = vmlal_s16(high, vget_high_s16(pair.first[half]), weights.val[0]);
+      high = vmlal_s16(high, vget_high_s16(pair.second[half]), weights.val[1]);
+    }
+    return sum;
+  }
+  static ALCS_INLINE Floats WindowScales(const Uint8::Bias* b) {
+    return Floats{b[0].scale, b[1].scale, b[2].scale, b[3].scale};
+  }
+  template <int kPart>
+  static ALCS_INLINE Reg PartOf(Reg words) {
+    const int16x8_t two = Wide<kPart / 2>(words);
+    return vmovl_s16(kPart % 2 == 0 ? vget_low_s16(two) : vget_high_s16(two));
+  }
+  static ALCS_INLINE Reg JoinParts(const Reg (&y)[kParts]) {
+    const int16x8_t low = vcombine_s16(vmovn_s32(y[0]), vmovn_s32(y[1]));
+    const int16x8_t high = vcombine_s16(vmovn_s32(y[2]), vmovn_s32(y[3]));
+    return vreinterpretq_s32_s8(vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+  }
+
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return vaddq_s32(a, b); }
   static ALCS_INLINE Reg Sub(Reg a, Reg b) { return vsubq_s32(a, b); }
   static ALCS_INLINE Floats Add(Floats a, Floats b) { return vaddq_f32(a, b); }
@@ -116,6 +165,10 @@ struct NeonU8 {
     return vreinterpretq_s32_u8(vqtbx1q_u8(vreinterpretq_u8_s32(outside), loaded, edge.index));
   }
   static ALCS_INLINE Reg Even(Reg a, Reg b) { return vuzp1q_s32(a, b); }
+  static ALCS_INLINE Reg Odd(Reg a, Reg b) { return vuzp2q_s32(a, b); }
+  static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
+    return vextq_s32(v, vdupq_n_s32(static_cast<int32_t>(*next)), 1);
+  }
 };
 
 #ifdef __ARM_FEATURE_DOTPROD

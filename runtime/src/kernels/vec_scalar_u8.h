@@ -25,6 +25,8 @@ struct ScalarU8 {
   static constexpr bool kZeroIsOutside = false;  // LoadEdge takes what pixels outside are
   static constexpr int kWeightWords = 1;
   static constexpr int kInputOffset = 0;
+  static constexpr int kWindowRows = 2;
+  using Narrow = ScalarU8;
 
   typedef int32_t Reg __attribute__((vector_size(N * sizeof(int32_t))));
   using Floats = ScalarF32::Reg;
@@ -78,6 +80,47 @@ struct ScalarU8 {
     }
   };
 
+  // Windows: every channel of a word has weights of its own. The sums of a vector of words are
+  // kParts registers; where a word's channels lie in them is each type's own choice.
+  static constexpr int kParts = 4;
+  struct WindowSum {  // the channels of a pixel each
+    Reg part[kParts];
+  };
+  struct TapPair {
+    Reg first, second;
+  };
+  static ALCS_INLINE WindowSum StartWindow(const Uint8::Bias* b) {
+    const Reg sums = {b[0].sum, b[1].sum, b[2].sum, b[3].sum};
+    return {{sums, sums, sums, sums}};
+  }
+  static ALCS_INLINE TapPair PairTaps(Reg first, Reg second) { return {first, second}; }
+  // `w`: a pair of 16 bits for each channel.
+  static ALCS_INLINE WindowSum AddPair(const TapPair& pair, const int32_t* w, WindowSum sum) {
+    const Reg weights = {w[0], w[1], w[2], w[3]};
+    const Reg first = (weights << 16) >> 16, second = weights >> 16;
+    sum.part[0] += first * PartOf<0>(pair.first) + second * PartOf<0>(pair.second);
+    sum.part[1] += first * PartOf<1>(pair.first) + second * PartOf<1>(pair.second);
+    sum.part[2] += first * PartOf<2>(pair.first) + second * PartOf<2>(pair.second);
+    sum.part[3] += first * PartOf<3>(pair.first) + second * PartOf<3>(pair.second);
+    return sum;
+  }
+  static ALCS_INLINE Floats WindowScales(const Uint8::Bias* b) {
+    return Floats{b[0].scale, b[1].scale, b[2].scale, b[3].scale};
+  }
+  // The bytes of words as such a part, and words of all parts.
+  template <int kPart>
+  static ALCS_INLINE Reg PartOf(Reg words) {
+    const int32_t word = words[kPart];
+    return Reg{word & 0xff, (word >> 8) & 0xff, (word >> 16) & 0xff, (word >> 24) & 0xff};
+  }
+  static ALCS_INLINE Reg JoinParts(const Reg (&y)[kParts]) {
+    Reg words = {};
+    for (int part = 0; part < kParts; ++part) {
+      words[part] = y[part][0] | y[part][1] << 8 | y[part][2] << 16 | y[part][3] << 24;
+    }
+    return words;
+  }
+
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return a + b; }
   static ALCS_INLINE Reg Sub(Reg a, Reg b) { return a - b; }
   static ALCS_INLINE Floats Add(Floats a, Floats b) { return a + b; }
@@ -120,6 +163,10 @@ struct ScalarU8 {
     return v;
   }
   static ALCS_INLINE Reg Even(Reg a, Reg b) { return Reg{a[0], a[2], b[0], b[2]}; }
+  static ALCS_INLINE Reg Odd(Reg a, Reg b) { return Reg{a[1], a[3], b[1], b[3]}; }
+  static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
+    return Reg{v[1], v[2], v[3], static_cast<int32_t>(*next)};
+  }
 };
 
 }  // namespace
