@@ -26,7 +26,7 @@ SparseConvKernel::SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info,
     PlanStaticShape(info);
     Check(api_, api_.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, memory_.out()));
     if (Verbose() && static_plan_.plan != nullptr) {
-      Tell(api_, info, where_ + conv_->Describe(*static_plan_.plan));
+      Tell(api_, info, where_ + static_plan_.plan->Describe());
     }
   });
 }
@@ -83,23 +83,23 @@ SparseConvKernel::PlanPointer SparseConvKernel::PlanFor(const OrtKernelContext* 
   }
   CheckInput(input);
   PlanPointer plan = MakePlan(input);
-  if (Verbose()) Tell(api_, context, where_ + Text(input) + ": " + conv_->Describe(*plan));
+  if (Verbose()) Tell(api_, context, where_ + Text(input) + ": " + plan->Describe());
   if (recent_plans_.size() == kPlansKept) recent_plans_.pop_back();
   recent_plans_.insert(recent_plans_.begin(), {input, plan});
   return plan;
 }
 
-Shape SparseConvKernel::OutputShape(const ConvPlan& plan) const {
-  Shape shape = {plan.batch, attributes_.spec.out_channels};
-  if (attributes_.spatial_rank == 2) shape.push_back(plan.out_height);
-  shape.push_back(plan.out_width);
+Shape SparseConvKernel::OutputShape(const ConvSizes& sizes) const {
+  Shape shape = {sizes.batch, attributes_.spec.out_channels};
+  if (attributes_.spatial_rank == 2) shape.push_back(sizes.out_height);
+  shape.push_back(sizes.out_width);
   return shape;
 }
 
 void SparseConvKernel::Run(OrtKernelContext* context) {
   const TensorView x = InputView(api_, context, 0);
   const PlanPointer plan = PlanFor(context, x.shape);
-  const Shape shape = OutputShape(*plan);
+  const Shape shape = OutputShape(plan->sizes);
 
   const float* residual = nullptr;
   if (form_.residual) {
@@ -113,8 +113,8 @@ void SparseConvKernel::Run(OrtKernelContext* context) {
 
   float* y = Output(api_, context, shape);
   const Scratch scratch(api_, context, memory_.get(), plan->scratch_bytes);
-  conv_->Run(*plan, static_cast<const float*>(x.data), residual, y, scratch.data(),
-             OrtThreads(api_, context));
+  plan->Run(static_cast<const float*>(x.data), residual, y, scratch.data(),
+            OrtThreads(api_, context));
 }
 
 void SparseConvKernel::Compute(OrtKernelContext* context) {

@@ -52,7 +52,7 @@ class SparseConvKernel {
   void CheckInput(const Shape& shape) const;
   PlanPointer MakePlan(const Shape& input) const;
   PlanPointer PlanFor(const OrtKernelContext* context, const Shape& input);
-  Shape OutputShape(const ConvPlan& plan) const;
+  Shape OutputShape(const ConvSizes& sizes) const;
 
   const OrtApi& api_;
   const SparseConvForm& form_;

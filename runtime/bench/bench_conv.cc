@@ -1,10 +1,11 @@
 // Speed of the convolution engine, layer by layer, as a share of the peak of this machine's
 // multiply-add units measured just before each layer. One thread.
 //
-// A benchmark is NET/LAYER/gG/dDENSITY/warm|cold. "warm" repeats the layer, so that its weights
-// stay in the near caches; "cold" walks over other memory before each run, as the rest of a
-// network does. Counters: GMAC/s on stored weights, and its share of the peak, both at the median
-// run; peak in GMAC/s. The label names the rows of the kernel registry that ran.
+// A benchmark is NET/LAYER/[u8/]gG/dDENSITY/warm|cold, with u8 of 8-bit integers, whose share of
+// the peak of floats may exceed 1. "warm" repeats the layer, so that its weights stay in the near
+// caches; "cold" walks over other memory before each run, as the rest of a network does. Counters:
+// GMAC/s on stored weights, and its share of the peak, both at the median run; peak in GMAC/s. The
+// label names the rows of the kernel registry that ran.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -32,6 +33,7 @@ constexpr int64_t kCommonGroups[] = {4, 8};
 
 struct Case {
   const Layer* layer;
+  Element element;
   int64_t simd_group;
   double density;
   Isa isa;
@@ -40,7 +42,7 @@ struct Case {
     char text[64];
     std::snprintf(text, sizeof(text), "/d%g", density);
     const std::string group = simd_group == 0 ? "whole" : std::to_string(simd_group);
-    return layer->Name() + "/g" + group + text;
+    return layer->Name() + (element == Element::kUint8 ? "/u8/g" : "/g") + group + text;
   }
 };
 
@@ -59,8 +61,8 @@ Status Prepare(const Case& which, Ready** found) {
   const std::string name = which.Name();
   if (ready.name == name) return Status();
   ready = Ready();
-  const Status status =
-      Subject::Make(*which.layer, which.simd_group, which.density, which.isa, &ready.subject);
+  const Status status = Subject::Make(*which.layer, which.element, which.simd_group, which.density,
+                                      which.isa, &ready.subject);
   if (!status.ok()) return status;
   ready.rows = ready.subject->KernelRows();
   ready.peak = MeasurePeak(IsaName(which.isa), kPeakSeconds);
@@ -136,7 +138,10 @@ void RegisterAll(const Options& options) {
     }
     for (const int64_t group : groups) {
       for (const double density : densities) {
-        Register({&layer, group, density, options.isa}, options.cold_runs);
+        Register({&layer, Element::kFloat32, group, density, options.isa}, options.cold_runs);
+        const bool words = layer.depthwise() || (group % 4 == 0 && group > 0);
+        if (!layer.in_words() || !words) continue;
+        Register({&layer, Element::kUint8, group, density, options.isa}, options.cold_runs);
       }
     }
   }

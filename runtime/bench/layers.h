@@ -26,6 +26,13 @@ struct Layer {
   // Pruning leaves these alone, so they are measured dense.
   bool always_dense() const { return depthwise() || in == 3; }
 
+  // Whether integers can be computed with: channels in words of four, and no gate.
+  bool in_words() const {
+    const bool whole =
+        depthwise() ? in % 4 == 0 && in == out : in / group % 4 == 0 && out / group % 4 == 0;
+    return whole && gate == Gate::kNone;
+  }
+
   // "resnet18/k3s1_64to64_56": safe in a --benchmark_filter.
   std::string Name() const;
 };

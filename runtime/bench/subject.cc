@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <random>
+#include <type_traits>
+#include <utility>
+
+#include "alcs/quantized_conv.h"
 
 namespace alcs {
 namespace bench {
@@ -28,59 +32,129 @@ ConvSpec SpecOf(const Layer& layer, int64_t simd_group) {
   return spec;
 }
 
-}  // namespace
+using Random = std::mt19937;
 
-void Buffer::Resize(std::size_t size) {
-  constexpr std::size_t kAlignment = 64;
-  memory_.resize(size + kAlignment / sizeof(float));
-  const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
-  data_ = memory_.data() + (kAlignment - address % kAlignment) % kAlignment / sizeof(float);
-  size_ = size;
-}
+float Uniform(Random& random) { return static_cast<float>(random()) * 0x1p-32F; }
 
-Status Subject::Make(const Layer& layer, int64_t simd_group, double density, Isa isa,
-                     std::unique_ptr<Subject>* subject) {
-  const ConvSpec spec = SpecOf(layer, simd_group);
-  const int64_t rows = layer.out / layer.group;
-  const int64_t blocks = layer.group * ((rows + spec.simd_group - 1) / spec.simd_group);
-  const int64_t count = blocks * (layer.in / layer.group) * spec.kernel[0] * spec.kernel[1];
-
-  std::mt19937 random(1);
-  const auto uniform = [&random] { return static_cast<float>(random()) * 0x1p-32F; };
-  std::vector<float> values;
-  const std::vector<float> bias(static_cast<std::size_t>(layer.out), 0.1F);
+// Each of `count` positions with probability `density`.
+std::vector<int32_t> RandomPositions(int64_t count, double density, Random& random) {
   std::vector<int32_t> positions;
   for (int64_t p = 0; p < count; ++p) {
     if (static_cast<double>(random()) * 0x1p-32 >= density) continue;
     positions.push_back(static_cast<int32_t>(p));
-    for (int64_t i = 0; i < spec.simd_group; ++i) values.push_back(uniform() - 0.5F);
   }
+  return positions;
+}
 
-  auto made = std::make_unique<Subject>();
+// Positions of a layer with so many planes of input.
+int64_t PositionCount(const ConvSpec& spec, int64_t planes) {
+  const int64_t rows = spec.out_channels / spec.group;
+  const int64_t blocks = spec.group * ((rows + spec.simd_group - 1) / spec.simd_group);
+  return blocks * (planes / spec.group) * spec.kernel[0] * spec.kernel[1];
+}
+
+template <class T, class Made>
+Status PlanFor(const Layer& layer, const Made& conv, std::shared_ptr<const PlanOf<T>>* plan) {
+  return conv->Plan(layer.batch, layer.flat ? 1 : layer.size, layer.size, plan);
+}
+
+Status PlanFloats(const Layer& layer, const ConvSpec& spec, double density, Isa isa,
+                  std::shared_ptr<const ConvPlan>* plan, double* weights) {
+  Random random(1);
+  const auto positions = RandomPositions(PositionCount(spec, spec.in_channels), density, random);
+  std::vector<float> values(positions.size() * static_cast<std::size_t>(spec.simd_group));
+  std::generate(values.begin(), values.end(), [&] { return Uniform(random) - 0.5F; });
+  const std::vector<float> bias(static_cast<std::size_t>(layer.out), 0.1F);
+  *weights = static_cast<double>(values.size());
+  std::unique_ptr<Conv> conv;
   Status status =
       Conv::Create(spec,
                    {values.data(), static_cast<int64_t>(values.size()), positions.data(),
                     static_cast<int64_t>(positions.size()), bias.data(), layer.out},
-                   isa, &made->conv_);
-  if (status.ok()) {
-    status = made->conv_->Plan(layer.batch, layer.flat ? 1 : layer.size, layer.size, &made->plan_);
+                   isa, &conv);
+  return status.ok() ? PlanFor(layer, conv, plan) : status;
+}
+
+Status PlanBytes(const Layer& layer, ConvSpec spec, double density, Isa isa,
+                 std::shared_ptr<const QuantizedConvPlan>* plan, double* weights) {
+  // A depthwise layer has a block for each word, and a byte for each of its rows.
+  constexpr int64_t kWord = 4;
+  ConvSpec words = spec;
+  words.in_channels /= kWord;
+  if (layer.depthwise()) {
+    words.group /= kWord;
+    words.simd_group = spec.simd_group = kWord;
   }
-  if (!status.ok()) return status;
-  const ConvPlan& plan = *made->plan_;
-  const int64_t pixels = layer.batch * plan.out_height * plan.out_width;
-  made->x_.Resize(
-      static_cast<std::size_t>(layer.batch * layer.in * plan.in_height * plan.in_width));
-  std::generate_n(made->x_.data(), made->x_.size(), uniform);
-  made->y_.Resize(static_cast<std::size_t>(layer.out * pixels));
-  made->scratch_.resize(plan.scratch_bytes);
-  made->macs_ = static_cast<double>(values.size()) * static_cast<double>(pixels);
-  *subject = std::move(made);
-  return Status();
+  const int64_t bytes = layer.depthwise() ? 1 : kWord;
+  Random random(1);
+  const auto positions = RandomPositions(PositionCount(words, words.in_channels), density, random);
+  std::vector<int8_t> values(positions.size() * static_cast<std::size_t>(spec.simd_group * bytes));
+  std::generate(values.begin(), values.end(), [&] { return static_cast<int8_t>(random()); });
+  const std::vector<int32_t> bias(static_cast<std::size_t>(layer.out));
+  const std::vector<float> scales(static_cast<std::size_t>(layer.out), 0.001F);
+  *weights = static_cast<double>(values.size());
+  QuantizedSpec quantized;
+  quantized.conv = spec;
+  std::unique_ptr<QuantizedConv> conv;
+  Status status = QuantizedConv::Create(
+      quantized,
+      {values.data(), static_cast<int64_t>(values.size()), positions.data(),
+       static_cast<int64_t>(positions.size()), bias.data(), layer.out, scales.data(), layer.out},
+      isa, &conv);
+  return status.ok() ? PlanFor(layer, conv, plan) : status;
+}
+
+}  // namespace
+
+void Buffer::Resize(std::size_t bytes) {
+  constexpr std::size_t kAlignment = 64;
+  memory_.resize(bytes + kAlignment);
+  const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
+  data_ = memory_.data() + (kAlignment - address % kAlignment) % kAlignment;
+  bytes_ = bytes;
+}
+
+template <class T>
+void Subject::Ready(std::shared_ptr<const PlanOf<T>> plan, const Layer& layer) {
+  const ConvSizes& sizes = plan->sizes;
+  const auto count =
+      static_cast<std::size_t>(layer.batch * layer.in * sizes.in_height * sizes.in_width);
+  x_.Resize(count * sizeof(T));
+  Random random(2);
+  // Floats in [0, 1), or any bytes.
+  const auto value = [&] {
+    return std::is_same_v<T, float> ? static_cast<T>(Uniform(random)) : static_cast<T>(random());
+  };
+  std::generate_n(x_.as<T>(), count, value);
+  const int64_t pixels = layer.batch * sizes.out_height * sizes.out_width;
+  y_.Resize(static_cast<std::size_t>(layer.out * pixels) * sizeof(T));
+  scratch_.resize(plan->scratch_bytes);
+  macs_ *= static_cast<double>(pixels);
+  kernel_name_ = plan->kernel_name();
+  run_ = [this, plan] { plan->Run(x_.as<T>(), nullptr, y_.as<T>(), scratch_.data(), SerialFor()); };
+}
+
+Status Subject::Make(const Layer& layer, Element element, int64_t simd_group, double density,
+                     Isa isa, std::unique_ptr<Subject>* subject) {
+  const ConvSpec spec = SpecOf(layer, simd_group);
+  auto made = std::make_unique<Subject>();
+  Status status;
+  if (element == Element::kFloat32) {
+    std::shared_ptr<const ConvPlan> plan;
+    status = PlanFloats(layer, spec, density, isa, &plan, &made->macs_);
+    if (status.ok()) made->Ready(std::move(plan), layer);
+  } else {
+    std::shared_ptr<const QuantizedConvPlan> plan;
+    status = PlanBytes(layer, spec, density, isa, &plan, &made->macs_);
+    if (status.ok()) made->Ready(std::move(plan), layer);
+  }
+  if (status.ok()) *subject = std::move(made);
+  return status;
 }
 
 void Subject::TouchInput() {
   volatile bool sink = false;
-  for (std::size_t i = 0; i < x_.size(); i += 64 / sizeof(float)) sink = x_.data()[i] > 0;
+  for (std::size_t i = 0; i < x_.bytes(); i += 64) sink = x_.as<char>()[i] > 0;
   (void)sink;
 }
 
@@ -88,10 +162,9 @@ std::string Subject::KernelRows() {
   const std::vector<KernelUse> before = KernelUses();
   Run();
   const std::vector<KernelUse> after = KernelUses();
-  const std::string main_row = conv_->kernel_name(*plan_);
-  std::string names = main_row;
+  std::string names = kernel_name_;
   for (std::size_t row = 0; row < after.size(); ++row) {
-    if (after[row].runs == before[row].runs || after[row].name == main_row) continue;
+    if (after[row].runs == before[row].runs || after[row].name == kernel_name_) continue;
     names += std::string(" ") + after[row].name;
   }
   return names;

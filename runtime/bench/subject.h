@@ -3,6 +3,7 @@
 #define ALCS_BENCH_SUBJECT_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,27 +14,34 @@
 namespace alcs {
 namespace bench {
 
-// Floats aligned like the tensors of ONNX Runtime.
+// Bytes aligned like the tensors of ONNX Runtime.
 class Buffer {
  public:
-  void Resize(std::size_t size);
-  float* data() { return data_; }
-  std::size_t size() const { return size_; }
+  void Resize(std::size_t bytes);
+  template <class T>
+  T* as() {
+    return reinterpret_cast<T*>(data_);
+  }
+  std::size_t bytes() const { return bytes_; }
 
  private:
-  std::vector<float> memory_;
-  float* data_ = nullptr;
-  std::size_t size_ = 0;
+  std::vector<char> memory_;
+  char* data_ = nullptr;
+  std::size_t bytes_ = 0;
 };
+
+// What a layer computes with.
+enum class Element { kFloat32, kUint8 };
 
 class Subject {
  public:
   // Keeps a random share `density` of the groups of `simd_group` output channels (at most as many
-  // as a conv group has); 0 groups whole layers.
-  static Status Make(const Layer& layer, int64_t simd_group, double density, Isa isa,
-                     std::unique_ptr<Subject>* subject);
+  // as a conv group has); 0 groups whole layers. Integers are stored by words of four input
+  // channels: `simd_group` is a multiple of 4 then.
+  static Status Make(const Layer& layer, Element element, int64_t simd_group, double density,
+                     Isa isa, std::unique_ptr<Subject>* subject);
 
-  void Run() { conv_->Run(*plan_, x_.data(), nullptr, y_.data(), scratch_.data(), SerialFor()); }
+  void Run() { run_(); }
 
   // Multiply-adds of a run, on stored weights.
   double macs() const { return macs_; }
@@ -43,8 +51,12 @@ class Subject {
   std::string KernelRows();
 
  private:
-  std::unique_ptr<Conv> conv_;
-  std::shared_ptr<const ConvPlan> plan_;
+  // Buffers for a plan, and what runs it.
+  template <class T>
+  void Ready(std::shared_ptr<const PlanOf<T>> plan, const Layer& layer);
+
+  std::function<void()> run_;
+  std::string kernel_name_;
   Buffer x_, y_;
   std::vector<char> scratch_;
   double macs_ = 0;

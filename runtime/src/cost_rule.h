@@ -16,7 +16,8 @@ namespace cost {
 
 // Rows that no tile is tall enough for are cut, tallest tile first. Time of `columns` columns of so
 // many rows, for one vector of pixels, by the costs in the registry.
-inline double OfBlock(const Rows<TileKernel>& tiles, int64_t rows, int64_t columns) {
+template <class P>
+double OfBlock(const Rows<TileKernel<P>>& tiles, int64_t rows, int64_t columns) {
   double cost = 0;
   for (const auto& tile : tiles) {
     cost += static_cast<double>(rows / tile.kernel->rows) * tile.kernel->cost;
@@ -28,8 +29,9 @@ inline double OfBlock(const Rows<TileKernel>& tiles, int64_t rows, int64_t colum
 // Whether two blocks are better stored as one, with zeros where only one has a column. A block of
 // one row reaches 30 to 40 % of the peak, one of four 90 %: unstructured weights gain by it down to
 // a density of about 0.25.
-inline bool Merge(const Rows<TileKernel>& tiles, int64_t rows_a, int64_t columns_a, int64_t rows_b,
-                  int64_t columns_b, int64_t columns_together) {
+template <class P>
+bool Merge(const Rows<TileKernel<P>>& tiles, int64_t rows_a, int64_t columns_a, int64_t rows_b,
+           int64_t columns_b, int64_t columns_together) {
   return rows_a + rows_b <= tiles.front().kernel->rows &&
          OfBlock(tiles, rows_a + rows_b, columns_together) <
              OfBlock(tiles, rows_a, columns_a) + OfBlock(tiles, rows_b, columns_b);
@@ -39,28 +41,27 @@ inline bool Merge(const Rows<TileKernel>& tiles, int64_t rows_a, int64_t columns
 // computed, rather than once per stride phase. The copies of narrow images are small (7 x 7:
 // 390 -> 338 us for the layer). Where no store can squeeze those pixels out, the last vector of
 // each row is partly done twice: worth avoiding in rows of few vectors.
-inline bool CopyPerColumn(const TileKernel& tile, int64_t out_width) {
-  const bool squeezes = tile.run[1][kernels::kCompress][0] != nullptr;
+inline bool CopyPerColumn(const kernels::TileShape& tile, int64_t out_width) {
   return out_width <= 14 ||
-         (!squeezes && out_width % tile.lanes != 0 && out_width <= 4 * tile.lanes);
+         (!tile.compress && out_width % tile.lanes != 0 && out_width <= 4 * tile.lanes);
 }
 
-// A prepared input of more floats than this leaves the second-level cache, and is prepared band by
-// band just before it is used, in bands of at most half as many floats unless those would be fewer
+// A prepared input of more words than this leaves the second-level cache, and is prepared band by
+// band just before it is used, in bands of at most half as many words unless those would be fewer
 // vectors than fill the tiles; never fewer bands than threads can share.
-constexpr int64_t kMaxPreparedFloats = 128 * 1024;
+constexpr int64_t kMaxPreparedWords = 128 * 1024;
 // Time to prepare a vector of input, of the time to compute one of output: a few per cent.
 constexpr double kPreparePerVector = 0.05;
 constexpr int64_t kMinBandVectors = 24;
 constexpr int64_t kMinBands = 8;
 
-// Whether each thread prepares the whole input, of so many floats, for itself, ahead of so many
+// Whether each thread prepares the whole input, of so many words, for itself, ahead of so many
 // multiply-adds of vectors. To share one, each line has to be taken back from the caches of the
 // other cores before it is written again: on two cores 15 -> 63 us at 28 x 28, 25 -> 147 us at
 // 7 x 7, several times what the copy itself takes. (Not measured on more than two.) A layer that
 // computes little shares all the same.
-inline bool PrepareAlone(int64_t floats, double ops) {
-  return floats <= 256 * 1024 && ops >= 4 * static_cast<double>(floats);
+inline bool PrepareAlone(int64_t words, double ops) {
+  return words <= 256 * 1024 && ops >= 4 * static_cast<double>(words);
 }
 
 // Into how many parts to cut the input channels, each part used by all blocks before the next. A
@@ -96,14 +97,14 @@ inline int64_t TilesAtOnce(int64_t tiles, int64_t parts, int64_t tile_bytes, int
 
 // Tasks: enough for any pool to share out evenly, each long enough to be worth handing over.
 constexpr int64_t kMaxTasks = 32;
-constexpr int64_t kMinTaskOps = 60000;         // vector multiply-adds: about 20 microseconds
-constexpr int64_t kMinTaskFloats = 64 * 1024;  // copied or compared: the same
+constexpr int64_t kMinTaskOps = 60000;        // vector multiply-adds: about 20 microseconds
+constexpr int64_t kMinTaskWords = 64 * 1024;  // copied or compared: the same
 // The bias, activation and store of a block take as long as so many columns.
 constexpr int64_t kColumnsPerStore = 4;
 
 // Outputs of a depthwise layer that are gated before the next ones are computed: they are then
 // still in the first-level cache.
-constexpr int64_t kGatedFloats = 4 * 1024;
+constexpr int64_t kGatedWords = 4 * 1024;
 
 }  // namespace cost
 }  // namespace alcs

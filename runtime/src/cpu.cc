@@ -84,8 +84,8 @@ std::vector<Isa> FindSupported() {
   const Cpu cpu = ReadCpu();
   std::vector<Isa> isas = {Isa::kReference};
 #define ALCS_CPU_HAS(feature) cpu.Has(feature)
-#define ALCS_ISA(name, id, architecture, kernels, flags, lanes, input_parts, needs) \
-  if (!KernelsOf(Isa::id).tile.empty() && (needs)) isas.push_back(Isa::id);
+#define ALCS_ISA(name, id, architecture, kernels, flags, lanes, input_parts, base, needs) \
+  if (!KernelsOf<Float32>(Isa::id).tile.empty() && (needs)) isas.push_back(Isa::id);
 #include "alcs/isas.inc"
 #undef ALCS_CPU_HAS
   return isas;

@@ -4,15 +4,16 @@
 #include <string>
 
 #include "parallel.h"
-#include "plan.h"
 #include "reference.h"
 #include "registry.h"
+#include "sizes.h"
+#include "tasks.h"
 
 namespace alcs {
 namespace {
 
-const Registered<WindowKernel>* FindKernel(const ConvSpec& spec, Isa isa) {
-  return FindWindow(KernelsOf(isa).max_pool, spec.kernel, spec.strides);
+const Registered<WindowKernel<Float32>>* FindKernel(const ConvSpec& spec, Isa isa) {
+  return FindWindow(KernelsOf<Float32>(isa).max_pool, spec.kernel, spec.strides);
 }
 
 }  // namespace
@@ -42,8 +43,8 @@ Status MaxPool::Create(const ConvSpec& spec, Isa isa, MaxPool* pool) {
 }
 
 Status MaxPool::OutputSize(int64_t h, int64_t w, int64_t* out_h, int64_t* out_w) const {
-  EnginePlan sizes;
-  Status status = PlanSizes(spec_, 1, h, w, &sizes);
+  ConvSizes sizes;
+  Status status = SizesOf(spec_, 1, h, w, &sizes);
   *out_h = sizes.out_height;
   *out_w = sizes.out_width;
   return status;
@@ -62,7 +63,7 @@ void MaxPool::Run(int64_t channels, int64_t h, int64_t w, const float* x, float*
       ReferenceMaxPool(spec_, task.last - task.first, h, w, out_h, out_w, x + task.first * h * w,
                        y + task.first * out_h * out_w);
     } else {
-      kernels::WindowArgs<float> args = {};
+      kernels::WindowArgs<Float32> args = {};
       args.input = x;
       args.output = y;
       args.first_channel = task.first;

@@ -28,8 +28,9 @@ struct Run {
 // The stored blocks of `group`, those with the same columns together: where whole filters are gone,
 // those that are left are scattered. `at` is the index of the group's first position, and moves to
 // the next group's.
+template <class P>
 std::vector<Run> FindRuns(const ConvSpec& spec, const WeightGeometry& geometry,
-                          const SparseWeightsView& weights, int64_t group, int64_t* at) {
+                          const StoredWeights<P>& weights, int64_t group, int64_t* at) {
   std::vector<Run> runs;
   std::map<std::vector<int32_t>, std::size_t> known;
   for (int64_t block = 0; block < geometry.blocks_per_group; ++block) {
@@ -55,7 +56,8 @@ std::vector<Run> FindRuns(const ConvSpec& spec, const WeightGeometry& geometry,
 }
 
 // Joins neighbours, again and again, where the cost rule says that it pays.
-void MergeRuns(const Rows<TileKernel>& tiles, std::vector<Run>* runs) {
+template <class P>
+void MergeRuns(const Rows<TileKernel<P>>& tiles, std::vector<Run>* runs) {
   for (bool merged = true; merged;) {
     merged = false;
     std::vector<Run> joined;
@@ -84,8 +86,10 @@ void MergeRuns(const Rows<TileKernel>& tiles, std::vector<Run>* runs) {
 }
 
 // The weights of a run, [columns][rows], with zeros where a piece has no such column.
-std::vector<float> DenseColumns(const Run& run, const SparseWeightsView& weights, int64_t g) {
-  std::vector<float> dense(run.columns.size() * static_cast<std::size_t>(run.rows));
+template <class P>
+std::vector<typename P::Weight> DenseColumns(const Run& run, const StoredWeights<P>& weights,
+                                             int64_t g) {
+  std::vector<typename P::Weight> dense(run.columns.size() * static_cast<std::size_t>(run.rows));
   int64_t row = 0;
   for (const Piece& piece : run.pieces) {
     std::size_t column = 0;
@@ -100,13 +104,27 @@ std::vector<float> DenseColumns(const Run& run, const SparseWeightsView& weights
   return dense;
 }
 
+// The weights of all rows at a column, as the kernel reads them.
+template <class P>
+void AppendColumn(const typename P::Weight* column, PackedRows<P>* packed) {
+  const TileKernel<P>& kernel = *packed->kernel.kernel;
+  const std::size_t at = packed->values.size();
+  packed->values.resize(at + static_cast<std::size_t>(kernel.rows * kernel.weight_words));
+  if (kernel.pack != nullptr) {
+    kernel.pack(column, packed->values.data() + at);
+  } else {
+    std::copy_n(column, kernel.rows, packed->values.data() + at);
+  }
+}
+
 }  // namespace
 
-std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& weights,
-                                 const Rows<TileKernel>& tiles) {
+template <class P>
+std::vector<PackedRows<P>> PackRows(const ConvSpec& spec, const StoredWeights<P>& weights,
+                                    const Rows<TileKernel<P>>& tiles) {
   WeightGeometry geometry;
   if (!CheckSpec(spec, &geometry).ok()) return {};
-  std::vector<PackedRows> packed;
+  std::vector<PackedRows<P>> packed;
   for (const auto& tile : tiles) packed.push_back({tile, {}, {}, {}, {}, {}});
 
   int64_t at = 0;
@@ -114,7 +132,7 @@ std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& 
     std::vector<Run> runs = FindRuns(spec, geometry, weights, group, &at);
     MergeRuns(tiles, &runs);
     for (const Run& run : runs) {
-      const std::vector<float> dense = DenseColumns(run, weights, spec.simd_group);
+      const auto dense = DenseColumns(run, weights, spec.simd_group);
       std::vector<int64_t> channels;
       for (const Piece& piece : run.pieces) {
         for (int64_t row = 0; row < piece.rows; ++row) {
@@ -122,7 +140,7 @@ std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& 
         }
       }
       for (int64_t row = 0; row < run.rows;) {
-        auto fit = std::find_if(packed.begin(), packed.end(), [&](const PackedRows& p) {
+        auto fit = std::find_if(packed.begin(), packed.end(), [&](const PackedRows<P>& p) {
           return p.kernel.kernel->rows <= run.rows - row;
         });
         const int64_t height = fit->kernel.kernel->rows;
@@ -135,8 +153,7 @@ std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& 
         }
         fit->columns.insert(fit->columns.end(), run.columns.begin(), run.columns.end());
         for (std::size_t i = 0; i < run.columns.size(); ++i) {
-          const auto from = dense.begin() + static_cast<int64_t>(i) * run.rows + row;
-          fit->values.insert(fit->values.end(), from, from + height);
+          AppendColumn(dense.data() + static_cast<int64_t>(i) * run.rows + row, &*fit);
         }
         row += height;
       }
@@ -144,9 +161,14 @@ std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& 
   }
 
   packed.erase(std::remove_if(packed.begin(), packed.end(),
-                              [](const PackedRows& p) { return p.blocks.empty(); }),
+                              [](const PackedRows<P>& p) { return p.blocks.empty(); }),
                packed.end());
   return packed;
 }
+
+template std::vector<PackedRows<Float32>> PackRows(const ConvSpec&, const StoredWeights<Float32>&,
+                                                   const Rows<TileKernel<Float32>>&);
+template std::vector<PackedRows<Uint8>> PackRows(const ConvSpec&, const StoredWeights<Uint8>&,
+                                                 const Rows<TileKernel<Uint8>>&);
 
 }  // namespace alcs

@@ -20,21 +20,33 @@ struct PackedBlock {
 };
 
 // All blocks of one tile height.
+template <class P>
 struct PackedRows {
-  Registered<TileKernel> kernel;
+  Registered<TileKernel<P>> kernel;
   std::vector<PackedBlock> blocks;
-  std::vector<int64_t> channels;  // [blocks][kernel.rows], output channel of each row
-  std::vector<float> bias;        // likewise
-  std::vector<int32_t> columns;   // column of the conv group's weight matrix
-  WeightVector<float> values;     // [columns.size()][kernel.rows]
+  std::vector<int64_t> channels;       // [blocks][kernel.rows], output channel of each row
+  std::vector<typename P::Bias> bias;  // likewise
+  std::vector<int32_t> columns;        // column of the conv group's weight matrix
+  WeightVector<typename P::Weight>
+      values;  // [columns.size()][kernel.rows], as TileKernel::pack puts them
+};
+
+// Weights that have been checked: those of SparseWeightsView.
+template <class P>
+struct StoredWeights {
+  const typename P::Weight* values;  // [nnz, simd_group]
+  const int32_t* positions;          // [nnz]
+  int64_t nnz;
+  const typename P::Bias* bias;  // [out_channels]
 };
 
 // Stored blocks of a conv group are merged where they have the same columns, wherever they are, or
 // as neighbours where the cost rule says that zeros cost less than low tiles; the rows are then cut
-// into the heights of `tiles`, tallest first. `weights` has been checked. Heights without blocks
-// are left out.
-std::vector<PackedRows> PackRows(const ConvSpec& spec, const SparseWeightsView& weights,
-                                 const Rows<TileKernel>& tiles);
+// into the heights of `tiles`, tallest first. Heights without blocks are left out. `spec` counts
+// words in the place of input channels.
+template <class P>
+std::vector<PackedRows<P>> PackRows(const ConvSpec& spec, const StoredWeights<P>& weights,
+                                    const Rows<TileKernel<P>>& tiles);
 
 }  // namespace alcs
 

@@ -17,6 +17,11 @@ namespace {
 
 constexpr unsigned char kCanary = 0xc5;
 
+template <class T, std::size_t kCount>
+T Pick(Random& random, const T (&choices)[kCount]) {
+  return choices[random() % kCount];
+}
+
 // The largest number of products in one output, and the bound on the rounding error of a sum whose
 // terms have the magnitudes that `magnitudes` computes (Higham, Accuracy and Stability, eq. 3.5).
 std::vector<float> ErrorBounds(const ConvCase& c, const Weights& weights, const float* x,
@@ -40,8 +45,8 @@ std::vector<float> ErrorBounds(const ConvCase& c, const Weights& weights, const 
   std::vector<float> abs_r;
   if (residual != nullptr) abs_r = absolute(std::vector<float>(residual, residual + outputs));
   std::vector<float> bounds(outputs);
-  conv->Run(*plan, abs_x.data(), residual != nullptr ? abs_r.data() : nullptr, bounds.data(),
-            nullptr, SerialFor());
+  plan->Run(abs_x.data(), residual != nullptr ? abs_r.data() : nullptr, bounds.data(), nullptr,
+            SerialFor());
   WeightGeometry geometry;
   (void)CheckSpec(spec, &geometry);
   const double terms = static_cast<double>(geometry.columns) + 4;
@@ -100,6 +105,62 @@ Weights RandomWeights(const ConvSpec& spec, double density, Random& random, bool
   return weights;
 }
 
+Activation RandomActivation(Random& random) {
+  const Activation none;
+  std::vector<Activation> choices = {none,
+                                     {1.0F, 0.0F, none.high},
+                                     {1.0F, 0.0F, 0.5F},
+                                     {0.1F, none.low, none.high},
+                                     {0.25F, -0.125F, 0.75F}};
+  for (int gate = 1; gate < kGates; ++gate) {
+    choices.push_back({1.0F, none.low, none.high, static_cast<Gate>(gate)});
+  }
+  return choices[random() % choices.size()];
+}
+
+ConvCase RandomCase(Random& random) {
+  const int64_t kernels[] = {1, 1, 2, 3, 3, 3, 4, 5, 7};
+  const int64_t strides[] = {1, 1, 1, 2, 2, 3, 5};
+  const int64_t groups[] = {1, 1, 1, 1, 2, 3};
+  const int64_t simd_groups[] = {1, 2, 3, 4, 4, 5, 8, 8, 11, 16, 0};  // 0: all rows
+  const double densities[] = {0, 0.03, 0.3, 0.5, 0.5, 1};
+  const bool one_dimensional = random() % 8 == 0;
+
+  ConvCase c;
+  ConvSpec& spec = c.spec;
+  spec.group = Pick(random, groups);
+  spec.in_channels = spec.group * Uniform(random, 1, 6);
+  spec.out_channels = spec.group * Uniform(random, 1, 19);
+  spec.simd_group = Pick(random, simd_groups);
+  if (spec.simd_group == 0) spec.simd_group = spec.out_channels;
+  spec.kernel[0] = spec.kernel[1] = Pick(random, kernels);
+  spec.strides[0] = spec.strides[1] = Pick(random, strides);
+  if (random() % 4 == 0) spec.kernel[0] = Pick(random, kernels);
+  if (random() % 4 == 0) spec.strides[0] = Pick(random, strides);
+  for (int axis = 0; axis < 2; ++axis) {
+    if (random() % 4 == 0) spec.dilations[axis] = Uniform(random, 1, 3);
+    const int64_t same = spec.dilations[axis] * (spec.kernel[axis] - 1) / 2;
+    spec.pads[axis] = spec.pads[axis + 2] = random() % 2 == 0 ? same : 0;
+  }
+  if (random() % 4 == 0) {
+    for (int64_t& pad : spec.pads) pad = Uniform(random, 0, 4);
+  }
+  if (one_dimensional) {
+    spec.kernel[0] = spec.strides[0] = spec.dilations[0] = 1;
+    spec.pads[0] = spec.pads[2] = 0;
+  }
+  spec.activation = RandomActivation(random);
+  c.residual = random() % 2 == 0;
+  c.batch = random() % 6 == 0 ? 2 : 1;
+  c.density = Pick(random, densities);
+  const int64_t need_h = spec.dilations[0] * (spec.kernel[0] - 1) + 1 - spec.pads[0] - spec.pads[2];
+  const int64_t need_w = spec.dilations[1] * (spec.kernel[1] - 1) + 1 - spec.pads[1] - spec.pads[3];
+  const int64_t most = random() % 3 == 0 ? 60 : 20;
+  c.height = one_dimensional ? 1 : std::max(need_h, Uniform(random, 1, most / 2));
+  c.width = std::max(need_w, Uniform(random, 1, one_dimensional ? 150 : most));
+  return c;
+}
+
 std::string ConvCase::Describe() const {
   std::ostringstream text;
   text << batch << "x" << spec.in_channels << "x" << height << "x" << width << " -> "
@@ -143,12 +204,12 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
   if (status.ok()) status = conv->Plan(c.batch, c.height, c.width, &plan);
   EXPECT(status.ok(), status.message() << " for " << c.Describe());
   if (!status.ok()) return;
-  EXPECT(plan->out_height == reference_plan->out_height, c.Describe());
-  EXPECT(plan->out_width == reference_plan->out_width, c.Describe());
+  EXPECT(plan->sizes.out_height == reference_plan->sizes.out_height, c.Describe());
+  EXPECT(plan->sizes.out_width == reference_plan->sizes.out_width, c.Describe());
 
   const auto inputs = static_cast<std::size_t>(c.batch * c.spec.in_channels * c.height * c.width);
-  const auto outputs =
-      static_cast<std::size_t>(c.batch * c.spec.out_channels * plan->out_height * plan->out_width);
+  const auto outputs = static_cast<std::size_t>(c.batch * c.spec.out_channels *
+                                                plan->sizes.out_height * plan->sizes.out_width);
   const bool at_end = (random() & 1) != 0;
   const GuardedMemory x(inputs * sizeof(float), at_end);
   const GuardedMemory residual(outputs * sizeof(float), at_end);
@@ -161,10 +222,10 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
 
   const float* r = c.residual ? residual.floats() : nullptr;
   std::vector<float> expected(outputs);
-  reference->Run(*reference_plan, x.floats(), r, expected.data(), nullptr, SerialFor());
+  reference_plan->Run(x.floats(), r, expected.data(), nullptr, SerialFor());
   const bool in_place = c.residual && (random() & 1) != 0;
   if (in_place) std::copy_n(r, outputs, y.floats());
-  conv->Run(*plan, x.floats(), in_place ? y.floats() : r, y.floats(), scratch.data(), parallel);
+  plan->Run(x.floats(), in_place ? y.floats() : r, y.floats(), scratch.data(), parallel);
   const std::vector<float> bounds = ErrorBounds(c, weights, x.floats(), r, outputs);
   EXPECT(bounds.size() == outputs, c.Describe());
   for (std::size_t i = 0; i < bounds.size(); ++i) {
@@ -172,7 +233,7 @@ void CheckCase(const ConvCase& c, Isa isa, Random& random, const ParallelFor& pa
     if (!(error <= bounds[i])) {
       EXPECT(error <= bounds[i], "y[" << i << "] is " << y.floats()[i] << ", expected "
                                       << expected[i] << " within " << bounds[i] << ", by "
-                                      << conv->kernel_name(*plan) << (in_place ? " in place" : "")
+                                      << plan->kernel_name() << (in_place ? " in place" : "")
                                       << " for " << c.Describe());
       return;
     }

@@ -50,6 +50,11 @@ struct ConvCase {
   std::string Describe() const;
 };
 
+Activation RandomActivation(Random& random);
+
+// Few channels and odd sizes, so that the reference stays quick.
+ConvCase RandomCase(Random& random);
+
 // Memory whose first or last byte lies next to an inaccessible page.
 class GuardedMemory {
  public:
@@ -60,6 +65,7 @@ class GuardedMemory {
 
   void* data() const { return data_; }
   float* floats() const { return reinterpret_cast<float*>(data_); }
+  uint8_t* bytes() const { return data_; }
   // Whether the filling that surrounds the data is as it was.
   bool intact() const;
 

@@ -32,7 +32,7 @@ bool Claimed(const std::string& isa) {
 #else
 #define ALCS_CPU_HAS(feature) true
 #endif
-#define ALCS_ISA_HERE(set, id, architecture, kernels, flags, lanes, input_parts, needs) \
+#define ALCS_ISA_HERE(set, id, architecture, kernels, flags, lanes, input_parts, base, needs) \
   if (isa == #set) return needs;
 #include "alcs/isas.inc"
   return isa == "reference";

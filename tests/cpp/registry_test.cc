@@ -12,8 +12,8 @@ namespace {
 TEST(LanesOfTheTable) {
 #define ALCS_ISA(set, id, architecture, kernels, flags, count, ...) \
   if (IsaUnderTest() == Isa::id) {                                  \
-    for (const auto& row : KernelsOf(Isa::id).tile) {               \
-      EXPECT(row.kernel->lanes == (count), row.kernel->name);       \
+    for (const auto& row : KernelsOf<Float32>(Isa::id).tile) {      \
+      EXPECT(row.kernel->shape.lanes == (count), row.kernel->name); \
     }                                                               \
   }
 #include "alcs/isas.inc"

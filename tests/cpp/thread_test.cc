@@ -1,43 +1,17 @@
 // Many threads in one Run, and many Runs of one Conv. Worth most under the thread sanitizer.
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <thread>
 
 #include "alcs/max_pool.h"
 #include "conv_case.h"
 #include "harness.h"
+#include "threads_for.h"
 #include "workspace.h"
 
 namespace alcs {
 namespace test {
 namespace {
-
-// Starts threads for each loop; they take indices from either end, to vary the order.
-class ThreadsFor final : public ParallelFor {
- public:
-  explicit ThreadsFor(int threads) : threads_(threads) {}
-  void Run(std::size_t count, void (*body)(void*, std::size_t), void* context) const override {
-    std::atomic<std::size_t> next{0};
-    const auto work = [&](bool reverse) {
-      for (std::size_t i = next++; i < count; i = next++) {
-        body(context, reverse ? count - 1 - i : i);
-      }
-    };
-    std::vector<std::thread> threads;
-    for (int t = 1; t < threads_; ++t) threads.emplace_back(work, reverse_);
-    work(reverse_);
-    for (std::thread& thread : threads) thread.join();
-    tasks_ = std::max<std::size_t>(tasks_, count);
-  }
-  std::size_t most_tasks() const { return tasks_; }
-  void set_reverse(bool reverse) { reverse_ = reverse; }
-
- private:
-  int threads_;
-  bool reverse_ = false;
-  mutable std::size_t tasks_ = 0;
-};
 
 struct Layer {
   const char* name;
@@ -88,12 +62,12 @@ TEST(ThreadsDoNotChangeTheResult) {
     std::vector<float> x(
         static_cast<std::size_t>(2 * layer.spec.in_channels * layer.size * layer.size));
     for (float& f : x) f = UniformFloat(random);
-    const auto outputs =
-        static_cast<std::size_t>(2 * layer.spec.out_channels * plan->out_height * plan->out_width);
+    const auto outputs = static_cast<std::size_t>(2 * layer.spec.out_channels *
+                                                  plan->sizes.out_height * plan->sizes.out_width);
     const auto run = [&](const ParallelFor& parallel) {
       std::vector<float> y(outputs);
       std::vector<char> scratch(plan->scratch_bytes);
-      conv->Run(*plan, x.data(), nullptr, y.data(), scratch.data(), parallel);
+      plan->Run(x.data(), nullptr, y.data(), scratch.data(), parallel);
       return y;
     };
     const std::vector<float> serial = run(SerialFor());

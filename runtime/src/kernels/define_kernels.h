@@ -1,5 +1,6 @@
 // Turns the rows of kernels.inc into definitions. Included by the file of an instruction set after
-// its vector type, ALCS_VEC, and its ALCS_ROWS_... have been defined; not by anything else.
+// its vector types, ALCS_VEC_... for each element, and its ALCS_ROWS_... have been defined; not by
+// anything else.
 #include "alcs/gates.h"
 #include "kernels/gate.h"
 #include "kernels/kernel_api.h"
@@ -7,32 +8,39 @@
 #include "kernels/tile.h"
 #include "kernels/window.h"
 
-// A constant with external linkage, made of the arguments.
-#define ALCS_DEFINE(Kernel, name, ...)   \
-  extern const Kernel<ALCS_VEC::T> name; \
-  constexpr Kernel<ALCS_VEC::T> name = __VA_ARGS__;
+#define ALCS_TEXT(name) ALCS_TEXT_OF(name)
+#define ALCS_TEXT_OF(name) #name
 
-#define ALCS_TILE(isa, rows, vectors, cost)  \
-  ALCS_DEFINE(TileKernel, isa##_tile_##rows, \
-              MakeTileKernel<ALCS_VEC, rows, vectors>(#isa "_tile_" #rows, cost))
+// A constant with external linkage, made of its name and the other arguments.
+#define ALCS_DEFINE(Kernel, element, isa, what, ...) \
+  ALCS_CONSTANT(Kernel<element>, ALCS_NAME_##element(isa, what), __VA_ARGS__)
+#define ALCS_CONSTANT(Type, name, ...) \
+  extern const Type name;              \
+  constexpr Type name = __VA_ARGS__;
 
-#define ALCS_PREPARE(isa, stride)                    \
-  ALCS_DEFINE(PrepareKernel, isa##_prepare_##stride, \
-              {#isa "_prepare_" #stride, stride, Prepare<ALCS_VEC, stride>})
+#define ALCS_TILE(isa, element, rows, vectors, cost)             \
+  ALCS_DEFINE(TileKernel, element, isa, tile_##rows,             \
+              MakeTileKernel<ALCS_VEC_##element, rows, vectors>( \
+                  ALCS_TEXT(ALCS_NAME_##element(isa, tile_##rows)), cost))
 
-#define ALCS_DEPTHWISE(isa, kernel, stride)                            \
-  ALCS_DEFINE(WindowKernel, isa##_depthwise_##kernel##_##stride,       \
-              {#isa "_depthwise_" #kernel "_" #stride, kernel, stride, \
-               WindowBody<ALCS_VEC, kernel, stride, WindowOp::kConvolve>::Run})
+#define ALCS_PREPARE(isa, element, stride)                                    \
+  ALCS_DEFINE(PrepareKernel, element, isa, prepare_##stride,                  \
+              {ALCS_TEXT(ALCS_NAME_##element(isa, prepare_##stride)), stride, \
+               Prepare<ALCS_VEC_##element, stride>})
+
+#define ALCS_DEPTHWISE(isa, element, kernel, stride)                                               \
+  ALCS_DEFINE(WindowKernel, element, isa, depthwise_##kernel##_##stride,                           \
+              {ALCS_TEXT(ALCS_NAME_##element(isa, depthwise_##kernel##_##stride)), kernel, stride, \
+               WindowBody<ALCS_VEC_##element, kernel, stride, WindowOp::kConvolve>::Run})
 
 #define ALCS_MAX_POOL(isa, kernel, stride)                            \
-  ALCS_DEFINE(WindowKernel, isa##_max_pool_##kernel##_##stride,       \
+  ALCS_DEFINE(WindowKernel, f32, isa, max_pool_##kernel##_##stride,   \
               {#isa "_max_pool_" #kernel "_" #stride, kernel, stride, \
-               WindowBody<ALCS_VEC, kernel, stride, WindowOp::kMax>::Run})
+               WindowBody<ALCS_VEC_f32, kernel, stride, WindowOp::kMax>::Run})
 
-#define ALCS_GATE(isa, number, name, body, ...) \
-  ALCS_DEFINE(GateKernel, isa##_gate_##body,    \
-              {#isa "_gate_" #body, number, GateBody<ALCS_VEC, body<ALCS_VEC>>::Run})
+#define ALCS_GATE(isa, number, name, body, ...)  \
+  ALCS_DEFINE(GateKernel, f32, isa, gate_##body, \
+              {#isa "_gate_" #body, number, GateBody<ALCS_VEC_f32, body<ALCS_VEC_f32>>::Run})
 
 namespace alcs {
 namespace kernels {

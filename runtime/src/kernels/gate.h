@@ -67,7 +67,7 @@ struct GateBody {
   static_assert(sizeof(T) == 4, "the constants and the exponent are those of float");
   static constexpr int N = V::N;
 
-  static ALCS_NOINLINE void Run(const GateArgs<T>& a) {
+  static ALCS_NOINLINE void Run(const GateArgs<typename V::P>& a) {
     const int64_t whole = a.pixels - a.pixels % N;
     const auto tail = V::MakeTail(static_cast<int>(a.pixels - whole));
     for (int64_t i = 0; i < a.rows; ++i) {

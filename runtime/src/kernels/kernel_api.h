@@ -40,50 +40,97 @@ struct Tile {
   int32_t outputs = 0;  // per channel: from `out` on, none of them another tile's
 };
 
-template <class T>
-struct Epilogue {
-  T slope, low, high;
-  bool has_slope, has_high;  // whether max(v, slope * v) and min(v, high) do anything
+// What a convolution computes with. Inputs, outputs and residuals are planes of words, one for each
+// pixel, and a word holds kChannels channels.
+struct Float32 {
+  using Element = float;
+  using Word = float;
+  using Weight = float;  // a row's at a column, as kernels read it
+  using Bias = float;
+  static constexpr int kChannels = 1;
+  static constexpr bool kPartialSums = true;  // an output can hold a sum that is not complete
+  // y = clip(max(v, slope * v), low, high)
+  struct Epilogue {
+    float slope, low, high;
+    bool has_slope, has_high;  // whether max(v, slope * v) and min(v, high) do anything
+  };
 };
+
+// Integers, as alcs/quantized_conv.h tells how they are computed with.
+struct Uint8 {
+  using Element = uint8_t;
+  using Word __attribute__((may_alias)) = uint32_t;  // four channels, the first in the low byte
+  using Weight = int32_t;                            // one for each channel of a word, likewise
+  struct Bias {
+    int32_t sum;  // what a sum of weights x inputs begins with
+    float scale;  // what the sum is multiplied by
+  };
+  static constexpr int kChannels = 4;
+  static constexpr bool kPartialSums = false;
+  struct Epilogue {
+    float slope, low, high;
+    bool has_slope;
+    float residual_scale;
+    int32_t residual_zero, y_zero;
+  };
+};
+
+// As rows of the registry call them, and their names: "avx2_tile_4", "avx2_u8_tile_4".
+using f32 = Float32;
+using u8 = Uint8;
+#define ALCS_NAME_f32(isa, what) isa##_##what
+#define ALCS_NAME_u8(isa, what) isa##_u8_##what
 
 // One block of output channels on one tile.
-template <class T>
+template <class P>
 struct TileArgs {
   const Tile* tile;
-  const T* input;
-  const int32_t* offsets;  // [count], into the input
-  const T* weights;        // [count][rows]
+  const typename P::Word* input;
+  const int32_t* offsets;             // [count], into the input
+  const typename P::Weight* weights;  // [count][rows], as TileKernel::pack has put them
   int64_t count;
-  const T* bias;          // [rows]
-  T* output;              // channel 0
-  const T* residual;      // likewise; null for none
-  const int64_t* row_at;  // [rows], where each row's channel begins in output and residual
-  Epilogue<T> epilogue;
+  const typename P::Bias* bias;      // [rows]
+  typename P::Word* output;          // channel 0
+  const typename P::Word* residual;  // likewise; null for none
+  const int64_t* row_at;  // [rows / kChannels], where each plane begins in output and residual
+  typename P::Epilogue epilogue;
 };
 
-template <class T>
-using TileFunction = void (*)(const TileArgs<T>&);
+template <class P>
+using TileFunction = void (*)(const TileArgs<P>&);
 
-// Row of the registry: a register tile of `rows` output channels by up to `max_vectors` vectors.
-template <class T>
-struct TileKernel {
-  const char* name;
-  int rows;
+// What the tiles of a kernel may be.
+struct TileShape {
   int lanes;        // pixels in a vector
   int max_vectors;  // at most kMaxVectors
   bool masks;       // partial vectors are loaded and stored through masks
-  double cost;      // time per column and vector, in multiply-adds at the peak (see cost_rule.h)
-  TileFunction<T> run[kMaxVectors + 1][kTileModes][2];  // [vectors][mode][has quad], null if absent
+  bool compress;    // kCompress is there
+  bool quad;        // so are 1 to 4 pixels after the last vector
+};
+
+// Row of the registry: a register tile of `rows` output channels by up to `max_vectors` vectors.
+template <class P>
+struct TileKernel {
+  const char* name;
+  int rows;
+  double cost;  // time per column and vector, in multiply-adds at the peak (see cost_rule.h)
+  TileShape shape;
+  // How weights are stored: in so many of P::Weight each, by `pack`, which is null where they stay
+  // as they are. It takes the weights of all rows at a column.
+  int weight_words;
+  void (*pack)(const typename P::Weight* column, typename P::Weight* packed);
+  int32_t input_offset;  // what the kernel takes from each input before it multiplies (Uint8)
+  TileFunction<P> run[kMaxVectors + 1][kTileModes][2];  // [vectors][mode][has quad], null if absent
 };
 
 // Copies an input into zero-padded planes in which every tap of the kernel is a constant offset.
 // A channel holds row_planes * column_planes planes; plane (r, c) has at row j, column i the input
 // pixel (j * row_stride + row_start[r] + row_offset, i * column_stride + column_start[c]), or zero.
-template <class T>
+template <class P>
 struct PrepareArgs {
-  const T* input;
-  T* planes;
-  int64_t channels;
+  const typename P::Word* input;
+  typename P::Word* planes;
+  int64_t channels;  // planes of words
   int64_t in_height, in_width;
   int64_t rows, width;     // of a plane
   int64_t plane_stride;    // >= rows * width; what lies between is zeroed
@@ -94,53 +141,60 @@ struct PrepareArgs {
   int64_t row_planes;
   const int64_t* column_start;
   int64_t column_planes;
+  typename P::Word outside;  // what a pixel outside the image is, as "zero" above
 };
 
 // Row of the registry. `column_stride` 0: any.
-template <class T>
+template <class P>
 struct PrepareKernel {
   const char* name;
   int column_stride;
-  void (*run)(const PrepareArgs<T>&);
+  void (*run)(const PrepareArgs<P>&);
 };
 
-// Depthwise convolution or max pooling of some channels, without padding copies.
-template <class T>
+// Taps of a kernel's row that integers are multiplied by two at a time.
+constexpr int WindowPairs(int kernel) { return (kernel + 1) / 2; }
+
+// Depthwise convolution or max pooling of some channels, without padding copies. Of integers a
+// "channel" is a word, and its weights are pairs of 16 bits, one tap's and the next one's or 0:
+// [kernel rows][WindowPairs][kChannels].
+template <class P>
 struct WindowArgs {
-  const T* input;  // channel 0
-  T* output;       // channel 0
-  const T* residual;
-  const T* weights;                     // [channels][kernel * kernel]; null in pooling
-  const T* bias;                        // null in pooling
+  const typename P::Word* input;  // channel 0
+  typename P::Word* output;       // channel 0
+  const typename P::Word* residual;
+  const typename P::Weight* weights;    // [channels][kernel * kernel]; null in pooling
+  const typename P::Bias* bias;         // null in pooling
   int64_t first_channel, last_channel;  // output channels to do
   int64_t multiplier;                   // output channels per input channel
   int64_t in_height, in_width;
   int64_t out_height, out_width;
   int64_t pad_top, pad_left;
-  Epilogue<T> epilogue;
+  typename P::Word outside;  // integers: what a pixel outside the image is
+  typename P::Epilogue epilogue;
 };
 
 // Row of the registry.
-template <class T>
+template <class P>
 struct WindowKernel {
   const char* name;
   int kernel, stride;
-  void (*run)(const WindowArgs<T>&);
+  void (*run)(const WindowArgs<P>&);
 };
 
 // A gate on outputs that were just stored: `pixels` adjacent ones in each of `rows` channels.
-template <class T>
+template <class P>
 struct GateArgs {
-  T* output;
+  typename P::Word* output;
   const int64_t* row_at;  // [rows], where each channel's outputs begin
   int64_t rows, pixels;
 };
 
-template <class T>
+template <class P>
 struct GateKernel {
   const char* name;
   int gate;  // the value of Gate
-  void (*run)(const GateArgs<T>&);
+  void (*run)(const GateArgs<P>&);
 };
 
 }  // namespace kernels

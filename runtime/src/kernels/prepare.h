@@ -9,16 +9,27 @@ namespace alcs {
 namespace kernels {
 namespace {
 
+template <class T>
+ALCS_INLINE void Fill(T* from, const T* to, T value) {
+  for (; from != to; ++from) *from = value;
+}
+
+// The zero of floats is what edge loads give of themselves.
 template <class V>
-ALCS_INLINE void ZeroFill(typename V::T* from, const typename V::T* to) {
-  for (; from != to; ++from) *from = 0;
+ALCS_INLINE typename V::Reg LoadPadded(const typename V::T* row, const typename V::Edge& edge,
+                                       [[maybe_unused]] typename V::Reg outside) {
+  if constexpr (V::kZeroIsOutside) {
+    return V::LoadEdge(row, edge);
+  } else {
+    return V::LoadEdge(row, edge, outside);
+  }
 }
 
 // One plane of one channel. Vectors are stored whole: what a row's last vector spills over lies in
 // rows and planes that are written later, or in the slack at the end of the channel. So columns go
 // from right to left, and in a plane at most one vector wide, rows go down.
 template <class V, int kStride>
-ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::T>& a, const typename V::T* channel,
+ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::P>& a, const typename V::T* channel,
                               typename V::T* plane, int64_t row_start, int64_t column_start) {
   using T = typename V::T;
   constexpr int N = V::N;
@@ -28,7 +39,7 @@ ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::T>& a, const typenam
   first = first < a.rows ? first : a.rows;
   last = last < first ? first : (last < a.rows ? last : a.rows);
 
-  ZeroFill<V>(plane, plane + first * a.width);
+  Fill<T>(plane, plane + first * a.width, a.outside);
   const int64_t source_step = a.row_stride * a.in_width;
   const T* const source = channel + (first * a.row_stride + row_start) * a.in_width;
   if constexpr (kStride == 0) {
@@ -36,10 +47,11 @@ ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::T>& a, const typenam
     for (int64_t j = first; j < last; ++j, from += source_step) {
       for (int64_t i = 0; i < a.width; ++i) {
         const int64_t x = i * a.column_stride + column_start;
-        plane[j * a.width + i] = x >= 0 && x < a.in_width ? from[x] : T(0);
+        plane[j * a.width + i] = x >= 0 && x < a.in_width ? from[x] : a.outside;
       }
     }
   } else {
+    const auto outside = V::Set1(a.outside);
     for (int64_t i = (a.width - 1) / N * N; i >= 0; i -= N) {
       const int64_t x = i * kStride + column_start;
       const T* from = source;
@@ -59,18 +71,19 @@ ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::T>& a, const typenam
       const auto edge2 = V::MakeEdge(x + N, a.in_width);
       for (; to != end; to += a.width, from += source_step) {
         if constexpr (kStride == 1) {
-          V::Store(to, V::LoadEdge(from, edge));
+          V::Store(to, LoadPadded<V>(from, edge, outside));
         } else {
-          V::Store(to, V::Even(V::LoadEdge(from, edge), V::LoadEdge(from, edge2)));
+          V::Store(
+              to, V::Even(LoadPadded<V>(from, edge, outside), LoadPadded<V>(from, edge2, outside)));
         }
       }
     }
   }
-  ZeroFill<V>(plane + last * a.width, plane + a.plane_stride);
+  Fill<T>(plane + last * a.width, plane + a.plane_stride, a.outside);
 }
 
 template <class V, int kStride>
-ALCS_NOINLINE void Prepare(const PrepareArgs<typename V::T>& a) {
+ALCS_NOINLINE void Prepare(const PrepareArgs<typename V::P>& a) {
   static_assert(kStride >= 0 && kStride <= 2, "0 stands for any stride");
   for (int64_t c = 0; c < a.channels; ++c) {
     const auto* channel = a.input + c * a.in_height * a.in_width;

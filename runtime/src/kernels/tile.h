@@ -6,6 +6,7 @@
 #ifndef ALCS_SRC_KERNELS_TILE_H_
 #define ALCS_SRC_KERNELS_TILE_H_
 
+#include "kernels/finish.h"
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
 #include "kernels/unroll.h"
@@ -31,12 +32,16 @@ struct TileBody {
   // multiply-adds would wait for one another.
   static constexpr int kChains = S == 0 ? kColumnsPerStep : 1;
 
-  static ALCS_NOINLINE void Run(const TileArgs<T>& a) {
+  using P = typename V::P;
+  using Weight = typename P::Weight;
+  static constexpr int kStep = G * V::kWeightWords;  // from the weights of a column to the next
+
+  static ALCS_NOINLINE void Run(const TileArgs<P>& a) {
     const Tile& tile = *a.tile;
-    Reg acc[G][S > 0 ? S : 1];
+    typename V::Sum acc[G][S > 0 ? S : 1];
     Reg quad[kQuads > 0 ? kQuads : 1][kChains];
     Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
-      const Reg bias = V::Set1(a.bias[g]);
+      const typename V::Sum bias = V::Start(a.bias[g]);
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = bias; });
     });
     if constexpr (kQuads > 0) {
@@ -56,26 +61,30 @@ struct TileBody {
     }
 
     const T* const last = in + (S - 1) * N - last_shift;
-    const auto column = [&](auto chain, int64_t offset, const T* weights) ALCS_INLINE_LAMBDA {
+    const auto column = [&]([[maybe_unused]] auto chain, int64_t offset,
+                            const Weight* weights) ALCS_INLINE_LAMBDA {
       const T* at = in + offset;
       if constexpr (V::kOneAddress && kMode != kRows) ALCS_KEEP_ADDRESS(at);
-      Reg x[S > 0 ? S : 1];
+      typename V::Input x[S > 0 ? S : 1];
       Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
+        Reg loaded;
         if constexpr (kMode == kRows) {
-          x[s] = V::Load(row[s] + offset);
+          loaded = V::Load(row[s] + offset);
         } else if constexpr (kMode == kTail && s == S - 1 && V::kMasks) {
-          x[s] = V::LoadTail(at + s * N, tail);
+          loaded = V::LoadTail(at + s * N, tail);
         } else if constexpr (kMode == kTail && s == S - 1) {
-          x[s] = V::Load(last + offset);
+          loaded = V::Load(last + offset);
         } else {
-          x[s] = V::Load(at + s * N);
+          loaded = V::Load(at + s * N);
         }
-        ALCS_KEEP_IN_REGISTER(x[s]);
+        ALCS_KEEP_IN_REGISTER(loaded);
+        x[s] = V::MakeInput(loaded);
       });
       const typename V::template Weights<G> w(weights);
       Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
         const auto wg = w.template Get<g>();
-        Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = V::Fma(wg, x[s], acc[g][s]); });
+        Unroll<0, S>([&](auto s)
+                         ALCS_INLINE_LAMBDA { acc[g][s] = V::MultiplyAdd(wg, x[s], acc[g][s]); });
       });
       if constexpr (kQuads > 0) {
         const Reg pixels = V::SpreadPixels(in + offset + S * N, quad_pixels);
@@ -89,15 +98,15 @@ struct TileBody {
     const int32_t* offset = a.offsets;
     const int32_t* const end = offset + a.count;
     const int32_t* const end_of_steps = end - a.count % kColumnsPerStep;
-    const T* w = a.weights;
+    const Weight* w = a.weights;
     while (offset != end_of_steps) {
       ALCS_PREFETCH_READ(reinterpret_cast<const char*>(w) + kWeightsAhead);
       Unroll<0, kColumnsPerStep>([&](auto i)
-                                     ALCS_INLINE_LAMBDA { column(i, offset[i], w + i * G); });
+                                     ALCS_INLINE_LAMBDA { column(i, offset[i], w + i * kStep); });
       offset += kColumnsPerStep;
-      w += kColumnsPerStep * G;
+      w += kColumnsPerStep * kStep;
     }
-    for (; offset != end; ++offset, w += G) column(Int<0>(), *offset, w);
+    for (; offset != end; ++offset, w += kStep) column(Int<0>(), *offset, w);
 
     // The epilogue walks the accumulators in whole passes, so that none leaves its register.
     const auto place = [&](auto s) ALCS_INLINE_LAMBDA -> int64_t {
@@ -113,44 +122,27 @@ struct TileBody {
         packed[s] = V::MakeTail(__builtin_popcount(tile.lanes[s]));
       });
     }
-    if (a.residual != nullptr) {
-      Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
-        const T* from = a.residual + tile.out + a.row_at[g];
-        Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
-          Reg r;
-          if constexpr (kMode == kCompress) {
-            r = V::Expand(tile.lanes[s], V::LoadTail(from + place(s), packed[s]));
-          } else if constexpr (kMode == kTail && s == S - 1) {
-            r = V::LoadTail(from + place(s), tail);
-          } else {
-            r = V::Load(from + place(s));
-          }
-          acc[g][s] = V::Add(acc[g][s], r);
-        });
-      });
-    }
-    if (a.epilogue.has_slope) {
-      const Reg slope = V::Set1(a.epilogue.slope);
-      ForEach(acc, [&](Reg v) ALCS_INLINE_LAMBDA { return V::Max(v, V::Mul(v, slope)); });
-    }
-    const Reg low = V::Set1(a.epilogue.low);
-    ForEach(acc, [&](Reg v) ALCS_INLINE_LAMBDA { return V::Max(v, low); });
-    if (a.epilogue.has_high) {
-      const Reg high = V::Set1(a.epilogue.high);
-      ForEach(acc, [&](Reg v) ALCS_INLINE_LAMBDA { return V::Min(v, high); });
-    }
-    Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
-      T* to = a.output + tile.out + a.row_at[g];
-      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
-        if constexpr (kMode == kCompress) {
-          V::StoreTail(to + place(s), V::Compress(tile.lanes[s], acc[g][s]), packed[s]);
-        } else if constexpr (kMode == kTail && s == S - 1) {
-          V::StoreTail(to + place(s), acc[g][s], tail);
-        } else {
-          V::Store(to + place(s), acc[g][s]);
-        }
-      });
-    });
+    const auto added = [&](auto plane, auto s) ALCS_INLINE_LAMBDA -> Reg {
+      const T* from = a.residual + tile.out + a.row_at[plane];
+      if constexpr (kMode == kCompress) {
+        return V::Expand(tile.lanes[s], V::LoadTail(from + place(s), packed[s]));
+      } else if constexpr (kMode == kTail && s == S - 1) {
+        return V::LoadTail(from + place(s), tail);
+      } else {
+        return V::Load(from + place(s));
+      }
+    };
+    const auto store = [&](auto plane, auto s, Reg v) ALCS_INLINE_LAMBDA {
+      T* to = a.output + tile.out + a.row_at[plane];
+      if constexpr (kMode == kCompress) {
+        V::StoreTail(to + place(s), V::Compress(tile.lanes[s], v), packed[s]);
+      } else if constexpr (kMode == kTail && s == S - 1) {
+        V::StoreTail(to + place(s), v, tail);
+      } else {
+        V::Store(to + place(s), v);
+      }
+    };
+    Finish<V>(a, acc, Int<S>(), added, store);
     if constexpr (kQuads > 0) {
       Unroll<0, kQuads>([&](auto j) ALCS_INLINE_LAMBDA {
         const int64_t at = tile.out + S * N;
@@ -162,17 +154,10 @@ struct TileBody {
       });
     }
   }
-
-  template <class F>
-  static ALCS_INLINE void ForEach(Reg (&acc)[G][S > 0 ? S : 1], F f) {
-    Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
-      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = f(acc[g][s]); });
-    });
-  }
 };
 
 template <class V, int G, int S>
-constexpr void FillTileFunctions(TileKernel<typename V::T>* kernel) {
+constexpr void FillTileFunctions(TileKernel<typename V::P>* kernel) {
   kernel->run[S][kFull][0] = TileBody<V, G, S, kFull, false>::Run;
   kernel->run[S][kTail][0] = TileBody<V, G, S, kTail, false>::Run;
   kernel->run[S][kRows][0] = TileBody<V, G, S, kRows, false>::Run;
@@ -190,9 +175,18 @@ constexpr void FillTileFunctions(TileKernel<typename V::T>* kernel) {
 }
 
 template <class V, int G, int kVectors>
-constexpr TileKernel<typename V::T> MakeTileKernel(const char* name, double cost) {
+constexpr TileKernel<typename V::P> MakeTileKernel(const char* name, double cost) {
   static_assert(G <= kMaxRows && kVectors <= kMaxVectors, "tile descriptors hold that many");
-  TileKernel<typename V::T> kernel{name, G, V::N, kVectors, V::kMasks, cost, {}};
+  TileKernel<typename V::P> kernel{
+      name,
+      G,
+      cost,
+      {V::N, kVectors, V::kMasks, V::kCompress, V::kQuad && G % 4 == 0},
+      V::kWeightWords,
+      nullptr,
+      V::kInputOffset,
+      {}};
+  if constexpr (V::kWeightWords > 1) kernel.pack = V::template PackWeights<G>;
   FillTileFunctions<V, G, kVectors>(&kernel);
   return kernel;
 }

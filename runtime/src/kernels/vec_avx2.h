@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "kernels/float_sums.h"
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
 
@@ -13,9 +14,12 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-struct Avx2F32 {
-  using T = float;
+struct Avx2Registers {
   using Reg = __m256;
+};
+
+struct Avx2F32 : FloatSums<Avx2F32, Avx2Registers> {
+  using T = float;
   using Narrow = Avx2F32;
   static constexpr int N = 8;
   static constexpr int kRegisters = 16;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "kernels/float_sums.h"
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
 
@@ -14,9 +15,12 @@ namespace kernels {
 namespace {
 
 // 8 floats with masks, for rows that would leave half of 16 lanes idle.
-struct Avx512HalfF32 {
-  using T = float;
+struct HalfRegisters {
   using Reg = __m256;
+};
+
+struct Avx512HalfF32 : FloatSums<Avx512HalfF32, HalfRegisters> {
+  using T = float;
   using Narrow = Avx512HalfF32;
   static constexpr int N = 8;
   static constexpr bool kFreeEdges = true;
@@ -64,9 +68,12 @@ struct Avx512HalfF32 {
   }
 };
 
-struct Avx512F32 {
-  using T = float;
+struct WholeRegisters {
   using Reg = __m512;
+};
+
+struct Avx512F32 : FloatSums<Avx512F32, WholeRegisters> {
+  using T = float;
   using Narrow = Avx512HalfF32;
   static constexpr int N = 16;
   static constexpr int kRegisters = 32;
@@ -166,7 +173,7 @@ struct Avx512F32 {
     ALCS_KEEP_IN_REGISTER(quarter);
     _mm_mask_storeu_ps(p, mask, quarter);
   }
-  static ALCS_INLINE void FinishQuad(Reg v, const Epilogue<T>& e, int pixels, const T* residual,
+  static ALCS_INLINE void FinishQuad(Reg v, const P::Epilogue& e, int pixels, const T* residual,
                                      T* out, const int64_t* row_at) {
     const __m512i transpose =
         _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "kernels/float_sums.h"
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
 #include "kernels/unroll.h"
@@ -14,9 +15,12 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-struct NeonF32 {
-  using T = float;
+struct NeonRegisters {
   using Reg = float32x4_t;
+};
+
+struct NeonF32 : FloatSums<NeonF32, NeonRegisters> {
+  using T = float;
   using Narrow = NeonF32;
   static constexpr int N = 4;
   static constexpr int kRegisters = 32;

@@ -1,10 +1,11 @@
-// 4 elements of any type in the compiler's portable vector extension, for machines without kernels
-// of their own. Also the description of what the kernels ask of a vector type.
+// 4 floats in the compiler's portable vector extension, for machines without kernels of their own.
+// Also the description of what the kernels ask of a vector type.
 #ifndef ALCS_SRC_KERNELS_VEC_SCALAR_H_
 #define ALCS_SRC_KERNELS_VEC_SCALAR_H_
 
 #include <cstdint>
 
+#include "kernels/float_sums.h"
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
 
@@ -12,9 +13,13 @@ namespace alcs {
 namespace kernels {
 namespace {
 
-template <class Element>
-struct ScalarVec {
-  using T = Element;
+struct ScalarRegisters {
+  typedef float Reg __attribute__((vector_size(16)));
+};
+
+struct ScalarF32 : FloatSums<ScalarF32, ScalarRegisters> {
+  using P = Float32;                          // what is computed with
+  using T = float;                            // a word of it
   static constexpr int N = 4;                 // lanes
   static constexpr int kRegisters = 16;       // of the machine
   static constexpr bool kMasks = false;       // LoadTail reads only the lanes it is asked for
@@ -23,9 +28,7 @@ struct ScalarVec {
   static constexpr bool kFreeEdges = false;   // LoadEdge costs no more than Load
   static constexpr bool kOneAddress = false;  // no address has an index and a constant in it
   static constexpr bool kScale = false;       // has Round and Scale, else LowBitsToExponent
-  using Narrow = ScalarVec;  // a type with fewer lanes for narrow images, or the type itself
-
-  typedef T Reg __attribute__((vector_size(N * sizeof(T))));
+  using Narrow = ScalarF32;  // a type with fewer lanes for narrow images, or the type itself
 
   static ALCS_INLINE Reg Set1(T x) { return Reg{x, x, x, x}; }
   static ALCS_INLINE Reg Load(const T* p) {
@@ -47,7 +50,6 @@ struct ScalarVec {
 
   // The lowest 8 bits of each float become its exponent, and all else zero.
   static ALCS_INLINE Reg LowBitsToExponent(Reg v) {
-    static_assert(sizeof(T) == sizeof(uint32_t), "for float");
     typedef uint32_t Bits __attribute__((vector_size(sizeof(Reg))));
     Bits bits;
     __builtin_memcpy(&bits, &v, sizeof(v));

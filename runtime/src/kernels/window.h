@@ -9,8 +9,10 @@
 
 #include <limits>
 
+#include "kernels/finish.h"
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
+#include "kernels/prepare.h"
 #include "kernels/unroll.h"
 
 namespace alcs {
@@ -22,14 +24,19 @@ enum class WindowOp { kConvolve, kMax };
 template <class V, int K, int kStride, WindowOp kOp>
 struct WindowBody {
   static_assert(kStride == 1 || kStride == 2, "other strides have no kernels of their own");
+  using P = typename V::P;
+  using Args = WindowArgs<P>;
   using T = typename V::T;
   using Reg = typename V::Reg;
+  using Sum = typename V::WindowSum;  // of a vector of pixels
   static constexpr int N = V::N;
   static constexpr bool kMax = kOp == WindowOp::kMax;
-  // What counts as the value of a pixel outside the image.
+  static constexpr bool kWords = P::kChannels > 1;  // integers, four channels at a time
+  static_assert(!kMax || !kWords, "the largest of words is not that of their channels");
+  // What counts as the value of a pixel outside the image; of integers it is an argument.
   static constexpr T kOutside = kMax ? -std::numeric_limits<T>::infinity() : T(0);
-  static constexpr int kBlockRows = 7;  // the usual map sizes are multiples of 7
-  static constexpr int kVectors = 16;   // of a column chunk, whose edges are worked out only once
+  static constexpr int kBlockRows = V::kWindowRows;
+  static constexpr int kVectors = 16;  // of a column chunk, whose edges are worked out only once
   // Whole vectors loaded per input row. With stride 2, two give the first two taps of each output,
   // and each further tap is an earlier one moved down a lane, with one more element moved in.
   static constexpr int kLoads = kStride == 1 ? K : 2;
@@ -44,13 +51,15 @@ struct WindowBody {
     typename V::Edge edge[kLoads];
     Reg outside[kMax ? kLoads : 1];  // added to what edge loads give: 0 inside the row, else -inf
     bool single[kSingles > 0 ? kSingles : 1];  // whether that element lies in the row
+    T no_pixel;                                // the value of one outside
   };
 
   static constexpr int LoadAt(int i) { return kStride == 1 ? i : i * N; }
 
-  static ALCS_INLINE Columns MakeColumns(const WindowArgs<T>& a, int64_t out) {
+  static ALCS_INLINE Columns MakeColumns(const Args& a, int64_t out) {
     Columns c;
     c.out = out;
+    c.no_pixel = kWords ? a.outside : kOutside;
     c.start = out * kStride - a.pad_left;
     c.inside = c.start >= 0 && c.start + LoadAt(kLoads - 1) + N + kSingles <= a.in_width;
     const int64_t left = a.out_width - out;
@@ -82,11 +91,10 @@ struct WindowBody {
       if constexpr (kInside) {
         loaded[i] = V::Load(row + c.start + LoadAt(i));
       } else {
-        loaded[i] = V::LoadEdge(row, c.edge[i]);
+        loaded[i] = LoadPadded<V>(row, c.edge[i], V::Set1(c.no_pixel));
         if constexpr (kMax) loaded[i] = V::Add(loaded[i], c.outside[i]);
       }
     });
-    static constexpr T kNoPixel = kOutside;
     Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
       if constexpr (kStride == 1) {
         x[k] = loaded[k];
@@ -96,20 +104,52 @@ struct WindowBody {
         x[k] = V::Odd(loaded[0], loaded[1]);
       } else {
         const T* next = row + c.start + 2 * N + k - 2;
-        x[k] = V::ShiftIn(x[k - 2], kInside || c.single[k - 2] ? next : &kNoPixel);
+        x[k] = V::ShiftIn(x[k - 2], kInside || c.single[k - 2] ? next : &c.no_pixel);
       }
       ALCS_KEEP_IN_REGISTER(x[k]);
     });
   }
 
+  // Adds an input row, whose taps are x, to the sums of those of R output rows that it touches: it
+  // is the kernel's row kRow of the first.
+  template <int R, int kRow, class Weights>
+  static ALCS_INLINE void AddRow(Reg (&x)[K], const Weights& w, Sum (&acc)[R]) {
+    const auto for_each = [&](auto add) ALCS_INLINE_LAMBDA {
+      Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
+        constexpr int kTapRow = kRow - r * kStride;
+        if constexpr (kTapRow >= 0 && kTapRow < K) add(r, Int<kTapRow>());
+      });
+    };
+    if constexpr (kMax) {
+      Reg most = V::Set1(kOutside);  // a NaN counts as no pixel
+      Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA { most = V::Larger(most, x[k]); });
+      for_each([&](auto r, auto) ALCS_INLINE_LAMBDA { acc[r] = V::Max(acc[r], most); });
+    } else if constexpr (kWords) {
+      constexpr int kPairs = WindowPairs(K);
+      Unroll<0, kPairs>([&](auto j) ALCS_INLINE_LAMBDA {
+        constexpr int kSecond = 2 * j + 1;
+        const auto pair =
+            V::PairTaps(x[2 * j], kSecond < K ? x[kSecond < K ? kSecond : 0] : V::Set1(int32_t{0}));
+        for_each([&](auto r, auto row) ALCS_INLINE_LAMBDA {
+          acc[r] = V::AddPair(pair, w + (row * kPairs + j) * P::kChannels, acc[r]);
+        });
+      });
+    } else {
+      for_each([&](auto r, auto row) ALCS_INLINE_LAMBDA {
+        Unroll<0, K>([&](auto k)
+                         ALCS_INLINE_LAMBDA { acc[r] = V::Fma(w[row * K + k], x[k], acc[r]); });
+      });
+    }
+  }
+
   // R output rows from `y`. kClipRows: some of the first and of the last K - 1 input rows may lie
-  // outside; others only if R is 1.
-  template <int R, bool kClipRows, bool kInside>
-  static ALCS_INLINE void Block(const WindowArgs<T>& a, const T* input, T* output,
-                                const T* residual, const Reg (&w)[K * K], Reg bias, int64_t y,
+  // outside; others only if R is 1. `start` is what sums begin with.
+  template <int R, bool kClipRows, bool kInside, class Weights>
+  static ALCS_INLINE void Block(const Args& a, const T* input, T* output, const T* residual,
+                                const Weights& w, const Sum& start, int64_t channel, int64_t y,
                                 const Columns& c) {
-    Reg acc[R];
-    Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA { acc[r] = bias; });
+    Sum acc[R];
+    Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA { acc[r] = start; });
     const int64_t top = y * kStride - a.pad_top;
     const T* row = input + top * a.in_width;
     // This block's share of the rows that the next one, or the next channel, reads first.
@@ -128,84 +168,55 @@ struct WindowBody {
         ALCS_PREFETCH_READ(ahead + i * kStep);
         if constexpr (kStep > kLine) ALCS_PREFETCH_READ(ahead + i * kStep + kLine);
       }
-      if (!outside) {
+      // What lies outside adds nothing to floats; what integers begin with counts on it.
+      if (kWords || !outside) {
         Reg x[K];
-        LoadTaps<kInside>(row, c, x);
-        if constexpr (kMax) {
-          Reg most = V::Set1(kOutside);  // a NaN counts as no pixel
-          Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA { most = V::Larger(most, x[k]); });
-          x[0] = most;
+        if (outside) {
+          Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA { x[k] = V::Set1(c.no_pixel); });
+        } else {
+          LoadTaps<kInside>(row, c, x);
         }
-        Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
-          constexpr int kTapRow = i - r * kStride;
-          if constexpr (kTapRow >= 0 && kTapRow < K) {
-            if constexpr (kMax) {
-              acc[r] = V::Max(acc[r], x[0]);
-            } else {
-              Unroll<0, K>([&](auto k) ALCS_INLINE_LAMBDA {
-                acc[r] = V::Fma(w[kTapRow * K + k], x[k], acc[r]);
-              });
-            }
-          }
-        });
+        AddRow<R, i>(x, w, acc);
       }
       row += a.in_width;
     });
     const int64_t at = y * a.out_width + c.out;
-    if (residual != nullptr) {
-      Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
-        acc[r] = V::Add(acc[r], V::LoadTail(residual + at + r * a.out_width, c.tail));
-      });
-    }
-    if (a.epilogue.has_slope) {
-      const Reg slope = V::Set1(a.epilogue.slope);
-      Unroll<0, R>([&](auto r)
-                       ALCS_INLINE_LAMBDA { acc[r] = V::Max(acc[r], V::Mul(acc[r], slope)); });
-    }
-    if (a.epilogue.has_high) {
-      const Reg high = V::Set1(a.epilogue.high);
-      Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA { acc[r] = V::Min(acc[r], high); });
-    }
-    const Reg low = V::Set1(a.epilogue.low);
     T* to = output + at;
-    Unroll<0, R>([&](auto r) ALCS_INLINE_LAMBDA {
+    const auto added = [&](auto r) ALCS_INLINE_LAMBDA {
+      return V::LoadTail(residual + at + r * a.out_width, c.tail);
+    };
+    const auto store = [&](Reg v) ALCS_INLINE_LAMBDA {
       if constexpr (kInside) {
-        V::Store(to, V::Max(acc[r], low));
+        V::Store(to, v);
       } else {
-        V::StoreTail(to, V::Max(acc[r], low), c.tail);
+        V::StoreTail(to, v, c.tail);
       }
       to += a.out_width;
-    });
+    };
+    FinishWindow<V>(a, channel, acc, residual != nullptr, added, store);
   }
 
-  template <int R, bool kClipRows>
-  static ALCS_INLINE void BlockRow(const WindowArgs<T>& a, const T* input, T* output,
-                                   const T* residual, const Reg (&w)[K * K], Reg bias, int64_t y,
+  template <int R, bool kClipRows, class Weights>
+  static ALCS_INLINE void BlockRow(const Args& a, const T* input, T* output, const T* residual,
+                                   const Weights& w, const Sum& start, int64_t channel, int64_t y,
                                    const Columns* columns, int count) {
     for (int i = 0; i < count; ++i) {
       const Columns& c = columns[i];
       if constexpr (!V::kFreeEdges) {
         if (c.inside) {
-          Block<R, kClipRows, true>(a, input, output, residual, w, bias, y, c);
+          Block<R, kClipRows, true>(a, input, output, residual, w, start, channel, y, c);
           continue;
         }
       }
-      Block<R, kClipRows, false>(a, input, output, residual, w, bias, y, c);
+      Block<R, kClipRows, false>(a, input, output, residual, w, start, channel, y, c);
     }
   }
 
-  static ALCS_INLINE void Channel(const WindowArgs<T>& a, int64_t channel, const T* input,
-                                  T* output, const T* residual, const Columns* columns, int count) {
-    Reg w[K * K];
-    Unroll<0, kMax ? 0 : K * K>(
-        [&](auto i) ALCS_INLINE_LAMBDA { w[i] = V::Set1(a.weights[channel * K * K + i]); });
-    Reg start;
-    if constexpr (kMax) {
-      start = V::Set1(kOutside);
-    } else {
-      start = V::Set1(a.bias[channel]);
-    }
-
+  // One plane of outputs, with the weights `w` and what sums begin with.
+  template <class Weights>
+  static ALCS_INLINE void Rows(const Args& a, int64_t channel, const T* input, T* output,
+                               const T* residual, const Weights& w, const Sum& start,
+                               const Columns* columns, int count) {
     int64_t y = 0;
     while (y < a.out_height) {
       // Rather than few rows at the end, many of which some are done again: not where the output
@@ -215,20 +226,38 @@ struct WindowBody {
       const int64_t above = a.pad_top - first * kStride;
       const int64_t below = (kBlockRows - 1) * kStride + K - above - a.in_height;
       if (first + kBlockRows > a.out_height || above >= K || below >= K) {
-        BlockRow<1, true>(a, input, output, residual, w, start, y, columns, count);
+        BlockRow<1, true>(a, input, output, residual, w, start, channel, y, columns, count);
         ++y;
         continue;
       }
       if (above <= 0 && below <= 0) {
-        BlockRow<kBlockRows, false>(a, input, output, residual, w, start, first, columns, count);
+        BlockRow<kBlockRows, false>(a, input, output, residual, w, start, channel, first, columns,
+                                    count);
       } else {
-        BlockRow<kBlockRows, true>(a, input, output, residual, w, start, first, columns, count);
+        BlockRow<kBlockRows, true>(a, input, output, residual, w, start, channel, first, columns,
+                                   count);
       }
       y = first + kBlockRows;
     }
   }
 
-  static ALCS_NOINLINE void Run(const WindowArgs<T>& a) {
+  static ALCS_INLINE void Channel(const Args& a, int64_t channel, const T* input, T* output,
+                                  const T* residual, const Columns* columns, int count) {
+    if constexpr (kWords) {
+      const auto* w = a.weights + channel * K * WindowPairs(K) * P::kChannels;
+      const Sum start = V::StartWindow(a.bias + channel * P::kChannels);
+      Rows(a, channel, input, output, residual, w, start, columns, count);
+    } else {
+      Reg w[K * K];
+      Unroll<0, kMax ? 0 : K * K>(
+          [&](auto i) ALCS_INLINE_LAMBDA { w[i] = V::Set1(a.weights[channel * K * K + i]); });
+      T start = kOutside;
+      if constexpr (!kMax) start = a.bias[channel];
+      Rows(a, channel, input, output, residual, w, V::Set1(start), columns, count);
+    }
+  }
+
+  static ALCS_NOINLINE void Run(const Args& a) {
     using Narrow = typename V::Narrow;
     if constexpr (Narrow::N < N) {
       if (a.out_width <= Narrow::N) return WindowBody<Narrow, K, kStride, kOp>::Run(a);

@@ -1,0 +1,180 @@
+// 8 words of four channels each. The members are described in vec_scalar.h and vec_scalar_u8.h.
+//
+// Without dot products of bytes: channels 0 and 2 of a word, and 1 and 3, are two vectors of 16
+// bits, and vpmaddwd sums the products of each exactly. (vpmaddubsw takes bytes as they are and
+// cuts sums of two products off at 16 bits.) Weights are packed as such pairs, two words each.
+#ifndef ALCS_SRC_KERNELS_VEC_AVX2_U8_H_
+#define ALCS_SRC_KERNELS_VEC_AVX2_U8_H_
+
+#include "kernels/kernel_api.h"
+#include "kernels/macros.h"
+#include "kernels/vec_avx2.h"
+
+namespace alcs {
+namespace kernels {
+namespace {
+
+struct Avx2U8 {
+  using P = Uint8;
+  using T = Uint8::Word;
+  using Float = Avx2F32;
+  static constexpr int N = Float::N;
+  static constexpr int kRegisters = Float::kRegisters;
+  static constexpr bool kMasks = Float::kMasks;
+  static constexpr bool kCompress = Float::kCompress;
+  static constexpr bool kQuad = false;
+  static constexpr bool kFreeEdges = Float::kFreeEdges;
+  static constexpr bool kOneAddress = Float::kOneAddress;
+  static constexpr bool kZeroIsOutside = false;
+  static constexpr int kWeightWords = 2;
+  static constexpr int kInputOffset = 0;
+  static constexpr int kWindowRows = 2;
+  using Narrow = Avx2U8;
+
+  using Reg = __m256i;
+  using Floats = __m256;
+  using Sum = __m256i;
+  struct Pairs {  // channels 0 and 2, and 1 and 3, of 16 bits
+    __m256i even, odd;
+  };
+  using Input = Pairs;
+
+  static ALCS_INLINE Reg Set1(int32_t x) { return _mm256_set1_epi32(x); }
+  static ALCS_INLINE Reg Set1(T x) { return _mm256_set1_epi32(static_cast<int32_t>(x)); }
+  static ALCS_INLINE Floats Set1(float x) { return _mm256_set1_ps(x); }
+  static ALCS_INLINE Reg Load(const T* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static ALCS_INLINE void Store(T* p, Reg v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
+  }
+
+  template <int kChannel>
+  static ALCS_INLINE Reg Byte(Reg word) {
+    return _mm256_and_si256(_mm256_srli_epi32(word, 8 * kChannel), _mm256_set1_epi32(0xff));
+  }
+  template <int kChannel>
+  static ALCS_INLINE Reg WithByte(Reg word, Reg byte) {
+    return _mm256_or_si256(word, _mm256_slli_epi32(byte, 8 * kChannel));
+  }
+
+  static ALCS_INLINE Input MakeInput(Reg loaded) {
+    return {_mm256_and_si256(loaded, _mm256_set1_epi32(0x00ff00ff)), _mm256_srli_epi16(loaded, 8)};
+  }
+  static ALCS_INLINE Sum Start(const Uint8::Bias& bias) { return Set1(bias.sum); }
+  static ALCS_INLINE Sum MultiplyAdd(const Pairs& w, const Input& x, Sum sum) {
+    return _mm256_add_epi32(_mm256_add_epi32(sum, _mm256_madd_epi16(w.even, x.even)),
+                            _mm256_madd_epi16(w.odd, x.odd));
+  }
+  static ALCS_INLINE Reg Total(Sum sum) { return sum; }
+
+  template <int G>
+  static void PackWeights(const int32_t* column, int32_t* packed) {
+    for (int row = 0; row < G; ++row) {
+      const auto word = static_cast<uint32_t>(column[row]);
+      const auto pair = [word](int low, int high) {
+        const auto wide = [word](int channel) {
+          return static_cast<uint16_t>(static_cast<int8_t>(word >> (8 * channel)));
+        };
+        return static_cast<int32_t>(wide(low) | static_cast<uint32_t>(wide(high)) << 16);
+      };
+      packed[2 * row] = pair(0, 2);
+      packed[2 * row + 1] = pair(1, 3);
+    }
+  }
+  template <int G>
+  struct Weights {
+    const int32_t* w;
+    explicit ALCS_INLINE Weights(const int32_t* p) : w(p) {}
+    template <int kRow>
+    ALCS_INLINE Pairs Get() const {
+      return {_mm256_set1_epi32(w[2 * kRow]), _mm256_set1_epi32(w[2 * kRow + 1])};
+    }
+  };
+
+  // Part i has pixels i and i + 4: what unpacking within halves of a register gives.
+  static constexpr int kParts = 4;
+  struct WindowSum {
+    __m256i part[kParts];
+  };
+  using TapPair = WindowSum;  // of 16 bits: a channel of the first tap, the same of the second
+  static ALCS_INLINE WindowSum StartWindow(const Uint8::Bias* b) {
+    const __m256i sums = _mm256_setr_epi32(b[0].sum, b[1].sum, b[2].sum, b[3].sum, b[0].sum,
+                                           b[1].sum, b[2].sum, b[3].sum);
+    return {{sums, sums, sums, sums}};
+  }
+  static ALCS_INLINE TapPair PairTaps(Reg first, Reg second) {
+    const __m256i low = _mm256_unpacklo_epi8(first, second);
+    const __m256i high = _mm256_unpackhi_epi8(first, second);
+    const __m256i zero = _mm256_setzero_si256();
+    return {{_mm256_unpacklo_epi8(low, zero), _mm256_unpackhi_epi8(low, zero),
+             _mm256_unpacklo_epi8(high, zero), _mm256_unpackhi_epi8(high, zero)}};
+  }
+  static ALCS_INLINE WindowSum AddPair(const TapPair& pair, const int32_t* w, WindowSum sum) {
+    const __m256i weights =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
+    for (int i = 0; i < kParts; ++i) {
+      sum.part[i] = _mm256_add_epi32(sum.part[i], _mm256_madd_epi16(pair.part[i], weights));
+    }
+    return sum;
+  }
+  static ALCS_INLINE Floats WindowScales(const Uint8::Bias* b) {
+    return _mm256_setr_ps(b[0].scale, b[1].scale, b[2].scale, b[3].scale, b[0].scale, b[1].scale,
+                          b[2].scale, b[3].scale);
+  }
+  template <int kPart>
+  static ALCS_INLINE Reg PartOf(Reg words) {
+    constexpr int kAt = 4 * kPart;
+    const __m256i places = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+        kAt, -1, -1, -1, kAt + 1, -1, -1, -1, kAt + 2, -1, -1, -1, kAt + 3, -1, -1, -1));
+    return _mm256_shuffle_epi8(words, places);
+  }
+  static ALCS_INLINE Reg JoinParts(const Reg (&y)[kParts]) {
+    return _mm256_packus_epi16(_mm256_packs_epi32(y[0], y[1]), _mm256_packs_epi32(y[2], y[3]));
+  }
+
+  static ALCS_INLINE Reg Add(Reg a, Reg b) { return _mm256_add_epi32(a, b); }
+  static ALCS_INLINE Reg Sub(Reg a, Reg b) { return _mm256_sub_epi32(a, b); }
+  static ALCS_INLINE Floats Add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+  static ALCS_INLINE Floats Mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+  static ALCS_INLINE Floats Max(Floats v, Floats bound) { return Float::Max(v, bound); }
+  static ALCS_INLINE Floats Min(Floats v, Floats bound) { return Float::Min(v, bound); }
+  static ALCS_INLINE Floats ToFloats(Reg v) { return _mm256_cvtepi32_ps(v); }
+  static ALCS_INLINE Reg Round(Floats v) { return _mm256_cvtps_epi32(v); }
+
+  using Tail = Float::Tail;
+  static ALCS_INLINE Tail MakeTail(int lanes) { return Float::MakeTail(lanes); }
+  static ALCS_INLINE Reg LoadTail(const T* p, const Tail& tail) {
+    return _mm256_maskload_epi32(reinterpret_cast<const int*>(p), tail.mask);
+  }
+  static ALCS_INLINE void StoreTail(T* p, Reg v, const Tail& tail) {
+    Float::StoreTail(reinterpret_cast<float*>(p), _mm256_castsi256_ps(v), tail);
+  }
+
+  using Edge = Float::Edge;
+  static ALCS_INLINE Edge MakeEdge(int64_t start, int64_t width) {
+    return Float::MakeEdge(start, width);
+  }
+  static ALCS_INLINE Reg LoadEdge(const T* row, const Edge& edge, Reg outside) {
+    const __m256i inside =
+        _mm256_maskload_epi32(reinterpret_cast<const int*>(row + edge.start), edge.mask);
+    return _mm256_blendv_epi8(outside, inside, edge.mask);
+  }
+  static ALCS_INLINE Reg Even(Reg a, Reg b) {
+    return _mm256_castps_si256(Float::Even(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
+  }
+  static ALCS_INLINE Reg Odd(Reg a, Reg b) {
+    return _mm256_castps_si256(Float::Odd(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
+  }
+  static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
+    const __m256i rotated =
+        _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 0));
+    return _mm256_blend_epi32(rotated, Set1(*next), 0x80);
+  }
+};
+
+}  // namespace
+}  // namespace kernels
+}  // namespace alcs
+
+#endif  // ALCS_SRC_KERNELS_VEC_AVX2_U8_H_
