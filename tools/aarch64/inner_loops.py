@@ -1,9 +1,9 @@
 """The inner loops of the NEON kernels: what they consist of, and how processors would run them.
 
-    python tools/aarch64/inner_loops.py [--object FILE] [--processor NAME ...] [--json FILE]
+    python tools/aarch64/inner_loops.py [--object FILE ...] [--processor NAME ...] [--json FILE]
 
 Disassembles the cross-compiled kernels (preset aarch64), takes each kernel's hot loop, and counts
-its instructions. Where llvm-mca is found, it also gives the cycles per iteration on models of some
+its instructions; dot products of bytes count as multiply-adds. Where llvm-mca is found, it also gives the cycles per iteration on models of some
 processors, and the share of these cycles in which their multiply-add pipes are busy.
 """
 
@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-OBJECT = REPOSITORY / "build/aarch64/runtime/CMakeFiles/alcs_runtime.dir/src/kernels/arm_neon.cc.o"
+_KERNELS = REPOSITORY / "build/aarch64/runtime/CMakeFiles/alcs_runtime.dir/src/kernels"
+OBJECT, DOT_OBJECT = _KERNELS / "arm_neon.cc.o", _KERNELS / "arm_neondot.cc.o"
 OBJDUMP = "aarch64-linux-gnu-objdump"
 # LLVM has no model of its own for the Apple M1: it uses that of an older core, Cyclone.
 PROCESSORS = ("neoverse-n1", "cortex-a53", "cortex-a55", "apple-m1")
@@ -29,7 +30,9 @@ ITERATIONS = 200
 
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
 _INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*([^/]*)")
-_TILE = re.compile(r"TileBody<[^<>]*NeonF32, (\d+), (\d+), \([^)]*\)(\d+), false>::Run")
+_TILE = re.compile(r"TileBody<[^<>]*(NeonF32|NeonDotU8), (\d+), (\d+), \([^)]*\)(\d+), false>::Run")
+#: The kernels over a vector type.
+_TILES = {"NeonF32": "neon_tile", "NeonDotU8": "neondot_u8_tile"}
 _DEPTHWISE = re.compile(r"WindowBody<[^<>]*NeonF32, (\d+), (\d+), [^<>]*WindowOp\)0>::Run")
 
 
@@ -41,7 +44,8 @@ class Instruction:
 
     @property
     def is_fma(self) -> bool:
-        return self.mnemonic in ("fmla", "fmls", "fmul") and self.operands.startswith("v")
+        products = ("fmla", "fmls", "fmul", "sdot")
+        return self.mnemonic in products and self.operands.startswith("v")
 
     @property
     def is_branch(self) -> bool:
@@ -137,9 +141,9 @@ def find_loops(path: Path) -> list[Loop]:
     loops = []
     for name, function in disassemble(path).items():
         if found := _TILE.search(name):
-            rows, vectors, mode = (int(part) for part in found.groups())
+            rows, vectors, mode = (int(part) for part in found.groups()[1:])
             body = hottest(function, only_loops=True)
-            kernel = f"neon_tile_{rows}"
+            kernel = f"{_TILES[found[1]]}_{rows}"
             loops.append(Loop(kernel, "tile", MODES[mode], rows, vectors, True, body))
         elif found := _DEPTHWISE.search(name):
             kernel_size, stride = (int(part) for part in found.groups())
@@ -190,7 +194,7 @@ def analyse(mca: str, loop: Loop, processor: str) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--object", type=Path, default=OBJECT)
+    parser.add_argument("--object", type=Path, nargs="+", default=[OBJECT, DOT_OBJECT])
     parser.add_argument("--processor", nargs="+", default=list(PROCESSORS))
     parser.add_argument("--all", action="store_true", help="narrow tiles too")
     parser.add_argument("--json", type=Path, help="write the table there too")
@@ -198,7 +202,7 @@ def main() -> None:
     mca = find_mca()
     if mca is None:
         print("llvm-mca is not installed: instruction mix only", file=sys.stderr)
-    loops = find_loops(args.object)
+    loops = [loop for path in args.object for loop in find_loops(path)]
     widest = {
         (i.kernel, i.mode): max(j.vectors for j in loops if j.kernel == i.kernel) for i in loops
     }

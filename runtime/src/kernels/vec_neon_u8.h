@@ -29,7 +29,7 @@ struct NeonU8 {
   static constexpr bool kZeroIsOutside = false;
   static constexpr int kWeightWords = 1;
   static constexpr int kInputOffset = 128;
-  static constexpr int kWindowRows = 4;
+  static constexpr int kWindowRows = 2;
   using Narrow = NeonU8;
 
   using Reg = int32x4_t;

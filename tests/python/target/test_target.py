@@ -71,7 +71,7 @@ def test_this_machine_is_described(monkeypatch):
     machine = get_target("local").machine(3)
     assert machine.threads == 3
     assert machine.cpu
-    assert machine.isa in ("avx512", "avx2", "neon", "scalar")
+    assert machine.isa in ("avx512", "avx2", "neondot", "neon", "scalar")
     assert machine.onnxruntime.count(".") == 2
     assert machine.governor
 
