@@ -3,8 +3,9 @@
     python tools/aarch64/inner_loops.py [--object FILE ...] [--processor NAME ...] [--json FILE]
 
 Disassembles the cross-compiled kernels (preset aarch64), takes each kernel's hot loop, and counts
-its instructions; dot products of bytes count as multiply-adds. Where llvm-mca is found, it also gives the cycles per iteration on models of some
-processors, and the share of these cycles in which their multiply-add pipes are busy.
+its instructions; dot products of bytes count as multiply-adds. Where llvm-mca is found, it also
+gives the cycles per iteration on models of some processors, and the share of these cycles in which
+their multiply-add pipes are busy.
 """
 
 from __future__ import annotations

@@ -41,14 +41,16 @@ def test_instruction_counts_repeat_and_fall_with_density(tmp_path: Path) -> None
     assert dense[1] >= 32 * 32 * 9 * 28 * 28 / 4
 
 
-def test_inner_loops_are_mostly_multiply_adds() -> None:
+@pytest.mark.parametrize("kernels", ["OBJECT", "DOT_OBJECT"])
+def test_inner_loops_are_mostly_multiply_adds(kernels: str) -> None:
     library = environment_path("ALCS_AARCH64_LIBRARY")
     if shutil.which("aarch64-linux-gnu-objdump") is None:
         pytest.skip("no aarch64-linux-gnu-objdump")
     import inner_loops
 
     tree = library.resolve().parents[1]
-    path = tree / inner_loops.OBJECT.relative_to(inner_loops.REPOSITORY / "build/aarch64")
+    built: Path = getattr(inner_loops, kernels)
+    path = tree / built.relative_to(inner_loops.REPOSITORY / "build/aarch64")
     if not path.exists():
         pytest.skip(f"no {path.name} beside the library")
     # Nearly all work is done in whole vectors, in tiles of 4 rows and more at their full width.
