@@ -21,8 +21,13 @@ struct FloatSums {
   static constexpr int kWindowRows = 7;  // of outputs at once; the usual map sizes are multiples
   static constexpr bool kZeroIsOutside = true;  // LoadEdge gives what pixels outside are
   static constexpr int kWeightWords = 1;        // that a weight takes when it is packed
-  static constexpr int kInputOffset = 0;        // that MakeInput takes from inputs
+  static constexpr int kInputOffset = 0;        // that ForPlanes takes from inputs
 
+  // What planes hold of an input: a vector of words, or one.
+  template <class Words>
+  static ALCS_INLINE Words ForPlanes(Words words) {
+    return words;
+  }
   static ALCS_INLINE Input MakeInput(Reg loaded) { return loaded; }
   static ALCS_INLINE Sum Start(float bias) { return V::Set1(bias); }
   // `weight` is what Weights<G>::Get gives.

@@ -106,6 +106,7 @@ struct TileShape {
   bool masks;       // partial vectors are loaded and stored through masks
   bool compress;    // kCompress is there
   bool quad;        // so are 1 to 4 pixels after the last vector
+  bool in_place;    // an input may be read as it is: planes hold nothing else
 };
 
 // Row of the registry: a register tile of `rows` output channels by up to `max_vectors` vectors.
@@ -119,7 +120,7 @@ struct TileKernel {
   // as they are. It takes the weights of all rows at a column.
   int weight_words;
   void (*pack)(const typename P::Weight* column, typename P::Weight* packed);
-  int32_t input_offset;  // what the kernel takes from each input before it multiplies (Uint8)
+  int32_t input_offset;  // what planes hold less than the input, in each channel (Uint8)
   TileFunction<P> run[kMaxVectors + 1][kTileModes][2];  // [vectors][mode][has quad], null if absent
 };
 

@@ -33,13 +33,14 @@ ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::P>& a, const typenam
                               typename V::T* plane, int64_t row_start, int64_t column_start) {
   using T = typename V::T;
   constexpr int N = V::N;
+  const T filling = V::ForPlanes(a.outside);
   // Rows [first, last) come from the input.
   int64_t first = row_start < 0 ? (-row_start + a.row_stride - 1) / a.row_stride : 0;
   int64_t last = (a.in_height - row_start + a.row_stride - 1) / a.row_stride;
   first = first < a.rows ? first : a.rows;
   last = last < first ? first : (last < a.rows ? last : a.rows);
 
-  Fill<T>(plane, plane + first * a.width, a.outside);
+  Fill<T>(plane, plane + first * a.width, filling);
   const int64_t source_step = a.row_stride * a.in_width;
   const T* const source = channel + (first * a.row_stride + row_start) * a.in_width;
   if constexpr (kStride == 0) {
@@ -47,7 +48,8 @@ ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::P>& a, const typenam
     for (int64_t j = first; j < last; ++j, from += source_step) {
       for (int64_t i = 0; i < a.width; ++i) {
         const int64_t x = i * a.column_stride + column_start;
-        plane[j * a.width + i] = x >= 0 && x < a.in_width ? from[x] : a.outside;
+        const bool inside = x >= 0 && x < a.in_width;
+        plane[j * a.width + i] = inside ? V::ForPlanes(from[x]) : filling;
       }
     }
   } else {
@@ -59,27 +61,22 @@ ALCS_INLINE void PreparePlane(const PrepareArgs<typename V::P>& a, const typenam
       T* const end = plane + last * a.width + i;
       if (!V::kFreeEdges && x >= 0 && x + kStride * N <= a.in_width) {
         for (; to != end; to += a.width, from += source_step) {
-          if constexpr (kStride == 1) {
-            V::Store(to, V::Load(from + x));
-          } else {
-            V::Store(to, V::Even(V::Load(from + x), V::Load(from + x + N)));
-          }
+          auto words = V::Load(from + x);
+          if constexpr (kStride == 2) words = V::Even(words, V::Load(from + x + N));
+          V::Store(to, V::ForPlanes(words));
         }
         continue;
       }
       const auto edge = V::MakeEdge(x, a.in_width);
       const auto edge2 = V::MakeEdge(x + N, a.in_width);
       for (; to != end; to += a.width, from += source_step) {
-        if constexpr (kStride == 1) {
-          V::Store(to, LoadPadded<V>(from, edge, outside));
-        } else {
-          V::Store(
-              to, V::Even(LoadPadded<V>(from, edge, outside), LoadPadded<V>(from, edge2, outside)));
-        }
+        auto words = LoadPadded<V>(from, edge, outside);
+        if constexpr (kStride == 2) words = V::Even(words, LoadPadded<V>(from, edge2, outside));
+        V::Store(to, V::ForPlanes(words));
       }
     }
   }
-  Fill<T>(plane + last * a.width, plane + a.plane_stride, a.outside);
+  Fill<T>(plane + last * a.width, plane + a.plane_stride, filling);
 }
 
 template <class V, int kStride>

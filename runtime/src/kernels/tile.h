@@ -181,7 +181,7 @@ constexpr TileKernel<typename V::P> MakeTileKernel(const char* name, double cost
       name,
       G,
       cost,
-      {V::N, kVectors, V::kMasks, V::kCompress, V::kQuad && G % 4 == 0},
+      {V::N, kVectors, V::kMasks, V::kCompress, V::kQuad && G % 4 == 0, V::kInputOffset == 0},
       V::kWeightWords,
       nullptr,
       V::kInputOffset,

@@ -58,6 +58,10 @@ struct Avx2U8 {
     return _mm256_or_si256(word, _mm256_slli_epi32(byte, 8 * kChannel));
   }
 
+  template <class Words>
+  static ALCS_INLINE Words ForPlanes(Words words) {
+    return words;
+  }
   static ALCS_INLINE Input MakeInput(Reg loaded) {
     return {_mm256_and_si256(loaded, _mm256_set1_epi32(0x00ff00ff)), _mm256_srli_epi16(loaded, 8)};
   }

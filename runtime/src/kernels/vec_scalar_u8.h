@@ -55,6 +55,10 @@ struct ScalarU8 {
     return word | (byte << (8 * kChannel));
   }
 
+  template <class Words>
+  static ALCS_INLINE Words ForPlanes(Words words) {
+    return words;
+  }
   static ALCS_INLINE Input MakeInput(Reg loaded) {
     return {{Byte<0>(loaded), Byte<1>(loaded), Byte<2>(loaded), Byte<3>(loaded)}};
   }
