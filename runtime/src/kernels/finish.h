@@ -1,7 +1,9 @@
 // From sums to outputs: an overload for each kind of sums, for register tiles and for windows.
 //
-// `added(plane, s)` loads the residual of vector s of a plane, and `store(plane, s, v)` stores its
-// output; both take constants (unroll.h). In windows it is `added(row)`, and stores are in order.
+// In tiles, `plane_of(channel_0, plane)` is where a tile's pixels begin in a plane, `load(from, s)`
+// loads vector s of a residual from there, and `store(to, s, v)` stores it; s is a constant
+// (unroll.h). Addresses are worked out once for a plane: any store might change what they are made
+// of. In windows, `added(row)` loads a residual, and stores are in order.
 #ifndef ALCS_SRC_KERNELS_FINISH_H_
 #define ALCS_SRC_KERNELS_FINISH_H_
 
@@ -15,9 +17,9 @@ namespace {
 
 // Floats: clip(max(v, slope * v), low, high) with the residual added first. Walks the sums in whole
 // passes, so that none leaves its register.
-template <class V, int G, int kWidth, int S, class Added, class Store>
+template <class V, int G, int kWidth, int S, class PlaneOf, class Load, class Store>
 ALCS_INLINE void Finish(const TileArgs<Float32>& a, typename V::Sum (&acc)[G][kWidth], Int<S>,
-                        Added added, Store store) {
+                        PlaneOf plane_of, Load load, Store store) {
   using Reg = typename V::Reg;
   const auto for_each = [&](auto f) ALCS_INLINE_LAMBDA {
     Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
@@ -26,7 +28,9 @@ ALCS_INLINE void Finish(const TileArgs<Float32>& a, typename V::Sum (&acc)[G][kW
   };
   if (a.residual != nullptr) {
     Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
-      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { acc[g][s] = V::Add(acc[g][s], added(g, s)); });
+      const auto* from = plane_of(a.residual, g);
+      Unroll<0, S>([&](auto s)
+                       ALCS_INLINE_LAMBDA { acc[g][s] = V::Add(acc[g][s], load(from, s)); });
     });
   }
   if (a.epilogue.has_slope) {
@@ -40,15 +44,16 @@ ALCS_INLINE void Finish(const TileArgs<Float32>& a, typename V::Sum (&acc)[G][kW
     for_each([&](Reg v) ALCS_INLINE_LAMBDA { return V::Min(v, high); });
   }
   Unroll<0, G>([&](auto g) ALCS_INLINE_LAMBDA {
-    Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { store(g, s, acc[g][s]); });
+    auto* const to = plane_of(a.output, g);
+    Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { store(to, s, acc[g][s]); });
   });
 }
 
 // Integers: requantized as alcs/quantized_conv.h says, four rows to a word. Products and sums are
 // rounded one by one: a fused multiply-add would round otherwise than the definition.
-template <class V, int G, int kWidth, int S, class Added, class Store>
+template <class V, int G, int kWidth, int S, class PlaneOf, class Load, class Store>
 ALCS_INLINE void Finish(const TileArgs<Uint8>& a, typename V::Sum (&acc)[G][kWidth], Int<S>,
-                        Added added, Store store) {
+                        PlaneOf plane_of, Load load, Store store) {
   using Reg = typename V::Reg;
   using Floats = typename V::Floats;
   const Uint8::Epilogue& e = a.epilogue;
@@ -57,9 +62,13 @@ ALCS_INLINE void Finish(const TileArgs<Uint8>& a, typename V::Sum (&acc)[G][kWid
   Unroll<0, G / 4>([&](auto plane) ALCS_INLINE_LAMBDA {
     // All of a plane's before the first is stored: vectors may overlap, and y be the residual.
     Reg residual[S];
-    Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
-      residual[s] = a.residual != nullptr ? added(plane, s) : zero;
-    });
+    if (a.residual != nullptr) {
+      const auto* from = plane_of(a.residual, plane);
+      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { residual[s] = load(from, s); });
+    } else {
+      Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA { residual[s] = zero; });
+    }
+    auto* const to = plane_of(a.output, plane);
     Unroll<0, S>([&](auto s) ALCS_INLINE_LAMBDA {
       Reg word = zero;
       Unroll<0, 4>([&](auto channel) ALCS_INLINE_LAMBDA {
@@ -73,7 +82,7 @@ ALCS_INLINE void Finish(const TileArgs<Uint8>& a, typename V::Sum (&acc)[G][kWid
         const Reg y = V::Add(V::Round(V::Min(V::Max(v, low), high)), zero);
         word = channel == 0 ? y : V::template WithByte<channel>(word, y);
       });
-      store(plane, s, word);
+      store(to, s, word);
     });
   });
 }

@@ -122,8 +122,9 @@ struct TileBody {
         packed[s] = V::MakeTail(__builtin_popcount(tile.lanes[s]));
       });
     }
-    const auto added = [&](auto plane, auto s) ALCS_INLINE_LAMBDA -> Reg {
-      const T* from = a.residual + tile.out + a.row_at[plane];
+    const auto plane_of = [&](auto* channel_0, int plane)
+                              ALCS_INLINE_LAMBDA { return channel_0 + tile.out + a.row_at[plane]; };
+    const auto load = [&](const T* from, auto s) ALCS_INLINE_LAMBDA -> Reg {
       if constexpr (kMode == kCompress) {
         return V::Expand(tile.lanes[s], V::LoadTail(from + place(s), packed[s]));
       } else if constexpr (kMode == kTail && s == S - 1) {
@@ -132,8 +133,7 @@ struct TileBody {
         return V::Load(from + place(s));
       }
     };
-    const auto store = [&](auto plane, auto s, Reg v) ALCS_INLINE_LAMBDA {
-      T* to = a.output + tile.out + a.row_at[plane];
+    const auto store = [&](T* to, auto s, Reg v) ALCS_INLINE_LAMBDA {
       if constexpr (kMode == kCompress) {
         V::StoreTail(to + place(s), V::Compress(tile.lanes[s], v), packed[s]);
       } else if constexpr (kMode == kTail && s == S - 1) {
@@ -142,7 +142,7 @@ struct TileBody {
         V::Store(to + place(s), v);
       }
     };
-    Finish<V>(a, acc, Int<S>(), added, store);
+    Finish<V>(a, acc, Int<S>(), plane_of, load, store);
     if constexpr (kQuads > 0) {
       Unroll<0, kQuads>([&](auto j) ALCS_INLINE_LAMBDA {
         const int64_t at = tile.out + S * N;
