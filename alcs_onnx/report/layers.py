@@ -37,8 +37,7 @@ def print_layers(layers: Sequence[LayerReport], *, timed: bool, top: int) -> Non
         if timed:
             cells += [ms(row.dense_ms), ms(row.predicted_ms), ms(row.measured_ms)]
         if refitted:
-            errors = (row.kept_error, row.error)
-            cells += ["-" if error is None else percent(error) for error in errors]
+            cells += [percent(row.kept_error), percent(row.error)]
         table.add_row(*cells, row.fused, row.reason or "")
     out.print(table)
     say_rest(len(layers), top, "layer")

@@ -82,9 +82,9 @@ def bytes_text(count: float) -> str:
     return f"{text} B" if text[-1].isdigit() else f"{text}B"
 
 
-def percent(share: float) -> str:
-    """A share of 1: `12.5 %`."""
-    return f"{100 * share:.1f} %"
+def percent(share: float | None) -> str:
+    """A share of 1: `12.5 %`; `-` where there is none."""
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def counted(count: int, noun: str) -> str:

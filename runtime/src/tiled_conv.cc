@@ -145,7 +145,9 @@ class TileRun {
           args.count = last - first;
           args.bias = packed.bias.data() + b * height;
           args.row_at = rows.row_at.data() + b * planes;
-          if constexpr (P::kPartialSums) SetPart(part, rows.parts, at, &args);
+          if constexpr (P::kPartialSums) {
+            if (rows.parts > 1) SetPart(part, rows.parts, at, &args);
+          }
           for (int64_t i = t; i < tiles_end; ++i) {
             args.tile = &set.tiles[static_cast<std::size_t>(i)];
             set.run[static_cast<std::size_t>(i)](args);

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -101,9 +102,23 @@ def grouped_reasons(reasons: Iterable[str], noun: str) -> str:
     return "; ".join([*told, f"{left} more for other reasons"] if left else told)
 
 
+class LayerRow(Protocol):
+    """A dataclass of a layer that may be refitted, with `kept_error` and `error`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def layer(self) -> str:
+        """Its name."""
+        ...
+
+
+_Row = TypeVar("_Row", bound=LayerRow)
+
+
 def with_errors(
-    rows: Sequence[LayerReport], errors: Mapping[str, tuple[float, float]]
-) -> tuple[LayerReport, ...]:
+    rows: Sequence[_Row], errors: Mapping[str, tuple[float, float]]
+) -> tuple[_Row, ...]:
     """The rows with the errors before and after refitting, where layers were refitted."""
     return tuple(
         replace(row, kept_error=errors[row.layer][0], error=errors[row.layer][1])

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from alcs_onnx.fidelity import Fidelity
 from alcs_onnx.formats import STRUCTURE_COMPARISON, Format
+from alcs_onnx.pipeline.common.layers import with_errors
 from alcs_onnx.storage import FLOAT_BITS, LayerStorage, ModelStorage
 from alcs_onnx.types import Codebook, Machine
 
@@ -157,13 +158,7 @@ class StructureResult:
 
         `errors` are those of layers by name, before and after they were refitted.
         """
-        rows = (
-            replace(row, kept_error=errors[row.layer][0], error=errors[row.layer][1])
-            if row.layer in errors
-            else row
-            for row in self.layers
-        )
-        return replace(self, fidelity=fidelity, layers=tuple(rows))
+        return replace(self, fidelity=fidelity, layers=with_errors(self.layers, errors))
 
     @property
     def epochs(self) -> Epochs:

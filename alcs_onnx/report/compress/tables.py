@@ -55,10 +55,6 @@ def _rate(value: float | None) -> str:
     return "-" if value is None else f"{_digits(value)}x"
 
 
-def _error(value: float | None) -> str:
-    return "-" if value is None else percent(value)
-
-
 def _ratio(value: float | None) -> str:
     return "-" if value is None else _digits(value)
 
@@ -122,7 +118,7 @@ def _print_layers(row: StructureResult) -> None:
             *(layer.layer, str(layer.kept_weights), str(layer.dense_weights), str(layer.bits)),
             "-" if layer.index_bits is None else str(layer.index_bits),
             *(bytes_text(layer.stored_bytes), ms(layer.dense_ms), ms(layer.sparse_ms)),
-            *((_error(layer.kept_error), _error(layer.error)) if refitted else ()),
+            *((percent(layer.kept_error), percent(layer.error)) if refitted else ()),
         )
     out.print(table)
 
