@@ -28,11 +28,13 @@ void Run(benchmark::State& state, Isa isa, int64_t kernel, int64_t stride, int64
     return;
   }
   Buffer x, y;
-  x.Resize(static_cast<std::size_t>(kChannels * size * size));
-  y.Resize(static_cast<std::size_t>(kChannels * out_h * out_w));
-  for (auto _ : state) pool.Run(kChannels, size, size, x.data(), y.data(), SerialFor());
-  const auto floats = static_cast<int64_t>(x.size() + y.size());
-  state.SetBytesProcessed(state.iterations() * floats * static_cast<int64_t>(sizeof(float)));
+  x.Resize(static_cast<std::size_t>(kChannels * size * size) * sizeof(float));
+  y.Resize(static_cast<std::size_t>(kChannels * out_h * out_w) * sizeof(float));
+  for (auto _ : state) {
+    pool.Run(kChannels, size, size, x.as<float>(), y.as<float>(), SerialFor());
+  }
+  const auto bytes = static_cast<int64_t>(x.bytes() + y.bytes());
+  state.SetBytesProcessed(state.iterations() * bytes);
   state.SetLabel(pool.kernel_name());
 }
 
