@@ -1,60 +1,56 @@
 #include "conv_weights.h"
 
 #include <string>
+#include <vector>
 
 #include "alcs/packed_weights.h"
-#include "tensor_view.h"
+#include "constant_inputs.h"
 
 namespace alcs::ort {
 namespace {
 
-TensorView ConstantView(const OrtApi& api, const OrtKernelInfo* info, std::size_t index,
-                        std::size_t rank, const char* name) {
-  int is_constant = 0;
-  const OrtValue* value = nullptr;
-  Check(api, api.KernelInfoGetConstantInput_tensor(info, index, &is_constant, &value));
-  if (is_constant == 0 || value == nullptr) {
-    throw Error(std::string("input '") + name +
-                "' has to be a constant initializer: weights are packed when the session is "
-                "created");
-  }
-  TensorView view = ViewOf(api, value);
-  CheckRank(view, rank, name);
-  return view;
+std::unique_ptr<ConvOf<float>> MakeFloatConv(const NodeAttributes& attributes,
+                                             const SparseWeightsView& weights, Isa isa) {
+  std::unique_ptr<Conv> conv;
+  const Status status = Conv::Create(attributes.spec, weights, isa, &conv);
+  if (!status.ok()) throw Error(status.message());
+  return conv;
 }
 
 void ReadBias(const OrtApi& api, const OrtKernelInfo* info, std::size_t index,
               SparseWeightsView* view) {
-  const TensorView bias = ConstantView(api, info, index, 1, "bias");
+  const TensorView bias = ConstantInput(api, info, index, 1, "bias");
   view->bias = static_cast<const float*>(bias.data);
   view->bias_count = bias.shape[0];
 }
 
 }  // namespace
 
-void ReadPlainWeights(const OrtApi& api, const OrtKernelInfo* info,
-                      const NodeAttributes& attributes, ConvWeights* weights) {
-  const TensorView values = ConstantView(api, info, 1, 2, "values");
-  const TensorView positions = ConstantView(api, info, 2, 1, "positions");
-  ReadBias(api, info, 3, &weights->view);
+std::unique_ptr<ConvOf<float>> MakePlainConv(const OrtApi& api, const OrtKernelInfo* info,
+                                             const NodeAttributes& attributes, Isa isa) {
+  const TensorView values = ConstantInput(api, info, 1, 2, "values");
+  const TensorView positions = ConstantInput(api, info, 2, 1, "positions");
   if (values.shape[1] != attributes.spec.simd_group) {
     throw Error(
         "input 'values' has the shape " + Text(values.shape) +
         ", whose second axis is not simd_group = " + std::to_string(attributes.spec.simd_group));
   }
-  SparseWeightsView& view = weights->view;
+  SparseWeightsView view;
+  ReadBias(api, info, 3, &view);
   view.values = static_cast<const float*>(values.data);
   view.value_count = values.shape[0] * values.shape[1];
   view.positions = static_cast<const int32_t*>(positions.data);
   view.nnz = positions.shape[0];
+  return MakeFloatConv(attributes, view, isa);
 }
 
-void ReadPackedWeights(const OrtApi& api, const OrtKernelInfo* info,
-                       const NodeAttributes& attributes, ConvWeights* weights) {
-  const TensorView codes = ConstantView(api, info, 1, 1, "codes");
-  const TensorView gaps = ConstantView(api, info, 2, 1, "gaps");
-  const TensorView scales = ConstantView(api, info, 3, 1, "scales");
-  ReadBias(api, info, 4, &weights->view);
+std::unique_ptr<ConvOf<float>> MakePackedConv(const OrtApi& api, const OrtKernelInfo* info,
+                                              const NodeAttributes& attributes, Isa isa) {
+  const TensorView codes = ConstantInput(api, info, 1, 1, "codes");
+  const TensorView gaps = ConstantInput(api, info, 2, 1, "gaps");
+  const TensorView scales = ConstantInput(api, info, 3, 1, "scales");
+  SparseWeightsView view;
+  ReadBias(api, info, 4, &view);
 
   const KernelAttributes numbers(api, info);
   PackedWeightsView packed;
@@ -69,15 +65,16 @@ void ReadPackedWeights(const OrtApi& api, const OrtKernelInfo* info,
   packed.stored = numbers.Int("stored");
   packed.first_level = numbers.Int("first_level");
   packed.level_step = numbers.Int("level_step");
-  const Status status =
-      UnpackWeights(attributes.spec, packed, &weights->values, &weights->positions);
+  std::vector<float> values;
+  std::vector<int32_t> positions;
+  const Status status = UnpackWeights(attributes.spec, packed, &values, &positions);
   if (!status.ok()) throw Error(status.message());
 
-  SparseWeightsView& view = weights->view;
-  view.values = weights->values.data();
-  view.value_count = static_cast<int64_t>(weights->values.size());
-  view.positions = weights->positions.data();
-  view.nnz = static_cast<int64_t>(weights->positions.size());
+  view.values = values.data();
+  view.value_count = static_cast<int64_t>(values.size());
+  view.positions = positions.data();
+  view.nnz = static_cast<int64_t>(positions.size());
+  return MakeFloatConv(attributes, view, isa);
 }
 
 }  // namespace alcs::ort

@@ -34,12 +34,12 @@ TensorView InputView(const OrtApi& api, const OrtKernelContext* context, std::si
   return ViewOf(api, value);
 }
 
-float* Output(const OrtApi& api, OrtKernelContext* context, const Shape& shape) {
+void* Output(const OrtApi& api, OrtKernelContext* context, const Shape& shape) {
   OrtValue* output = nullptr;
   Check(api, api.KernelContext_GetOutput(context, 0, shape.data(), shape.size(), &output));
   void* data = nullptr;
   Check(api, api.GetTensorMutableData(output, &data));
-  return static_cast<float*>(data);
+  return data;
 }
 
 std::string DescribeNode(const OrtApi& api, const OrtKernelInfo* info, const char* op) {

@@ -43,8 +43,8 @@ class Scratch {
 // Throws an Error if the input is absent.
 TensorView InputView(const OrtApi& api, const OrtKernelContext* context, std::size_t index);
 
-// The memory of output 0, for floats of that shape.
-float* Output(const OrtApi& api, OrtKernelContext* context, const Shape& shape);
+// The memory of output 0, in that shape.
+void* Output(const OrtApi& api, OrtKernelContext* context, const Shape& shape);
 
 // "ai.alcs::<op> node '<name>': ", what a person needs to find the node in the graph.
 std::string DescribeNode(const OrtApi& api, const OrtKernelInfo* info, const char* op);

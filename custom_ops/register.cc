@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "channel_words_op.h"
 #include "ort_api.h"
 #include "simd_max_pool.h"
 #include "simd_sparse_conv.h"
@@ -18,20 +19,35 @@ constexpr const char* kDomain = "ai.alcs";
 // The operators as one runtime sees them. Sessions keep pointers to the domain and to the
 // operators, and may outlive any scope of ours: a registration lives as long as the process.
 struct Registration {
-  explicit Registration(const OrtApi& runtime) : api(runtime), max_pool(runtime) {
+  explicit Registration(const OrtApi& runtime)
+      : api(runtime),
+        max_pool(runtime),
+        pack(runtime, ChannelWordsOp::Direction::kPack),
+        unpack(runtime, ChannelWordsOp::Direction::kUnpack) {
     Owned<OrtCustomOpDomain> created(api.ReleaseCustomOpDomain);
     Check(api, api.CreateCustomOpDomain(kDomain, created.out()));
-    for (const SparseConvForm& form : kSparseConvForms) {
-      convs.push_back(std::make_unique<SparseConvOp>(runtime, form));
-      Check(api, api.CustomOpDomain_Add(created.get(), convs.back().get()));
+    const auto add = [&](const CustomOp18& op) {
+      Check(api, api.CustomOpDomain_Add(created.get(), &op));
+    };
+    for (const auto& form : kFloatConvs) {
+      convs.push_back(std::make_unique<SparseConvOp<float>>(runtime, form));
+      add(*convs.back());
     }
-    Check(api, api.CustomOpDomain_Add(created.get(), &max_pool));
+    for (const auto& form : kIntegerConvs) {
+      integer_convs.push_back(std::make_unique<SparseConvOp<uint8_t>>(runtime, form));
+      add(*integer_convs.back());
+    }
+    add(max_pool);
+    add(pack);
+    add(unpack);
     domain = std::exchange(*created.out(), nullptr);
   }
 
   const OrtApi& api;
-  std::vector<std::unique_ptr<SparseConvOp>> convs;
+  std::vector<std::unique_ptr<SparseConvOp<float>>> convs;
+  std::vector<std::unique_ptr<SparseConvOp<uint8_t>>> integer_convs;
   MaxPoolOp max_pool;
+  ChannelWordsOp pack, unpack;
   OrtCustomOpDomain* domain = nullptr;
 };
 

@@ -4,17 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "alcs/channel_words.h"
+
 namespace alcs::ort {
 namespace {
-
-// The output's size along one axis: a number, or a name when the input's is only a name. Equal
-// names promise ORT equal sizes, so a name that changes tells how it came about.
-struct Dimension {
-  int64_t size = -1;
-  std::string name;
-
-  bool known() const { return size >= 0 || !name.empty(); }
-};
 
 Dimension OutputDimension(const ConvSpec& spec, std::size_t axis, const Dimension& in) {
   if (in.size > std::numeric_limits<int32_t>::max()) return {};  // the engine will refuse it
@@ -31,38 +24,52 @@ void Infer(const OrtApi& api, OrtShapeInferContext* context,
            ShapeRule (*read)(const AttributeSource& source)) {
   const ShapeRule rule = read(ShapeInferenceAttributes(api, context));
   const NodeAttributes& node = rule.node;
+  const bool words = rule.layout == Layout::kWords;
+  Dimensions sizes = InputDimensions(api, context);
+  if (sizes.size() != node.rank() + (words ? 1 : 0)) return;
+  if (rule.out_channels >= 0) {
+    sizes[1] = {words ? WordsOf(rule.out_channels) : rule.out_channels, ""};
+  }
+  for (std::size_t i = 0; i < node.spatial_rank; ++i) {
+    sizes[2 + i] = OutputDimension(node.spec, node.spec_axis(i), sizes[2 + i]);
+  }
+  SetOutput(api, context, sizes,
+            words ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
+}
+
+}  // namespace
+
+Dimensions InputDimensions(const OrtApi& api, OrtShapeInferContext* context) {
   // ORT keeps what it hands out here.
   OrtTensorTypeAndShapeInfo* input = nullptr;
   Check(api, api.ShapeInferContext_GetInputTypeShape(context, 0, &input));
   std::size_t rank = 0;
   Check(api, api.GetDimensionsCount(input, &rank));
-  if (rank != node.rank()) return;
   std::vector<int64_t> sizes(rank);
   std::vector<const char*> names(rank, "");
   Check(api, api.GetDimensions(input, sizes.data(), rank));
   Check(api, api.GetSymbolicDimensions(input, names.data(), rank));
+  Dimensions found(rank);
+  for (std::size_t i = 0; i < rank; ++i) found[i] = {sizes[i], names[i]};
+  return found;
+}
 
-  std::vector<Dimension> output(rank);
-  output[0] = {sizes[0], names[0]};
-  output[1] = {sizes[1], names[1]};
-  if (rule.out_channels >= 0) output[1] = {rule.out_channels, ""};
-  for (std::size_t i = 0; i < node.spatial_rank; ++i) {
-    output[2 + i] = OutputDimension(node.spec, node.spec_axis(i), {sizes[2 + i], names[2 + i]});
-  }
-  for (std::size_t i = 0; i < rank; ++i) {
-    if (!output[i].known()) return;  // ORT has no way to be told of a nameless unknown size
-    sizes[i] = output[i].size;
-    names[i] = output[i].name.c_str();
+void SetOutput(const OrtApi& api, OrtShapeInferContext* context, const Dimensions& output,
+               ONNXTensorElementDataType type) {
+  std::vector<int64_t> sizes;
+  std::vector<const char*> names;
+  for (const Dimension& dimension : output) {
+    if (!dimension.known()) return;
+    sizes.push_back(dimension.size);
+    names.push_back(dimension.name.c_str());
   }
   Owned<OrtTensorTypeAndShapeInfo> shape(api.ReleaseTensorTypeAndShapeInfo);
   Check(api, api.CreateTensorTypeAndShapeInfo(shape.out()));
-  Check(api, api.SetTensorElementType(shape.get(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT));
-  Check(api, api.SetDimensions(shape.get(), sizes.data(), rank));
-  Check(api, api.SetSymbolicDimensions(shape.get(), names.data(), rank));
+  Check(api, api.SetTensorElementType(shape.get(), type));
+  Check(api, api.SetDimensions(shape.get(), sizes.data(), sizes.size()));
+  Check(api, api.SetSymbolicDimensions(shape.get(), names.data(), names.size()));
   Check(api, api.ShapeInferContext_SetOutputTypeShape(context, 0, shape.get()));
 }
-
-}  // namespace
 
 void InferShape(const OrtApi& api, OrtShapeInferContext* context,
                 ShapeRule (*read)(const AttributeSource& source)) noexcept {

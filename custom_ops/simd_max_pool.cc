@@ -41,7 +41,7 @@ class MaxPoolKernel {
     Shape shape = x.shape;
     const Status status = pool_.OutputSize(x.shape[2], x.shape[3], &shape[2], &shape[3]);
     if (!status.ok()) throw Error(status.message());
-    float* y = Output(api_, context, shape);
+    auto* y = static_cast<float*>(Output(api_, context, shape));
     pool_.Run(shape[0] * shape[1], x.shape[2], x.shape[3], static_cast<const float*>(x.data), y,
               OrtThreads(api_, context));
   }

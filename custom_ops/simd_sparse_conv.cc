@@ -1,5 +1,7 @@
 #include "simd_sparse_conv.h"
 
+#include <type_traits>
+
 #include "common_callbacks.h"
 #include "node_attributes.h"
 #include "shape_inference.h"
@@ -8,22 +10,36 @@
 namespace alcs::ort {
 namespace {
 
-const SparseConvOp& Self(const OrtCustomOp* op) { return static_cast<const SparseConvOp&>(*op); }
-
-const char* ORT_API_CALL Name(const OrtCustomOp* op) { return Self(op).form().name; }
-
-std::size_t ORT_API_CALL InputCount(const OrtCustomOp* op) { return Self(op).form().input_count(); }
-
-ONNXTensorElementDataType ORT_API_CALL InputType(const OrtCustomOp* op, std::size_t index) {
-  const SparseConvForm& form = Self(op).form();
-  const bool of_weights = index >= 1 && index < form.bias_input;
-  return of_weights ? form.weight_types[index - 1] : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+template <class Element>
+const SparseConvOp<Element>& Self(const OrtCustomOp* op) {
+  return static_cast<const SparseConvOp<Element>&>(*op);
 }
 
+template <class Element>
+const char* ORT_API_CALL Name(const OrtCustomOp* op) {
+  return Self<Element>(op).form().name;
+}
+
+template <class Element>
+std::size_t ORT_API_CALL InputCount(const OrtCustomOp* op) {
+  return Self<Element>(op).form().input_count;
+}
+
+template <class Element>
+ONNXTensorElementDataType ORT_API_CALL InputType(const OrtCustomOp* op, std::size_t index) {
+  return Self<Element>(op).form().input_types[index];
+}
+
+ONNXTensorElementDataType ORT_API_CALL Bytes(const OrtCustomOp*, std::size_t) {
+  return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
+}
+
+template <class Element>
 OrtStatus* ORT_API_CALL Create(const OrtCustomOp* op, const OrtApi* api, const OrtKernelInfo* info,
                                void** kernel) {
   *kernel = nullptr;
-  return Guard(*api, [&] { *kernel = new SparseConvKernel(*api, info, Self(op).form()); });
+  return Guard(
+      *api, [&] { *kernel = new SparseConvKernel<Element>(*api, info, Self<Element>(op).form()); });
 }
 
 // The residual's memory may become the output's when nothing else needs it any more. ORT hands the
@@ -40,29 +56,38 @@ std::size_t ORT_API_CALL MayInplace(int** input, int** output) {
 
 void ORT_API_CALL KeepInplace(int*, int*) {}
 
+template <class Element>
 OrtStatus* ORT_API_CALL InferOutputShape(const OrtCustomOp* op, OrtShapeInferContext* context) {
-  InferShape(Self(op).api(), context, [](const AttributeSource& source) {
+  constexpr auto kLayout = std::is_same_v<Element, float> ? Layout::kPlanes : Layout::kWords;
+  InferShape(Self<Element>(op).api(), context, [](const AttributeSource& source) {
     const NodeAttributes node = ReadNodeAttributes(source);
-    return ShapeRule{node, node.spec.out_channels};
+    return ShapeRule{node, node.spec.out_channels, kLayout};
   });
   return nullptr;
 }
 
 }  // namespace
 
-SparseConvOp::SparseConvOp(const OrtApi& api, const SparseConvForm& form)
+template <class Element>
+SparseConvOp<Element>::SparseConvOp(const OrtApi& api, const SparseConvForm<Element>& form)
     : CustomOp18{}, api_(api), form_(form) {
   SetCommonCallbacks(this);
-  SetKernelCallbacks<SparseConvKernel>(this);
-  GetName = Name;
-  GetInputType = InputType;
-  GetInputTypeCount = InputCount;
-  CreateKernelV2 = Create;
-  InferOutputShapeFn = InferOutputShape;
-  if (form.residual) {
-    GetMayInplace = form.residual_input() == 4 ? MayInplace<4> : MayInplace<5>;
+  SetKernelCallbacks<SparseConvKernel<Element>>(this);
+  GetName = Name<Element>;
+  GetInputType = InputType<Element>;
+  GetInputTypeCount = InputCount<Element>;
+  if (!std::is_same_v<Element, float>) GetOutputType = Bytes;
+  CreateKernelV2 = Create<Element>;
+  InferOutputShapeFn = InferOutputShape<Element>;
+  if (form.residual_input != 0) {
+    GetMayInplace = form.residual_input == 4   ? MayInplace<4>
+                    : form.residual_input == 5 ? MayInplace<5>
+                                               : MayInplace<9>;
     ReleaseMayInplace = KeepInplace;
   }
 }
+
+template class SparseConvOp<float>;
+template class SparseConvOp<uint8_t>;
 
 }  // namespace alcs::ort

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "alcs/conv.h"
 #include "conv_weights.h"
 #include "node_attributes.h"
 #include "ort_api.h"
@@ -16,30 +15,32 @@
 
 namespace alcs::ort {
 
-// How the operators differ: in how weights are stored, and in whether a residual is added.
+// How the operators differ: in what they compute with, in how weights are stored, and in whether a
+// residual is added.
+template <class Element>
 struct SparseConvForm {
   const char* name;
-  const ONNXTensorElementDataType* weight_types;  // of the inputs from 1 to the bias
-  std::size_t bias_input;
-  bool residual;  // as the input after the bias
-  ReadConvWeights read_weights;
-
-  std::size_t residual_input() const { return bias_input + 1; }
-  std::size_t input_count() const { return bias_input + (residual ? 2 : 1); }
+  const ONNXTensorElementDataType* input_types;
+  std::size_t input_count;
+  std::size_t residual_input;  // which input is the residual; 0 where there is none
+  MakeConv<Element> make;
 };
 
 // Weights are packed once, when the session is created. Compute may be called concurrently.
+template <class Element>
 class SparseConvKernel {
  public:
   // Throws an Error that names the node if anything about it is wrong.
-  SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info, const SparseConvForm& form);
+  SparseConvKernel(const OrtApi& api, const OrtKernelInfo* info,
+                   const SparseConvForm<Element>& form);
 
   void Compute(OrtKernelContext* context);
 
   const OrtApi& api() const { return api_; }
 
  private:
-  using PlanPointer = std::shared_ptr<const ConvPlan>;
+  using Plan = PlanOf<Element>;
+  using PlanPointer = std::shared_ptr<const Plan>;
   struct CachedPlan {
     Shape input;
     PlanPointer plan;
@@ -55,16 +56,19 @@ class SparseConvKernel {
   Shape OutputShape(const ConvSizes& sizes) const;
 
   const OrtApi& api_;
-  const SparseConvForm& form_;
+  const SparseConvForm<Element>& form_;
   const std::string where_;  // begins every message
   NodeAttributes attributes_;
-  std::unique_ptr<Conv> conv_;
+  std::unique_ptr<ConvOf<Element>> conv_;
   Owned<OrtMemoryInfo> memory_;  // what scratch memory is asked for
 
   CachedPlan static_plan_;  // for the shape that the graph declares; no plan if it declares none
   std::mutex mutex_;        // guards recent_plans_
   std::vector<CachedPlan> recent_plans_;  // for other shapes, the latest used first
 };
+
+extern template class SparseConvKernel<float>;
+extern template class SparseConvKernel<uint8_t>;
 
 }  // namespace alcs::ort
 

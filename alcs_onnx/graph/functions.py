@@ -1,4 +1,4 @@
-"""The ONNX function bodies of our operators: sparse convolutions and SimdMaxPool.
+"""The ONNX function bodies of our operators: sparse convolutions, SimdMaxPool, moves of channels.
 
 They make a written file run in any ONNX Runtime without the custom-op library: the dense
 weight is rebuilt from its stored form (`weight_bodies`) and given to an ordinary Conv. All sizes
@@ -22,13 +22,25 @@ import onnx
 import onnx.parser
 
 from alcs_onnx.graph.activations import FLOAT_ATTRIBUTES, activation_nodes
+from alcs_onnx.graph.integer_bodies import (
+    FLOATS,
+    INTEGERS,
+    PACK_NODES,
+    RESIDUAL_SCALES,
+    SCALES,
+    UNPACK_NODES,
+    integer_nodes,
+)
 from alcs_onnx.graph.model import Node
 from alcs_onnx.graph.weight_bodies import PACKED, PLAIN, StoredForm
+from alcs_onnx.integer_format import OP_PACK, OP_QLINEAR_CONV, OP_QLINEAR_CONV_ADD, OP_UNPACK
 from alcs_onnx.packed_format import OP_QUANT_CONV, OP_QUANT_CONV_ADD
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN, OP_MAX_POOL
 
 LIST_ATTRIBUTES = ("kernel_shape", "strides", "pads", "dilations")
 POOL_ATTRIBUTES = ("kernel_shape", "strides", "pads")
+#: Operators that bring channels into words, and back.
+WORD_OPS = (OP_PACK, OP_UNPACK)
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,24 @@ class SparseConvOp:
     form: StoredForm
     residual: bool
 
+    @property
+    def integers(self) -> bool:
+        """Whether it computes with bytes, in words of four channels (`integer_format`)."""
+        return self.form is INTEGERS
+
+    @property
+    def bias(self) -> int:
+        """Which input is the bias."""
+        return 1 + len(self.form.inputs)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All of them, in their order."""
+        scales = SCALES if self.integers else ()
+        residual = ("residual", *(RESIDUAL_SCALES if self.integers else ()))
+        names = ("X", *self.form.inputs, "bias", *scales)
+        return (*names, *residual) if self.residual else names
+
 
 #: The convolutions among our operators.
 SPARSE_CONVS: Mapping[str, SparseConvOp] = {
@@ -45,6 +75,8 @@ SPARSE_CONVS: Mapping[str, SparseConvOp] = {
     OP_CONV_ADD: SparseConvOp(PLAIN, residual=True),
     OP_QUANT_CONV: SparseConvOp(PACKED, residual=False),
     OP_QUANT_CONV_ADD: SparseConvOp(PACKED, residual=True),
+    OP_QLINEAR_CONV: SparseConvOp(INTEGERS, residual=False),
+    OP_QLINEAR_CONV_ADD: SparseConvOp(INTEGERS, residual=True),
 }
 
 
@@ -56,22 +88,29 @@ def sparse_conv_function(
     It is right for every activation; LeakyRelu by one of `slopes` is a node that is fused.
     """
     op = SPARSE_CONVS[op_type]
-    inputs = ["X", *op.form.inputs, "bias"]
+    if op.integers:
+        attributes = [*op.form.attributes, *LIST_ATTRIBUTES, *FLOATS]
+        return _function(op_type, opset, op.inputs, attributes, integer_nodes(op.residual))
     nodes = f"""{op.form.nodes}
   v = Conv <{_referred(LIST_ATTRIBUTES)}, group: int = @group> (X, weight, bias)
 """
     if op.residual:
-        inputs.append("residual")
         nodes += "  sum = Add (v, residual)"
     nodes += activation_nodes("sum" if op.residual else "v", slopes)
     attributes = [*op.form.attributes, *LIST_ATTRIBUTES, *FLOAT_ATTRIBUTES, "gate: int = 0"]
-    return _function(op_type, opset, inputs, attributes, nodes)
+    return _function(op_type, opset, op.inputs, attributes, nodes)
 
 
 def max_pool_function(opset: int) -> onnx.FunctionProto:
     """SimdMaxPool is MaxPool."""
     nodes = f"Y = MaxPool <{_referred(POOL_ATTRIBUTES)}> (X)"
     return _function(OP_MAX_POOL, opset, ["X"], POOL_ATTRIBUTES, nodes)
+
+
+def words_function(op_type: str, opset: int) -> onnx.FunctionProto:
+    """PackNC4HW4 and UnpackNC4HW4 move bytes."""
+    nodes = {OP_PACK: PACK_NODES, OP_UNPACK: UNPACK_NODES}[op_type]
+    return _function(op_type, opset, ["X"], ["channels"], nodes)
 
 
 def _referred(attributes: Iterable[str]) -> str:
@@ -101,4 +140,5 @@ def used_functions(nodes: Iterable[Node], opset: int) -> list[onnx.FunctionProto
         for op_type in SPARSE_CONVS
         if op_type in slopes
     )
-    return [*convs, *([max_pool_function(opset)] if OP_MAX_POOL in slopes else [])]
+    words = (words_function(op_type, opset) for op_type in WORD_OPS if op_type in slopes)
+    return [*convs, *words, *([max_pool_function(opset)] if OP_MAX_POOL in slopes else [])]

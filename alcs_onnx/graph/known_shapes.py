@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from alcs_onnx.graph.editor import GraphEditor
-from alcs_onnx.graph.functions import LIST_ATTRIBUTES, POOL_ATTRIBUTES, SPARSE_CONVS
+from alcs_onnx.graph.functions import LIST_ATTRIBUTES, POOL_ATTRIBUTES, SPARSE_CONVS, WORD_OPS
 from alcs_onnx.graph.input_shapes import Dims
 from alcs_onnx.graph.model import Model, Node, TensorInfo
 from alcs_onnx.graph.passes import fold_constants
 from alcs_onnx.graph.shapes import Declared, Found, Inference, behind_unknown, gaps
 from alcs_onnx.graph.sparse_conv import weight_shape
+from alcs_onnx.integer_format import OP_PACK, WORD
+from alcs_onnx.integer_format import words as words_of
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_MAX_POOL
 
 
@@ -23,6 +25,8 @@ def known_shapes(model: Model, dims: Mapping[str, Dims | None], declared: Declar
     Sizes that are made of constants are computed where that helps. What is not known then is taken
     from what the file has `declared`.
     """
+    words = _words(model)
+    declared = {name: shape for name, shape in declared.items() if name not in words}
     graph = GraphEditor(_standing_in(model))
     trusted = behind_unknown(model, declared)
     known = Found({}, {}, {})
@@ -37,12 +41,39 @@ def known_shapes(model: Model, dims: Mapping[str, Dims | None], declared: Declar
         missing = {name: declared[name] for name in declared.keys() - known.shapes.keys()}
         if not missing.keys() - trusted.keys():
             known.partial.update((n, d) for n, d in found.partial.items() if n not in known.shapes)
-            return known
+            return _with_words(known, words)
         trusted = {**trusted, **missing}
 
 
+def _words(model: Model) -> frozenset[str]:
+    """The tensors in which our operators have channels in words of four."""
+    return frozenset(
+        node.outputs[0]
+        for node in model.nodes
+        if node.domain == OP_DOMAIN
+        and (node.op_type == OP_PACK or ((op := SPARSE_CONVS.get(node.op_type)) and op.integers))
+    )
+
+
+def _with_words(planes: Found, names: Collection[str]) -> Found:
+    """What was found with channels in planes, where `names` have them in words."""
+    shapes, partial = dict(planes.shapes), dict(planes.partial)
+    for name in names:
+        found, dims = shapes.get(name), partial.get(name)
+        if found is not None:
+            shapes[name] = (found[0], words_of(found[1]), *found[2:], WORD)
+        if dims is not None and isinstance(dims[1], int):
+            partial[name] = (dims[0], words_of(dims[1]), *dims[2:], WORD)
+        else:
+            partial.pop(name, None)
+    return planes._replace(shapes=shapes, partial=partial)
+
+
 def _standing_in(model: Model) -> Model:
-    """The model with standard operators of the same output shape in place of ours."""
+    """The model with standard operators of the same output shape in place of ours.
+
+    Words of four channels are planes in it.
+    """
     nodes, weights = [], []
     for node in model.nodes:
         if node.domain == OP_DOMAIN and node.op_type in SPARSE_CONVS:
@@ -52,6 +83,8 @@ def _standing_in(model: Model) -> Model:
             node = _replaced(node, "Conv", inputs, (*LIST_ATTRIBUTES, "group"))
         elif node.domain == OP_DOMAIN and node.op_type == OP_MAX_POOL:
             node = _replaced(node, "MaxPool", node.inputs[:1], POOL_ATTRIBUTES)
+        elif node.domain == OP_DOMAIN and node.op_type in WORD_OPS:
+            node = _replaced(node, "Identity", node.inputs[:1], ())
         nodes.append(node)
     return replace(model, nodes=tuple(nodes), inputs=(*model.inputs, *weights))
 

@@ -8,7 +8,7 @@ from math import prod
 
 import onnx
 
-from alcs_onnx.graph.functions import SPARSE_CONVS
+from alcs_onnx.graph.functions import SPARSE_CONVS, WORD_OPS
 from alcs_onnx.graph.model import Model, Node, Opaque
 from alcs_onnx.graph.proto import subgraphs
 from alcs_onnx.graph.remembered import once_per_model
@@ -63,9 +63,11 @@ def _einsum(node: Node, shapes: Sequence[Shape], output: Shape) -> int:
 
 
 def _sparse_conv(node: Node, shapes: Sequence[Shape], output: Shape) -> int:
-    """As the dense layer."""
+    """As the dense layer, whatever its channels lie in: axes behind the second are an image's."""
+    kernel = node.ints_attribute("kernel_shape")
+    pixels = output[0] * prod(output[2 : 2 + len(kernel)])
     channels = node.int_attribute("in_channels", 0) // max(node.int_attribute("group", 1), 1)
-    return prod(output) * channels * prod(node.ints_attribute("kernel_shape"))
+    return pixels * node.int_attribute("out_channels", 0) * channels * prod(kernel)
 
 
 #: (domain, operator) -> its rule. THE registration of costs.
@@ -123,7 +125,7 @@ def node_macs(model: Model, node: Node) -> int | None:
 def is_known(node: Node) -> bool:
     """Whether the operator is one of ONNX or of this package."""
     if node.domain == OP_DOMAIN:
-        return node.op_type in SPARSE_CONVS or node.op_type == OP_MAX_POOL
+        return node.op_type in (*SPARSE_CONVS, *WORD_OPS, OP_MAX_POOL)
     return bool(onnx.defs.has(node.op_type, domain=node.domain))
 
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "alcs/channel_words.h"
 #include "layer_conv.h"
 #include "packing.h"
 #include "reference.h"
@@ -15,6 +16,7 @@ namespace alcs {
 namespace {
 
 constexpr int64_t kChannels = Uint8::kChannels;
+static_assert(kChannels == kWordChannels);
 
 bool IsDepthwise(const ConvSpec& spec) {
   return spec.group > 1 && spec.group == spec.in_channels && spec.group == spec.out_channels;
@@ -252,7 +254,10 @@ Status QuantizedConv::Create(const QuantizedSpec& spec, const QuantizedWeightsVi
     Status status = CheckIsa(isa);
     if (status.ok()) status = CheckQuantized(spec, weights);
     if (!status.ok()) return status;
-    if (isa == Isa::kReference) {
+    const bool depthwise = IsDepthwise(spec.conv);
+    const auto* kernel = depthwise ? FindDepthwise<Uint8>(InWords(spec.conv), isa) : nullptr;
+    // Plain loops do what there is no kernel for.
+    if (isa == Isa::kReference || (depthwise && kernel == nullptr)) {
       *conv = std::make_unique<LayerConv<QuantizedConv, PlainQuantizedPlan>>(
           PlainQuantizedLayer{InWords(spec.conv),
                               spec,
@@ -262,14 +267,10 @@ Status QuantizedConv::Create(const QuantizedSpec& spec, const QuantizedWeightsVi
                               {weights.scales, weights.scales + weights.scale_count}});
       return Status();
     }
-    if (!IsDepthwise(spec.conv)) {
+    if (!depthwise) {
       *conv = std::make_unique<LayerConv<QuantizedConv, TilesPlan<Uint8>>>(
           TiledLayerOf(spec, weights, isa));
       return Status();
-    }
-    const auto* kernel = FindDepthwise<Uint8>(InWords(spec.conv), isa);
-    if (kernel == nullptr) {
-      return Status::Error("no kernel of integers for this depthwise convolution");
     }
     *conv = std::make_unique<LayerConv<QuantizedConv, DepthwisePlan<Uint8>>>(
         DepthwiseLayerOf(spec, weights, *kernel));

@@ -17,6 +17,7 @@ from alcs_onnx.graph.passes import (
     channel_shuffle,
     constant_if,
     constant_nodes,
+    expand_integer_conv,
     expand_sparse_conv,
     fold_affine,
     fold_batch_norm,
@@ -47,6 +48,7 @@ class Pass:
 PASSES: tuple[Pass, ...] = (
     Pass("constant nodes", constant_nodes.run),
     Pass("remove unused", remove_unused.run),
+    Pass("expand integer conv", expand_integer_conv.run, changes_shapes=True),
     Pass("expand sparse conv", expand_sparse_conv.run, changes_shapes=True),
     Pass("cast like", cast_like.run),
     Pass("remove identity", remove_identity.run),

@@ -50,13 +50,27 @@ def _expand(editor: GraphEditor, node: Node) -> None:
         raise ModelError(f"node '{node.name}': {OP_DOMAIN} has no operator '{node.op}'")
     dense = read_dense_weight(as_value(node), lambda name: constant(editor.tensor(name)))
     weight = editor.add_constant(f"{node.name}.weight", dense)
-    bias = 1 + len(op.form.inputs)
+    residual = node.inputs[op.bias + 1] if op.residual else None
+    spell_out(editor, node, (node.inputs[0], weight, node.inputs[op.bias]), residual)
+
+
+def spell_out(
+    editor: GraphEditor,
+    node: Node,
+    operands: tuple[Tensor, Tensor, Tensor],
+    residual: Tensor | None,
+    result: Tensor | None = None,
+) -> None:
+    """Conv of `operands`, Add of the residual and the activation in place of `node`.
+
+    They compute `result`, or what the node did.
+    """
     # Each reads the result of the one before, and these further inputs.
     chain: list[tuple[Call, tuple[Tensor, ...]]] = [
-        (Call("Conv", _copied(node, _CONV_ATTRIBUTES)), (weight, node.inputs[bias]))
+        (Call("Conv", _copied(node, _CONV_ATTRIBUTES)), operands[1:])
     ]
-    if op.residual:
-        chain.append((Call("Add"), (node.inputs[bias + 1],)))
+    if residual is not None:
+        chain.append((Call("Add"), (residual,)))
     convolved = len(chain)
     for call in activation_calls(read_activation(node)):
         constants = tuple(
@@ -64,8 +78,8 @@ def _expand(editor: GraphEditor, node: Node) -> None:
             for name, value in call.constants.items()
         )
         chain.append((call, constants))
-    tensor = x = node.inputs[0]
-    result = node.outputs[0]
+    tensor = x = operands[0]
+    result = result or node.outputs[0]
     editor.remove(node)
     for index, (call, inputs) in enumerate(chain):
         if index == convolved:

@@ -114,7 +114,7 @@ def _ours(model: Model, node: Node) -> FileWeight | None:
         arranged=lambda array: array,
         group=sparse.group,
         sources=sources,
-        bits=node.int_attribute("bits", 32),
+        bits=node.int_attribute("bits", 8 * model.initializers[sources[0]].itemsize),
         stored_bytes=sum(model.initializers[name].nbytes for name in sources),
         simd_group=sparse.simd_group,
         stored=sparse.density,

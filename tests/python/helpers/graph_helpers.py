@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from alcs_onnx.graph import Model, load_model
+from alcs_onnx.graph import Model, Node, load_model
 
 Array = npt.NDArray[Any]
 GOLDEN = Path(__file__).parents[2] / "golden" / "sparse_weights.txt"
@@ -67,6 +67,12 @@ def load(proto: onnx.ModelProto, folder: Path) -> Model:
 
 def op_types(loaded: Model) -> list[str]:
     return [node.op_type for node in loaded.nodes]
+
+
+def as_node(proto: onnx.NodeProto) -> Node:
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+    inputs, outputs = tuple(proto.input), tuple(proto.output)
+    return Node(proto.name, proto.op_type, inputs, outputs, given, proto.domain)
 
 
 def run(source: bytes | Path, feeds: Mapping[str, Array], optimise: bool = True) -> list[Array]:
