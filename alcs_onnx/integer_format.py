@@ -30,6 +30,7 @@ OP_QLINEAR_CONV = "QLinearSparseConv"
 OP_QLINEAR_CONV_ADD = "QLinearSparseConvAdd"
 OP_PACK = "PackNC4HW4"
 OP_UNPACK = "UnpackNC4HW4"
+OP_WORD_POOL = "MaxPoolNC4HW4"
 
 #: Channels of a word.
 WORD = 4

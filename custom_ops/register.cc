@@ -21,7 +21,8 @@ constexpr const char* kDomain = "ai.alcs";
 struct Registration {
   explicit Registration(const OrtApi& runtime)
       : api(runtime),
-        max_pool(runtime),
+        max_pool(runtime, Layout::kPlanes),
+        word_max_pool(runtime, Layout::kWords),
         pack(runtime, ChannelWordsOp::Direction::kPack),
         unpack(runtime, ChannelWordsOp::Direction::kUnpack) {
     Owned<OrtCustomOpDomain> created(api.ReleaseCustomOpDomain);
@@ -38,6 +39,7 @@ struct Registration {
       add(*integer_convs.back());
     }
     add(max_pool);
+    add(word_max_pool);
     add(pack);
     add(unpack);
     domain = std::exchange(*created.out(), nullptr);
@@ -46,7 +48,7 @@ struct Registration {
   const OrtApi& api;
   std::vector<std::unique_ptr<SparseConvOp<float>>> convs;
   std::vector<std::unique_ptr<SparseConvOp<uint8_t>>> integer_convs;
-  MaxPoolOp max_pool;
+  MaxPoolOp max_pool, word_max_pool;
   ChannelWordsOp pack, unpack;
   OrtCustomOpDomain* domain = nullptr;
 };

@@ -26,6 +26,7 @@ from alcs_onnx.graph.integer_bodies import (
     FLOATS,
     INTEGERS,
     PACK_NODES,
+    POOL_NODES,
     RESIDUAL_SCALES,
     SCALES,
     UNPACK_NODES,
@@ -33,14 +34,24 @@ from alcs_onnx.graph.integer_bodies import (
 )
 from alcs_onnx.graph.model import Node
 from alcs_onnx.graph.weight_bodies import PACKED, PLAIN, StoredForm
-from alcs_onnx.integer_format import OP_PACK, OP_QLINEAR_CONV, OP_QLINEAR_CONV_ADD, OP_UNPACK
+from alcs_onnx.integer_format import (
+    OP_PACK,
+    OP_QLINEAR_CONV,
+    OP_QLINEAR_CONV_ADD,
+    OP_UNPACK,
+    OP_WORD_POOL,
+)
 from alcs_onnx.packed_format import OP_QUANT_CONV, OP_QUANT_CONV_ADD
 from alcs_onnx.sparse_format import OP_CONV, OP_CONV_ADD, OP_DOMAIN, OP_MAX_POOL
 
 LIST_ATTRIBUTES = ("kernel_shape", "strides", "pads", "dilations")
 POOL_ATTRIBUTES = ("kernel_shape", "strides", "pads")
-#: Operators that bring channels into words, and back.
-WORD_OPS = (OP_PACK, OP_UNPACK)
+#: The other operators on words of four channels: their attributes, and their nodes.
+WORD_OPS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    OP_PACK: (("channels",), PACK_NODES),
+    OP_UNPACK: (("channels",), UNPACK_NODES),
+    OP_WORD_POOL: (POOL_ATTRIBUTES, POOL_NODES),
+}
 
 
 @dataclass(frozen=True)
@@ -108,9 +119,9 @@ def max_pool_function(opset: int) -> onnx.FunctionProto:
 
 
 def words_function(op_type: str, opset: int) -> onnx.FunctionProto:
-    """PackNC4HW4 and UnpackNC4HW4 move bytes."""
-    nodes = {OP_PACK: PACK_NODES, OP_UNPACK: UNPACK_NODES}[op_type]
-    return _function(op_type, opset, ["X"], ["channels"], nodes)
+    """One of `WORD_OPS`: PackNC4HW4 and UnpackNC4HW4 move bytes, MaxPoolNC4HW4 is MaxPool."""
+    attributes, nodes = WORD_OPS[op_type]
+    return _function(op_type, opset, ["X"], attributes, nodes)
 
 
 def _referred(attributes: Iterable[str]) -> str:

@@ -103,6 +103,13 @@ UNPACK_NODES = f"""{_CONSTANTS}{_vectors(("channels",))}{_to_planes("x", "X", "c
   Y = Reshape (x, plane_shape)
 """
 
+POOL_NODES = f"""{_CONSTANTS}{_to_planes("x", "X", "x_filled")}
+  image_shape = Concat <axis = 0> (x_batch, x_filled, x_spatial)
+  image = Reshape (x, image_shape)
+  pooled = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides,
+    pads: ints = @pads> (image)
+{_sizes("pooled", "x_filled")}{_to_words("flat", "x_filled")}"""
+
 #: `weight` uint8 [M, C/group, *kernel] with the zero point `weight_zero`, from `values` [nnz, g,
 #: bytes] at `positions` [nnz]. `bytes` are 1 in a depthwise convolution, whose groups are words.
 _WEIGHT = f"""

@@ -14,7 +14,7 @@ from alcs_onnx.graph.model import Model, Node, TensorInfo
 from alcs_onnx.graph.passes import fold_constants
 from alcs_onnx.graph.shapes import Declared, Found, Inference, behind_unknown, gaps
 from alcs_onnx.graph.sparse_conv import weight_shape
-from alcs_onnx.integer_format import OP_PACK, WORD
+from alcs_onnx.integer_format import OP_PACK, OP_WORD_POOL, WORD
 from alcs_onnx.integer_format import words as words_of
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_MAX_POOL
 
@@ -51,7 +51,7 @@ def _words(model: Model) -> frozenset[str]:
         node.outputs[0]
         for node in model.nodes
         if node.domain == OP_DOMAIN
-        and (node.op_type == OP_PACK or ((op := SPARSE_CONVS.get(node.op_type)) and op.integers))
+        and (node.op_type in (OP_PACK, OP_WORD_POOL) or ((op := SPARSE_CONVS.get(node.op_type)) and op.integers))
     )
 
 

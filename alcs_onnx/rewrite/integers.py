@@ -19,11 +19,13 @@ from alcs_onnx.integer_format import (
     OP_QLINEAR_CONV,
     OP_QLINEAR_CONV_ADD,
     OP_UNPACK,
+    OP_WORD_POOL,
     WORD,
     IntegerWeights,
     is_depthwise,
     pack_integers,
 )
+from alcs_onnx.rewrite.pooling import pool_window
 from alcs_onnx.rewrite.qdq import Bytes, QdqConv, read_qdq
 from alcs_onnx.rewrite.result import LayerRewrite
 from alcs_onnx.sparse_format import OP_DOMAIN, RELATIVE_COST
@@ -66,6 +68,9 @@ def as_integers(model: Model, excluded: Collection[str] = ()) -> IntegerRewrite:
             rows[conv.name] = LayerRewrite(conv.name, "Conv", 0, 0, 0, 0, reason=found)
         else:
             rows[conv.name] = _replace(editor, conv, found)
+    for node in list(editor.nodes):
+        if node.is_op("MaxPool"):
+            _pool(editor, node)
     _join(editor)
     editor.drop_unused()
     return IntegerRewrite(editor.build(), tuple(rows[name] for name in order))
@@ -131,6 +136,33 @@ def _replace(editor: GraphEditor, conv: GraphNode, layer: QdqConv) -> LayerRewri
     )
 
 
+def _pool(editor: GraphEditor, node: GraphNode) -> None:
+    """MaxPool of what a convolution of ours has computed, to be read by one: it stays in words."""
+    dequantize, quantize = editor.producer(node.inputs[0]), editor.only_consumer(node.outputs[0])
+    window = pool_window(node)
+    if window is None or dequantize is None or quantize is None:
+        return
+    if not dequantize.is_op("DequantizeLinear") or not quantize.is_op("QuantizeLinear"):
+        return
+    scales = [[each.constant(index) for index in (1, 2)] for each in (dequantize, quantize)]
+    if not all(a is not None and np.array_equal(a, b) for a, b in zip(*scales, strict=True)):
+        return
+    unpack, result = editor.producer(dequantize.inputs[0]), quantize.outputs[0]
+    readers = editor.consumers(result)
+    if unpack is None or not _is(unpack, OP_UNPACK) or not any(_is(r, OP_PACK) for r in readers):
+        return
+    channels = int(unpack.attrs["channels"])
+    for gone in (node, quantize):
+        editor.remove(gone)
+    words = editor.add_tensor(f"{result.name}.pooled", np.dtype(np.uint8))
+    editor.add_node(node.name, OP_WORD_POOL, [unpack.inputs[0]], [words], window, OP_DOMAIN)
+    _move(editor, OP_UNPACK, words, result, channels)
+
+
+def _is(node: GraphNode, op: str) -> bool:
+    return bool(node.domain == OP_DOMAIN and node.op == op)
+
+
 def _packed(layer: QdqConv) -> IntegerWeights:
     """In blocks of as many rows as run the zeros of the layer fastest."""
     channels = layer.levels.shape[1] * layer.group
@@ -157,7 +189,7 @@ def _scalars(editor: GraphEditor, name: str, what: str, of: Bytes) -> list[Tenso
 def _words(editor: GraphEditor, planes: Tensor, channels: int) -> Tensor:
     """`planes` in words of channels, by the node that makes them for all who read them."""
     for reader in editor.consumers(planes):
-        if reader.domain == OP_DOMAIN and reader.op == OP_PACK:
+        if _is(reader, OP_PACK):
             return reader.outputs[0]
     words = editor.add_tensor(f"{planes.name}.words", np.dtype(np.uint8))
     _move(editor, OP_PACK, planes, words, channels)
@@ -172,8 +204,8 @@ def _move(editor: GraphEditor, op: str, read: Tensor, made: Tensor, channels: in
 def _join(editor: GraphEditor) -> None:
     """What is unpacked and packed again stays in words."""
     for node in list(editor.nodes):
-        if node.domain != OP_DOMAIN or node.op != OP_PACK:
+        if not _is(node, OP_PACK):
             continue
         unpack = editor.producer(node.inputs[0])
-        if unpack is not None and unpack.domain == OP_DOMAIN and unpack.op == OP_UNPACK:
+        if unpack is not None and _is(unpack, OP_UNPACK):
             editor.redirect(node.outputs[0], unpack.inputs[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcs_onnx.graph import GraphEditor, GraphNode, Tensor
+from alcs_onnx.graph import AttributeValue, GraphEditor, GraphNode, Tensor
 from alcs_onnx.op_traits import ops_with
 from alcs_onnx.rewrite.half import read_as_float32, write_from_float32
 from alcs_onnx.sparse_format import OP_DOMAIN, OP_MAX_POOL
@@ -40,31 +40,34 @@ def _is_int8(node: GraphNode) -> bool:
     return any(producer.is_op("DequantizeLinear") for producer in node.inputs[0].inputs)
 
 
-def _window(node: GraphNode) -> dict[str, tuple[int, ...]] | None:
-    """The attributes of SimdMaxPool that compute the same, or None."""
+def _window(node: GraphNode) -> dict[str, AttributeValue] | None:
+    """The attributes of SimdMaxPool that compute the same, where the library is quick, or None."""
+    window = pool_window(node)
+    if window is None or node.inputs[0].dtype not in (np.float32, np.float16):
+        return None
+    kernel, strides = (node.ints_attribute(name) or (1, 1) for name in ("kernel_shape", "strides"))
+    square = kernel[0] == kernel[1] and strides[0] == strides[1]
+    return window if square and (kernel[0], strides[0]) in WINDOWS else None
+
+
+def pool_window(node: GraphNode) -> dict[str, AttributeValue] | None:
+    """The attributes of our max poolings that compute the same as the MaxPool `node`, or None."""
     size, out = node.inputs[0].shape, node.outputs[0].shape
     kernel = node.ints_attribute("kernel_shape")
     if size is None or out is None or len(size) != 4 or min(*size[2:], *out[2:]) < 1:
         return None
     if len(node.outputs) > 1 and node.outputs[1].name:  # the indices
         return None
-    if node.inputs[0].dtype not in (np.float32, np.float16):
-        return None
-    if kernel[0] != kernel[1]:
-        return None
     strides = node.ints_attribute("strides") or (1, 1)
     dilations = node.ints_attribute("dilations") or (1, 1)
-    auto_pad = node.attrs.get("auto_pad", "NOTSET")
-    if strides[0] != strides[1] or (kernel[0], strides[0]) not in WINDOWS:
-        return None
-    if dilations != (1, 1) or auto_pad != "NOTSET":
+    if dilations != (1, 1) or node.attrs.get("auto_pad", "NOTSET") != "NOTSET":
         return None
     begin = (node.ints_attribute("pads") or (0, 0, 0, 0))[:2]
     # The padding at the end follows from the output's size: with ceil_mode it grows.
     end = tuple(
         max(0, (out[2 + i] - 1) * strides[i] + kernel[i] - size[2 + i] - begin[i]) for i in (0, 1)
     )
-    if max(*begin, *end) >= kernel[0]:
+    if any(max(begin[i], end[i]) >= kernel[i] for i in (0, 1)):
         return None
     return {"kernel_shape": kernel, "strides": strides, "pads": (*begin, *end)}
 

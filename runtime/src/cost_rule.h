@@ -79,6 +79,14 @@ inline int64_t InputParts(int64_t most, int64_t channels, int64_t channel_bytes,
   return std::max<int64_t>(1, std::min(wanted, columns_per_block / kMinColumns));
 }
 
+// Whether pointwise layers copy an input that they could read in place: channels whole pages apart
+// lie in the same sets of the first-level cache, which hold 8 of them (256 -> 256 at 32 x 32 on
+// AVX2: floats 2.5 -> 1.9 ms, integers 1.03 -> 0.81).
+inline bool Crowded(int64_t channels, int64_t channel_words) {
+  constexpr int64_t kPage = 4096 / 4, kWays = 8;
+  return channels > kWays && channel_words % kPage == 0;
+}
+
 // How many of `tiles` a block does before the next block does the same ones, when they read
 // `tile_bytes` each and `halo_bytes` more in common. One at a time, the outputs of a tile are short
 // pieces of as many pages as there are channels; several make them long runs, and use a block's

@@ -139,7 +139,8 @@ Status LayOut(const ConvSpec& spec, const ConvSizes& sizes, const std::vector<in
   made.horizontal = MakeAxis(std::move(columns), spec.strides[1], spec.dilations[1], spec.pads[1],
                              cost::CopyPerColumn(shape, sizes.out_width));
   // Without masks the last pixels are reached by moving a whole vector back.
-  made.direct = Pointwise(spec) && shape.in_place && (shape.masks || pixels >= shape.lanes);
+  made.direct = Pointwise(spec) && shape.in_place && (shape.masks || pixels >= shape.lanes) &&
+                !cost::Crowded(spec.in_channels, pixels);
   if (made.direct) {
     made.width = sizes.out_width;
     made.channel_stride = pixels;

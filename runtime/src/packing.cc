@@ -104,16 +104,22 @@ std::vector<typename P::Weight> DenseColumns(const Run& run, const StoredWeights
   return dense;
 }
 
-// The weights of all rows at a column, as the kernel reads them.
+// The weights [rows] of a column, and the column: once, or as often as the kernel needs to multiply
+// exactly.
 template <class P>
-void AppendColumn(const typename P::Weight* column, PackedRows<P>* packed) {
+void AppendColumn(int32_t column, const typename P::Weight* weights, PackedRows<P>* packed) {
   const TileKernel<P>& kernel = *packed->kernel.kernel;
-  const std::size_t at = packed->values.size();
-  packed->values.resize(at + static_cast<std::size_t>(kernel.rows * kernel.weight_words));
-  if (kernel.pack != nullptr) {
-    kernel.pack(column, packed->values.data() + at);
-  } else {
-    std::copy_n(column, kernel.rows, packed->values.data() + at);
+  std::vector<typename P::Weight> left(weights, weights + kernel.rows);
+  for (bool more = true; more;) {
+    const std::size_t at = packed->values.size();
+    packed->values.resize(at + left.size());
+    if (kernel.split != nullptr) {
+      more = kernel.split(left.data(), packed->values.data() + at);
+    } else {
+      std::copy(left.begin(), left.end(), packed->values.begin() + static_cast<int64_t>(at));
+      more = false;
+    }
+    packed->columns.push_back(column);
   }
 }
 
@@ -144,17 +150,18 @@ std::vector<PackedRows<P>> PackRows(const ConvSpec& spec, const StoredWeights<P>
           return p.kernel.kernel->rows <= run.rows - row;
         });
         const int64_t height = fit->kernel.kernel->rows;
-        fit->blocks.push_back({group, static_cast<int64_t>(fit->columns.size()),
-                               static_cast<int64_t>(run.columns.size())});
+        const auto first_column = static_cast<int64_t>(fit->columns.size());
         for (int64_t i = row; i < row + height; ++i) {
           const int64_t channel = channels[static_cast<std::size_t>(i)];
           fit->channels.push_back(channel);
           fit->bias.push_back(weights.bias[channel]);
         }
-        fit->columns.insert(fit->columns.end(), run.columns.begin(), run.columns.end());
         for (std::size_t i = 0; i < run.columns.size(); ++i) {
-          AppendColumn(dense.data() + static_cast<int64_t>(i) * run.rows + row, &*fit);
+          AppendColumn(run.columns[i], dense.data() + static_cast<int64_t>(i) * run.rows + row,
+                       &*fit);
         }
+        fit->blocks.push_back(
+            {group, first_column, static_cast<int64_t>(fit->columns.size()) - first_column});
         row += height;
       }
     }

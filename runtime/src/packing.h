@@ -12,7 +12,7 @@
 namespace alcs {
 
 // As many output channels of a conv group as the kernel's tile has rows, with the same stored
-// columns.
+// columns. A column may stand there more than once, its weights in parts (TileKernel::split).
 struct PackedBlock {
   int64_t group;         // conv group
   int64_t first_column;  // into PackedRows::columns; the values start at this * rows
@@ -24,11 +24,10 @@ template <class P>
 struct PackedRows {
   Registered<TileKernel<P>> kernel;
   std::vector<PackedBlock> blocks;
-  std::vector<int64_t> channels;       // [blocks][kernel.rows], output channel of each row
-  std::vector<typename P::Bias> bias;  // likewise
-  std::vector<int32_t> columns;        // column of the conv group's weight matrix
-  WeightVector<typename P::Weight>
-      values;  // [columns.size()][kernel.rows], as TileKernel::pack puts them
+  std::vector<int64_t> channels;            // [blocks][kernel.rows], output channel of each row
+  std::vector<typename P::Bias> bias;       // likewise
+  std::vector<int32_t> columns;             // column of the conv group's weight matrix
+  WeightVector<typename P::Weight> values;  // [columns.size()][kernel.rows]
 };
 
 // Weights that have been checked: those of SparseWeightsView.

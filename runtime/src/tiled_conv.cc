@@ -123,7 +123,6 @@ class TileRun {
     const PackedRows<P>& packed = layer_.packed[index];
     const RowsPlan<P>& rows = plan_.rows[index];
     const int64_t height = packed.kernel.kernel->rows, planes = height / P::kChannels;
-    const int64_t column_words = height * packed.kernel.kernel->weight_words;
     const auto blocks = static_cast<int64_t>(packed.blocks.size());
     const GateKernel<P>* const gate = layer_.gate.kernel;
     Word* const y = y_ + at;
@@ -141,7 +140,7 @@ class TileRun {
           const int64_t first = rows.cuts[static_cast<std::size_t>(part * blocks + b)];
           const int64_t last = rows.cuts[static_cast<std::size_t>((part + 1) * blocks + b)];
           args.offsets = rows.offsets.data() + block.first_column + first;
-          args.weights = packed.values.data() + (block.first_column + first) * column_words;
+          args.weights = packed.values.data() + (block.first_column + first) * height;
           args.count = last - first;
           args.bias = packed.bias.data() + b * height;
           args.row_at = rows.row_at.data() + b * planes;

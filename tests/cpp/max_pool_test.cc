@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "conv_case.h"
 #include "harness.h"
@@ -50,6 +51,70 @@ TEST(MaxPoolSweep) {
                   Uniform(random, kernel, most), random);
       }
     }
+  }
+}
+
+// Bytes in words of four channels, against loops over every window.
+void CheckWordPool(const ConvSpec& spec, int64_t words, int64_t h, int64_t w, Random& random) {
+  MaxPool pool;
+  int64_t out_h = 0, out_w = 0;
+  Status status = MaxPool::Create(spec, IsaUnderTest(), &pool);
+  if (status.ok()) status = pool.OutputSize(h, w, &out_h, &out_w);
+  EXPECT(status.ok(), status.message());
+  if (!status.ok()) return;
+  const auto inputs = static_cast<std::size_t>(words * h * w * 4);
+  const auto outputs = static_cast<std::size_t>(words * out_h * out_w * 4);
+  const bool at_end = (random() & 1) != 0;
+  const GuardedMemory x(inputs, at_end), y(outputs, at_end);
+  std::generate_n(x.bytes(), inputs, [&] { return static_cast<uint8_t>(random()); });
+  std::memset(y.data(), 0xff, outputs);
+  pool.RunWords(words, h, w, x.bytes(), y.bytes(), SerialFor());
+  bool same = true;
+  for (int64_t i = 0; i < static_cast<int64_t>(outputs); ++i) {
+    const int64_t c = i % 4, ox = i / 4 % out_w, oy = i / 4 / out_w % out_h;
+    const int64_t word = i / 4 / out_w / out_h;
+    int expected = 0;
+    for (int64_t ky = 0; ky < spec.kernel[0]; ++ky) {
+      for (int64_t kx = 0; kx < spec.kernel[1]; ++kx) {
+        const int64_t iy = oy * spec.strides[0] - spec.pads[0] + ky;
+        const int64_t ix = ox * spec.strides[1] - spec.pads[1] + kx;
+        if (iy < 0 || iy >= h || ix < 0 || ix >= w) continue;
+        expected = std::max<int>(expected, x.bytes()[((word * h + iy) * w + ix) * 4 + c]);
+      }
+    }
+    same = same && y.bytes()[i] == expected;
+  }
+  EXPECT(same, "words " << words << " x " << h << " x " << w << ", window " << spec.kernel[0]
+                        << " x " << spec.kernel[1] << ", stride " << spec.strides[1]);
+  EXPECT(y.intact(), "wrote outside y");
+}
+
+TEST(WordPoolSweep) {
+  Random random(Seed() + 7);
+  for (int i = 0; i < std::max(40, CaseCount() / 10); ++i) {
+    ConvSpec spec;
+    for (int axis = 0; axis < 2; ++axis) {
+      spec.kernel[axis] = Uniform(random, 1, 5);
+      spec.strides[axis] = Uniform(random, 1, 3);
+      for (const int end : {axis, axis + 2}) {
+        spec.pads[end] = Uniform(random, 0, spec.kernel[axis] - 1);
+      }
+    }
+    const int64_t most = i % 4 == 0 ? 80 : 24;
+    CheckWordPool(spec, Uniform(random, 1, 4), Uniform(random, spec.kernel[0], most),
+                  Uniform(random, spec.kernel[1], most), random);
+  }
+}
+
+// Rows and windows that are longer than what is done at a time.
+TEST(WordPoolLongRows) {
+  Random random(Seed() + 8);
+  for (const auto& [kernel, stride] : {std::pair<int64_t, int64_t>{2, 2}, {3, 5}, {1500, 1}}) {
+    ConvSpec spec;
+    spec.kernel[1] = kernel;
+    spec.strides[1] = stride;
+    spec.pads[1] = kernel / 2;
+    CheckWordPool(spec, 1, 1, 2000, random);
   }
 }
 

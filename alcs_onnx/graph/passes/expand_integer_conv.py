@@ -20,7 +20,7 @@ from alcs_onnx.graph.model import Array, AttributeValue
 from alcs_onnx.graph.passes.expand_sparse_conv import spell_out
 from alcs_onnx.graph.sparse_conv import read_integers
 from alcs_onnx.graph.surgeon import Node, Tensor, as_value, constant
-from alcs_onnx.integer_format import OP_PACK, OP_UNPACK, unpack_integers
+from alcs_onnx.integer_format import OP_PACK, OP_UNPACK, OP_WORD_POOL, unpack_integers
 from alcs_onnx.sparse_format import OP_DOMAIN
 
 
@@ -49,7 +49,7 @@ def _is(node: Node, *ops: str) -> bool:
 def _reads_words(node: Node) -> bool:
     if node.domain != OP_DOMAIN:
         return False
-    return node.op == OP_UNPACK or (node.op in SPARSE_CONVS and SPARSE_CONVS[node.op].integers)
+    return node.op in (OP_UNPACK, OP_WORD_POOL) or (node.op in SPARSE_CONVS and SPARSE_CONVS[node.op].integers)
 
 
 class _Expansion:
@@ -71,8 +71,12 @@ class _Expansion:
                 self.editor.add_node(node.name, "Identity", [x], [output])
             return
         words = node.outputs[0]
-        self.planes[words.name] = self._result(words)
-        self._convolution(node, x, self.planes[words.name])
+        result = self.planes[words.name] = self._result(words)
+        if node.op == OP_WORD_POOL:
+            node.op, node.domain = "MaxPool", ""
+            node.inputs[0], node.outputs[0] = x, result
+        else:
+            self._convolution(node, x, result)
 
     def _planes_of(self, node: Node, words: Tensor) -> Tensor:
         found = self.planes.get(words.name)

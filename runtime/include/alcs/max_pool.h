@@ -24,7 +24,11 @@ class MaxPool {
   void Run(int64_t channels, int64_t h, int64_t w, const float* x, float* y,
            const ParallelFor& parallel) const noexcept;
 
-  // The registry row that does the work.
+  // The same on bytes: x [words, h, w, 4], y [words, out_h, out_w, 4].
+  void RunWords(int64_t words, int64_t h, int64_t w, const uint8_t* x, uint8_t* y,
+                const ParallelFor& parallel) const noexcept;
+
+  // The registry row that does the work on floats.
   const char* kernel_name() const noexcept;
 
  private:

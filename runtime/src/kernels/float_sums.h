@@ -20,8 +20,8 @@ struct FloatSums {
   using WindowSum = Reg;                 // of products, in a window
   static constexpr int kWindowRows = 7;  // of outputs at once; the usual map sizes are multiples
   static constexpr bool kZeroIsOutside = true;  // LoadEdge gives what pixels outside are
-  static constexpr int kWeightWords = 1;        // that a weight takes when it is packed
-  static constexpr int kInputOffset = 0;        // that ForPlanes takes from inputs
+  static constexpr bool kSplitWeights = false;
+  static constexpr int kInputOffset = 0;  // that ForPlanes takes from inputs
 
   // What planes hold of an input: a vector of words, or one.
   template <class Words>

@@ -87,7 +87,7 @@ struct TileArgs {
   const Tile* tile;
   const typename P::Word* input;
   const int32_t* offsets;             // [count], into the input
-  const typename P::Weight* weights;  // [count][rows], as TileKernel::pack has put them
+  const typename P::Weight* weights;  // [count][rows]
   int64_t count;
   const typename P::Bias* bias;      // [rows]
   typename P::Word* output;          // channel 0
@@ -116,10 +116,10 @@ struct TileKernel {
   int rows;
   double cost;  // time per column and vector, in multiply-adds at the peak (see cost_rule.h)
   TileShape shape;
-  // How weights are stored: in so many of P::Weight each, by `pack`, which is null where they stay
-  // as they are. It takes the weights of all rows at a column.
-  int weight_words;
-  void (*pack)(const typename P::Weight* column, typename P::Weight* packed);
+  // Null where any weights will do. Otherwise those of all rows at a column are stored as the sum
+  // of some that the kernel multiplies exactly by: this takes the first of them out of `column`,
+  // and says whether anything is left in it.
+  bool (*split)(typename P::Weight* column, typename P::Weight* exact);
   int32_t input_offset;  // what planes hold less than the input, in each channel (Uint8)
   TileFunction<P> run[kMaxVectors + 1][kTileModes][2];  // [vectors][mode][has quad], null if absent
 };

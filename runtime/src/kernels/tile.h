@@ -34,7 +34,6 @@ struct TileBody {
 
   using P = typename V::P;
   using Weight = typename P::Weight;
-  static constexpr int kStep = G * V::kWeightWords;  // from the weights of a column to the next
 
   static ALCS_NOINLINE void Run(const TileArgs<P>& a) {
     const Tile& tile = *a.tile;
@@ -102,11 +101,11 @@ struct TileBody {
     while (offset != end_of_steps) {
       ALCS_PREFETCH_READ(reinterpret_cast<const char*>(w) + kWeightsAhead);
       Unroll<0, kColumnsPerStep>([&](auto i)
-                                     ALCS_INLINE_LAMBDA { column(i, offset[i], w + i * kStep); });
+                                     ALCS_INLINE_LAMBDA { column(i, offset[i], w + i * G); });
       offset += kColumnsPerStep;
-      w += kColumnsPerStep * kStep;
+      w += kColumnsPerStep * G;
     }
-    for (; offset != end; ++offset, w += kStep) column(Int<0>(), *offset, w);
+    for (; offset != end; ++offset, w += G) column(Int<0>(), *offset, w);
 
     // The epilogue walks the accumulators in whole passes, so that none leaves its register.
     const auto place = [&](auto s) ALCS_INLINE_LAMBDA -> int64_t {
@@ -182,11 +181,10 @@ constexpr TileKernel<typename V::P> MakeTileKernel(const char* name, double cost
       G,
       cost,
       {V::N, kVectors, V::kMasks, V::kCompress, V::kQuad && G % 4 == 0, V::kInputOffset == 0},
-      V::kWeightWords,
       nullptr,
       V::kInputOffset,
       {}};
-  if constexpr (V::kWeightWords > 1) kernel.pack = V::template PackWeights<G>;
+  if constexpr (V::kSplitWeights) kernel.split = V::template SplitWeights<G>;
   FillTileFunctions<V, G, kVectors>(&kernel);
   return kernel;
 }

@@ -1,8 +1,8 @@
 // 8 words of four channels each. The members are described in vec_scalar.h and vec_scalar_u8.h.
 //
-// Without dot products of bytes: channels 0 and 2 of a word, and 1 and 3, are two vectors of 16
-// bits, and vpmaddwd sums the products of each exactly. (vpmaddubsw takes bytes as they are and
-// cuts sums of two products off at 16 bits.) Weights are packed as such pairs, two words each.
+// Without dot products of bytes: vpmaddubsw multiplies bytes as they are and sums two products, but
+// cuts the sum off at 16 bits. No sum is too large for them where the positive weights of a pair
+// come to 128 at most, and the negative ones. Columns that have others are stored in two halves.
 #ifndef ALCS_SRC_KERNELS_VEC_AVX2_U8_H_
 #define ALCS_SRC_KERNELS_VEC_AVX2_U8_H_
 
@@ -26,7 +26,7 @@ struct Avx2U8 {
   static constexpr bool kFreeEdges = Float::kFreeEdges;
   static constexpr bool kOneAddress = Float::kOneAddress;
   static constexpr bool kZeroIsOutside = false;
-  static constexpr int kWeightWords = 2;
+  static constexpr bool kSplitWeights = true;
   static constexpr int kInputOffset = 0;
   static constexpr int kWindowRows = 2;
   using Narrow = Avx2U8;
@@ -34,10 +34,7 @@ struct Avx2U8 {
   using Reg = __m256i;
   using Floats = __m256;
   using Sum = __m256i;
-  struct Pairs {  // channels 0 and 2, and 1 and 3, of 16 bits
-    __m256i even, odd;
-  };
-  using Input = Pairs;
+  using Input = __m256i;
 
   static ALCS_INLINE Reg Set1(int32_t x) { return _mm256_set1_epi32(x); }
   static ALCS_INLINE Reg Set1(T x) { return _mm256_set1_epi32(static_cast<int32_t>(x)); }
@@ -62,37 +59,46 @@ struct Avx2U8 {
   static ALCS_INLINE Words ForPlanes(Words words) {
     return words;
   }
-  static ALCS_INLINE Input MakeInput(Reg loaded) {
-    return {_mm256_and_si256(loaded, _mm256_set1_epi32(0x00ff00ff)), _mm256_srli_epi16(loaded, 8)};
-  }
+  static ALCS_INLINE Input MakeInput(Reg loaded) { return loaded; }
   static ALCS_INLINE Sum Start(const Uint8::Bias& bias) { return Set1(bias.sum); }
-  static ALCS_INLINE Sum MultiplyAdd(const Pairs& w, const Input& x, Sum sum) {
-    return _mm256_add_epi32(_mm256_add_epi32(sum, _mm256_madd_epi16(w.even, x.even)),
-                            _mm256_madd_epi16(w.odd, x.odd));
+  static ALCS_INLINE Sum MultiplyAdd(Reg w, Input x, Sum sum) {
+    const __m256i pairs = _mm256_maddubs_epi16(x, w);
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    // One sum after the other: compilers begin so many products at once that sums leave their
+    // registers, and wait for memory from column to column.
+    ALCS_KEEP_IN_REGISTER(sum);
+    return sum;
   }
   static ALCS_INLINE Reg Total(Sum sum) { return sum; }
 
   template <int G>
-  static void PackWeights(const int32_t* column, int32_t* packed) {
+  static bool SplitWeights(int32_t* column, int32_t* exact) {
+    constexpr int kMost = 128;
+    bool left = false;
     for (int row = 0; row < G; ++row) {
-      const auto word = static_cast<uint32_t>(column[row]);
-      const auto pair = [word](int low, int high) {
-        const auto wide = [word](int channel) {
-          return static_cast<uint16_t>(static_cast<int8_t>(word >> (8 * channel)));
-        };
-        return static_cast<int32_t>(wide(low) | static_cast<uint32_t>(wide(high)) << 16);
-      };
-      packed[2 * row] = pair(0, 2);
-      packed[2 * row + 1] = pair(1, 3);
+      int8_t all[4], half[4];
+      __builtin_memcpy(all, column + row, 4);
+      for (int i = 0; i < 4; i += 2) {
+        const int a = all[i], b = all[i + 1];
+        const int up = (a > 0 ? a : 0) + (b > 0 ? b : 0), down = a + b - up;
+        const bool whole = up <= kMost && down >= -kMost;
+        half[i] = static_cast<int8_t>(whole ? a : a / 2);
+        half[i + 1] = static_cast<int8_t>(whole ? b : b / 2);
+        left = left || !whole;
+      }
+      for (int i = 0; i < 4; ++i) all[i] = static_cast<int8_t>(all[i] - half[i]);
+      __builtin_memcpy(column + row, all, 4);
+      __builtin_memcpy(exact + row, half, 4);
     }
+    return left;
   }
   template <int G>
   struct Weights {
     const int32_t* w;
     explicit ALCS_INLINE Weights(const int32_t* p) : w(p) {}
     template <int kRow>
-    ALCS_INLINE Pairs Get() const {
-      return {_mm256_set1_epi32(w[2 * kRow]), _mm256_set1_epi32(w[2 * kRow + 1])};
+    ALCS_INLINE Reg Get() const {
+      return _mm256_set1_epi32(w[kRow]);
     }
   };
 

@@ -28,7 +28,7 @@ struct NeonU8 {
   static constexpr bool kFreeEdges = Float::kFreeEdges;
   static constexpr bool kOneAddress = Float::kOneAddress;
   static constexpr bool kZeroIsOutside = false;
-  static constexpr int kWeightWords = 1;
+  static constexpr bool kSplitWeights = false;
   static constexpr int kInputOffset = 128;
   static constexpr int kWindowRows = 2;
   using Narrow = NeonU8;

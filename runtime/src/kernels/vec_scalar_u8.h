@@ -23,7 +23,7 @@ struct ScalarU8 {
   static constexpr bool kFreeEdges = false;
   static constexpr bool kOneAddress = false;
   static constexpr bool kZeroIsOutside = false;  // LoadEdge takes what pixels outside are
-  static constexpr int kWeightWords = 1;
+  static constexpr bool kSplitWeights = false;
   static constexpr int kInputOffset = 0;
   static constexpr int kWindowRows = 2;
   using Narrow = ScalarU8;
