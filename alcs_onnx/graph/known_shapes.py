@@ -47,12 +47,9 @@ def known_shapes(model: Model, dims: Mapping[str, Dims | None], declared: Declar
 
 def _words(model: Model) -> frozenset[str]:
     """The tensors in which our operators have channels in words of four."""
-    return frozenset(
-        node.outputs[0]
-        for node in model.nodes
-        if node.domain == OP_DOMAIN
-        and (node.op_type in (OP_PACK, OP_WORD_POOL) or ((op := SPARSE_CONVS.get(node.op_type)) and op.integers))
-    )
+    makers = {OP_PACK, OP_WORD_POOL, *(name for name, op in SPARSE_CONVS.items() if op.integers)}
+    ours = (node for node in model.nodes if node.domain == OP_DOMAIN)
+    return frozenset(node.outputs[0] for node in ours if node.op_type in makers)
 
 
 def _with_words(planes: Found, names: Collection[str]) -> Found:

@@ -23,6 +23,8 @@ from alcs_onnx.graph.surgeon import Node, Tensor, as_value, constant
 from alcs_onnx.integer_format import OP_PACK, OP_UNPACK, OP_WORD_POOL, unpack_integers
 from alcs_onnx.sparse_format import OP_DOMAIN
 
+_INTEGER_CONVS = tuple(name for name, op in SPARSE_CONVS.items() if op.integers)
+
 
 def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Expand such nodes; returns how many."""
@@ -47,9 +49,7 @@ def _is(node: Node, *ops: str) -> bool:
 
 
 def _reads_words(node: Node) -> bool:
-    if node.domain != OP_DOMAIN:
-        return False
-    return node.op in (OP_UNPACK, OP_WORD_POOL) or (node.op in SPARSE_CONVS and SPARSE_CONVS[node.op].integers)
+    return _is(node, OP_UNPACK, OP_WORD_POOL, *_INTEGER_CONVS)
 
 
 class _Expansion:
