@@ -2,7 +2,9 @@
 
 Every Conv becomes ai.alcs::SimdSparseConv with bias, activation and residual Add fused. No
 weight changes: the SIMD group size is found, layer by layer, from where the zeros are. With
---precision int8 or auto nodes are int8 besides, by ONNX Runtime's quantizer.
+--precision int8 or auto nodes are int8 besides, by ONNX Runtime's quantizer. Convolutions that
+are int8, in a file that is quantized already too, become ai.alcs::QLinearSparseConv where that
+measures quicker.
 
 example: alcs-onnx compile sparse.onnx -o out.onnx
 """

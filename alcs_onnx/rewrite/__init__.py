@@ -1,6 +1,7 @@
 """Changing models: channels removed, every Conv a SimdSparseConv with its epilogue fused."""
 
 from alcs_onnx.rewrite.dequantize import quantize_weights
+from alcs_onnx.rewrite.integers import IntegerRewrite, as_integers, as_quantized, unrounded
 from alcs_onnx.rewrite.masked import masked
 from alcs_onnx.rewrite.redundant import (
     WithoutZeros,
@@ -13,9 +14,12 @@ from alcs_onnx.rewrite.rewriter import compile_sparse, random_model, rewrite
 from alcs_onnx.rewrite.shrink import shrink
 
 __all__ = [
+    "IntegerRewrite",
     "LayerRewrite",
     "RewriteResult",
     "WithoutZeros",
+    "as_integers",
+    "as_quantized",
     "compile_sparse",
     "filter_masks",
     "masked",
@@ -24,5 +28,6 @@ __all__ = [
     "remove_zero_channels",
     "rewrite",
     "shrink",
+    "unrounded",
     "zero_filters",
 ]

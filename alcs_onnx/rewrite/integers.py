@@ -14,6 +14,7 @@ import numpy as np
 from alcs_onnx.errors import ModelError
 from alcs_onnx.graph import AttributeValue, GraphEditor, GraphNode, Model, Tensor
 from alcs_onnx.graph.model import Array
+from alcs_onnx.graph.passes import expand_integer_conv
 from alcs_onnx.integer_format import (
     OP_PACK,
     OP_QLINEAR_CONV,
@@ -74,6 +75,42 @@ def as_integers(model: Model, excluded: Collection[str] = ()) -> IntegerRewrite:
     _join(editor)
     editor.drop_unused()
     return IntegerRewrite(editor.build(), tuple(rows[name] for name in order))
+
+
+def as_quantized(model: Model) -> Model:
+    """The inverse: our integers become the quantized convolutions that they were made of."""
+    editor = GraphEditor(model)
+    expand_integer_conv.run(editor, lambda text: None)
+    return editor.build()
+
+
+def unrounded(model: Model) -> Model:
+    """`model` without the pairs of QuantizeLinear and DequantizeLinear that round activations.
+
+    What a quantized file computes but for its roundings, and for the ends of ranges that it cuts
+    activations off at: to be compared with another form of it.
+    """
+    editor = GraphEditor(model)
+    for node in list(editor.nodes):
+        if node.is_op("MaxPool"):
+            _pool_floats(editor, node)
+    for node in list(editor.nodes):
+        quantize = editor.producer(node.inputs[0]) if node.is_op("DequantizeLinear") else None
+        if quantize is not None and quantize.is_op("QuantizeLinear"):
+            editor.bypass(node, quantize.inputs[0])
+    editor.drop_unused()
+    return editor.build()
+
+
+def _pool_floats(editor: GraphEditor, pool: GraphNode) -> None:
+    """MaxPool in front of the QuantizeLinear that it reads: the largest byte is the largest's."""
+    quantize, readers = editor.producer(pool.inputs[0]), editor.consumers(pool.outputs[0])
+    if quantize is None or not quantize.is_op("QuantizeLinear"):
+        return
+    if all(reader.is_op("DequantizeLinear") for reader in readers):
+        pool.inputs[0] = quantize.inputs[0]
+        for reader in readers:
+            editor.bypass(reader, pool.outputs[0])
 
 
 def _is_quantized(editor: GraphEditor, conv: GraphNode) -> bool:

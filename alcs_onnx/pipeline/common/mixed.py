@@ -6,7 +6,7 @@ weights through DequantizeLinear, so that no rewrite takes it for a layer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,14 +23,14 @@ INT8_CONV = "Conv int8"
 class Mixed:
     """A quantized file as it was loaded, `model`, beside the float model `source`.
 
-    `int8` are the nodes of `source` that are in int8, by name, and `refused` those that were to be
-    and are not, with the reasons. Nodes without a name in the file may be called otherwise in
-    `model`.
+    `int8` are the nodes of `source` that are in int8, by name, with the tensors that they compute
+    in `model`, and `refused` those that were to be and are not, with the reasons. Nodes without a
+    name in the file may be called otherwise in `model`.
     """
 
     source: Model
     model: Model
-    int8: frozenset[str]
+    computed: Mapping[str, str]
     refused: Mapping[str, str]
 
     @classmethod
@@ -41,18 +41,32 @@ class Mixed:
         return cls(
             source,
             quantizable.as_model(quantized),
-            frozenset(nodes[name] for name in quantized.nodes if name in nodes),
+            {
+                nodes[name]: quantized.computed.get(name, "")
+                for name in quantized.nodes
+                if name in nodes
+            },
             {nodes[name]: why for name, why in quantized.left.items() if name in nodes},
         )
+
+    @property
+    def int8(self) -> frozenset[str]:
+        """The nodes of `source` that are in int8, by name."""
+        return frozenset(self.computed)
 
     @cached_property
     def layers(self) -> Mapping[str, str]:
         """The convolutions that are left in float32, by name -> their names in `model`."""
         return matching_layers(self.source, self.model)
 
-    def reported(self, rewritten: RewriteResult) -> RewriteResult:
-        """What became of `model`, by the names of `source`: a row for each of its convolutions."""
-        own = {row.layer: row for row in rewritten.layers}
+    def reported(
+        self, rewritten: RewriteResult, integers: Sequence[LayerRewrite] = ()
+    ) -> RewriteResult:
+        """What became of `model`, by the names of `source`: a row for each of its convolutions.
+
+        `integers` are rows of those in int8 that our kernels compute.
+        """
+        own = {row.layer: row for row in (*rewritten.layers, *integers)}
         macs = {layer.name: layer.macs for layer in conv_layers(self.source)}
         here = {_result(node): node.name for node in self.model.nodes}
         rows = []
@@ -60,7 +74,11 @@ class Mixed:
             if not node.is_op("Conv"):
                 continue
             if node.name in self.int8:
-                rows.append(LayerRewrite(node.name, INT8_CONV, 0, 0, 0, macs.get(node.name, 0)))
+                ours = own.get(here.get(self.computed[node.name], ""))
+                if ours is not None and ours.groups:
+                    rows.append(replace(ours, layer=node.name))
+                else:
+                    rows.append(LayerRewrite(node.name, INT8_CONV, 0, 0, 0, macs.get(node.name, 0)))
             else:
                 rows.append(replace(own[here[_result(node)]], layer=node.name))
         return RewriteResult(rewritten.model, tuple(rows), model_macs(self.source))

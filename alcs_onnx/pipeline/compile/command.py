@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.files import check_writable
 from alcs_onnx.graph import Model, load_model, loadable, save_model, skipped_convs
@@ -12,6 +14,7 @@ from alcs_onnx.pipeline.common.runnable import open_runnable, shapes_of
 from alcs_onnx.pipeline.common.verification import Check, check_against_original
 from alcs_onnx.pipeline.common.workload import Workload, open_workload
 from alcs_onnx.pipeline.compile.int8 import everything_int8, fastest, quickest
+from alcs_onnx.pipeline.compile.quantized import has_integers, quickest_integers
 from alcs_onnx.pipeline.compile.request import CompileRequest
 from alcs_onnx.pipeline.compile.result import CompileResult
 from alcs_onnx.reporter import SILENT, Reporter
@@ -22,14 +25,29 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
     """Rewrite every Conv of the model of `request` to the sparse op, and write it.
 
     With another precision than float32 nodes are int8 instead, where that is asked for or quicker.
-    A file that is quantized already stays so. The result is checked against the original before it
-    is written, and what is int8 before it is rounded. Raises a child of `AlcsError`.
+    A file that is quantized already stays so; its convolutions become QLinearSparseConv where that
+    measures quicker than the runtime's own kernels. The result is checked against the original
+    before it is written, and what is int8 before it is rounded. Raises a child of `AlcsError`.
     """
     check_writable(request.output, request.model)
     if request.precision == "float32":
         shapes = shapes_of(request.model, request.inputs)
-        return _in_float32(request, load_model(request.model, shapes, reporter), reporter)
-    workload = open_workload(
+        loaded = load_model(request.model, shapes, reporter)
+        if has_integers(loaded):
+            return _quantized(request, _workload(request, SILENT), reporter)
+        return _in_float32(request, loaded, reporter)
+    workload = _workload(request, reporter)
+    already = quantized_already(workload.model)
+    if already:
+        reporter.note(f"--precision {request.precision} has no effect: {already}")
+        if has_integers(workload.model):
+            return _quantized(request, workload, reporter)
+        return _in_float32(request, workload.model, reporter)
+    return _in_int8(request, workload, reporter)
+
+
+def _workload(request: CompileRequest, reporter: Reporter) -> Workload:
+    return open_workload(
         request.model,
         simd_group=request.simd_group or 1,  # nothing is pruned
         measuring=request.measuring,
@@ -37,11 +55,37 @@ def compile_model(request: CompileRequest, reporter: Reporter = SILENT) -> Compi
         reporter=reporter,
         inputs=request.inputs,
     )
-    already = quantized_already(workload.model)
-    if already:
-        reporter.note(f"--precision {request.precision} changes nothing: {already}")
-        return _in_float32(request, workload.model, reporter)
-    return _in_int8(request, workload, reporter)
+
+
+def _quantized(request: CompileRequest, workload: Workload, reporter: Reporter) -> CompileResult:
+    """A quantized file, its integers computed by whose kernels measure quickest."""
+    found = quickest_integers(workload, request.simd_group)
+    if found.rewritten is None:
+        result = _in_float32(request, workload.model, reporter)
+        if not result.unchanged:
+            return result
+        told = "the runtime's own int8 kernels measured quicker than ours"
+        return replace(result, unchanged=f"nothing was changed: {told}", precision=found.measured)
+    check = found.check()
+    _require_passed(request, check)
+    written, fidelity = found.rewritten.model, None
+    verdict = "nothing is lost but by rounding: the same integers, sums rounded once at most"
+    if request.judging.pictures is not None:
+        evidence = gather(Subject.of(workload), request.judging, None, reporter)
+        fidelity = evidence.judge.judge(loadable(written))
+        verdict = fidelity.verdict(evidence.max_loss)
+    save_model(written, request.output, reporter)
+    return CompileResult(
+        str(request.model),
+        str(request.output),
+        layer_reports(workload.model, found.rewritten),
+        check.numbers,
+        found.rewritten.mac_ratio,
+        verdict,
+        fidelity,
+        request.judging.max_loss,
+        precision=found.measured,
+    )
 
 
 def _in_float32(request: CompileRequest, loaded: Model, reporter: Reporter) -> CompileResult:
@@ -91,8 +135,7 @@ def _in_int8(request: CompileRequest, workload: Workload, reporter: Reporter) ->
     decide = everything_int8 if request.precision == "int8" else fastest
     decision = decide(quantizable, request.simd_group, reporter)
     measured = decision.measured()
-    if request.precision == "auto":
-        decision, measured = quickest(decision, measured)
+    decision, measured = quickest(decision, measured, int8=request.precision == "int8")
     check = decision.check(reporter)
     _require_passed(request, check)
     rewritten = decision.rewritten

@@ -14,16 +14,19 @@ from alcs_onnx.pipeline.common.mixed import Mixed
 from alcs_onnx.pipeline.common.verification import Check, check_against_original, check_quantized
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.compile.forms import FloatForm, FloatForms
+from alcs_onnx.pipeline.compile.integers import IntegerForm, integer_forms
 from alcs_onnx.pipeline.compile.result import MeasuredFile, MeasuredPrecision
 from alcs_onnx.reporter import Reporter
-from alcs_onnx.rewrite import RewriteResult
+from alcs_onnx.rewrite import RewriteResult, as_quantized
+from alcs_onnx.rewrite import unrounded as without_rounding
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
     """What the file is to be: `mixed`, or without a node in int8; all else in the form `form`.
 
-    `otherwise` says why a node stays float32 that can be int8.
+    `otherwise` says why a node stays float32 that can be int8. `integers` is the form of what is
+    int8, where our kernels compute some of it.
     """
 
     quantizable: Quantizable
@@ -31,6 +34,7 @@ class Decision:
     form: FloatForm
     mixed: Mixed | None
     otherwise: str
+    integers: IntegerForm | None = None
 
     @property
     def workload(self) -> Workload:
@@ -42,7 +46,11 @@ class Decision:
         """The file to be written, with rows by the names of the model that was given."""
         if self.mixed is None:
             return self.form.of(self.workload.model)
-        return self.mixed.reported(self.form.of(self.mixed.model))
+        found = self.form.of(self.mixed.model)
+        if self.integers is None:
+            return self.mixed.reported(found)
+        ours = self.integers.of(found.model)
+        return self.mixed.reported(replace(found, model=ours.model), ours.layers)
 
     @cached_property
     def reasons(self) -> Mapping[str, str]:
@@ -71,6 +79,12 @@ class Decision:
             layers = {layer.name for layer in conv_layers(workload.model)}
             form = self.form.leaving(dict.fromkeys(self.mixed.int8 & layers, "int8"))
             unrounded = loadable(form.of(self.quantizable.model).model)
+            if self.integers is not None:
+                before = loadable(without_rounding(self.form.of(self.mixed.model).model))
+                after = loadable(without_rounding(as_quantized(written)))
+                check = check_against_original(before, after, workload.inputs, workload.seed)
+                if not check.passed:
+                    return check
             return check_quantized(workload, unrounded, written, reporter)
         return check_against_original(
             workload.original,
@@ -79,6 +93,11 @@ class Decision:
             workload.seed,
             workload.model.initializers,
         )
+
+    @cached_property
+    def integer_forms(self) -> tuple[IntegerForm, ...]:
+        """In which what is int8 may be, other than by the runtime's kernels."""
+        return () if self.mixed is None else integer_forms(self.form.of(self.mixed.model).model)
 
     def measured(self) -> MeasuredPrecision:
         """The file beside the one that was given, and beside what float32 alone comes to."""
@@ -92,6 +111,9 @@ class Decision:
             everything.what: (0, loadable(everything.of(workload.model).model)),
             what: (int8, loadable(self.rewritten.model)),
         }
+        for form in self.integer_forms:
+            made = replace(self, integers=form).rewritten.model
+            files[form.what] = (int8, loadable(made))
         timings = workload.side_by_side([data for _, data in files.values()])
         return MeasuredPrecision(
             workload.target.machine(workload.measuring.threads),
@@ -104,13 +126,24 @@ class Decision:
         )
 
 
-def quickest(decision: Decision, found: MeasuredPrecision) -> tuple[Decision, MeasuredPrecision]:
-    """What measured quickest of all that was `found`, in place of `decision` if it is another."""
-    first = min(range(len(found.files)), key=lambda index: found.files[index].timing.median)
+def quickest(
+    decision: Decision, found: MeasuredPrecision, *, int8: bool = False
+) -> tuple[Decision, MeasuredPrecision]:
+    """What measured quickest of all that was `found`, in place of `decision` if it is another.
+
+    With `int8` of those in which as many nodes are int8 as `decision` has.
+    """
+    counts = [file.int8_nodes for file in found.files]
+    able = [i for i, n in enumerate(counts) if not int8 or n == counts[found.written]]
+    first = min(able, key=lambda index: found.files[index].timing.median)
     if first == found.written:
         return decision, found
+    what = found.files[first].what
+    for integers in decision.integer_forms:
+        if integers.what == what:
+            return replace(decision, integers=integers), replace(found, written=first)
     forms = (decision.forms.original, decision.forms.everything)
-    form = next(form for form in forms if form.what == found.files[first].what)
+    form = next(form for form in forms if form.what == what)
     chosen = replace(decision, form=form, mixed=None)
     reasons = grouped_reasons(chosen.reasons.values(), "node")
     return chosen, replace(found, written=first, reasons=reasons)

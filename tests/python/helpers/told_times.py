@@ -14,15 +14,21 @@ from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.serialized import Serialized, StoredModel
 
 #: Operators that tell by what method a file was made.
-_SIGNS = {b"DequantizeLinear": "int8", b"SimdSparseConv": "simd"}
+_SIGNS = {
+    b"QLinearSparseConv": "integers",
+    b"DequantizeLinear": "int8",
+    b"SimdSparseConv": "simd",
+}
 
 
 def told(times: Mapping[str, float]) -> Callable[..., list[npt.NDArray[np.float64]]]:
     """In place of `Workload.time`: milliseconds by what a file is.
 
     `times` is by method, "int8", "simd" or "channel", whose files are smaller than the dense one;
-    all others take 1 ms.
+    all others take 1 ms. Convolutions of integers of ours, "integers", take as long as int8 does
+    where nothing else is told.
     """
+    times = {"integers": times["int8"], **times} if "int8" in times else times
 
     def time(workload: Workload, models: list[Serialized]) -> list[npt.NDArray[np.float64]]:
         return [np.full(9, _of(workload, model)) for model in models]

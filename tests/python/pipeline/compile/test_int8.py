@@ -21,6 +21,7 @@ from alcs_onnx import Measuring, ort
 from alcs_onnx.cli import main
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, load_model
+from alcs_onnx.integer_format import OP_QLINEAR_CONV, OP_QLINEAR_CONV_ADD
 from alcs_onnx.latency import PrecisionCosts
 from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.int8 import Quantizable
@@ -92,7 +93,8 @@ def convs(path: Path) -> dict[str, str]:
     for node in nodes:
         if "Conv" in node.op_type:
             dequantized = made.get(node.input[1]) == "DequantizeLinear"
-            ops[node.name] = "int8" if dequantized else node.op_type
+            integers = node.op_type.startswith("QLinear")
+            ops[node.name] = "int8" if dequantized or integers else node.op_type
     return ops
 
 
@@ -165,6 +167,95 @@ def test_a_sparse_layer_is_measured_as_one(
     assert result.check.passed
 
 
+@pytest.mark.parametrize("precision", ["int8", "auto"])
+def test_our_kernels_compute_integers_where_that_is_quicker(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """The same network as by the runtime's, its zeros passed over."""
+    tell(monkeypatch, simd=0.9, int8=0.5, integers=0.4)
+    decide(monkeypatch, "stem", "stem.relu", "a", "a.relu", "c", "c.relu", "s")
+    out = tmp_path / "out.onnx"
+    result = compiled(*files, out, precision)
+    assert result.precision is not None
+    told = [file.what for file in result.precision.files]
+    assert told[-2:] == ["int8 sparse where zeros are", "int8 all sparse"]
+    # Of two that are as quick the one that leaves more to the runtime.
+    assert result.precision.result.what == told[-2]
+    assert result.check.passed
+    rows = {row.layer: row for row in result.layers}
+    assert (rows["a"].op, rows["stem"].op) == (OP_QLINEAR_CONV, "Conv int8")
+    assert rows["a"].density < 1
+    assert rows["a"].simd_group in (4, 8)
+    found = outputs(out, files[1], True)
+    np.testing.assert_allclose(found, outputs(out, files[1], False), rtol=0.02, atol=0.02)
+    tell(monkeypatch, simd=0.9, int8=0.5, integers=0.6)
+    compiled(*files, out, precision)
+    expected = outputs(out, files[1], True)
+    assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
+
+
+@pytest.fixture
+def quantized_file(files: tuple[Path, Path], tmp_path: Path) -> Path:
+    """The network as another tool quantizes it: its zeros stay zeros."""
+    return store(quantized(onnx.load(files[0])), tmp_path)
+
+
+def test_a_quantized_file_gets_our_kernels(
+    files: tuple[Path, Path],
+    quantized_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tell(monkeypatch, simd=2, int8=1, integers=0.4)
+    out = tmp_path / "out.onnx"
+    assert main(["compile", str(quantized_file), "-o", str(out)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "int8 sparse where zeros are 6 0.400 2.50x written" in text
+    assert "outputs against the original, before rounding to int8: equal within 0.0001" in text
+    kinds = {node.name: node.op_type for node in onnx.load(out).graph.node}
+    assert {kinds[name] for name in SPARSE} == {OP_QLINEAR_CONV, OP_QLINEAR_CONV_ADD}
+    assert kinds["stem"] == "Conv"
+    library, none = (outputs(out, files[1], library) for library in (True, False))
+    np.testing.assert_array_equal(library, none)
+    # What is read again is the quantized file: nothing is left to gain.
+    tell(monkeypatch, simd=2, int8=1, integers=1)
+    assert main(["compile", str(out), "-o", str(tmp_path / "again.onnx")]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "int8 sparse where zeros are" in text
+
+
+def test_a_quantized_file_stays_where_the_runtime_is_quicker(
+    quantized_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tell(monkeypatch, simd=2, int8=1, integers=1.2)
+    out = tmp_path / "out.onnx"
+    assert main(["compile", str(quantized_file), "-o", str(out)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "nothing was changed: the runtime's own int8 kernels measured quicker than ours" in text
+    assert "as given 6 1.000 1.00x written" in text
+    assert onnx.load(out).graph.node == onnx.load(quantized_file).graph.node
+
+
+def test_pictures_judge_a_quantized_file(
+    files: tuple[Path, Path],
+    quantized_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tell(monkeypatch, simd=2, int8=1, integers=0.4)
+    out = tmp_path / "out.onnx"
+    judging = Judging(pictures=str(files[1]), max_loss=5)
+    result = alcs_onnx.compile_model(quantized_file, out, judging=judging)
+    assert result.fidelity is not None
+    assert result.exit_status == 0
+    assert result.precision is not None
+    assert result.precision.result.what == "int8 sparse where zeros are"
+
+
 def test_auto_never_writes_what_measures_slower(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +279,8 @@ def test_the_whole_search_on_this_machine(files: tuple[Path, Path], tmp_path: Pa
     assert result.precision is not None
     kinds = convs(out)
     assert set(kinds) == set(LAYERS)
-    told = {row.layer for row in result.layers if row.op == "Conv int8"}
+    ours = (OP_QLINEAR_CONV, OP_QLINEAR_CONV_ADD)
+    told = {row.layer for row in result.layers if row.op in ("Conv int8", *ours)}
     assert told == {name for name, kind in kinds.items() if kind == "int8"}
     assert result.precision.files[0].what == "as given"
     assert (result.precision.result.int8_nodes > 0) == bool(told)
@@ -284,18 +376,20 @@ def test_measuring_flags_where_nothing_is_measured(
 
 @pytest.mark.parametrize("precision", ["int8", "auto"])
 def test_a_file_that_is_quantized_already_stays_so(
-    precision: str, files: tuple[Path, Path], tmp_path: Path
+    precision: str, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tell(monkeypatch, simd=2, int8=1, integers=1.2)
     network, images = files
     proto = onnx.load(network)
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     before = store(quantized(proto), tmp_path)
     recorder, out = Recorder(), tmp_path / "out.onnx"
     result = compiled(before, images, out, precision, reporter=recorder)
-    [line] = [x for x in recorder.notes if x.startswith(f"--precision {precision} changes nothing")]
+    [line] = [x for x in recorder.notes if x.startswith(f"--precision {precision} has no effect")]
     assert "the file is quantized already" in line
-    assert result.precision is None
-    assert result.unchanged.startswith("nothing was changed: no layer can be made sparse")
+    assert result.precision is not None
+    assert result.precision.written == 0
+    assert result.unchanged.startswith("nothing was changed: the runtime's own int8 kernels")
     assert onnx.load(out).graph.node == onnx.load(before).graph.node
 
 
