@@ -39,8 +39,8 @@ _MOST_RATIO = 1.25
 class SparseModels:
     """A dense model and how it is built sparse; a node that replaces a layer has its name.
 
-    `structure` names what a group is, and `groups` gives their number for each layer by name;
-    the default counts SIMD groups of `simd_group` weights.
+    `structure` names what a group is, and `groups` gives their number for each layer that is
+    measured, by name; the default counts SIMD groups of `simd_group` weights of all.
     """
 
     dense: Model
@@ -53,7 +53,7 @@ class SparseModels:
         """The number of groups of each layer, by name."""
         if self.groups is None:
             return {x.name: _group_count(x, self.simd_group) for x in conv_layers(self.dense)}
-        return {layer.name: self.groups[layer.name] for layer in conv_layers(self.dense)}
+        return dict(self.groups)
 
 
 def kept_groups(density: float, groups: int) -> int:

@@ -10,7 +10,7 @@ from alcs_onnx.rewrite.redundant import (
     zero_filters,
 )
 from alcs_onnx.rewrite.result import LayerRewrite, RewriteResult
-from alcs_onnx.rewrite.rewriter import compile_sparse, random_model, rewrite
+from alcs_onnx.rewrite.rewriter import compile_sparse, random_groups, random_model, rewrite
 from alcs_onnx.rewrite.shrink import shrink
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "filter_masks",
     "masked",
     "quantize_weights",
+    "random_groups",
     "random_model",
     "remove_zero_channels",
     "rewrite",

@@ -136,16 +136,22 @@ def random_model(
         if layer.name not in densities:
             g = largest_fitting(layer.rows_per_group, simd_group)
             return _Storage(g, _all_groups(layer, g))
-        density = densities[layer.name]
-        if not 0 <= density <= 1:
-            raise AlcsError(f"layer '{layer.name}': density {density} is not in 0..1")
-        keep = np.ones(grouping.mask_shape(layer), dtype=np.bool_)
-        generator = np.random.default_rng((seed, order[layer.name]))
-        dropped = keep.size - round(density * keep.size)
-        keep.reshape(-1)[generator.permutation(keep.size)[:dropped]] = False
+        keep = random_groups(layer, grouping, densities[layer.name], (seed, order[layer.name]))
         return _stored(grouping, keep, layer)
 
     return _rewrite(model, storage, excluded)
+
+
+def random_groups(
+    layer: ConvLayer, structure: Structure, density: float, seed: tuple[int, int]
+) -> GroupMask:
+    """A mask that keeps round(density * groups) groups of `layer`; `AlcsError` outside 0..1."""
+    if not 0 <= density <= 1:
+        raise AlcsError(f"layer '{layer.name}': density {density} is not in 0..1")
+    keep = np.ones(structure.mask_shape(layer), dtype=np.bool_)
+    dropped = keep.size - round(density * keep.size)
+    keep.reshape(-1)[np.random.default_rng(seed).permutation(keep.size)[:dropped]] = False
+    return keep
 
 
 def _stored(structure: Structure, keep: GroupMask, layer: ConvLayer) -> _Storage:

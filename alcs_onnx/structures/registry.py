@@ -18,6 +18,7 @@ STRUCTURES: Registry[Structure] = Registry(
     __name__,
     {
         "simd": Row("simd:SIMD", "groups of weights of adjacent output channels"),
+        "block": Row("block:BLOCK", "blocks of adjacent output channels by four input channels"),
         "unstructured": Row("axes:UNSTRUCTURED", "single weights"),
         "filter": Row("axes:FILTER", "rows of a layer's weight matrix"),
         "channel": Row("axes:CHANNEL", "all that a layer has of an input channel"),

@@ -55,6 +55,12 @@ class Mixed:
         return frozenset(self.computed)
 
     @cached_property
+    def names(self) -> Mapping[str, str]:
+        """The nodes of `source` that are in int8, by name -> their names in `model`."""
+        here = {_result(node): node.name for node in self.model.nodes}
+        return {name: here[made] for name, made in self.computed.items() if made in here}
+
+    @cached_property
     def layers(self) -> Mapping[str, str]:
         """The convolutions that are left in float32, by name -> their names in `model`."""
         return matching_layers(self.source, self.model)
@@ -74,7 +80,7 @@ class Mixed:
             if not node.is_op("Conv"):
                 continue
             if node.name in self.int8:
-                ours = own.get(here.get(self.computed[node.name], ""))
+                ours = own.get(self.names.get(node.name, ""))
                 if ours is not None and ours.groups:
                     rows.append(replace(ours, layer=node.name))
                 else:

@@ -12,6 +12,7 @@ import numpy as np
 from alcs_onnx.data import Samples, first_batches
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, as_float32, conv_layers, free_batch, load_model, loadable
+from alcs_onnx.graph.model import Array
 from alcs_onnx.ort import Feeds
 from alcs_onnx.posttraining import Grid, Integers, RoundedLayer, round_in_order
 from alcs_onnx.quantization import (
@@ -53,11 +54,11 @@ def rounded(work: ToRound, pictures: Samples, seed: int, reporter: Reporter) -> 
     again = quantize(loadable(dense, LEAST_OPSET), work.ranges, work.tensors, work.options)
     network = free_batch(as_model(again.model, dense)).model
     names = {node.outputs[0]: node.name for node in dense.nodes if node.outputs}
-    groups = {layer.name: layer.group for layer in conv_layers(dense)}
+    layers = {layer.name: layer for layer in conv_layers(dense)}
     stored = {
         names[layer.output]: layer
         for layer in stored_layers(again, network, work.options)
-        if names.get(layer.output) in groups
+        if names.get(layer.output) in layers
     }
 
     def fed() -> Iterator[Feeds]:
@@ -66,7 +67,10 @@ def rounded(work: ToRound, pictures: Samples, seed: int, reporter: Reporter) -> 
     found = round_in_order(
         dense,
         with_float_constants(network),
-        {name: _to_round(layer, groups[name]) for name, layer in stored.items()},
+        {
+            name: _to_round(layer, dense.initializers[layers[name].weight], layers[name].group)
+            for name, layer in stored.items()
+        },
         fed,
         seed=seed,
         reporter=reporter,
@@ -91,8 +95,11 @@ def as_model(data: Serialized, model: Model) -> Model:
         return load_model(path, shapes, needs_conv=False)
 
 
-def _to_round(layer: StoredLayer, group: int) -> RoundedLayer:
-    grid = Grid(layer.steps.reshape(group, -1), -layer.most, layer.most)
+def _to_round(layer: StoredLayer, weight: Array, group: int) -> RoundedLayer:
+    """How `layer` is rounded, whose dense weight is [M, C/G, *kernel]: zeros stay zeros."""
+    steps = layer.steps.reshape(group, -1)
+    kept = None if weight.all() else (weight != 0).reshape(*steps.shape, -1)
+    grid = Grid(steps, -layer.most, layer.most, kept=kept)
     return RoundedLayer(layer.node, grid, layer.bias_steps)
 
 

@@ -56,7 +56,7 @@ class Tables:
             return table if dense is None else replace(table, dense=dense())
 
         sized = workload.grouping.has_group_size
-        name = f"{workload.structure}{workload.simd_group}" if sized else workload.structure
+        name = workload.table_name
         path, table = self._find(workload, name, latency.load_table, measure)
         if table.structure != workload.structure:
             raise AlcsError(
@@ -120,9 +120,14 @@ def measure_table(workload: Workload, reporter: Reporter) -> LatencyTable:
         workload.random_sparse,
         workload.simd_group,
         workload.structure,
-        groups={x.name: prod(grouping.mask_shape(x)) for x in conv_layers(workload.model)},
+        groups={
+            layer.name: prod(grouping.mask_shape(layer))
+            for layer in workload.layers
+            if layer.name not in workload.left_alone
+        },
     )
-    return latency.profile(models, workload.runner, seed=workload.seed, reporter=reporter)
+    table = latency.profile(models, workload.runner, seed=workload.seed, reporter=reporter)
+    return replace(table, left_alone={**table.left_alone, **workload.left_alone})
 
 
 def proportional_table(workload: Workload) -> LatencyTable:

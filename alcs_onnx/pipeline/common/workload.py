@@ -71,6 +71,22 @@ class Workload:
         return Runner(self.target, self.measuring.threads, self.feeds)
 
     @property
+    def layers(self) -> tuple[ConvLayer, ...]:
+        """All layers that can be made sparse."""
+        return conv_layers(self.model)
+
+    @property
+    def left_alone(self) -> Mapping[str, str]:
+        """Those of which there is no sparse form here, with the reasons."""
+        return {}
+
+    @property
+    def table_name(self) -> str:
+        """What its latency table is called: after what is removed."""
+        sized = self.grouping.has_group_size
+        return f"{self.structure}{self.simd_group}" if sized else self.structure
+
+    @property
     def prunable(self) -> tuple[ConvLayer, ...]:
         """The layers whose groups compete for the budget."""
         return tuple(layer for layer in conv_layers(self.model) if not self.reason_dense(layer))

@@ -9,6 +9,7 @@ from functools import cached_property
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import conv_layers, loadable
 from alcs_onnx.pipeline.common.int8 import Quantizable
+from alcs_onnx.pipeline.common.integers import require_same_integers
 from alcs_onnx.pipeline.common.layers import grouped_reasons
 from alcs_onnx.pipeline.common.mixed import Mixed
 from alcs_onnx.pipeline.common.verification import Check, check_against_original, check_quantized
@@ -17,8 +18,7 @@ from alcs_onnx.pipeline.compile.forms import FloatForm, FloatForms
 from alcs_onnx.pipeline.compile.integers import IntegerForm, integer_forms
 from alcs_onnx.pipeline.compile.result import MeasuredFile, MeasuredPrecision
 from alcs_onnx.reporter import Reporter
-from alcs_onnx.rewrite import RewriteResult, as_quantized
-from alcs_onnx.rewrite import unrounded as without_rounding
+from alcs_onnx.rewrite import RewriteResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +80,8 @@ class Decision:
             form = self.form.leaving(dict.fromkeys(self.mixed.int8 & layers, "int8"))
             unrounded = loadable(form.of(self.quantizable.model).model)
             if self.integers is not None:
-                before = loadable(without_rounding(self.form.of(self.mixed.model).model))
-                after = loadable(without_rounding(as_quantized(written)))
-                check = check_against_original(before, after, workload.inputs, workload.seed)
-                if not check.passed:
-                    return check
+                before = self.form.of(self.mixed.model).model
+                require_same_integers(workload, before, written)
             return check_quantized(workload, unrounded, written, reporter)
         return check_against_original(
             workload.original,

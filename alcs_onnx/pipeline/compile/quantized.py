@@ -6,21 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alcs_onnx.graph import Model, loadable
-from alcs_onnx.pipeline.common.verification import (
-    Check,
-    check_against_original,
-    require_same_shapes,
-)
+from alcs_onnx.pipeline.common.integers import check_integers
+from alcs_onnx.pipeline.common.verification import Check, require_same_shapes
 from alcs_onnx.pipeline.common.workload import Workload
 from alcs_onnx.pipeline.compile.integers import IntegerForm, integer_forms
 from alcs_onnx.pipeline.compile.result import MeasuredFile, MeasuredPrecision
-from alcs_onnx.rewrite import (
-    LayerRewrite,
-    RewriteResult,
-    as_quantized,
-    compile_sparse,
-    unrounded,
-)
+from alcs_onnx.rewrite import LayerRewrite, RewriteResult, compile_sparse
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +31,7 @@ class QuantizedFile:
         Raises `AlcsError` where it does not run as the original does.
         """
         assert self.rewritten is not None
-        found = check_against_original(
-            loadable(unrounded(self.workload.model)),
-            loadable(unrounded(as_quantized(self.rewritten.model))),
-            self.workload.inputs,
-            self.workload.seed,
-            self.workload.model.initializers,
-        )
+        found = check_integers(self.workload, self.workload.model, self.rewritten.model)
         require_same_shapes(self.workload, self.rewritten.model)
         return found
 

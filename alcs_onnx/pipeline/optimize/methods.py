@@ -71,6 +71,16 @@ _METHODS: dict[str, Method] = {
         part="int8",
         tried=4,
     ),
+    "block-int8": Method(
+        Row(
+            "block_int8:open_block_int8",
+            "all that can be is int8, and convolutions lose blocks of weights",
+        ),
+        structure="block",
+        precision="int8",
+        part="int8",
+        tried=5,
+    ),
     "int8": Method(
         Row("int8:open_int8", "nothing: nodes are int8 where that is quicker"),
         precision="int8",

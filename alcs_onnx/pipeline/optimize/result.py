@@ -12,6 +12,7 @@ from alcs_onnx.pipeline.common.behaviour import Behaviour
 from alcs_onnx.pipeline.common.layers import LayerReport
 from alcs_onnx.pipeline.common.training import Accuracy
 from alcs_onnx.pipeline.common.verification import NumericCheck
+from alcs_onnx.pipeline.optimize.methods import METHODS, precision_of
 from alcs_onnx.types import ChannelCurve, LayerCurve, Machine, Timing
 
 #: How a run ended. "unchanged": the dense model is within the budget already. "lost": the budget is
@@ -123,7 +124,7 @@ class OptimizeResult:
         method = str(self.settings.get("method"))
         if method == "int8":
             return "the original, before rounding to int8"
-        if method in ("channel-int8", "simd-int8"):
+        if method in METHODS and precision_of(method) == "int8":
             return "the original with the same weights removed, before rounding to int8"
         return "the original with the same weights removed"
 

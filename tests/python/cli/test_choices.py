@@ -47,7 +47,7 @@ def test_what_is_registered_is_called_so():
 
 def test_every_structure_is_a_method_or_another_method_has_its_name():
     assert set(RANKED) <= set(METHODS)
-    others = {"channel", "channel-int8", "hybrid", "int8", "simd-int8"}
+    others = {"block-int8", "channel", "channel-int8", "hybrid", "int8", "simd-int8"}
     assert set(METHODS) - set(GROUP_METHODS) == others
 
 

@@ -182,7 +182,7 @@ def test_small_and_depthwise_layers_have_smaller_groups():
 
 def test_unknown_names_and_sizes_are_refused():
     assert get_structure("simd", 4).mask_shape(conv(8, 4)) == (2, 36)
-    with pytest.raises(AlcsError, match="structure 'knit' is not known: use channel"):
+    with pytest.raises(AlcsError, match="structure 'knit' is not known: use block, channel"):
         get_structure("knit", 4)
     with pytest.raises(AlcsError, match="0 weights is not possible"):
         get_structure("simd", 0)

@@ -103,7 +103,7 @@ def test_the_first_that_reaches_the_budget_is_trained_and_may_lose_less(
     result = found(files, tmp_path / "out.onnx", reporter=told)
     assert outcomes(result) == {
         "int8": "met", "simd": "chosen", "channel": "not tried",
-        "channel-int8": "not tried", "simd-int8": "not tried",
+        "channel-int8": "not tried", "simd-int8": "not tried", "block-int8": "not tried",
     }  # fmt: skip
     int8, simd, channel, *_ = result.tried
     assert (int8.why, simd.why) == ("loses more", "trained")
@@ -133,7 +133,7 @@ def test_int8_is_written_where_training_does_not_come_up_to_it(
     result = found(own, tmp_path / "out.onnx", VAIN, reporter=told, refit="off")
     assert outcomes(result) == {
         "int8": "chosen", "simd": "met", "channel": "not tried",
-        "channel-int8": "not tried", "simd-int8": "not tried",
+        "channel-int8": "not tried", "simd-int8": "not tried", "block-int8": "not tried",
     }  # fmt: skip
     int8, simd, *_ = result.tried
     assert simd.why == "trained, and loses more"
