@@ -34,8 +34,6 @@ OP_WORD_POOL = "MaxPoolNC4HW4"
 
 #: Channels of a word.
 WORD = 4
-#: Rows of a block when no others are asked for.
-DEFAULT_GROUP = 8
 
 Int8Array = npt.NDArray[np.int8]
 

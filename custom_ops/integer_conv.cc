@@ -51,8 +51,7 @@ float InSteps(float limit, float y_scale) {
 // Channels of a depthwise convolution, and those of one without groups, fill whole words.
 ConvSpec InWholeWords(const ConvSpec& spec) {
   ConvSpec whole = spec;
-  const bool depthwise =
-      spec.group > 1 && spec.group == spec.in_channels && spec.group == spec.out_channels;
+  const bool depthwise = IsDepthwise(spec);
   if (spec.group > 1 && !depthwise) return whole;
   whole.in_channels = WordsOf(spec.in_channels) * kWordChannels;
   whole.out_channels = WordsOf(spec.out_channels) * kWordChannels;
@@ -84,9 +83,7 @@ std::unique_ptr<ConvOf<uint8_t>> Make(const OrtApi& api, const OrtKernelInfo* in
     quantized.residual_scale = ReadScale(api, info, 10, "residual_scale") / y_scale;
     quantized.residual_zero = ConstantScalar<uint8_t>(api, info, 11, "residual_zero_point");
   }
-  const bool depthwise =
-      quantized.conv.group > 1 && quantized.conv.group == quantized.conv.in_channels;
-  const int64_t bytes = depthwise ? 1 : kWordChannels;
+  const int64_t bytes = IsDepthwise(spec) ? 1 : kWordChannels;
   if (values.shape[1] != spec.simd_group || values.shape[2] != bytes) {
     throw Error("input 'values' has the shape " + Text(values.shape) + " where [stored, " +
                 std::to_string(spec.simd_group) + ", " + std::to_string(bytes) + "] is needed");

@@ -27,6 +27,7 @@ from alcs_onnx.pipeline.optimize.methods import (
     REFITS,
     has_group_size,
     has_precision,
+    in_precision,
     refits,
     removes,
     scores_groups,
@@ -101,7 +102,8 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="what nodes are: int8 alone, float32 alone, or what --method comes to",
+        help="what nodes are: int8 alone, float32 alone, or what --method comes to; with int8 "
+        "--method simd is block-int8 and --method channel is channel-int8",
     )
     parser.add_argument(
         "--search-minutes",
@@ -245,7 +247,9 @@ def _ways(options: argparse.Namespace) -> Sequence[str]:
         return [x for x in CANDIDATES if has_precision(x, options.precision)]
     if options.search_minutes is not None:
         raise AlcsError("--search-minutes has no effect without --method auto")
-    return [options.method or ("int8" if options.precision == "int8" else METHODS.default)]
+    if options.method is None:
+        return ["int8" if options.precision == "int8" else METHODS.default]
+    return [in_precision(options.method, options.precision)]
 
 
 def _judged(options: argparse.Namespace) -> bool:

@@ -52,7 +52,8 @@ def _residual(editor: GraphEditor, epilogue: Epilogue) -> Epilogue | str | None:
     residual = others[0]
     if constant(residual) is not None:
         return "the other operand of Add is constant"
-    if epilogue.output.shape is None or residual.shape != epilogue.output.shape:
+    shapes = editor.all_shapes(epilogue.output)
+    if None in shapes or editor.all_shapes(residual) != shapes:
         return "the operands of Add differ in shape"
     if residual.dtype not in (np.float32, np.float16):
         return "the other operand of Add is no float"

@@ -43,12 +43,16 @@ class IntegerRewrite:
     layers: tuple[LayerRewrite, ...]
 
 
-def as_integers(model: Model, excluded: Collection[str] = ()) -> IntegerRewrite:
+def as_integers(
+    model: Model, excluded: Collection[str] = (), clipped: Collection[str] = ()
+) -> IntegerRewrite:
     """Turn every quantized convolution that can be into QLinearSparseConv.
 
     Each stores its blocks that are not all zero, of as many rows as suits them. Those in
     `excluded` stay as they are; as a mapping it gives the reasons. Raises `ModelError` for a name
-    in it that is no Conv node.
+    in it that is no Conv node. A sum takes a convolution over without what rounds its result in
+    front of it, but for those in `clipped`, where that stands for an activation, too; a Relu is
+    known by itself.
     """
     reasons = excluded if isinstance(excluded, Mapping) else {}
     editor = GraphEditor(model)
@@ -57,12 +61,14 @@ def as_integers(model: Model, excluded: Collection[str] = ()) -> IntegerRewrite:
     unknown = sorted(set(excluded) - {node.name for node in convs})
     if unknown:
         raise ModelError(f"the list of layers to leave alone names '{unknown[0]}', no Conv node")
+    if not order:
+        return IntegerRewrite(model, ())
     rows: dict[str, LayerRewrite] = {}
     # The later operand of an Add takes it over: by then the earlier one has its result.
     for conv in reversed(convs):
         if conv.name not in order:
             continue
-        found = read_qdq(editor, conv)
+        found = read_qdq(editor, conv, clipped=conv.name in clipped)
         if conv.name in excluded:
             found = str(reasons.get(conv.name, "left alone as asked"))
         if isinstance(found, str):
@@ -175,25 +181,35 @@ def _replace(editor: GraphEditor, conv: GraphNode, layer: QdqConv) -> LayerRewri
 
 def _pool(editor: GraphEditor, node: GraphNode) -> None:
     """MaxPool of what a convolution of ours has computed, to be read by one: it stays in words."""
-    dequantize, quantize = editor.producer(node.inputs[0]), editor.only_consumer(node.outputs[0])
-    window = pool_window(node)
-    if window is None or dequantize is None or quantize is None:
+    window, (read, result, absorbed) = pool_window(node), _pooled_bytes(editor, node)
+    if window is None:
         return
-    if not dequantize.is_op("DequantizeLinear") or not quantize.is_op("QuantizeLinear"):
-        return
-    scales = [[each.constant(index) for index in (1, 2)] for each in (dequantize, quantize)]
-    if not all(a is not None and np.array_equal(a, b) for a, b in zip(*scales, strict=True)):
-        return
-    unpack, result = editor.producer(dequantize.inputs[0]), quantize.outputs[0]
+    unpack = editor.producer(read)
     readers = editor.consumers(result)
     if unpack is None or not _is(unpack, OP_UNPACK) or not any(_is(r, OP_PACK) for r in readers):
         return
     channels = int(unpack.attrs["channels"])
-    for gone in (node, quantize):
+    for gone in absorbed:
         editor.remove(gone)
     words = editor.add_tensor(f"{result.name}.pooled", np.dtype(np.uint8))
     editor.add_node(node.name, OP_WORD_POOL, [unpack.inputs[0]], [words], window, OP_DOMAIN)
     _move(editor, OP_UNPACK, words, result, channels)
+
+
+def _pooled_bytes(
+    editor: GraphEditor, pool: GraphNode
+) -> tuple[Tensor, Tensor, tuple[GraphNode, ...]]:
+    """What `pool` reads and makes, and what goes with it: of bytes, where floats are the same."""
+    read, made = pool.inputs[0], pool.outputs[0]
+    dequantize, quantize = editor.producer(read), editor.only_consumer(made)
+    if dequantize is None or quantize is None:
+        return read, made, (pool,)
+    if not dequantize.is_op("DequantizeLinear") or not quantize.is_op("QuantizeLinear"):
+        return read, made, (pool,)
+    scales = [[each.constant(index) for index in (1, 2)] for each in (dequantize, quantize)]
+    if not all(a is not None and np.array_equal(a, b) for a, b in zip(*scales, strict=True)):
+        return read, made, (pool,)
+    return dequantize.inputs[0], quantize.outputs[0], (pool, quantize)
 
 
 def _is(node: GraphNode, op: str) -> bool:

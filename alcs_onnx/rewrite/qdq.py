@@ -56,15 +56,19 @@ class QdqConv:
         return int(self.absorbed[0].attrs.get("group", 1))
 
 
-def read_qdq(editor: GraphEditor, conv: GraphNode) -> QdqConv | str:
-    """What `conv` computes with integers, or the reason why it cannot."""
+def read_qdq(editor: GraphEditor, conv: GraphNode, *, clipped: bool) -> QdqConv | str:
+    """What `conv` computes with integers, or the reason why it cannot.
+
+    `clipped` says that the QuantizeLinear behind it stands for an activation, too: what a sum
+    reads of it is rounded, and cut off, before.
+    """
     try:
-        return _read(editor, conv)
+        return _read(editor, conv, clipped=clipped)
     except UnsupportedError as reason:
         return str(reason)
 
 
-def _read(editor: GraphEditor, conv: GraphNode) -> QdqConv:
+def _read(editor: GraphEditor, conv: GraphNode, *, clipped: bool) -> QdqConv:
     x = _bytes_behind(editor, conv.inputs[0], "its input")
     levels, scales = _weight(editor, conv)
     _check_shape(conv, levels)
@@ -72,7 +76,7 @@ def _read(editor: GraphEditor, conv: GraphNode) -> QdqConv:
     sums = np.abs(levels.astype(np.int64)).reshape(len(levels), -1).sum(axis=1) * 255
     if (sums + np.abs(bias.astype(np.int64)) > _MOST_SUM).any():
         raise UnsupportedError("its sums may be too large for 32 bits")
-    rounded = _rounded_before_add(editor, conv.outputs[0])
+    rounded = () if clipped else _rounded_before_add(editor, conv.outputs[0])
     epilogue = match_epilogue(editor, conv) if not rounded else _behind(editor, conv, rounded)
     residual = None
     if epilogue.residual is not None:
@@ -83,12 +87,17 @@ def _read(editor: GraphEditor, conv: GraphNode) -> QdqConv:
     if quantize is None or not quantize.is_op("QuantizeLinear"):
         raise UnsupportedError("its result is needed as floats")
     y = _scaled(quantize.outputs[0], quantize, "its result")
+    _check_scales(x, scales, y, residual)
     absorbed = (conv, *epilogue.absorbed, quantize)
     return QdqConv(x, levels, scales, bias, residual, y, epilogue, absorbed)
 
 
 def _rounded_before_add(editor: GraphEditor, tensor: Tensor) -> tuple[GraphNode, ...]:
-    """QuantizeLinear and DequantizeLinear between a convolution and an Add, and nothing else."""
+    """QuantizeLinear and DequantizeLinear between a convolution and an Add, and nothing else.
+
+    Not where they do more than round: a zero point at an end of the bytes cuts off what a Relu
+    does, which quantizers leave out then.
+    """
     quantize = editor.only_consumer(tensor)
     if quantize is None or not quantize.is_op("QuantizeLinear"):
         return ()
@@ -96,7 +105,15 @@ def _rounded_before_add(editor: GraphEditor, tensor: Tensor) -> tuple[GraphNode,
     if dequantize is None or not dequantize.is_op("DequantizeLinear"):
         return ()
     add = editor.only_consumer(dequantize.outputs[0])
-    return (quantize, dequantize) if add is not None and add.is_op("Add") else ()
+    if add is None or not add.is_op("Add"):
+        return ()
+    try:
+        made, read = (_scaled(quantize.outputs[0], node, "") for node in (quantize, dequantize))
+    except UnsupportedError:
+        return ()
+    if (made.scale, made.zero_point) != (read.scale, read.zero_point):
+        return ()
+    return () if int(made.zero_point) in (0, 255) else (quantize, dequantize)
 
 
 def _behind(editor: GraphEditor, conv: GraphNode, rounded: tuple[GraphNode, ...]) -> Epilogue:
@@ -132,7 +149,12 @@ def _scaled(tensor: Tensor, node: GraphNode, what: str) -> Bytes:
     if scale is None or (zero is None and len(node.inputs) > 2 and node.inputs[2].name):
         raise UnsupportedError(f"the scale of {what} is computed at run time")
     if zero is None:
-        zero = np.zeros((), np.uint8)
+        # Only QuantizeLinear may say what it makes in another way; then its result has that type.
+        default = np.dtype(np.uint8) if node.is_op("QuantizeLinear") else None
+        dtype = tensor.dtype or default
+        if dtype is None or node.attrs.get("output_dtype"):
+            raise UnsupportedError(f"the type of {what} is not said by a zero point")
+        zero = np.zeros((), dtype)
     if zero.dtype != np.uint8:
         raise UnsupportedError(f"{what} is {zero.dtype.name}, not uint8")
     if scale.size != 1 or zero.size != 1:
@@ -149,6 +171,8 @@ def _weight(editor: GraphEditor, conv: GraphNode) -> tuple[Int8Array, FloatArray
     levels, scale, zero = (node.constant(i) for i in range(3))
     if levels is None or scale is None:
         raise UnsupportedError("its weights are computed at run time")
+    if node.attrs.get("block_size"):
+        raise UnsupportedError("its weights have scales for blocks")
     if levels.dtype != np.int8 or (zero is not None and zero.any()):
         raise UnsupportedError("its weights are not int8 about 0")
     if scale.size > 1 and int(node.attrs.get("axis", 1)) % levels.ndim != 0:
@@ -182,6 +206,16 @@ def _bias(
     if not (np.abs(wanted) <= _MOST_SUM).all():
         raise UnsupportedError("its bias is too large for 32 bits")
     return wanted.astype(np.int32)
+
+
+def _check_scales(x: Bytes, scales: FloatArray, y: Bytes, residual: Bytes | None) -> None:
+    """What sums are multiplied by must be floats."""
+    with np.errstate(over="ignore"):
+        products = [x.scale * scales / y.scale]
+        if residual is not None:
+            products.append(residual.scale / y.scale)
+    if not all(np.isfinite(each).all() for each in products):
+        raise UnsupportedError("its scales are too far apart")
 
 
 def _check_shape(conv: GraphNode, levels: Int8Array) -> None:

@@ -18,10 +18,6 @@ namespace {
 constexpr int64_t kChannels = Uint8::kChannels;
 static_assert(kChannels == kWordChannels);
 
-bool IsDepthwise(const ConvSpec& spec) {
-  return spec.group > 1 && spec.group == spec.in_channels && spec.group == spec.out_channels;
-}
-
 // The spec with words in the place of input channels, and of the conv groups of a depthwise one.
 ConvSpec InWords(const ConvSpec& spec) {
   ConvSpec words = spec;

@@ -66,10 +66,6 @@ QuantizedCase OfWords(const ConvCase& conv, Random& random) {
   return c;
 }
 
-bool IsDepthwise(const ConvSpec& spec) {
-  return spec.group > 1 && spec.group == spec.in_channels && spec.group == spec.out_channels;
-}
-
 // The spec as its weights are stored.
 ConvSpec InWords(const ConvSpec& spec) {
   ConvSpec words = spec;

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from alcs_onnx import ort
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, loadable
 from alcs_onnx.pipeline.common.int8 import Quantizable
+from alcs_onnx.pipeline.common.mixed import clipped_convs
 from alcs_onnx.pipeline.common.rounding import as_model
 from alcs_onnx.pipeline.common.verification import Check, check_against_original
 from alcs_onnx.pipeline.common.workload import Workload
@@ -24,11 +28,13 @@ from alcs_onnx.types import InitializerName, LayerName, WeightMask
 class IntegerNetwork:
     """All that can be is int8 in `model`, whose nodes have the names of the float model's.
 
-    `levels` are the integers of the weights of its convolutions.
+    `levels` are the integers of the weights of its convolutions, and `clipped` those convolutions
+    whose results are cut off by what rounds them (`clipped_convs`).
     """
 
     model: Model
     levels: Mapping[LayerName, InitializerName]
+    clipped: frozenset[LayerName]
 
     @classmethod
     def of(cls, quantizable: Quantizable) -> IntegerNetwork:
@@ -40,12 +46,14 @@ class IntegerNetwork:
         model = as_model(made.model, alone)
         names = {node.outputs[0]: node.name for node in alone.nodes if node.outputs}
         stored = stored_layers(made, model, quantizable.options)
-        return cls(model, {names[x.output]: x.weight for x in stored if x.output in names})
+        levels = {names[x.output]: x.weight for x in stored if x.output in names}
+        return cls(model, levels, clipped_convs(alone))
 
     @cached_property
     def left(self) -> Mapping[LayerName, str]:
         """The convolutions that our kernels do not compute, with the reasons."""
-        return {row.layer: row.reason for row in as_integers(self.model).layers if not row.groups}
+        rows = as_integers(self.model, clipped=self.clipped).layers
+        return {row.layer: row.reason for row in rows if not row.groups}
 
     def masked(
         self, masks: Mapping[LayerName, WeightMask], excluded: Mapping[LayerName, str]
@@ -58,7 +66,7 @@ class IntegerNetwork:
             for name, mask in masks.items()
         }
         own = {name: why for name, why in excluded.items() if name in self.levels}
-        return as_integers(self.model.with_initializers(arrays), own)
+        return as_integers(self.model.with_initializers(arrays), own, self.clipped)
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,30 @@ def check_integers(workload: Workload, before: Model, after: Model) -> Check:
         workload.seed,
         before.initializers,
     )
+
+
+def moved_by(workload: Workload, before: Model, after: Model) -> float:
+    """The relative error of the outputs of `after` against what the file `before` says.
+
+    Sums are rounded once less. The second runs as it is written, since ONNX Runtime's own integers
+    may overflow; the first with the library and without it.
+    """
+    said = ort.run(ort.create_session(loadable(before), optimized=False), workload.feeds)
+    error = 0.0
+    for library in (True, False):
+        session = ort.create_session(loadable(after), library=library)
+        found = ort.run(session, workload.feeds)
+        error = max([error, *(_error(found[name], said[name]) for name in said)])
+    return error
+
+
+def _error(found: npt.NDArray[Any], said: npt.NDArray[Any]) -> float:
+    """The relative error of an output of floats; 0 of any other."""
+    if not np.issubdtype(said.dtype, np.floating):
+        return 0.0
+    norm = float(np.linalg.norm(said.astype(np.float64)))
+    moved = float(np.linalg.norm(found.astype(np.float64) - said))
+    return moved / norm if norm else float(moved > 0)
 
 
 def require_same_integers(workload: Workload, before: Model, after: Model) -> None:

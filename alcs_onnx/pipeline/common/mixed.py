@@ -60,6 +60,12 @@ class Mixed:
         here = {_result(node): node.name for node in self.model.nodes}
         return {name: here[made] for name, made in self.computed.items() if made in here}
 
+    @property
+    def clipped(self) -> frozenset[str]:
+        """`clipped_convs` of the source that are in int8, as `model` calls them."""
+        behind = clipped_convs(self.source)
+        return frozenset(there for name, there in self.names.items() if name in behind)
+
     @cached_property
     def layers(self) -> Mapping[str, str]:
         """The convolutions that are left in float32, by name -> their names in `model`."""
@@ -88,6 +94,19 @@ class Mixed:
             else:
                 rows.append(replace(own[here[_result(node)]], layer=node.name))
         return RewriteResult(rewritten.model, tuple(rows), model_macs(self.source))
+
+
+def clipped_convs(model: Model) -> frozenset[str]:
+    """The convolutions of a float model behind which an activation comes.
+
+    Quantizers leave it out where rounding cuts off the same.
+    """
+    return frozenset(
+        node.name
+        for node in model.nodes
+        if node.is_op("Conv")
+        and not all(reader.is_op("Add") for reader in model.consumers(node.outputs[0]))
+    )
 
 
 def matching_layers(source: Model, model: Model) -> Mapping[str, str]:

@@ -114,7 +114,7 @@ class Tables:
 
 def measure_table(workload: Workload, reporter: Reporter) -> LatencyTable:
     """The latency table of the workload's model, for its own structure, group size and threads."""
-    grouping = workload.grouping
+    grouping, left = workload.grouping, workload.left_alone
     models = latency.SparseModels(
         workload.model,
         workload.random_sparse,
@@ -123,11 +123,11 @@ def measure_table(workload: Workload, reporter: Reporter) -> LatencyTable:
         groups={
             layer.name: prod(grouping.mask_shape(layer))
             for layer in workload.layers
-            if layer.name not in workload.left_alone
+            if layer.name not in left
         },
     )
     table = latency.profile(models, workload.runner, seed=workload.seed, reporter=reporter)
-    return replace(table, left_alone={**table.left_alone, **workload.left_alone})
+    return replace(table, left_alone={**table.left_alone, **left})
 
 
 def proportional_table(workload: Workload) -> LatencyTable:

@@ -94,7 +94,9 @@ class Decision:
     @cached_property
     def integer_forms(self) -> tuple[IntegerForm, ...]:
         """In which what is int8 may be, other than by the runtime's kernels."""
-        return () if self.mixed is None else integer_forms(self.form.of(self.mixed.model).model)
+        if self.mixed is None:
+            return ()
+        return integer_forms(self.form.of(self.mixed.model).model, self.mixed.clipped)
 
     def measured(self) -> MeasuredPrecision:
         """The file beside the one that was given, and beside what float32 alone comes to."""

@@ -6,7 +6,7 @@ quickest is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from alcs_onnx.graph import Model
@@ -18,26 +18,31 @@ _FULL = "int8 by the runtime: it has no zeros to pass over"
 
 @dataclass(frozen=True, eq=False)
 class IntegerForm:
-    """A form of quantized convolutions; `left` stay the runtime's own, with the reasons."""
+    """A form of quantized convolutions; `left` stay the runtime's own, with the reasons.
+
+    `clipped` are those with an activation behind them that rounding stands for.
+    """
 
     what: str
+    clipped: Collection[str] = ()
     left: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, model: Model) -> IntegerRewrite:
         """`model`, whose convolutions `left` names, in this form."""
-        return as_integers(model, self.left)
+        return as_integers(model, self.left, self.clipped)
 
 
-def integer_forms(model: Model) -> tuple[IntegerForm, ...]:
+def integer_forms(model: Model, clipped: Collection[str] = ()) -> tuple[IntegerForm, ...]:
     """Quantized convolutions by our kernels: those with zeros alone, and all that can be.
 
-    None where `model` has none that can be, and the first only where it differs from the second.
+    `clipped` is as for `as_integers`. None where `model` has none that can be, and the first only
+    where it differs from the second.
     """
-    rows = [row for row in as_integers(model).layers if row.groups]
+    rows = [row for row in as_integers(model, clipped=clipped).layers if row.groups]
     if not rows:
         return ()
-    everything = IntegerForm("int8 all sparse")
+    everything = IntegerForm("int8 all sparse", clipped)
     full = {row.layer: _FULL for row in rows if row.density == 1}
     if not 0 < len(full) < len(rows):
         return (everything,)
-    return (IntegerForm("int8 sparse where zeros are", full), everything)
+    return (IntegerForm("int8 sparse where zeros are", clipped, full), everything)

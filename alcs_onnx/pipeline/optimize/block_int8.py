@@ -12,6 +12,7 @@ from typing import Any
 
 from alcs_onnx.errors import AlcsError, UnsupportedError
 from alcs_onnx.graph import loadable
+from alcs_onnx.integer_format import WORD
 from alcs_onnx.pipeline.common.int8 import Quantizable
 from alcs_onnx.pipeline.common.integers import (
     IntegerNetwork,
@@ -39,6 +40,11 @@ def open_block_int8(run: Run) -> BlockInt8Pruning:
     """
     if run.tables.given is not None:
         raise AlcsError("--method block-int8 measures a table of its own: leave out --profile")
+    if run.workload.simd_group % WORD:
+        raise AlcsError(
+            f"--group-size {run.workload.simd_group}: the blocks of integers have a multiple of "
+            f"{WORD} output channels"
+        )
     quantizable = open_quantizable(run, run.workload)
     own = {each.name: getattr(run.workload, each.name) for each in fields(run.workload)}
     workload = IntegerWorkload(**own, integers=IntegerNetwork.of(quantizable))
@@ -83,7 +89,7 @@ class BlockInt8Pruning(GroupPruning):
         mixed = Mixed.of(quantizable, quantizable.best(able, run.reporter))
         base = compile_sparse(mixed.model)
         left = {mixed.names[n]: why for n, why in self.excluded.items() if n in mixed.names}
-        integers = as_integers(base.model, left)
+        integers = as_integers(base.model, left, mixed.clipped)
         made = mixed.reported(replace(base, model=integers.model), integers.layers)
         require_same_integers(self.workload, base.model, made.model)
         require_same_shapes(self.workload, made.model)

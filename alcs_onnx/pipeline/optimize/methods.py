@@ -20,6 +20,7 @@ class Method(NamedTuple):
     structure: the structure of the groups of weights that it removes; None where it removes none.
     channels: whether it removes channels.
     precision: what its nodes are.
+    integers: the method that does so with integers, for `--precision int8`; empty where none does.
     part: the method that it goes on from: where that reaches a budget alone, it has nothing to add.
     tried: its place among those that "auto" tries, lowest first; None where that leaves it out.
         Those that lose least for the same latency come first.
@@ -29,6 +30,7 @@ class Method(NamedTuple):
     structure: str | None = None
     channels: bool = False
     precision: str = "float32"
+    integers: str = ""
     part: str = ""
     tried: int | None = None
 
@@ -36,7 +38,9 @@ class Method(NamedTuple):
 def _groups(structure: str) -> Method:
     """The method that removes groups of weights of `structure`, whose name it has."""
     row = Row("groups:open_groups", STRUCTURES.summary(structure))
-    return Method(row, structure, tried=1 if structure == STRUCTURES.default else None)
+    if structure == STRUCTURES.default:
+        return Method(row, structure, integers="block-int8", tried=1)
+    return Method(row, structure, integers="block-int8" if structure == "block" else "")
 
 
 #: THE registration of methods.
@@ -45,6 +49,7 @@ _METHODS: dict[str, Method] = {
     "channel": Method(
         Row("channels:open_channels", "whole channels with all that is coupled to them"),
         channels=True,
+        integers="channel-int8",
         tried=2,
     ),
     "hybrid": Method(
@@ -126,6 +131,12 @@ REFITS = ("loss", "error", "weights", "off")
 def has_precision(method: str, precision: str) -> bool:
     """Whether `method` may be used where nodes are to be of `precision`."""
     return precision in ("auto", precision_of(method))
+
+
+def in_precision(method: str, precision: str) -> str:
+    """`method`, or the one that does the same with integers where nodes are to be "int8"."""
+    found = _METHODS.get(method)
+    return (precision == "int8" and found is not None and found.integers) or method
 
 
 def default_methods(*, judged: bool) -> tuple[str, ...]:

@@ -11,7 +11,14 @@ from alcs_onnx.input_settings import InputSettings
 from alcs_onnx.pipeline.common.evidence import Judging
 from alcs_onnx.pipeline.common.training import Training
 from alcs_onnx.pipeline.common.workload import Measuring
-from alcs_onnx.pipeline.optimize.methods import AUTO, METHODS, PRECISIONS, REFITS, has_precision
+from alcs_onnx.pipeline.optimize.methods import (
+    AUTO,
+    METHODS,
+    PRECISIONS,
+    REFITS,
+    has_precision,
+    in_precision,
+)
 from alcs_onnx.solve import SOLVERS
 from alcs_onnx.types import Budget
 
@@ -120,7 +127,7 @@ class OptimizeRequest:
     def way(self) -> str:
         """The method: the given one, or what is meant where none is."""
         if self.method is not None:
-            return self.method
+            return in_precision(self.method, self.precision)
         if self.precision == "int8":
             return "int8"
         searches = self._judged and self.plan is None and self.table is None

@@ -26,6 +26,11 @@
 
 namespace alcs {
 
+// Whether each output channel reads one input channel, its own.
+inline bool IsDepthwise(const ConvSpec& spec) {
+  return spec.group > 1 && spec.group == spec.in_channels && spec.group == spec.out_channels;
+}
+
 struct QuantizedSpec {
   // Channels of a conv group, in and out, and simd_group are multiples of 4; of a depthwise
   // convolution the channels, and simd_group is 4. The activation is in steps of y, and has no

@@ -23,6 +23,7 @@ struct ScalarU8 {
   static constexpr bool kFreeEdges = false;
   static constexpr bool kOneAddress = false;
   static constexpr bool kZeroIsOutside = false;  // LoadEdge takes what pixels outside are
+  // Whether it multiplies exactly by some weights only: then SplitWeights<G> is TileKernel::split.
   static constexpr bool kSplitWeights = false;
   static constexpr int kInputOffset = 0;
   static constexpr int kWindowRows = 2;

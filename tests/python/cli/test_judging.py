@@ -231,7 +231,7 @@ def test_flags_that_do_not_fit(
             ["--calibration", "@", "--method", "int8", "--search-minutes", "1"],
             "--search-minutes has no effect without --method auto",
         ),
-        (["--method", "simd", "--precision", "int8"], "--method simd makes no int8 model"),
+        (["--method", "shape", "--precision", "int8"], "--method shape makes no int8 model"),
         (["--method", "int8", "--precision", "float32"], "--method int8 makes no float32 model"),
         (["--method", "auto"], "--method auto needs --calibration PICTURES"),
         (

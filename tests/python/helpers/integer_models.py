@@ -13,65 +13,23 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from op_models import FLOAT_MAX
+from op_models import Case
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class IntegerCase:
-    """One convolution of integers; the rest of a name is as in `op_models.Case`."""
+class IntegerCase(Case):
+    """One convolution of integers."""
 
-    in_channels: int = 8
-    out_channels: int = 8
-    size: tuple[int, ...] = (9, 11)
-    kernel: tuple[int, ...] = (3, 3)
-    strides: tuple[int, ...] = (1, 1)
-    pads: tuple[int, ...] = (1, 1, 1, 1)
-    dilations: tuple[int, ...] = (1, 1)
-    group: int = 1
-    simd_group: int = 4
-    density: float = 0.5
-    slope: float = 1.0
-    low: float = -FLOAT_MAX
-    high: float = FLOAT_MAX
-    residual: bool = False
-    batch: int = 1
     x_zero: int = 128
     y_zero: int = 128
     residual_zero: int = 100
     ends: bool = False  # inputs and weights are the ends of their ranges
-    seed: int = 0
 
     @property
     def depthwise(self) -> bool:
         return 1 < self.group == self.in_channels == self.out_channels
-
-    @property
-    def output_size(self) -> tuple[int, ...]:
-        n = len(self.kernel)
-        return tuple(
-            (self.size[i] + self.pads[i] + self.pads[n + i] - self.dilations[i] * (k - 1) - 1)
-            // self.strides[i]
-            + 1
-            for i, k in enumerate(self.kernel)
-        )
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        return {
-            "out_channels": self.out_channels,
-            "in_channels": self.in_channels,
-            "simd_group": self.simd_group,
-            "group": self.group,
-            "kernel_shape": list(self.kernel),
-            "strides": list(self.strides),
-            "pads": list(self.pads),
-            "dilations": list(self.dilations),
-            "slope": float(self.slope),
-            "low": float(self.low),
-            "high": float(self.high),
-        }
 
 
 @dataclass

@@ -159,7 +159,7 @@ def test_networks(tmp_path: Path, rng: Rng, name: str) -> None:
     check(result, proto, shape)
 
 
-@pytest.mark.parametrize("name", ["depthwise", "residual", "conv groups"])
+@pytest.mark.parametrize("name", ["depthwise", "residual", "conv groups", "pooled"])
 def test_a_written_file_is_read_as_the_quantized_one(tmp_path: Path, rng: Rng, name: str) -> None:
     make, shape = NETWORKS.get(name, (residual_network, (1, 3, 9, 9)))
     _, loaded = written(tmp_path, *make(rng), shape)
@@ -176,6 +176,88 @@ def test_a_written_file_is_read_as_the_quantized_one(tmp_path: Path, rng: Rng, n
     np.testing.assert_array_equal(
         create_session(serialize(second.model)).run(None, feeds)[0], expected
     )
+
+
+def activated_sum(rng: Rng, activation: str) -> tuple[Nodes, dict[str, Array]]:
+    """A sum of a convolution and one with an activation behind it."""
+    nodes = [
+        op("Conv", "x w1", "c1", "first", pads=[1] * 4),
+        op("Conv", "c1 w2", "c2", "second", pads=[1] * 4),
+        op("Relu", "c2", "r2") if activation == "Relu" else op("Clip", "c2 lo hi", "r2"),
+        op("Add", "c1 r2", "y"),
+    ]
+    bounds = {"lo": np.array(-0.5, np.float32), "hi": np.array(0.5, np.float32)}
+    weights = {"w1": conv_weight(rng, 8, 3, 3, 3), "w2": conv_weight(rng, 8, 8, 3, 3)}
+    return nodes, weights | (bounds if activation == "Clip" else {})
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Clip"])
+def test_activations_that_rounding_stands_for_stay(
+    tmp_path: Path, rng: Rng, activation: str
+) -> None:
+    """The quantizer leaves them out: what cuts off in front of the sum is what rounds there."""
+    nodes, weights = activated_sum(rng, activation)
+    proto, loaded = written(tmp_path, nodes, weights, (1, 3, 9, 9))
+    assert activation not in ops(loaded)
+    # A Relu is known by its zero point, others by the float network.
+    result = as_integers(loaded, clipped=["second"] if activation == "Clip" else [])
+    rows = {row.layer: row for row in result.layers}
+    assert (rows["first"].op, rows["second"].op) == (OP_QLINEAR_CONV, OP_QLINEAR_CONV)
+    check(result, proto, (1, 3, 9, 9))
+
+
+def test_steps_that_change_in_front_of_a_sum(tmp_path: Path, rng: Rng) -> None:
+    """What is quantized by one step and read by another is not the same any more."""
+    nodes, weights = residual_network(rng)
+    proto = quantized(model(nodes, weights, (1, 3, 9, 9)))
+    add = next(node for node in proto.graph.node if node.op_type == "Add")
+    (read,) = (x for x in proto.graph.node if add.input[0] in x.output)
+    double = 2 * numpy_helper.to_array(
+        next(t for t in proto.graph.initializer if t.name == read.input[1])
+    )
+    proto.graph.initializer.append(numpy_helper.from_array(double, "double"))
+    read.input[1] = "double"
+    rows = {x.layer: x for x in as_integers(load_model(store(proto, tmp_path))).layers}
+    assert rows["third"].op == OP_QLINEAR_CONV
+
+
+def test_residuals_of_another_batch_are_left(tmp_path: Path, rng: Rng) -> None:
+    """One image beside a batch whose size is open: equal only at the size that is measured."""
+    nodes = [op("Conv", "x w", "c", "conv"), op("Add", "c r", "y")]
+    proto = model(nodes, {"w": conv_weight(rng, 8, 8, 1, 1)}, (1, 8, 5, 5))
+    info = onnx.helper.make_tensor_value_info("r", onnx.TensorProto.FLOAT, [1, 8, 5, 5])
+    proto.graph.input.append(info)
+    proto = quantized(proto)
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    proto.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    (row,) = as_integers(load_model(store(proto, tmp_path))).layers
+    assert row.op == OP_QLINEAR_CONV
+
+
+def without_zero_points(proto: onnx.ModelProto, dtype: int) -> onnx.ModelProto:
+    """x has the zero point that is not said, and its bytes are of `dtype`."""
+    for node in proto.graph.node:
+        if node.input[0] in ("x", "x_QuantizeLinear_Output"):
+            if node.op_type == "QuantizeLinear":
+                zero = onnx.helper.make_tensor("zero", dtype, (), [0])
+                proto.graph.initializer.append(zero)
+                node.input[2] = "zero"
+            else:
+                del node.input[2:]
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [(onnx.TensorProto.UINT8, OP_QLINEAR_CONV), (onnx.TensorProto.INT8, "Conv")],
+)
+def test_zero_points_that_are_not_said(tmp_path: Path, rng: Rng, dtype: int, kind: str) -> None:
+    nodes = [op("Conv", "x w", "y", "conv")]
+    proto = quantized(model(nodes, {"w": conv_weight(rng, 8, 8, 1, 1)}, (1, 8, 5, 5)))
+    loaded = load_model(store(without_zero_points(proto, dtype), tmp_path))
+    (row,) = as_integers(loaded).layers
+    assert row.op == kind
+    assert kind != "Conv" or "its input is int8, not uint8" in row.reason
 
 
 def test_what_other_operators_read_is_unpacked(tmp_path: Path, rng: Rng) -> None:

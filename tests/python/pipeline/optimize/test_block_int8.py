@@ -146,6 +146,29 @@ def test_layers_may_be_left_to_the_runtime(
     assert operators(tmp_path / "candidate.onnx").count("Conv") == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "way"),
+    [("simd", "block-int8"), ("block", "block-int8"), ("channel", "channel-int8")],
+)
+def test_int8_asks_for_the_method_that_does_the_same(
+    files: tuple[Path, Path], method: str, way: str
+) -> None:
+    request = OptimizeRequest(
+        model=files[0],
+        budget=Budget.parse("50%"),
+        method=method,
+        precision="int8",
+        judging=Judging(pictures=str(files[1])),
+    )
+    assert request.way == way
+
+
+def test_groups_that_are_no_words_are_refused(run: Run) -> None:
+    two = replace(run, workload=replace(run.workload, simd_group=2))
+    with pytest.raises(AlcsError, match="--group-size 2: the blocks of integers have a multiple"):
+        open_block_int8(two)
+
+
 def test_a_table_of_another_method_is_refused(run: Run) -> None:
     given = replace(run.tables, given=Path("table.json"))
     with pytest.raises(AlcsError, match="measures a table of its own"):

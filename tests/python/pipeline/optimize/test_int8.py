@@ -332,7 +332,7 @@ def test_a_budget_that_int8_does_not_reach_is_one_line(
     [
         (["--method", "int8"], "int8 needs pictures to calibrate with: --calibration PICTURES"),
         (["--precision", "int8"], "int8 needs pictures to calibrate with: --calibration PICTURES"),
-        (["--method", "simd", "--precision", "int8"], "--method simd makes no int8 model"),
+        (["--method", "shape", "--precision", "int8"], "--method shape makes no int8 model"),
         (["--method", "int8", "--precision", "float32"], "--method int8 makes no float32 model"),
         (["--method", "int8", "--projection", "energy"], "--projection has no effect with"),
         (["--method", "int8", "--fully-connected"], "--fully-connected has no effect with"),

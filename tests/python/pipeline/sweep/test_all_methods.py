@@ -106,7 +106,7 @@ def test_what_does_not_depend_on_the_budget_is_done_once(swept: Swept) -> None:
     _, folder, notes, done = swept
     assert done == {"search": 1, "losses": 1}
     assert sum(note.startswith("the dense model on ") for note in notes) == 1
-    assert len(list((folder / "tables").glob("*.json"))) == 2  # of SIMD groups, of channels
+    assert len(list((folder / "tables").glob("*.json"))) == 3  # groups, channels, int8 blocks
 
 
 def test_one_frontier_over_all(swept: Swept) -> None:
