@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,9 +9,9 @@ from alcs_onnx.graph import Model, loadable
 from alcs_onnx.pipeline.common.integers import check_integers, moved_by
 from alcs_onnx.pipeline.common.verification import Check, require_same_shapes
 from alcs_onnx.pipeline.common.workload import Workload
-from alcs_onnx.pipeline.compile.integers import IntegerForm, integer_forms
+from alcs_onnx.pipeline.compile.integers import integer_forms
 from alcs_onnx.pipeline.compile.result import MeasuredFile, MeasuredPrecision
-from alcs_onnx.rewrite import LayerRewrite, RewriteResult, as_integers, compile_sparse
+from alcs_onnx.rewrite import IntegerRewrite, RewriteResult, compile_sparse
 
 #: What rounding sums once less may change of the outputs, as a share of them.
 _ROUNDED = 0.1
@@ -78,8 +77,8 @@ def quickest_integers(workload: Workload, simd_group: int | None) -> QuantizedFi
     Float convolutions beside them become sparse in any case.
     """
     base = compile_sparse(workload.model, simd_group)
-    forms = integer_forms(base.model)
-    made = {form.what: _in_form(base, form) for form in forms}
+    found = {form.what: form.of(base.model) for form in integer_forms(base.model)}
+    made = {what: _beside(base, integers) for what, integers in found.items()}
     # What the runtime's own integers are in: the file as it is, unless it has float layers, too.
     own = int(any(row.op != "Conv" for row in base.layers))
     if own:
@@ -88,7 +87,7 @@ def quickest_integers(workload: Workload, simd_group: int | None) -> QuantizedFi
     timings = workload.side_by_side(models)
     names = ("as given", *made)
     first = min(range(own, len(names)), key=lambda index: timings[index].median)
-    quantized = len(as_integers(workload.model).layers)
+    quantized = len(next(iter(found.values())).layers)
     measured = MeasuredPrecision(
         workload.target.machine(workload.measuring.threads),
         tuple(
@@ -101,14 +100,8 @@ def quickest_integers(workload: Workload, simd_group: int | None) -> QuantizedFi
     return QuantizedFile(workload, measured, own, made[names[first]] if first > own else None)
 
 
-def _in_form(base: RewriteResult, form: IntegerForm) -> RewriteResult:
-    found = form.of(base.model)
-    return RewriteResult(found.model, _joined(base.layers, found.layers), base.dense_macs)
-
-
-def _joined(
-    rows: Sequence[LayerRewrite], integers: Sequence[LayerRewrite]
-) -> tuple[LayerRewrite, ...]:
-    """`rows` with those of quantized convolutions in their places."""
-    ours = {row.layer: row for row in integers}
-    return tuple(ours.get(row.layer, row) for row in rows)
+def _beside(base: RewriteResult, integers: IntegerRewrite) -> RewriteResult:
+    """`integers`, which were made of `base`, with the rows of both."""
+    ours = {row.layer: row for row in integers.layers}
+    rows = tuple(ours.get(row.layer, row) for row in base.layers)
+    return replace(base, model=integers.model, layers=rows)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from op_models import Case
+from op_models import Case, convolve
 
 Array = np.ndarray
 
@@ -113,23 +112,10 @@ def random_integers(case: IntegerCase) -> IntegerTensors:
 
 def expected_integers(case: IntegerCase, tensors: IntegerTensors) -> Array:
     """[N, M, *spatial] by the rule: exact sums, then float32 steps that are rounded one by one."""
-    n = len(case.kernel)
     x = tensors.images["X"].astype(np.int64) - case.x_zero
-    padded = np.pad(x, [(0, 0), (0, 0), *((case.pads[i], case.pads[n + i]) for i in range(n))])
-    rows, per_group = case.out_channels // case.group, case.in_channels // case.group
-    sums = np.zeros((case.batch, case.out_channels, *case.output_size), np.int64)
-    for tap in itertools.product(*(range(k) for k in case.kernel)):
-        window = [
-            slice(t * d, t * d + (o - 1) * s + 1, s)
-            for t, d, o, s in zip(tap, case.dilations, case.output_size, case.strides, strict=True)
-        ]
-        seen = padded[:, :, *window]
-        for i in range(case.group):
-            place: tuple[Any, ...] = (slice(i * rows, (i + 1) * rows), slice(None), *tap)
-            weights = tensors.weight[place].astype(np.int64)
-            channels = seen[:, i * per_group : (i + 1) * per_group]
-            sums[:, i * rows : (i + 1) * rows] += np.einsum("mc,nc...->nm...", weights, channels)
-    given, column = tensors.inputs, (-1, *[1] * n)
+    # In double precision, which holds these sums exactly.
+    sums = convolve(x, tensors.weight, case).astype(np.int64)
+    given, column = tensors.inputs, (-1, *[1] * len(case.kernel))
     sums += given["bias"].astype(np.int64).reshape(column)
     y_scale = given["y_scale"]
     scale = (given["x_scale"] * given["w_scale"] / y_scale).reshape(column)
