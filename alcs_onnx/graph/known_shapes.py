@@ -73,14 +73,14 @@ def _standing_in(model: Model) -> Model:
     """
     nodes, weights = [], []
     for node in model.nodes:
-        if node.domain == OP_DOMAIN and node.op_type in SPARSE_CONVS:
+        if node.is_ours(*SPARSE_CONVS):
             weight = TensorInfo(f"{node.name}\0weight", np.dtype(np.float32), weight_shape(node))
             weights.append(weight)
             inputs = (node.inputs[0], weight.name)
             node = _replaced(node, "Conv", inputs, (*LIST_ATTRIBUTES, "group"))
         elif node.domain == OP_DOMAIN and node.op_type == OP_MAX_POOL:
             node = _replaced(node, "MaxPool", node.inputs[:1], POOL_ATTRIBUTES)
-        elif node.domain == OP_DOMAIN and node.op_type in WORD_OPS:
+        elif node.is_ours(*WORD_OPS):
             node = _replaced(node, "Identity", node.inputs[:1], ())
         nodes.append(node)
     return replace(model, nodes=tuple(nodes), inputs=(*model.inputs, *weights))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnx
 
 from alcs_onnx.errors import ModelError
+from alcs_onnx.sparse_format import OP_DOMAIN
 from alcs_onnx.types import Shape
 
 Array = npt.NDArray[Any]
@@ -52,6 +53,10 @@ class Operator:
     def is_op(self: _Called, *op_types: str) -> bool:
         """Whether this is one of the given operators of the default ONNX domain."""
         return self.domain == "" and self.op_type in op_types
+
+    def is_ours(self: _Called, *op_types: str) -> bool:
+        """Whether this is one of the given operators of this package's domain."""
+        return self.domain == OP_DOMAIN and self.op_type in op_types
 
     def int_attribute(self: _Called, name: str, default: int) -> int:
         """Integer attribute, or `default` when absent."""

@@ -186,7 +186,11 @@ def _pool(editor: GraphEditor, node: GraphNode) -> None:
         return
     unpack = editor.producer(read)
     readers = editor.consumers(result)
-    if unpack is None or not _is(unpack, OP_UNPACK) or not any(_is(r, OP_PACK) for r in readers):
+    if (
+        unpack is None
+        or not unpack.is_ours(OP_UNPACK)
+        or not any(r.is_ours(OP_PACK) for r in readers)
+    ):
         return
     channels = int(unpack.attrs["channels"])
     for gone in absorbed:
@@ -210,10 +214,6 @@ def _pooled_bytes(
     if not all(a is not None and np.array_equal(a, b) for a, b in zip(*scales, strict=True)):
         return read, made, (pool,)
     return dequantize.inputs[0], quantize.outputs[0], (pool, quantize)
-
-
-def _is(node: GraphNode, op: str) -> bool:
-    return bool(node.domain == OP_DOMAIN and node.op == op)
 
 
 def _packed(layer: QdqConv) -> IntegerWeights:
@@ -242,7 +242,7 @@ def _scalars(editor: GraphEditor, name: str, what: str, of: Bytes) -> list[Tenso
 def _words(editor: GraphEditor, planes: Tensor, channels: int) -> Tensor:
     """`planes` in words of channels, by the node that makes them for all who read them."""
     for reader in editor.consumers(planes):
-        if _is(reader, OP_PACK):
+        if reader.is_ours(OP_PACK):
             return reader.outputs[0]
     words = editor.add_tensor(f"{planes.name}.words", np.dtype(np.uint8))
     _move(editor, OP_PACK, planes, words, channels)
@@ -257,8 +257,8 @@ def _move(editor: GraphEditor, op: str, read: Tensor, made: Tensor, channels: in
 def _join(editor: GraphEditor) -> None:
     """What is unpacked and packed again stays in words."""
     for node in list(editor.nodes):
-        if not _is(node, OP_PACK):
+        if not node.is_ours(OP_PACK):
             continue
         unpack = editor.producer(node.inputs[0])
-        if unpack is not None and _is(unpack, OP_UNPACK):
+        if unpack is not None and unpack.is_ours(OP_UNPACK):
             editor.redirect(node.outputs[0], unpack.inputs[0])

@@ -28,28 +28,24 @@ _INTEGER_CONVS = tuple(name for name, op in SPARSE_CONVS.items() if op.integers)
 
 def run(editor: GraphEditor, note: Callable[[str], None]) -> int:
     """Expand such nodes; returns how many."""
-    ours = [node for node in editor.nodes if _reads_words(node) or _is(node, OP_PACK)]
+    ours = [node for node in editor.nodes if _reads_words(node) or node.is_ours(OP_PACK)]
     if not ours:
         return 0
     expansion = _Expansion(editor)
     for node in ours:
-        if _is(node, OP_PACK):
+        if node.is_ours(OP_PACK):
             expansion.planes[node.outputs[0].name] = node.inputs[0]
     for node in ours:
         if _reads_words(node):
             expansion.expand(node)
     for node in ours:
-        if _is(node, OP_PACK):
+        if node.is_ours(OP_PACK):
             expansion.forget(node)
     return len(ours)
 
 
-def _is(node: Node, *ops: str) -> bool:
-    return node.domain == OP_DOMAIN and node.op in ops
-
-
 def _reads_words(node: Node) -> bool:
-    return _is(node, OP_UNPACK, OP_WORD_POOL, *_INTEGER_CONVS)
+    return node.is_ours(OP_UNPACK, OP_WORD_POOL, *_INTEGER_CONVS)
 
 
 class _Expansion:

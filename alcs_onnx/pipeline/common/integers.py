@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alcs_onnx import ort
+from alcs_onnx.differences import is_float
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, loadable
 from alcs_onnx.pipeline.common.int8 import Quantizable
@@ -133,7 +134,7 @@ def moved_by(workload: Workload, before: Model, after: Model) -> float:
 
 def _error(found: npt.NDArray[Any], said: npt.NDArray[Any]) -> float:
     """The relative error of an output of floats; 0 of any other."""
-    if not np.issubdtype(said.dtype, np.floating):
+    if not is_float(said.dtype):
         return 0.0
     norm = float(np.linalg.norm(said.astype(np.float64)))
     moved = float(np.linalg.norm(found.astype(np.float64) - said))

@@ -39,7 +39,7 @@ def _convolutions(subject: Subject, model: Model, simd_group: int) -> Iterator[L
         reason = row.reason if layer is None else reason_dense(model, layer)
         place = subject.file_node(row.layer)
         node = nodes.get(place)
-        if node is not None and node.domain == OP_DOMAIN and node.op_type in SPARSE_CONVS:
+        if node is not None and node.is_ours(*SPARSE_CONVS):
             yield _optimized(subject, node, row.layer, reason)
         else:
             yield _would_become(row, place, reason)

@@ -74,7 +74,7 @@ def _node_facts(subject: Subject, node: Node, seen: set[str]) -> NodeFacts:
     shape: Shape | None = None
     if weight is not None:
         shape = tuple(weight.array.shape)
-    elif node.domain == OP_DOMAIN and node.op_type in SPARSE_CONVS:
+    elif node.is_ours(*SPARSE_CONVS):
         shape = weight_shape(node)
     return NodeFacts(
         name=node.name,
@@ -100,7 +100,7 @@ def _parameters(subject: Subject, node: Node, seen: set[str]) -> tuple[int, int]
     seen.update(new)
     count = size = 0
     stored: Sequence[str] = ()
-    if node.domain == OP_DOMAIN and node.op_type in SPARSE_CONVS:
+    if node.is_ours(*SPARSE_CONVS):
         stored = weight_inputs(node)
         if any(name in new for name in stored):
             count += prod(weight_shape(node))
