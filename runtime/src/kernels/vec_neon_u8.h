@@ -188,7 +188,9 @@ struct NeonDotU8 : NeonU8 {
   static ALCS_INLINE Sum Start(const Uint8::Bias& bias) { return vdupq_n_s32(bias.sum); }
   template <int kLane>
   static ALCS_INLINE Sum MultiplyAdd(Lane<kLane> w, Input x, Sum sum) {
-    return vdotq_laneq_s32(sum, x, vreinterpretq_s8_s32(w.four), kLane);
+    sum = vdotq_laneq_s32(sum, x, vreinterpretq_s8_s32(w.four), kLane);
+    ALCS_KEEP_IN_REGISTER(sum);  // GCC 12 moves sums about, and spills one, where it is left to
+    return sum;
   }
   static ALCS_INLINE Reg Total(Sum sum) { return sum; }
 
