@@ -73,8 +73,9 @@ def get_library_path() -> Path:
 def library_isa() -> str | None:
     """Name of the instruction set whose kernels the custom-op library runs in this process.
 
-    "avx512", "avx2", "neondot", "neon" or "scalar", or what the environment variable
-    ALCS_FORCE_ISA says; the library decides. `None` where there is no library that can tell.
+    "avx512vnni", "avx512", "avxvnni", "avx2", "neondot", "neon" or "scalar", or what the
+    environment variable ALCS_FORCE_ISA says; the library decides. `None` where there is no library
+    that can tell.
     Raises `TargetError` when ALCS_FORCE_ISA names a set that the library refuses.
     """
     try:

@@ -1,11 +1,12 @@
 // Speed of the convolution engine, layer by layer, as a share of the peak of this machine's
-// multiply-add units measured just before each layer. One thread.
+// multiply-add units measured just before each layer: floats of that of floats, bytes of that of
+// bytes. One thread.
 //
-// A benchmark is NET/LAYER/[u8/]gG/dDENSITY/warm|cold, with u8 of 8-bit integers, whose share of
-// the peak of floats may exceed 1. "warm" repeats the layer, so that its weights stay in the near
-// caches; "cold" walks over other memory before each run, as the rest of a network does. Counters:
-// GMAC/s on stored weights, and its share of the peak, both at the median run; peak in GMAC/s. The
-// label names the rows of the kernel registry that ran.
+// A benchmark is NET/LAYER/[u8/]gG/dDENSITY/warm|cold, with u8 of 8-bit integers. "warm" repeats
+// the layer, so that its weights stay in the near caches; "cold" walks over other memory before
+// each run, as the rest of a network does. Counters: GMAC/s on stored weights, and its share of the
+// peak, both at the median run; peak in GMAC/s. The label names the rows of the kernel registry
+// that ran.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -65,7 +66,7 @@ Status Prepare(const Case& which, Ready** found) {
                                       which.isa, &ready.subject);
   if (!status.ok()) return status;
   ready.rows = ready.subject->KernelRows();
-  ready.peak = MeasurePeak(IsaName(which.isa), kPeakSeconds);
+  ready.peak = MeasurePeak(IsaName(which.isa), which.element, kPeakSeconds);
   ready.name = name;
   return status;
 }
@@ -179,8 +180,12 @@ int Main(int argc, char** argv) {
   benchmark::Initialize(&count, arguments.data());
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
   benchmark::AddCustomContext("isa", IsaName(options.isa));
-  benchmark::AddCustomContext("fma_peak_gmac_per_s",
-                              std::to_string(MeasurePeak(IsaName(options.isa), 0.5) / 1e9));
+  const auto tell_peak = [&](const char* name, Element element) {
+    const double peak = MeasurePeak(IsaName(options.isa), element, 0.5);
+    benchmark::AddCustomContext(name, std::to_string(peak / 1e9));
+  };
+  tell_peak("fma_peak_gmac_per_s", Element::kFloat32);
+  tell_peak("dot_peak_gmac_per_s", Element::kUint8);
   RegisterAll(options);
   RegisterMaxPools(options.isa);
   benchmark::RunSpecifiedBenchmarks();

@@ -1,6 +1,6 @@
 // Compiled once for each instruction set, with its flags and as ALCS_BURST_ISA, its name in the
 // table.
-#include "fma_burst.h"
+#include "bursts.h"
 
 namespace alcs {
 namespace bench {

@@ -5,16 +5,16 @@
 #include <algorithm>
 #include <vector>
 
-#include "fma_burst.h"
+#include "bursts.h"
 
 namespace alcs {
 namespace bench {
 namespace {
 
 // Null for a name that is none of this build's.
-FmaBurst BurstOf(std::string_view isa) {
+Burst BurstOf(std::string_view isa, Element element) {
 #define ALCS_ISA_HERE(name, ...) \
-  if (isa == #name) return FmaBurst_##name;
+  if (isa == #name) return element == Element::kUint8 ? DotBurst_##name : FmaBurst_##name;
 #include "alcs/isas.inc"
   return nullptr;
 }
@@ -27,8 +27,8 @@ double ThreadSeconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-double MeasurePeak(std::string_view isa, double seconds) {
-  const FmaBurst burst = BurstOf(isa);
+double MeasurePeak(std::string_view isa, Element element, double seconds) {
+  const Burst burst = BurstOf(isa, element);
   if (burst == nullptr) return 0;
   std::vector<double> rates;
   float sink = 0;
@@ -36,6 +36,7 @@ double MeasurePeak(std::string_view isa, double seconds) {
   while (rates.size() < 10 || ThreadSeconds() - start < seconds) {
     const double from = ThreadSeconds();
     const double macs = burst(&sink);
+    if (macs == 0) return 0;
     rates.push_back(macs / (ThreadSeconds() - from));
   }
   // Not the very best: on a virtual machine the clock sometimes jumps.

@@ -10,9 +10,12 @@ namespace bench {
 // Processor time of this thread in seconds, so that neighbours on a shared machine disturb less.
 double ThreadSeconds();
 
+// What is multiplied: floats, or unsigned bytes by signed ones.
+enum class Element { kFloat32, kUint8 };
+
 // Multiply-adds per second of this thread with everything in registers, in the vectors of the
 // instruction set (an IsaName), measured for about `seconds`. 0 for a name without kernels here.
-double MeasurePeak(std::string_view isa, double seconds);
+double MeasurePeak(std::string_view isa, Element element, double seconds);
 
 }  // namespace bench
 }  // namespace alcs

@@ -31,7 +31,6 @@ class Buffer {
 };
 
 // What a layer computes with.
-enum class Element { kFloat32, kUint8 };
 
 class Subject {
  public:

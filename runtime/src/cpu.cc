@@ -16,7 +16,7 @@ namespace alcs {
 namespace {
 
 // Where CPUs tell what they can do. Those of other architectures are zero.
-enum Word : int { kCpuid1Ecx, kCpuid7Ebx, kHwcap, kWords };
+enum Word : int { kCpuid1Ecx, kCpuid7Ebx, kCpuid7Ecx, kCpuid71Eax, kHwcap, kWords };
 
 struct Feature {
   Word word;
@@ -29,6 +29,10 @@ struct Cpu {
   uint64_t state = 0;
 
   bool Has(const Feature& feature) const {
+#ifdef ALCS_EMULATE_X86
+    constexpr uint64_t kWideRegisters = 0xe0;  // what tells AVX-512 from AVX
+    if ((feature.state & kWideRegisters) != 0 || feature.word == kCpuid71Eax) return true;
+#endif
     return (words[feature.word] >> feature.bit & 1) != 0 &&
            (state & feature.state) == feature.state;
   }
@@ -59,7 +63,11 @@ Cpu ReadCpu() {
   constexpr unsigned kOsxsave = 1U << 27;
   Cpu cpu;
   cpu.words[kCpuid1Ecx] = Cpuid(1, 0).ecx;
-  cpu.words[kCpuid7Ebx] = Cpuid(7, 0).ebx;
+  const CpuidRegisters extended = Cpuid(7, 0);
+  cpu.words[kCpuid7Ebx] = extended.ebx;
+  cpu.words[kCpuid7Ecx] = extended.ecx;
+  constexpr unsigned kLastSubleaf = 1;  // others are told by leaf 7 itself: it counts them
+  if (extended.eax >= kLastSubleaf) cpu.words[kCpuid71Eax] = Cpuid(7, kLastSubleaf).eax;
   if ((cpu.words[kCpuid1Ecx] & kOsxsave) != 0) cpu.state = EnabledState();
   return cpu;
 }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <vector>
 
 namespace alcs {
@@ -25,9 +26,17 @@ std::vector<Case>& Cases() {
 int failures = 0;
 Isa isa_under_test = Isa::kReference;
 
+#ifdef ALCS_EMULATE_X86
+bool IsEmulated(std::string_view feature) {
+  return feature.substr(0, 6) == "avx512" || feature == "avxvnni";
+}
+#endif
+
 // Whether the CPU claims an instruction set, asked without the code under test.
 bool Claimed(const std::string& isa) {
-#if defined(__x86_64__)
+#if defined(ALCS_EMULATE_X86)
+#define ALCS_CPU_HAS(feature) (IsEmulated(#feature) || __builtin_cpu_supports(#feature))
+#elif defined(__x86_64__)
 #define ALCS_CPU_HAS(feature) __builtin_cpu_supports(#feature)
 #else
 #define ALCS_CPU_HAS(feature) true

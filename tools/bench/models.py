@@ -52,6 +52,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--engines", nargs="*", choices=names, metavar="ENGINE",
         help=f"other engines, of {', '.join(names)} (default: those installed; nothing: none)",
     )  # fmt: skip
+    parser.add_argument(
+        "--int8", action="store_true", help="quantized too: by ONNX Runtime's own kernels and ours"
+    )
     parser.add_argument("--no-nodes", action="store_true", help="whole models only")
     parser.add_argument("--every-node", action="store_true", help="print every node too")
     parser.add_argument(
@@ -96,6 +99,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         warmup=options.warmup,
         seed=options.seed,
         nodes=not options.no_nodes,
+        int8=options.int8,
         isa=machine.isa,
         peak_tool=tool,
     )

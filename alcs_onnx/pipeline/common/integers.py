@@ -14,12 +14,11 @@ from alcs_onnx import ort
 from alcs_onnx.differences import is_float
 from alcs_onnx.errors import AlcsError
 from alcs_onnx.graph import Model, loadable
-from alcs_onnx.pipeline.common.int8 import Quantizable
 from alcs_onnx.pipeline.common.mixed import clipped_convs
 from alcs_onnx.pipeline.common.rounding import as_model
 from alcs_onnx.pipeline.common.verification import Check, check_against_original
 from alcs_onnx.pipeline.common.workload import Workload
-from alcs_onnx.quantization import LEAST_OPSET, quantize, stored_layers
+from alcs_onnx.quantization import LEAST_OPSET, QuantizeOptions, Ranges, quantize, stored_layers
 from alcs_onnx.rewrite import IntegerRewrite, as_integers, as_quantized, random_groups, unrounded
 from alcs_onnx.serialized import Serialized
 from alcs_onnx.types import InitializerName, LayerName, WeightMask
@@ -38,15 +37,15 @@ class IntegerNetwork:
     clipped: frozenset[LayerName]
 
     @classmethod
-    def of(cls, quantizable: Quantizable) -> IntegerNetwork:
-        """What `quantizable` comes to with the ranges that nodes are chosen with."""
+    def of(cls, float_model: Model, ranges: Ranges, options: QuantizeOptions) -> IntegerNetwork:
+        """What `float_model` comes to with `ranges`, which are of its tensors."""
         # Profiles are read by the names of nodes, which the user's file may not have.
-        alone = quantizable.model.detached()
+        alone = float_model.detached()
         source = loadable(alone, LEAST_OPSET)
-        made = quantize(source, quantizable.ranges, None, quantizable.options)
+        made = quantize(source, ranges, None, options)
         model = as_model(made.model, alone)
         names = {node.outputs[0]: node.name for node in alone.nodes if node.outputs}
-        stored = stored_layers(made, model, quantizable.options)
+        stored = stored_layers(made, model, options)
         levels = {names[x.output]: x.weight for x in stored if x.output in names}
         return cls(model, levels, clipped_convs(alone))
 

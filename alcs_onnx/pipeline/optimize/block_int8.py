@@ -47,7 +47,8 @@ def open_block_int8(run: Run) -> BlockInt8Pruning:
         )
     quantizable = open_quantizable(run, run.workload)
     own = {each.name: getattr(run.workload, each.name) for each in fields(run.workload)}
-    workload = IntegerWorkload(**own, integers=IntegerNetwork.of(quantizable))
+    network = IntegerNetwork.of(quantizable.model, quantizable.ranges, quantizable.options)
+    workload = IntegerWorkload(**own, integers=network)
     if all(layer.name in workload.left_alone for layer in workload.prunable):
         raise UnsupportedError("no layer that could lose weights is int8 by our kernels")
     table = run.tables.of_layers(workload)

@@ -13,7 +13,9 @@
 
 // Keeps a value in a register: without it the compiler folds a load shared by several
 // multiply-adds back into each of them, and the load ports become the bottleneck.
-#if defined(__x86_64__)
+#ifdef ALCS_EMULATE_X86  // its vectors are no registers (tests/cpp/emulated)
+#define ALCS_KEEP_IN_REGISTER(value) ((void)(value))
+#elif defined(__x86_64__)
 #define ALCS_KEEP_IN_REGISTER(value) __asm__("" : "+v"(value))
 #elif defined(__aarch64__)
 #define ALCS_KEEP_IN_REGISTER(value) __asm__("" : "+w"(value))

@@ -9,36 +9,23 @@
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
 #include "kernels/vec_avx2.h"
+#include "kernels/word_sums.h"
 
 namespace alcs {
 namespace kernels {
 namespace {
 
-struct Avx2U8 {
-  using P = Uint8;
-  using T = Uint8::Word;
-  using Float = Avx2F32;
-  static constexpr int N = Float::N;
-  static constexpr int kRegisters = Float::kRegisters;
-  static constexpr bool kMasks = Float::kMasks;
-  static constexpr bool kCompress = Float::kCompress;
-  static constexpr bool kQuad = false;
-  static constexpr bool kFreeEdges = Float::kFreeEdges;
-  static constexpr bool kOneAddress = Float::kOneAddress;
-  static constexpr bool kZeroIsOutside = false;
+struct Avx2U8 : WordSums<Avx2F32> {
   static constexpr bool kSplitWeights = true;
-  static constexpr int kInputOffset = 0;
-  static constexpr int kWindowRows = 2;
   using Narrow = Avx2U8;
 
   using Reg = __m256i;
-  using Floats = __m256;
   using Sum = __m256i;
   using Input = __m256i;
 
+  using WordSums::Set1;
   static ALCS_INLINE Reg Set1(int32_t x) { return _mm256_set1_epi32(x); }
   static ALCS_INLINE Reg Set1(T x) { return _mm256_set1_epi32(static_cast<int32_t>(x)); }
-  static ALCS_INLINE Floats Set1(float x) { return _mm256_set1_ps(x); }
   static ALCS_INLINE Reg Load(const T* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
@@ -55,10 +42,6 @@ struct Avx2U8 {
     return _mm256_or_si256(word, _mm256_slli_epi32(byte, 8 * kChannel));
   }
 
-  template <class Words>
-  static ALCS_INLINE Words ForPlanes(Words words) {
-    return words;
-  }
   static ALCS_INLINE Input MakeInput(Reg loaded) { return loaded; }
   static ALCS_INLINE Sum Start(const Uint8::Bias& bias) { return Set1(bias.sum); }
   static ALCS_INLINE Sum MultiplyAdd(Reg w, Input x, Sum sum) {
@@ -103,7 +86,6 @@ struct Avx2U8 {
   };
 
   // Part i has pixels i and i + 4: what unpacking within halves of a register gives.
-  static constexpr int kParts = 4;
   struct WindowSum {
     __m256i part[kParts];
   };
@@ -143,17 +125,12 @@ struct Avx2U8 {
     return _mm256_packus_epi16(_mm256_packs_epi32(y[0], y[1]), _mm256_packs_epi32(y[2], y[3]));
   }
 
+  using WordSums::Add;
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return _mm256_add_epi32(a, b); }
   static ALCS_INLINE Reg Sub(Reg a, Reg b) { return _mm256_sub_epi32(a, b); }
-  static ALCS_INLINE Floats Add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
-  static ALCS_INLINE Floats Mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
-  static ALCS_INLINE Floats Max(Floats v, Floats bound) { return Float::Max(v, bound); }
-  static ALCS_INLINE Floats Min(Floats v, Floats bound) { return Float::Min(v, bound); }
   static ALCS_INLINE Floats ToFloats(Reg v) { return _mm256_cvtepi32_ps(v); }
   static ALCS_INLINE Reg Round(Floats v) { return _mm256_cvtps_epi32(v); }
 
-  using Tail = Float::Tail;
-  static ALCS_INLINE Tail MakeTail(int lanes) { return Float::MakeTail(lanes); }
   static ALCS_INLINE Reg LoadTail(const T* p, const Tail& tail) {
     return _mm256_maskload_epi32(reinterpret_cast<const int*>(p), tail.mask);
   }
@@ -161,10 +138,6 @@ struct Avx2U8 {
     Float::StoreTail(reinterpret_cast<float*>(p), _mm256_castsi256_ps(v), tail);
   }
 
-  using Edge = Float::Edge;
-  static ALCS_INLINE Edge MakeEdge(int64_t start, int64_t width) {
-    return Float::MakeEdge(start, width);
-  }
   static ALCS_INLINE Reg LoadEdge(const T* row, const Edge& edge, Reg outside) {
     const __m256i inside =
         _mm256_maskload_epi32(reinterpret_cast<const int*>(row + edge.start), edge.mask);
@@ -182,6 +155,28 @@ struct Avx2U8 {
     return _mm256_blend_epi32(rotated, Set1(*next), 0x80);
   }
 };
+
+#ifdef __AVXVNNI__
+// With dot products of bytes: one instruction for four products, and nothing is cut off.
+struct AvxVnniU8 : Avx2U8 {
+  static constexpr bool kSplitWeights = false;
+  using Narrow = AvxVnniU8;
+
+  static ALCS_INLINE Sum MultiplyAdd(Reg w, Input x, Sum sum) {
+    sum = _mm256_dpbusd_avx_epi32(sum, x, w);
+    ALCS_KEEP_IN_REGISTER(sum);
+    return sum;
+  }
+  static ALCS_INLINE WindowSum AddPair(const TapPair& pair, const int32_t* w, WindowSum sum) {
+    const __m256i weights =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
+    for (int i = 0; i < kParts; ++i) {
+      sum.part[i] = _mm256_dpwssd_avx_epi32(sum.part[i], pair.part[i], weights);
+    }
+    return sum;
+  }
+};
+#endif
 
 }  // namespace
 }  // namespace kernels

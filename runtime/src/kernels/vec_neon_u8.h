@@ -11,38 +11,25 @@
 #include "kernels/macros.h"
 #include "kernels/unroll.h"
 #include "kernels/vec_neon.h"
+#include "kernels/word_sums.h"
 
 namespace alcs {
 namespace kernels {
 namespace {
 
-struct NeonU8 {
-  using P = Uint8;
-  using T = Uint8::Word;
-  using Float = NeonF32;
-  static constexpr int N = Float::N;
-  static constexpr int kRegisters = Float::kRegisters;
-  static constexpr bool kMasks = Float::kMasks;
-  static constexpr bool kCompress = Float::kCompress;
-  static constexpr bool kQuad = false;
-  static constexpr bool kFreeEdges = Float::kFreeEdges;
-  static constexpr bool kOneAddress = Float::kOneAddress;
-  static constexpr bool kZeroIsOutside = false;
-  static constexpr bool kSplitWeights = false;
+struct NeonU8 : WordSums<NeonF32> {
   static constexpr int kInputOffset = 128;
-  static constexpr int kWindowRows = 2;
   using Narrow = NeonU8;
 
   using Reg = int32x4_t;
-  using Floats = float32x4_t;
   struct Sum {
     int32x4_t low, high;  // two sums for each of two pixels
   };
   using Input = int8x16_t;
 
+  using WordSums::Set1;
   static ALCS_INLINE Reg Set1(int32_t x) { return vdupq_n_s32(x); }
   static ALCS_INLINE Reg Set1(T x) { return vdupq_n_s32(static_cast<int32_t>(x)); }
-  static ALCS_INLINE Floats Set1(float x) { return vdupq_n_f32(x); }
   static ALCS_INLINE Reg Load(const T* p) { return vld1q_s32(reinterpret_cast<const int32_t*>(p)); }
   static ALCS_INLINE void Store(T* p, Reg v) { vst1q_s32(reinterpret_cast<int32_t*>(p), v); }
 
@@ -88,7 +75,6 @@ struct NeonU8 {
   };
 
   // A part is the channels of a pixel.
-  static constexpr int kParts = 4;
   struct WindowSum {
     int32x4_t part[kParts];
   };
@@ -134,17 +120,12 @@ struct NeonU8 {
     return vreinterpretq_s32_s8(vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
   }
 
+  using WordSums::Add;
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return vaddq_s32(a, b); }
   static ALCS_INLINE Reg Sub(Reg a, Reg b) { return vsubq_s32(a, b); }
-  static ALCS_INLINE Floats Add(Floats a, Floats b) { return vaddq_f32(a, b); }
-  static ALCS_INLINE Floats Mul(Floats a, Floats b) { return vmulq_f32(a, b); }
-  static ALCS_INLINE Floats Max(Floats v, Floats bound) { return Float::Max(v, bound); }
-  static ALCS_INLINE Floats Min(Floats v, Floats bound) { return Float::Min(v, bound); }
   static ALCS_INLINE Floats ToFloats(Reg v) { return vcvtq_f32_s32(v); }
   static ALCS_INLINE Reg Round(Floats v) { return vcvtnq_s32_f32(v); }
 
-  using Tail = Float::Tail;
-  static ALCS_INLINE Tail MakeTail(int lanes) { return lanes; }
   static ALCS_INLINE Reg LoadTail(const T* p, Tail lanes) {
     T copy[N] = {};
     for (int i = 0; i < N && i < lanes; ++i) copy[i] = p[i];
@@ -154,10 +135,6 @@ struct NeonU8 {
     Float::StoreTail(reinterpret_cast<float*>(p), vreinterpretq_f32_s32(v), lanes);
   }
 
-  using Edge = Float::Edge;
-  static ALCS_INLINE Edge MakeEdge(int64_t start, int64_t width) {
-    return Float::MakeEdge(start, width);
-  }
   static ALCS_INLINE Reg LoadEdge(const T* row, const Edge& edge, Reg outside) {
     if (edge.narrow) {
       T copy[N];

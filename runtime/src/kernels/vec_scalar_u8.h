@@ -1,44 +1,30 @@
 // 4 words of four channels each, for machines without kernels of their own. Also the description of
-// what integer tiles ask of a vector type: what is here, beside what `vec_scalar.h` says of loads
-// and stores.
+// what integer tiles ask of a vector type: what is here and in word_sums.h, beside what
+// vec_scalar.h says of loads and stores.
 #ifndef ALCS_SRC_KERNELS_VEC_SCALAR_U8_H_
 #define ALCS_SRC_KERNELS_VEC_SCALAR_U8_H_
 
 #include "kernels/kernel_api.h"
 #include "kernels/macros.h"
 #include "kernels/vec_scalar.h"
+#include "kernels/word_sums.h"
 
 namespace alcs {
 namespace kernels {
 namespace {
 
-struct ScalarU8 {
-  using P = Uint8;
-  using T = Uint8::Word;
-  static constexpr int N = ScalarF32::N;
-  static constexpr int kRegisters = 16;
-  static constexpr bool kMasks = false;
-  static constexpr bool kCompress = false;
-  static constexpr bool kQuad = false;
-  static constexpr bool kFreeEdges = false;
-  static constexpr bool kOneAddress = false;
-  static constexpr bool kZeroIsOutside = false;  // LoadEdge takes what pixels outside are
-  // Whether it multiplies exactly by some weights only: then SplitWeights<G> is TileKernel::split.
-  static constexpr bool kSplitWeights = false;
-  static constexpr int kInputOffset = 0;
-  static constexpr int kWindowRows = 2;
+struct ScalarU8 : WordSums<ScalarF32> {
   using Narrow = ScalarU8;
 
   typedef int32_t Reg __attribute__((vector_size(N * sizeof(int32_t))));
-  using Floats = ScalarF32::Reg;
   using Sum = Reg;
   struct Input {  // channel by channel
     Reg channel[4];
   };
 
+  using WordSums::Set1;
   static ALCS_INLINE Reg Set1(int32_t x) { return Reg{x, x, x, x}; }
   static ALCS_INLINE Reg Set1(T x) { return Set1(static_cast<int32_t>(x)); }
-  static ALCS_INLINE Floats Set1(float x) { return ScalarF32::Set1(x); }
   static ALCS_INLINE Reg Load(const T* p) {
     Reg v;
     __builtin_memcpy(&v, p, sizeof(v));
@@ -56,10 +42,6 @@ struct ScalarU8 {
     return word | (byte << (8 * kChannel));
   }
 
-  template <class Words>
-  static ALCS_INLINE Words ForPlanes(Words words) {
-    return words;
-  }
   static ALCS_INLINE Input MakeInput(Reg loaded) {
     return {{Byte<0>(loaded), Byte<1>(loaded), Byte<2>(loaded), Byte<3>(loaded)}};
   }
@@ -85,9 +67,6 @@ struct ScalarU8 {
     }
   };
 
-  // Windows: every channel of a word has weights of its own. The sums of a vector of words are
-  // kParts registers; where a word's channels lie in them is each type's own choice.
-  static constexpr int kParts = 4;
   struct WindowSum {  // the channels of a pixel each
     Reg part[kParts];
   };
@@ -126,12 +105,9 @@ struct ScalarU8 {
     return words;
   }
 
+  using WordSums::Add;
   static ALCS_INLINE Reg Add(Reg a, Reg b) { return a + b; }
   static ALCS_INLINE Reg Sub(Reg a, Reg b) { return a - b; }
-  static ALCS_INLINE Floats Add(Floats a, Floats b) { return a + b; }
-  static ALCS_INLINE Floats Mul(Floats a, Floats b) { return a * b; }
-  static ALCS_INLINE Floats Max(Floats v, Floats bound) { return ScalarF32::Max(v, bound); }
-  static ALCS_INLINE Floats Min(Floats v, Floats bound) { return ScalarF32::Min(v, bound); }
   static ALCS_INLINE Floats ToFloats(Reg v) { return __builtin_convertvector(v, Floats); }
   // To the nearest whole number, ties to even, of magnitudes below 2^22.
   static ALCS_INLINE Reg Round(Floats v) {
@@ -142,8 +118,6 @@ struct ScalarU8 {
     return __builtin_convertvector(whole - shift, Reg);
   }
 
-  using Tail = ScalarF32::Tail;
-  static ALCS_INLINE Tail MakeTail(int lanes) { return lanes; }
   static ALCS_INLINE Reg LoadTail(const T* p, Tail lanes) {
     Reg v = {};
     for (int i = 0; i < N; ++i) {
@@ -157,8 +131,6 @@ struct ScalarU8 {
     }
   }
 
-  using Edge = ScalarF32::Edge;
-  static ALCS_INLINE Edge MakeEdge(int64_t start, int64_t width) { return {start, width}; }
   static ALCS_INLINE Reg LoadEdge(const T* row, const Edge& edge, Reg outside) {
     Reg v = outside;
     for (int i = 0; i < N; ++i) {

@@ -71,7 +71,9 @@ def test_this_machine_is_described(monkeypatch):
     machine = get_target("local").machine(3)
     assert machine.threads == 3
     assert machine.cpu
-    assert machine.isa in ("avx512", "avx2", "neondot", "neon", "scalar")
+    assert machine.isa in (
+        "avx512vnni", "avx512", "avxvnni", "avx2", "neondot", "neon", "scalar",
+    )  # fmt: skip
     assert machine.onnxruntime.count(".") == 2
     assert machine.governor
 

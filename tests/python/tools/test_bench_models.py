@@ -333,6 +333,27 @@ def test_everything_takes_its_turns_and_is_reported(model, halves, threads):
     assert ("scaling" in text) == (len(threads) > 1)
 
 
+def test_integers_take_turns_with_floats(model):
+    settings = Settings(densities=(1.0, 0.5), group_sizes=(4,), iterations=2, warmup=0, int8=True)
+    report = bench_model("small", model, settings)
+    rows = {(row.engine, row.density): row for row in report.rows}
+    assert set(rows) == {
+        ("onnxruntime", None), ("alcs", 1.0), ("alcs", 0.5),
+        ("onnxruntime int8", None), ("alcs int8", 1.0), ("alcs int8", 0.5),
+    }  # fmt: skip
+    assert rows["onnxruntime int8", None].over_int8 == 1
+    assert rows["alcs int8", 0.5].mac_ratio < rows["alcs int8", 1.0].mac_ratio
+    for density in (1.0, 0.5):
+        difference = rows["alcs int8", density].difference
+        assert difference is not None
+        assert difference < 0.05
+    node = next(node for node in report.nodes if node.engine == "alcs int8")
+    assert {"stem", "kxk s1", "depthwise"} <= {item.kind for item in node.classes}
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    tables.print_report(console, report)
+    assert "over int8" in console.export_text()
+
+
 def test_an_engine_that_does_not_run_the_model_is_told(model, halves, monkeypatch):
     def refuse(self, *arguments):
         raise TargetError("no such operator")
@@ -347,11 +368,11 @@ def test_an_engine_that_does_not_run_the_model_is_told(model, halves, monkeypatc
 
 def test_the_peak_is_asked_of_a_program(tmp_path):
     tool = tmp_path / "peak"
-    tool.write_text('#!/bin/sh\n[ "$1" = avx2 ] || { echo usage >&2; exit 2; }\necho 50.0\n')
+    tool.write_text('#!/bin/sh\n[ "$1" = avx2 ] || { echo usage >&2; exit 2; }\necho 50.0 100.0\n')
     tool.chmod(0o755)
     peak = runners.PeakRunner(tool, "avx2", 1)
     assert peak.run(2).tolist() == [20.0, 20.0]
-    assert peak.median() == 50
+    assert (peak.median(), peak.median_of_bytes()) == (50, 100)
     with pytest.raises(TargetError, match="fma_peak: usage"):
         runners.PeakRunner(tool, "neon", 1)
 

@@ -19,7 +19,9 @@ from alcs_onnx.target import NodeTimes
 from modelbench import layers
 from modelbench.results import (
     DENSE,
+    DENSE_INT8,
     OURS,
+    OURS_INT8,
     ModelReport,
     NodeReport,
     Timed,
@@ -28,7 +30,7 @@ from modelbench.results import (
 )
 from modelbench.rivals import Rival
 from modelbench.runners import LEAD_IN, SPIN_SECONDS, TURN, Loader, PeakRunner
-from modelbench.subjects import Pruned, prune
+from modelbench.subjects import Pruned, prune, prune_int8, quantized
 
 Outputs = list[np.ndarray]
 #: Told what is being done and the share of it that is done.
@@ -45,6 +47,7 @@ class Settings:
     warmup: int = 5
     seed: int = 0
     nodes: bool = True
+    int8: bool = False
     isa: str = "avx512"
     peak_tool: Path | None = None
 
@@ -59,6 +62,21 @@ class _Entry:
     runner: Runner
     difference: float | None
     profile: Runner | None = None
+    int8: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Variant:
+    """A model for ONNX Runtime: `pruned` here, or None as the runtime's own.
+
+    `expected` are the outputs on the same weights without this engine.
+    """
+
+    engine: str
+    model: Model
+    pruned: Pruned | None = None
+    expected: Outputs | None = None
+    int8: bool = False
 
 
 def bench_model(
@@ -70,24 +88,20 @@ def bench_model(
 ) -> ModelReport:
     """Time `model`: dense in ONNX Runtime, pruned here, and both in the `rivals`.
 
-    All take turns in one run, and so does the multiply-add peak. A rival that does not run a
-    model is a line in `failures`.
+    With `settings.int8` also ONNX Runtime's static quantization, dense, and the same file with its
+    integers computed here. All take turns in one run, and so do the peaks. A rival that does not
+    run a model is a line in `failures`.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="alcs-bench-"))
         gathering = _Gathering(stack, Path(folder), model, settings)
-        variants = [
-            prune(model, density, group_size, settings.seed)
-            for group_size in settings.group_sizes
-            for density in settings.densities
-        ]
+        variants = gathering.variants()
         pause = SPIN_SECONDS if rivals or max(settings.threads) > 1 else 0.0
-        steps = (1 + len(variants)) * len(settings.threads)
+        steps = len(variants) * len(settings.threads)
         for index in range(steps):
             reporter.phase(f"{name}: loading", index / steps)
-            threads = settings.threads[index // (1 + len(variants))]
-            pruned = [None, *variants][index % (1 + len(variants))]
-            gathering.add(pruned, threads, rivals, pause)
+            threads = settings.threads[index // len(variants)]
+            gathering.add(variants[index % len(variants)], threads, rivals, pause)
         reporter.phase(f"{name}: loading", 1.0)
         peaks = {}
         if settings.peak_tool is not None:
@@ -114,13 +128,15 @@ def bench_model(
             for entry, row in zip(entries, samples, strict=False)
         ]
         rates = {threads: peak.median() for threads, peak in peaks.items()}
+        dots = {threads: peak.median_of_bytes() for threads, peak in peaks.items()}
         return ModelReport(
             name,
             model_macs(model),
             rates,
             compare(timed),
-            *_nodes(model, entries, timed, rates),
+            *_nodes(model, entries, timed, rates, dots),
             failures=tuple(gathering.failures),
+            byte_peaks=dots,
         )
 
 
@@ -135,22 +151,40 @@ class _Gathering:
         session = create_session(serialize(model), library=False)
         self._feeds: Feeds = make_feeds(session, settings.seed).feeds
 
-    def add(
-        self, pruned: Pruned | None, threads: int, rivals: Sequence[Rival], pause: float
-    ) -> None:
-        """The dense model (None) or a pruned one, in all engines that are to run it."""
+    def variants(self) -> list[_Variant]:
+        """What ONNX Runtime runs, by itself and with this engine."""
+        model, settings = self._model, self._settings
+        kinds = [(d, g) for g in settings.group_sizes for d in settings.densities]
+        found = [_Variant(DENSE, model, expected=self._outputs(model))]
+        for density, group_size in kinds:
+            pruned = prune(model, density, group_size, settings.seed)
+            found.append(_Variant(OURS, pruned.sparse, pruned, self._outputs(pruned.zeros)))
+        if settings.int8:
+            network = quantized(model, self._feeds)
+            found.append(_Variant(DENSE_INT8, network.model, int8=True))
+            for density, group_size in kinds:
+                pruned = prune_int8(network, model, density, group_size, settings.seed)
+                # As the file says: the runtime's own integers may overflow.
+                expected = self._outputs(pruned.zeros, optimized=False)
+                found.append(_Variant(OURS_INT8, pruned.sparse, pruned, expected, int8=True))
+        return found
+
+    def _outputs(self, model: Model, optimized: bool = True) -> Outputs:
+        session = create_session(serialize(model), library=False, optimized=optimized)
+        return session.run(self._feeds)
+
+    def add(self, variant: _Variant, threads: int, rivals: Sequence[Rival], pause: float) -> None:
+        """A variant, in all engines that are to run it."""
         loader = Loader(self._stack, self._scratch, max(self._settings.threads) > 1, pause)
-        plain = pruned.zeros if pruned else self._model
-        expected = create_session(serialize(plain), library=False).run(self._feeds)
-        mine = pruned.sparse if pruned else self._model
+        mine, pruned = variant.model, variant.pruned
         library = pruned is not None
         difference = None
-        if pruned:
+        if pruned and variant.expected is not None:
             outputs = create_session(serialize(mine)).run(self._feeds)
-            difference = largest_difference(outputs, expected)
+            difference = largest_difference(outputs, variant.expected)
         self.entries.append(
             _Entry(
-                OURS if pruned else DENSE,
+                variant.engine,
                 pruned,
                 threads,
                 loader.load(mine, self._feeds, threads, library=library),
@@ -158,15 +192,16 @@ class _Gathering:
                 loader.load(mine, self._feeds, threads, library=library, profiled=True)
                 if self._settings.nodes
                 else None,
+                variant.int8,
             )
         )
         wanted = [rival for rival in rivals if rival.engine.uses_zeros or pruned is None]
-        if not wanted:
+        if not wanted or variant.int8 or variant.expected is None:
             return
         path = self._scratch / "plain.onnx"
-        save_model(plain, path)
+        save_model(pruned.zeros if pruned else self._model, path)
         for rival in wanted:
-            self._add_rival(rival, path, pruned, threads, pause, expected)
+            self._add_rival(rival, path, pruned, threads, pause, variant.expected)
 
     def _add_rival(
         self,
@@ -189,7 +224,11 @@ class _Gathering:
 
 
 def _nodes(
-    model: Model, entries: Sequence[_Entry], timed: Sequence[Timed], rates: dict[int, float]
+    model: Model,
+    entries: Sequence[_Entry],
+    timed: Sequence[Timed],
+    rates: dict[int, float],
+    dots: dict[int, float],
 ) -> tuple[tuple[NodeReport, ...], dict[int, list[dict[str, object]]], dict[int, float]]:
     """Node reports, depthwise layers and the profiler's part, of all profiled models."""
     profiles: list[tuple[_Entry, NodeTimes, float]] = [
@@ -203,12 +242,13 @@ def _nodes(
     for threads in sorted({entry.threads for entry, _, _ in profiles}):
         group = [item for item in profiles if item[0].threads == threads]
         overhead = layers.profiler_overhead([(times, wall) for _, times, wall in group])
-        peak = rates[threads] * 1e6 if threads in rates else None
         tables = []
         for entry, times, wall in group:
+            peak = (dots if entry.int8 else rates).get(threads, 0) * 1e6 or None
             densities = entry.pruned.densities if entry.pruned else None
             rows = layers.layer_times(model, times, densities, peak, overhead)
-            tables.append(rows)
+            if not entry.int8:
+                tables.append(rows)
             reports.append(
                 NodeReport(
                     entry.engine,

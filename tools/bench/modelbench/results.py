@@ -14,6 +14,9 @@ from modelbench.layers import ClassTime, LayerTime
 #: Names of the two engines that are always there.
 DENSE = "onnxruntime"
 OURS = "alcs"
+#: The same on a quantized file.
+DENSE_INT8 = "onnxruntime int8"
+OURS_INT8 = "alcs int8"
 #: A run this much longer than the median is a slow one.
 _SLOW = 1.25
 
@@ -39,6 +42,8 @@ class Row:
     #: Largest difference to ONNX Runtime's outputs on the same weights / their largest value.
     difference: float | None
     samples: tuple[float, ...] = ()
+    #: ONNX Runtime's median on the dense quantized file / this one; None where that was not timed.
+    over_int8: float | None = None
 
     @property
     def weights(self) -> str:
@@ -76,6 +81,8 @@ class ModelReport:
     #: Added by the profiler to each node, and taken away again (ms), by number of threads.
     profiler_overhead_ms: dict[int, float] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
+    #: As `peaks`, of bytes.
+    byte_peaks: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ def compare(timed: Sequence[Timed]) -> tuple[Row, ...]:
         own = medians[_key(item)]
         ours = medians.get((OURS, density, group_size, threads))
         single = medians.get((engine, density, group_size, fewest))
+        int8 = medians.get((DENSE_INT8, None, None, threads))
         rows.append(
             Row(
                 engine,
@@ -115,6 +123,7 @@ def compare(timed: Sequence[Timed]) -> tuple[Row, ...]:
                 float(np.mean(item.samples > _SLOW * own)),
                 item.difference,
                 tuple(item.samples.tolist()),
+                None if int8 is None else int8 / own,
             )
         )
     return tuple(rows)

@@ -75,7 +75,7 @@ class PeakRunner:
 
     def __init__(self, tool: Path, isa: str, threads: int) -> None:
         self._command = [str(tool), isa, str(_PEAK_SECONDS), str(threads)]
-        self.rates: list[float] = []
+        self.rates: list[tuple[float, float]] = []
         self.warm(1)
 
     def warm(self, count: int) -> None:
@@ -85,16 +85,21 @@ class PeakRunner:
     def run(self, count: int) -> Samples:
         """Milliseconds for 1e9 multiply-adds, measured once."""
         self.rates.append(self._measure())
-        return np.full(count, 1e3 / self.rates[-1])
+        return np.full(count, 1e3 / self.rates[-1][0])
 
     def median(self) -> float:
-        """1e9 multiply-adds per second."""
-        return float(np.median(self.rates))
+        """1e9 multiply-adds of floats per second."""
+        return float(np.median([rate for rate, _ in self.rates]))
 
-    def _measure(self) -> float:
+    def median_of_bytes(self) -> float:
+        """The same of bytes; 0 where the instruction set has no kernels for them."""
+        return float(np.median([rate for _, rate in self.rates]))
+
+    def _measure(self) -> tuple[float, float]:
         try:
             done = subprocess.run(self._command, capture_output=True, text=True, check=True)
-            return float(done.stdout)
+            floats, integers = map(float, done.stdout.split())
+            return floats, integers
         except subprocess.CalledProcessError as error:
             raise TargetError(f"fma_peak: {error.stderr.strip()}") from error
         except (OSError, ValueError) as error:

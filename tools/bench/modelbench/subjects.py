@@ -8,10 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alcs_onnx.errors import ModelError
-from alcs_onnx.graph import Model, conv_layers, load_model
+from alcs_onnx.graph import Model, conv_layers, load_model, loadable, model_macs
 from alcs_onnx.input_settings import InputSettings
+from alcs_onnx.ort import Feeds
+from alcs_onnx.pipeline.common.integers import IntegerNetwork
 from alcs_onnx.pipeline.common.runnable import shapes_of
-from alcs_onnx.rewrite import random_model
+from alcs_onnx.quantization import (
+    LEAST_OPSET,
+    QuantizeOptions,
+    calibrate,
+    products_overflow,
+)
+from alcs_onnx.rewrite import as_quantized, random_groups, random_model
+from alcs_onnx.structures import get_structure
 
 _TOPOLOGIES = Path(__file__).resolve().parents[2] / "reproduce"
 
@@ -31,6 +40,8 @@ class Pruned:
     densities: dict[str, float]
     sparse: Model
     zeros: Model
+    #: Of what multiply-adds are: floats or bytes.
+    int8: bool = False
 
     @property
     def label(self) -> str:
@@ -75,4 +86,43 @@ def prune(model: Model, density: float, group_size: int, seed: int) -> Pruned:
         {row.layer: row.density for row in result.layers},
         result.model,
         zeros.model,
+    )
+
+
+def quantized(model: Model, feeds: Feeds) -> IntegerNetwork:
+    """ONNX Runtime's static quantization of `model`: all that can be int8, with such ranges."""
+    alone = model.detached()
+    ranges = calibrate(loadable(alone, LEAST_OPSET), [feeds])
+    return IntegerNetwork.of(alone, ranges, QuantizeOptions(reduce_range=products_overflow()))
+
+
+def prune_int8(
+    network: IntegerNetwork, model: Model, density: float, rows: int, seed: int
+) -> Pruned:
+    """The variants of `network`, which is of `model`, with random blocks of `rows` channels kept.
+
+    The same layers stay dense as in `prune`.
+    """
+    structure = get_structure("block", rows)
+    layers = {
+        layer.name: layer
+        for layer in conv_layers(model)
+        if layer.name in network.levels and layer.name not in network.left
+    }
+    masks = {
+        name: structure.weight_mask(random_groups(layer, structure, density, (seed, index)), layer)
+        for index, (name, layer) in enumerate(layers.items())
+        if name != stem(model) and not layer.depthwise
+    }
+    densities = dict.fromkeys(layers, 1.0) | {name: masks[name].mean() for name in masks}
+    removed = sum((1 - densities[name]) * layer.macs for name, layer in layers.items())
+    sparse = network.masked(masks, {}).model
+    return Pruned(
+        density,
+        rows,
+        1 - removed / model_macs(model),
+        densities,
+        sparse,
+        as_quantized(sparse),
+        int8=True,
     )

@@ -17,10 +17,9 @@ _COLUMNS = 9
 
 def print_report(out: Console, report: ModelReport, every_node: bool = False) -> None:
     """All tables of one model."""
-    peaks = ", ".join(f"{rate:.1f} with {n} thread(s)" for n, rate in report.peaks.items())
     out.print(
-        f"\n{report.model}: {report.macs / 1e9:.3f} GMAC, "
-        f"multiply-add peak {peaks or 'not measured'}{' GMAC/s' if peaks else ''}"
+        f"\n{report.model}: {report.macs / 1e9:.3f} GMAC, multiply-add peak "
+        f"{_rates(report.peaks)}, of bytes {_rates(report.byte_peaks)}"
     )
     out.print(times_table(report.rows))
     for failure in report.failures:
@@ -35,16 +34,25 @@ def print_report(out: Console, report: ModelReport, every_node: bool = False) ->
             out.print(node_table(node))
 
 
+def _rates(peaks: Mapping[int, float]) -> str:
+    rates = ", ".join(f"{rate:.1f} with {n} thread(s)" for n, rate in peaks.items() if rate)
+    return f"{rates} GMAC/s" if rates else "not measured"
+
+
 def times_table(rows: Sequence[Row]) -> Table:
     """A row per engine, weights and number of threads."""
     several = any(row.scaling is not None for row in rows)
+    integers = any(row.over_int8 is not None for row in rows)
     columns = ["engine", "weights", ">threads", ">MACs", ">median ms", ">P90 ms", ">slow"]
-    columns += [">speed-up", ">/ ours", *([">scaling"] if several else []), ">difference"]
+    columns += [">speed-up", *([">over int8"] if integers else []), ">/ ours"]
+    columns += [*([">scaling"] if several else []), ">difference"]
     table = _table("Whole model", columns)
     for row in rows:
         cells = [row.engine, row.weights, str(row.threads), f"{row.mac_ratio:.3f}"]
         cells += [_ms(row.timing.median), _ms(row.timing.p90), f"{row.slow:.0%}"]
-        cells += [f"{row.speedup:.2f}x", _number(row.against_ours, ".2f", "x")]
+        cells += [f"{row.speedup:.2f}x"]
+        cells += [_number(row.over_int8, ".2f", "x")] if integers else []
+        cells += [_number(row.against_ours, ".2f", "x")]
         cells += [_number(row.scaling, ".2f", "x")] if several else []
         table.add_row(*cells, _number(row.difference, ".0e"))
     return table
@@ -52,7 +60,7 @@ def times_table(rows: Sequence[Row]) -> Table:
 
 def class_table(nodes: Sequence[NodeReport], threads: int) -> Table:
     """A row per class of layers; per variant, milliseconds and the share of the peak."""
-    title = f"Time by class (ms, share of the multiply-add peak), {threads} thread(s)"
+    title = f"Time by class (ms, share of the peak of floats or of bytes), {threads} thread(s)"
     heads = [f">{_variant(node)}" for node in nodes]
     table = _table(title, ["class", ">layers", *heads])
     for kind in (*CONV_CLASSES, *OTHER_CLASSES):
