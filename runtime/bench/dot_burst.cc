@@ -1,6 +1,8 @@
 // Compiled once for each instruction set, as fma_burst.cc is. A multiply-add of bytes is what the
 // kernels take for one: a single dot product, or the few instructions that stand for it.
 #include "bursts.h"
+#include "kernels/macros.h"
+#include "kernels/unroll.h"
 
 #if defined(__AVX512VNNI__)
 #include "kernels/vec_avx512_u8.h"
@@ -37,7 +39,7 @@ double ALCS_OF(DotBurst_, ALCS_BURST_ISA)(float* sink) {
   kernels::Uint8::Word words[V::N] = {};
   for (auto& word : words) word = static_cast<kernels::Uint8::Word>(zero);
   const typename V::template Weights<kRows> w(weights);
-  const typename V::Input x = V::MakeInput(V::Load(words));
+  typename V::Input x = V::MakeInput(V::Load(words));
   typename V::Sum sum[kRows][kVectors];
   kernels::Unroll<0, kRows>([&](auto row) ALCS_INLINE_LAMBDA {
     for (auto& one : sum[row]) one = V::Start({zero, 0});
@@ -45,8 +47,10 @@ double ALCS_OF(DotBurst_, ALCS_BURST_ISA)(float* sink) {
   for (int i = 0; i < kSteps; ++i) {
     kernels::Unroll<0, kRows>([&](auto row) ALCS_INLINE_LAMBDA {
       const auto weight = w.template Get<row>();
-      kernels::Unroll<0, kVectors>(
-          [&](auto s) ALCS_INLINE_LAMBDA { sum[row][s] = V::MultiplyAdd(weight, x, sum[row][s]); });
+      kernels::Unroll<0, kVectors>([&](auto s) ALCS_INLINE_LAMBDA {
+        ALCS_KEEP_IN_REGISTER(x);  // else products that are the same are taken once
+        sum[row][s] = V::MultiplyAdd(weight, x, sum[row][s]);
+      });
     });
   }
   kernels::Uint8::Word result[V::N] = {};

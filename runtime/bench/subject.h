@@ -10,6 +10,7 @@
 
 #include "alcs/conv.h"
 #include "layers.h"
+#include "peak.h"
 
 namespace alcs {
 namespace bench {
