@@ -38,12 +38,30 @@ bool Merge(const Rows<TileKernel<P>>& tiles, int64_t rows_a, int64_t columns_a, 
 }
 
 // Whether an input is copied once per kernel column, so that no pixels between the rows are
-// computed, rather than once per stride phase. The copies of narrow images are small (7 x 7:
-// 390 -> 338 us for the layer). Where no store can squeeze those pixels out, the last vector of
-// each row is partly done twice: worth avoiding in rows of few vectors.
-inline bool CopyPerColumn(const kernels::TileShape& tile, int64_t out_width) {
-  return out_width <= 14 ||
-         (!tile.compress && out_width % tile.lanes != 0 && out_width <= 4 * tile.lanes);
+// computed, rather than once per stride phase. `columns` of the kernel are used, and rows are
+// `between` pixels apart if it is not. Where no store can squeeze those pixels out, the last vector
+// of each row is partly done twice: worth avoiding in rows of few vectors. With quads the copies of
+// narrow images are small (AVX-512, 7 x 7: 390 -> 338 us for the layer). Else they pay where that
+// saves vectors and what a tile reads of them, `channels` by `tap_rows`, about fits the first-level
+// cache (AVX2 at 14 x 14: integers of 256 channels 3 % faster, floats 17 % slower).
+struct Copying {
+  int64_t out_height, out_width, between;
+  int64_t channels, tap_rows, columns;
+};
+inline bool CopyPerColumn(const kernels::TileShape& tile, const Copying& c) {
+  constexpr int64_t kNarrow = 14, kFewBytes = 48 * 1024, kWord = 4;
+  if (tile.quad) return c.out_width <= kNarrow;
+  if (!tile.compress) {
+    return c.out_width <= kNarrow ||
+           (c.out_width % tile.lanes != 0 && c.out_width <= 4 * tile.lanes);
+  }
+  const auto vectors = [&](int64_t between) {
+    return ((c.out_height - 1) * (c.out_width + between) + c.out_width) / tile.lanes + 1;
+  };
+  constexpr double kWorthwhile = 0.95;
+  const int64_t pixels = tile.max_vectors * tile.lanes + (c.tap_rows - 1) * c.out_width;
+  return c.columns * c.channels * pixels * kWord <= kFewBytes &&
+         static_cast<double>(vectors(0)) < kWorthwhile * static_cast<double>(vectors(c.between));
 }
 
 // A prepared input of more words than this leaves the second-level cache, and is prepared band by
@@ -67,15 +85,17 @@ inline bool PrepareAlone(int64_t words, double ops) {
 // Into how many parts to cut the input channels, each part used by all blocks before the next. A
 // tile of few pixels asks more of the second-level cache than it gives when its input on all
 // channels, `channel_bytes` each, is not in the first. A part of few columns spends its time on
-// loading and storing sums (at 14 x 14: 73 -> 67 %). `most` is a property of the instruction set
-// (alcs/isas.inc): 4 on AVX2 (3x3 at 56 x 56: 73 -> 82 % of the peak), 1 on AVX-512, whose wide
-// tiles never gain (3 to 10 % slower), and 1 on NEON, where it was not measured.
-inline int64_t InputParts(int64_t most, int64_t channels, int64_t channel_bytes,
+// loading and storing sums (AVX2, 1x1, 512 -> 128 at 28 x 28, density 0.3 in 2 parts: 74 -> 69 %). `most` is a property of the instruction set (alcs/isas.inc): 4 on AVX2
+// (3x3 at 56 x 56: 73 -> 82 % of the peak), 1 on AVX-512, whose wide tiles never gain (3 to 10 %
+// slower), and 1 on NEON, where it was not measured. Sums that are `spread` over an output, with
+// others in between, take longer to load and store (3x3 at 14 x 14 in 4 parts: 83 -> 80 %).
+inline int64_t InputParts(int64_t most, bool spread, int64_t channels, int64_t channel_bytes,
                           int64_t columns_per_block) {
   constexpr int64_t kFirstCache = 24 * 1024;
-  constexpr int64_t kMinColumns = 64;
+  constexpr int64_t kMinColumns = 128;
   const int64_t wanted = (channels * channel_bytes + kFirstCache - 1) / kFirstCache;
-  if (wanted > most) return 1;
+  constexpr int64_t kMostSpread = 2;
+  if (wanted > (spread ? std::min(most, kMostSpread) : most)) return 1;
   return std::max<int64_t>(1, std::min(wanted, columns_per_block / kMinColumns));
 }
 

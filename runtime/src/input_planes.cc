@@ -48,6 +48,11 @@ int64_t SharedZeros(const Axis& axis, int64_t stride, int64_t out, int64_t in) {
   return shared;
 }
 
+// Pixels between two rows of a plane that are no output.
+int64_t RowGap(const ConvSpec& spec, const ConvSizes& sizes, const Axis& axis) {
+  return axis.max_shift - SharedZeros(axis, spec.strides[1], sizes.out_width, sizes.in_width);
+}
+
 // Output rows of a band: those, with at most `most` prepared rows, that cost the least in vectors
 // computed and in rows prepared twice. 0 if bands do not suit.
 int64_t BandRows(const ConvSizes& sizes, int64_t width, int64_t overlap, int64_t most,
@@ -86,9 +91,9 @@ bool Pointwise(const ConvSpec& spec) {
 Status LayOutPadded(const ConvSpec& spec, const ConvSizes& sizes, int64_t lanes,
                     InputPlanes* made) {
   const int64_t overlap = made->vertical.max_shift;
-  const int64_t shared =
-      SharedZeros(made->horizontal, spec.strides[1], sizes.out_width, sizes.in_width);
-  made->width = sizes.out_width + made->horizontal.max_shift - shared;
+  const int64_t between = RowGap(spec, sizes, made->horizontal);
+  const int64_t shared = made->horizontal.max_shift - between;
+  made->width = sizes.out_width + between;
   made->rows = sizes.out_height + overlap;
   const int64_t planes = made->planes();
   if (static_cast<double>(made->rows) * static_cast<double>(made->width) *
@@ -136,8 +141,19 @@ Status LayOut(const ConvSpec& spec, const ConvSizes& sizes, const std::vector<in
   }
   made.vertical =
       MakeAxis(std::move(rows), spec.strides[0], spec.dilations[0], spec.pads[0], false);
-  made.horizontal = MakeAxis(std::move(columns), spec.strides[1], spec.dilations[1], spec.pads[1],
-                             cost::CopyPerColumn(shape, sizes.out_width));
+  const auto make_horizontal = [&](bool separate) {
+    return MakeAxis(columns, spec.strides[1], spec.dilations[1], spec.pads[1], separate);
+  };
+  made.horizontal = make_horizontal(false);
+  const cost::Copying copying = {
+      sizes.out_height,
+      sizes.out_width,
+      RowGap(spec, sizes, made.horizontal),
+      spec.in_channels / spec.group,
+      static_cast<int64_t>(made.vertical.used.size()),
+      static_cast<int64_t>(made.horizontal.used.size()),
+  };
+  if (cost::CopyPerColumn(shape, copying)) made.horizontal = make_horizontal(true);
   // Without masks the last pixels are reached by moving a whole vector back.
   made.direct = Pointwise(spec) && shape.in_place && (shape.masks || pixels >= shape.lanes) &&
                 !cost::Crowded(spec.in_channels, pixels);

@@ -73,7 +73,8 @@ void CutColumns(const PackedRows<P>& packed, int64_t most_parts, int64_t taps,
   for (const int32_t column : packed.columns) {
     channels = std::max<int64_t>(channels, column / taps + 1);
   }
-  rows->parts = cost::InputParts(most_parts, channels, channel_bytes, columns / blocks);
+  const bool spread = rows->all.tiles.front().mode == kernels::kCompress;
+  rows->parts = cost::InputParts(most_parts, spread, channels, channel_bytes, columns / blocks);
   for (int64_t part = 0; part <= rows->parts; ++part) {
     const int64_t end = channels * part / rows->parts * taps;
     for (const PackedBlock& block : packed.blocks) {

@@ -134,7 +134,13 @@ struct TileBody {
     };
     const auto store = [&](T* to, auto s, Reg v) ALCS_INLINE_LAMBDA {
       if constexpr (kMode == kCompress) {
-        V::StoreTail(to + place(s), V::Compress(tile.lanes[s], v), packed[s]);
+        // What lies behind is stored next, but for another tile's.
+        const Reg together = V::Compress(tile.lanes[s], v);
+        if (place(s) + N <= tile.outputs) {
+          V::Store(to + place(s), together);
+        } else {
+          V::StoreTail(to + place(s), together, packed[s]);
+        }
       } else if constexpr (kMode == kTail && s == S - 1) {
         V::StoreTail(to + place(s), v, tail);
       } else {

@@ -8,6 +8,7 @@
 
 #include "kernels/float_sums.h"
 #include "kernels/kernel_api.h"
+#include "kernels/lane_tables.h"
 #include "kernels/macros.h"
 
 namespace alcs {
@@ -24,7 +25,7 @@ struct Avx2F32 : FloatSums<Avx2F32, Avx2Registers> {
   static constexpr int N = 8;
   static constexpr int kRegisters = 16;
   static constexpr bool kMasks = true;
-  static constexpr bool kCompress = false;
+  static constexpr bool kCompress = true;
   static constexpr bool kQuad = false;
   static constexpr bool kFreeEdges = false;
   static constexpr bool kOneAddress = false;
@@ -109,6 +110,16 @@ struct Avx2F32 : FloatSums<Avx2F32, Avx2Registers> {
   static ALCS_INLINE Reg Odd(Reg a, Reg b) {
     const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
     return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xd8));
+  }
+  // kCompress: the chosen lanes moved together, and back; what the others become is left open.
+  static ALCS_INLINE __m256i Places(const LaneTable& table, uint32_t lanes) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(table.at[lanes])));
+  }
+  static ALCS_INLINE Reg Compress(uint32_t lanes, Reg v) {
+    return _mm256_permutevar8x32_ps(v, Places(kCompressTable, lanes));
+  }
+  static ALCS_INLINE Reg Expand(uint32_t lanes, Reg v) {
+    return _mm256_permutevar8x32_ps(v, Places(kExpandTable, lanes));
   }
   static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
     const __m256 rotated = _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 0));

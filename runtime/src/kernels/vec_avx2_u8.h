@@ -149,6 +149,12 @@ struct Avx2U8 : WordSums<Avx2F32> {
   static ALCS_INLINE Reg Odd(Reg a, Reg b) {
     return _mm256_castps_si256(Float::Odd(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
   }
+  static ALCS_INLINE Reg Compress(uint32_t lanes, Reg v) {
+    return _mm256_castps_si256(Float::Compress(lanes, _mm256_castsi256_ps(v)));
+  }
+  static ALCS_INLINE Reg Expand(uint32_t lanes, Reg v) {
+    return _mm256_castps_si256(Float::Expand(lanes, _mm256_castsi256_ps(v)));
+  }
   static ALCS_INLINE Reg ShiftIn(Reg v, const T* next) {
     const __m256i rotated =
         _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 0));
