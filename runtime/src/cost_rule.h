@@ -85,10 +85,11 @@ inline bool PrepareAlone(int64_t words, double ops) {
 // Into how many parts to cut the input channels, each part used by all blocks before the next. A
 // tile of few pixels asks more of the second-level cache than it gives when its input on all
 // channels, `channel_bytes` each, is not in the first. A part of few columns spends its time on
-// loading and storing sums (AVX2, 1x1, 512 -> 128 at 28 x 28, density 0.3 in 2 parts: 74 -> 69 %). `most` is a property of the instruction set (alcs/isas.inc): 4 on AVX2
-// (3x3 at 56 x 56: 73 -> 82 % of the peak), 1 on AVX-512, whose wide tiles never gain (3 to 10 %
-// slower), and 1 on NEON, where it was not measured. Sums that are `spread` over an output, with
-// others in between, take longer to load and store (3x3 at 14 x 14 in 4 parts: 83 -> 80 %).
+// loading and storing sums (AVX2, 1x1, 512 -> 128 at 28 x 28, density 0.3 in 2 parts: 74 -> 69 %).
+// `most` is a property of the instruction set (alcs/isas.inc): 4 on AVX2 (3x3 at 56 x 56: 73 -> 82
+// % of the peak), 1 on AVX-512, whose wide tiles never gain (3 to 10 % slower), and 1 on NEON,
+// where it was not measured. Sums that are `spread` over an output, with others in between, take
+// longer to load and store (3x3 at 14 x 14 in 4 parts: 83 -> 80 %).
 inline int64_t InputParts(int64_t most, bool spread, int64_t channels, int64_t channel_bytes,
                           int64_t columns_per_block) {
   constexpr int64_t kFirstCache = 24 * 1024;

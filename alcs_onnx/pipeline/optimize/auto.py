@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,9 @@ from alcs_onnx.pipeline.optimize.result import TriedMethod
 from alcs_onnx.pipeline.optimize.run import Run, run_of_method
 from alcs_onnx.pipeline.optimize.worth import APART, opened_loss, parts_more, unopened_loss
 from alcs_onnx.serialized import Serialized
+
+#: Of the dense latency: what a method leaves has to be less for others to go on from it first.
+_CLEARLY_LOWER = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,7 @@ class Compared:
 def compare_methods(run: Run) -> Compared:
     """Plan the candidates in turn, and build, measure and judge each with nothing trained.
 
+    Where int8 lowers the latency, but not enough, those that remove something from it come next.
     One whose loss is higher by an estimate that flatters it than what there is already is not
     (`worth`), and none after one that loses next to nothing or when the time of `search_minutes` is
     over. Where what is left is trained, what is removed without training says nothing: the first
@@ -97,10 +101,11 @@ def compare_methods(run: Run) -> Compared:
     trains: Begun | None = None
     ends = time.monotonic() + 60 * run.request.search_minutes
     opened: dict[str, Pruning[Any]] = dict(run.opened)
-    names = _in_turn(run)
+    names = left = _in_turn(run)
     if run.trainer is not None and not run.trains:
         run.reporter.note("nothing is trained in a dry run: methods are compared as they are")
-    for name in names:
+    while left:
+        name, *left = _quicker_first(run, left, opened)
         own = run_of_method(run, name, opened)
         try:
             if why := _not_worth_it(own, made, trains, ends):
@@ -148,6 +153,18 @@ def _in_turn(run: Run) -> Sequence[str]:
         return removes(name), not run_of_method(run, name, {}).checkpoint.begun(FIRST)
 
     return sorted(names, key=later)
+
+
+def _quicker_first(
+    run: Run, names: Sequence[str], opened: Mapping[str, Pruning[Any]]
+) -> Sequence[str]:
+    """Those first that go on from one which lowers the latency: they have less to remove."""
+
+    def goes_on(name: str) -> bool:
+        part = opened.get(part_of(name))
+        return part is not None and part.range_ms()[0] < _CLEARLY_LOWER * part.dense.median
+
+    return names if run.trains else sorted(names, key=lambda name: not goes_on(name))
 
 
 def _make(begun: Begun) -> Made:

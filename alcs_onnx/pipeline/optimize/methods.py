@@ -64,7 +64,7 @@ _METHODS: dict[str, Method] = {
         channels=True,
         precision="int8",
         part="int8",
-        tried=3,
+        tried=4,
     ),
     "simd-int8": Method(
         Row(
@@ -74,7 +74,7 @@ _METHODS: dict[str, Method] = {
         structure=STRUCTURES.default,
         precision="int8",
         part="int8",
-        tried=4,
+        tried=5,
     ),
     "block-int8": Method(
         Row(
@@ -84,7 +84,7 @@ _METHODS: dict[str, Method] = {
         structure="block",
         precision="int8",
         part="int8",
-        tried=5,
+        tried=3,
     ),
     "int8": Method(
         Row("int8:open_int8", "nothing: nodes are int8 where that is quicker"),
