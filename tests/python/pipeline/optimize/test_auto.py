@@ -118,6 +118,23 @@ def test_another_method_where_int8_is_too_slow(
     assert result.settings["method"] == chosen
 
 
+@pytest.mark.parametrize(
+    ("int8", "tried"),
+    [(0.7, ["int8", "block-int8", "channel-int8", "simd-int8", "simd", "channel"]),
+     (0.95, list(CANDIDATES))],
+)  # fmt: skip
+def test_what_goes_on_from_int8_comes_first_where_that_lowers_the_latency(
+    files: tuple[Path, Path], int8: float, tried: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(monkeypatch, int8=int8, simd=0.58, channel=0.58)
+    try_all(monkeypatch)
+    told_notes = Recorder()
+    result = found(files, refit="off", reporter=told_notes)
+    notes = [note for note in told_notes.notes if note.startswith("method ")]
+    assert notes == [f"method {name}:" for name in tried]
+    assert [row.method for row in result.tried] == list(CANDIDATES)
+
+
 def test_nothing_is_tried_beside_one_that_loses_next_to_nothing(
     files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
