@@ -78,7 +78,7 @@ def _standing_in(model: Model) -> Model:
             weights.append(weight)
             inputs = (node.inputs[0], weight.name)
             node = _replaced(node, "Conv", inputs, (*LIST_ATTRIBUTES, "group"))
-        elif node.domain == OP_DOMAIN and node.op_type == OP_MAX_POOL:
+        elif node.is_ours(OP_MAX_POOL):
             node = _replaced(node, "MaxPool", node.inputs[:1], POOL_ATTRIBUTES)
         elif node.is_ours(*WORD_OPS):
             node = _replaced(node, "Identity", node.inputs[:1], ())

@@ -20,6 +20,7 @@ from modelbench import layers
 from modelbench.results import (
     DENSE,
     DENSE_INT8,
+    OF_BYTES,
     OURS,
     OURS_INT8,
     ModelReport,
@@ -62,7 +63,6 @@ class _Entry:
     runner: Runner
     difference: float | None
     profile: Runner | None = None
-    int8: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,6 @@ class _Variant:
     model: Model
     pruned: Pruned | None = None
     expected: Outputs | None = None
-    int8: bool = False
 
 
 def bench_model(
@@ -161,12 +160,12 @@ class _Gathering:
             found.append(_Variant(OURS, pruned.sparse, pruned, self._outputs(pruned.zeros)))
         if settings.int8:
             network = quantized(model, self._feeds)
-            found.append(_Variant(DENSE_INT8, network.model, int8=True))
+            found.append(_Variant(DENSE_INT8, network.model))
             for density, group_size in kinds:
                 pruned = prune_int8(network, model, density, group_size, settings.seed)
                 # As the file says: the runtime's own integers may overflow.
                 expected = self._outputs(pruned.zeros, optimized=False)
-                found.append(_Variant(OURS_INT8, pruned.sparse, pruned, expected, int8=True))
+                found.append(_Variant(OURS_INT8, pruned.sparse, pruned, expected))
         return found
 
     def _outputs(self, model: Model, optimized: bool = True) -> Outputs:
@@ -192,11 +191,10 @@ class _Gathering:
                 loader.load(mine, self._feeds, threads, library=library, profiled=True)
                 if self._settings.nodes
                 else None,
-                variant.int8,
             )
         )
         wanted = [rival for rival in rivals if rival.engine.uses_zeros or pruned is None]
-        if not wanted or variant.int8 or variant.expected is None:
+        if not wanted or variant.engine in OF_BYTES or variant.expected is None:
             return
         path = self._scratch / "plain.onnx"
         save_model(pruned.zeros if pruned else self._model, path)
@@ -244,10 +242,10 @@ def _nodes(
         overhead = layers.profiler_overhead([(times, wall) for _, times, wall in group])
         tables = []
         for entry, times, wall in group:
-            peak = (dots if entry.int8 else rates).get(threads, 0) * 1e6 or None
+            peak = (dots if entry.engine in OF_BYTES else rates).get(threads, 0) * 1e6 or None
             densities = entry.pruned.densities if entry.pruned else None
             rows = layers.layer_times(model, times, densities, peak, overhead)
-            if not entry.int8:
+            if entry.engine not in OF_BYTES:
                 tables.append(rows)
             reports.append(
                 NodeReport(

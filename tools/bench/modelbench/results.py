@@ -17,6 +17,8 @@ OURS = "alcs"
 #: The same on a quantized file.
 DENSE_INT8 = "onnxruntime int8"
 OURS_INT8 = "alcs int8"
+#: Whose multiply-adds are of bytes.
+OF_BYTES = frozenset({DENSE_INT8, OURS_INT8})
 #: A run this much longer than the median is a slow one.
 _SLOW = 1.25
 

@@ -40,8 +40,6 @@ class Pruned:
     densities: dict[str, float]
     sparse: Model
     zeros: Model
-    #: Of what multiply-adds are: floats or bytes.
-    int8: bool = False
 
     @property
     def label(self) -> str:
@@ -124,5 +122,4 @@ def prune_int8(
         densities,
         sparse,
         as_quantized(sparse),
-        int8=True,
     )
